@@ -1,0 +1,131 @@
+"""Everything a gateway judges and serves by, compiled, frozen and swapped whole.
+
+Pure: no clock, no network, no logging.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from mesh7_core.policy.calls import SourceKind
+from mesh7_core.policy.globs import NameGlob, TextGlob
+from mesh7_core.policy.rules import Policy
+
+
+class Transport(StrEnum):
+    """How an `mcp` source is spoken to."""
+
+    STREAMABLE_HTTP = "StreamableHTTP"
+    SSE = "SSE"
+    STDIO = "Stdio"
+
+
+class Pinning(StrEnum):
+    """What happens when a tool's definition is not the accepted one."""
+
+    IGNORE = "Ignore"
+    WARN = "Warn"
+    ENFORCE = "Enforce"
+
+
+class ServerRequest(StrEnum):
+    """Whether a kind of server-to-client request passes."""
+
+    ALLOW = "Allow"
+    DENY = "Deny"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """Which key of the credentials goes into which header; the value is never in a bundle.
+
+    Attributes:
+        scheme: put before the value with a blank (`Bearer`); empty = the bare value.
+    """
+
+    key: str
+    header: str
+    scheme: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What one source may cost; every source has its own, so a slow one slows no other."""
+
+    timeout: timedelta
+    maximum_response_bytes: int
+    maximum_concurrency: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerRequests:
+    """The policy on requests that a server sends to the client."""
+
+    sampling: ServerRequest
+    roots: ServerRequest
+    elicitation: ServerRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One compiled ToolSource.
+
+    Attributes:
+        name: a DNS label of at most 24 characters.
+        kind: mcp or http (others are refused by the compiler until they are served).
+        transport: of an `mcp` source; None for `http`.
+        url: absolute http or https URL without a trailing slash change; empty for stdio.
+        host: lower-case host of the URL, `stdio` for child processes: CEL's `source.host`.
+        command: argv of a stdio child, program first; empty otherwise.
+        environment: what the child gets beside the allow-listed names; `${NAME}` is filled in.
+        headers: fixed headers sent upstream, lower-case names.
+        include: globs of tools that are served; empty = all. `exclude` wins.
+    """
+
+    name: str
+    kind: SourceKind
+    transport: Transport | None
+    url: str
+    host: str
+    command: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+    headers: tuple[tuple[str, str], ...]
+    credential: Credential | None
+    include: tuple[TextGlob, ...]
+    exclude: tuple[TextGlob, ...]
+    pinning: Pinning
+    accepted: Mapping[str, str]
+    validate_arguments: bool
+    server_requests: ServerRequests
+    bounds: Bounds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """A compiled Grant; served with the ledger (a later issue), compiled from the start."""
+
+    id: str
+    effect: str
+    service_account: str
+    pod: str
+    patterns: tuple[NameGlob, ...]
+    policy: str
+    expires_at: datetime | None
+    maximum_uses: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """One compiled set. Two bundles of the same written set are equal and have one digest.
+
+    Attributes:
+        digest: `sha256:` and 64 hex digits over the canonical written set.
+        sources: by name, sorted.
+    """
+
+    namespace: str
+    digest: str
+    policies: tuple[Policy, ...]
+    sources: Mapping[str, Source]
+    grants: tuple[Grant, ...]

@@ -1,0 +1,66 @@
+"""The one type of decision. Pure: no clock, no network, no logging."""
+
+from enum import StrEnum
+
+from mesh7_core.policy.reasons import Reason
+from mesh7_core.policy.rules import RuleId
+
+
+class Verdict(StrEnum):
+    """What happens to the call, from weakest to strictest."""
+
+    ALLOW = "Allow"
+    HOLD = "Hold"
+    DENY = "Deny"
+
+
+class Decision:
+    """What was decided and why. A plain slotted class: made on every call (design 13).
+
+    Attributes:
+        verdict: Allow, Hold or Deny.
+        reason: the stable code.
+        rules: ids of the rules that spoke for the verdict, sorted; a default speaks as
+            `<namespace>/<policy>/default`. Empty when no policy had a say.
+        text: the `reason` people wrote on the first of those rules; empty when there is none.
+        limit: `<namespace>/<policy>/<limit>` when a limit or loop refused, else empty.
+        retry_after_s: whole seconds after which asking again can help; 0 = never by waiting.
+        request_id: the approval request of a Hold, else empty.
+        would: the decision had audit policies and audit rules been enforced; None when they
+            would have changed nothing.
+    """
+
+    __slots__ = (
+        "limit", "reason", "request_id", "retry_after_s", "rules", "text", "verdict", "would",
+    )  # fmt: skip
+
+    def __init__(  # noqa: PLR0913 - one field each; a dataclass would cost five times as much
+        self,
+        verdict: Verdict,
+        reason: Reason,
+        rules: tuple[RuleId, ...] = (),
+        text: str = "",
+        limit: str = "",
+        retry_after_s: int = 0,
+        request_id: str = "",
+        would: "Decision | None" = None,
+    ) -> None:
+        self.verdict = verdict
+        self.reason = reason
+        self.rules = rules
+        self.text = text
+        self.limit = limit
+        self.retry_after_s = retry_after_s
+        self.request_id = request_id
+        self.would = would
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Decision) and all(
+            getattr(self, name) == getattr(other, name) for name in self.__slots__
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.verdict, self.reason, self.rules))
+
+    def __repr__(self) -> str:
+        return f"Decision({self.verdict}, {self.reason}, {self.rules})"

@@ -1,0 +1,1 @@
+"""Tests: mirror the sources; requirements, architecture, fakes and golden files stand beside."""

@@ -1,0 +1,56 @@
+"""What every test may use: a bounded wait, a free port, a folder of manifests. Nothing else."""
+
+import asyncio
+import socket
+import textwrap
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+_PATIENCE_S = 5.0
+_STEP_S = 0.005
+
+Eventually = Callable[[Callable[[], bool]], Awaitable[None]]
+
+
+@pytest.fixture
+def eventually() -> Eventually:
+    """Wait until a claim holds, at most five seconds; for what gives no event to wait on.
+
+    Prefer an event or a condition: this one is for the outside world (a file, a process, a port).
+    """
+
+    async def wait_until(claim: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + _PATIENCE_S
+        while not claim():
+            if time.monotonic() > deadline:
+                pytest.fail(f"did not come true within {_PATIENCE_S:.0f} s")
+            await asyncio.sleep(_STEP_S)
+
+    return wait_until
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A loopback port that nobody held a moment ago; prefer listening on port 0 where you can."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@pytest.fixture
+def folder_of(tmp_path: Path) -> Callable[[dict[str, str]], Path]:
+    """Write `{relative path: text}` into a fresh folder and answer the folder."""
+
+    def write(files: dict[str, str]) -> Path:
+        folder = tmp_path / "folder"
+        for name, text in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(textwrap.dedent(text), encoding="utf-8")
+        return folder
+
+    return write

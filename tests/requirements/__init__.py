@@ -1,0 +1,1 @@
+"""The promises as data, tied to the tests that keep them, both ways."""

@@ -1,0 +1,1 @@
+"""People's hands on mesh7: the command `mesh7`."""

@@ -1,0 +1,71 @@
+"""`mesh7 run`: guard the tools of a folder and listen for agents."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from mesh7_cli import announcement, hosting, options
+from mesh7_sidecar import settings
+
+DEFAULT_ADMIN = f"127.0.0.1:{settings.DEFAULT_ADMIN_PORT}"
+
+
+@click.command("run")
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--listen",
+    type=hosting.AddressType(),
+    default=f"127.0.0.1:{settings.DEFAULT_LISTEN_PORT}",
+    show_default=True,
+    help="Where agents connect; beyond loopback only with --token-file.",
+)
+@click.option(
+    "--admin",
+    type=hosting.AddressType(off="off"),
+    help=f"Health and metrics, or `off`.  [default: {DEFAULT_ADMIN}, or a free port if it is taken]",
+)
+@click.option(
+    "--token-file",
+    metavar="F",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Agents must send this file's content as a bearer token.",
+)
+@hosting.gateway_options
+@options.agent
+@click.pass_context
+def command(  # noqa: PLR0913 - one argument a flag
+    context: click.Context,
+    directory: Path,
+    listen: settings.Address,
+    admin: settings.Address | None,
+    token_file: Path | None,
+    state: Path | None,
+    credentials: Path | None,
+    audit: str,
+    agent: str,
+    labels: Mapping[str, str],
+    namespace: str | None,
+) -> int:
+    """Guard the tools that the manifests in DIR name, and listen for agents.
+
+    Edits of DIR are in force within a second; a broken edit keeps the last good set.
+    Ctrl-C finishes the calls in flight and stops.
+    """
+    from mesh7_sidecar import main  # noqa: PLC0415 - the gateway is only for who hosts one
+
+    is_given = context.get_parameter_source("admin") is not click.core.ParameterSource.DEFAULT
+    chosen = hosting.read_settings(
+        directory=directory,
+        state=state,
+        agent=agent,
+        labels=labels,
+        namespace=namespace,
+        credentials=credentials,
+        audit=audit,
+        listen=listen,
+        admin=admin if is_given else settings.Address("127.0.0.1", settings.DEFAULT_ADMIN_PORT),
+        admin_may_move=not is_given,
+        token_file=token_file,
+    )
+    return main.run(chosen, announce=lambda status: announcement.show(status, chosen.state))

@@ -1,0 +1,85 @@
+"""`mesh7 status`: how the running gateway is."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+import click
+
+from mesh7_cli import exits, options, output, reading
+
+
+@click.command("status")
+@options.state
+@options.form
+def command(directory: Path, state: Path | None, form: output.Form) -> int:
+    """Say how the running gateway is: its bundle, its sources, what it refused.
+
+    Exits 1 when an edit of the folder is broken: the last good set is then still in force.
+    """
+    from mesh7_cli import gateway  # noqa: PLC0415 - httpx is only for who talks to a gateway
+
+    with gateway.reach(options.state_folder(directory, state)) as running:
+        status = running.get("/control/status")
+    if form is output.Form.TABLE:
+        _show(status)
+    else:
+        output.write(status, form)
+    return exits.Exit.WRONG if reading.texts(status, "problems") else exits.Exit.OK
+
+
+def _show(status: Mapping[str, object]) -> None:
+    for name, value in _lines(status):
+        click.echo(f"{name:<10}{output.visible(value)}")
+    rows = [
+        [
+            reading.text(source, "name"),
+            reading.text(source, "kind"),
+            reading.text(source, "state"),
+            reading.text(source, "tools"),
+            reading.text(source, "protocol"),
+            reading.text(source, "error"),
+        ]
+        for source in reading.objects(status, "sources")
+    ]
+    if rows:
+        click.echo()
+    output.table(["source", "kind", "state", "tools", "protocol", "error"], rows)
+    problems = reading.texts(status, "problems")
+    if problems:
+        click.echo("\nthe last edit is broken, the set before it is still in force:")
+        for problem in problems:
+            click.echo(f"  {output.visible(problem)}")
+
+
+def _lines(status: Mapping[str, object]) -> list[tuple[str, str]]:
+    uptime = timedelta(seconds=reading.number(status, "uptimeSeconds"))
+    calls = reading.one(status, "calls")
+    listen = reading.text(status, "listen")
+    return [
+        (
+            "mesh7",
+            f"{reading.text(status, 'version')}, pid {reading.text(status, 'pid')}, up {uptime}",
+        ),
+        ("folder", reading.text(status, "directory")),
+        ("agent", f"{reading.text(status, 'namespace')}/{reading.text(status, 'agent')}"),
+        ("listens", f"http://{listen}" if listen else "only on the socket (mesh7 stdio)"),
+        ("admin", f"http://{admin}" if (admin := reading.text(status, "admin")) else "off"),
+        ("bundle", _bundle(reading.one(status, "bundle"))),
+        (
+            "calls",
+            ", ".join(
+                f"{reading.number(calls, key)} {key}" for key in ("allowed", "denied", "held")
+            ),
+        ),
+    ]
+
+
+def _bundle(bundle: Mapping[str, object]) -> str:
+    if not reading.text(bundle, "digest"):
+        return "none yet, every call is denied"
+    policies, sources = reading.text(bundle, "policies"), reading.text(bundle, "sources")
+    return (
+        f"{reading.text(bundle, 'digest')[:19]} since {reading.text(bundle, 'loadedAt')},"
+        f" {policies} policies, {sources} sources"
+    )

@@ -1,0 +1,127 @@
+"""The composition root of `mesh7`: finds the command, runs it, turns every end into an exit code.
+
+No traceback reaches a user: expected errors are one line and a documented code; an unexpected one
+is written to a file whose path is printed.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from mesh7_cli import crash, exits
+from mesh7_core import errors
+
+COMMANDS = {
+    "run": "Guard the tools of a folder and listen for agents.",
+    "stdio": "Guard the tools of a folder for one client on stdin and stdout.",
+    "status": "Say how the running gateway is.",
+    "tools": "List the tools that the agent may call or ask for.",
+    "call": "Call one tool through the gateway, to try it.",
+    "check": "Compile manifests and say what is wrong, like a compiler.",
+    "test": "Run cases against policies, offline.",
+    "explain": "Say why a call would be allowed or refused, offline.",
+    "completion": "Print the completion script of a shell.",
+}
+
+
+class Commands(click.Group):
+    """The commands by name; a module is imported when its command is used, so start is fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All commands, in the order people meet them."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command called `cmd_name`, or None, which click answers with a suggestion."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"mesh7_cli.commands.{cmd_name}")
+        command = module.command
+        if not isinstance(command, click.Command):
+            message = f"the module of `{cmd_name}` has no command"
+            raise TypeError(message)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of `mesh7 --help`, without importing any command."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _print_version(context: click.Context, _parameter: click.Parameter, asked: object) -> None:
+    if not asked or context.resilient_parsing:
+        return
+    click.echo(f"mesh7 {version()}")
+    context.exit()
+
+
+def version() -> str:
+    """The installed version of the distribution `mesh7`; `0+source` in a bare source tree."""
+    metadata = importlib.import_module("importlib.metadata")
+    try:
+        return str(metadata.version("mesh7"))
+    except metadata.PackageNotFoundError:
+        return "0+source"
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: docs/reference/exit-codes.md",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the version.",
+)
+def program() -> None:
+    """Stand between AI agents and their tools: allow, refuse, record."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and leave the process with its exit code."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code; never raises."""
+    try:
+        result = program.main(list(arguments), prog_name="mesh7", standalone_mode=False)
+    except click.ClickException as error:
+        _complain(_usage_line(error))
+        return exits.Exit.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        return exits.Exit.INTERRUPTED
+    except errors.Mesh7Error as error:
+        _complain(f"mesh7: {error.message}")
+        return exits.code_for(error)
+    except BrokenPipeError:
+        # The interpreter would flush into the closed pipe once more and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.Exit.CLOSED_PIPE
+    except Exception as error:  # noqa: BLE001 - the edge: no traceback reaches a user
+        _complain(crash.report(error, arguments))
+        return exits.Exit.INTERNAL
+    return int(result) if isinstance(result, int) else exits.Exit.OK
+
+
+def _usage_line(error: click.ClickException) -> str:
+    """Click's complaint in our words: small first letter, no full stop, and where to look."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    path = context.command_path if context is not None else "mesh7"
+    text = error.format_message().rstrip(".").replace("'", "`")
+    return f"{path}: {text[:1].lower()}{text[1:]} – see `{path} --help`"
+
+
+def _complain(line: str) -> None:
+    click.echo(line, err=True)

@@ -30,7 +30,7 @@ _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 _SOURCE_PART = re.compile(r"(?!-)[a-z0-9*?-]+(?<!-)")
 
 
-class BadGlob(ManifestError):
+class BadGlob(ManifestError):  # noqa: N818 - says what it is
     """Text that is not a glob; the message quotes it and suggests what may have been meant."""
 
 

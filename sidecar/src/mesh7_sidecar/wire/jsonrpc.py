@@ -8,6 +8,7 @@ ours. Unknown keys pass. Pure: no clock, no network, no logging.
 
 import re
 import unicodedata
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
@@ -61,7 +62,7 @@ class Message:
 
     __slots__ = ("error", "id", "kind", "method", "params", "raw", "result")
 
-    def __init__(  # noqa: PLR0913 - one field each; a dataclass would cost five times as much
+    def __init__(  # noqa: PLR0913, PLR0917 - one field each; a dataclass would cost five times as much
         self,
         kind: Kind,
         id: int | str | None,  # noqa: A002 - the protocol's own word
@@ -80,6 +81,7 @@ class Message:
         self.error = error
 
 
+@dataclass(frozen=True, slots=True)
 class Malformed:
     """Input that is answered with a protocol error and goes nowhere.
 
@@ -92,34 +94,12 @@ class Malformed:
         reason: how the refusal is recorded.
     """
 
-    __slots__ = ("code", "data", "id", "message", "reason", "status")
-
-    def __init__(  # noqa: PLR0913 - one field each
-        self,
-        status: int,
-        code: int,
-        message: str,
-        id: int | str | None = None,  # noqa: A002 - the protocol's own word
-        data: dict[str, object] | None = None,
-        reason: Reason = Reason.MALFORMED,
-    ) -> None:
-        self.status = status
-        self.code = code
-        self.message = message
-        self.id = id
-        self.data = data
-        self.reason = reason
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Malformed) and all(
-            getattr(self, name) == getattr(other, name) for name in self.__slots__
-        )
-
-    def __hash__(self) -> int:
-        return hash((self.status, self.code, self.message))
-
-    def __repr__(self) -> str:
-        return f"Malformed({self.status}, {self.code}, {self.message!r}, id={self.id!r})"
+    status: int
+    code: int
+    message: str
+    id: int | str | None = None
+    data: dict[str, object] | None = None
+    reason: Reason = Reason.MALFORMED
 
 
 def parse(body: bytes) -> Message | Malformed:
@@ -243,5 +223,5 @@ def _invalid(message: str, identifier: int | str | None = None) -> Malformed:
 
 
 def _bounded(text: str) -> str:
-    """jiter's message without the key it may quote."""
+    """The parser's message without the key it may quote."""
     return re.sub(r'".*"', "", text, flags=re.DOTALL).replace("  ", " ")[:120]

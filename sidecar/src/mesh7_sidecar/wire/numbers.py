@@ -7,6 +7,7 @@ looked at properly. Pure: no clock, no network, no logging.
 
 import math
 import re
+from collections.abc import Iterable
 
 MAXIMUM_DEPTH = 200
 """Nested containers, the root counted."""
@@ -14,14 +15,14 @@ MAXIMUM_DEPTH = 200
 MAXIMUM_DIGITS = 400
 """Digits of one number, all its parts together."""
 
-# `{` becomes `[` so that one count bounds the depth; `+` is deleted so that `e+309` reads as `e309`.
+# `{` becomes `[` so that one count bounds the depth; `+` is deleted so that `e+309` is `e309`.
 _CLASSES = bytes.maketrans(b"123456789E{", b"000000000e[")
 # A number beyond `MAXIMUM_DIGITS` has a part (whole, fraction, exponent) of at least a third of it;
 # one that overflows without an exponent of three digits has a whole part of more than 200.
 _LONG_RUN = b"0" * (MAXIMUM_DIGITS // 3)
 _LONG_EXPONENT = b"0e000"
 _STRING_OR_NUMBER = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|-?[0-9][0-9.eE+-]*+', re.DOTALL)
-_CONTAINERS = (dict, list)
+_DIGITS = [b"%d" % digit for digit in range(10)]
 
 
 def is_bounded(body: bytes, value: object) -> bool:
@@ -46,17 +47,20 @@ def is_bounded(body: bytes, value: object) -> bool:
 
 def _depth(value: object) -> int:
     """Levels of containers; stops counting one level beyond the limit."""
-    level = [value] if isinstance(value, _CONTAINERS) else []
+    level = _containers([value])
     depth = 0
     while level and depth <= MAXIMUM_DEPTH:
         depth += 1
-        level = [child for node in level for child in _children(node)]
+        level = [
+            inner
+            for node in level
+            for inner in _containers(node.values() if isinstance(node, dict) else node)
+        ]
     return depth
 
 
-def _children(node: object) -> list[object]:
-    values = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    return [child for child in values if isinstance(child, _CONTAINERS)]
+def _containers(values: Iterable[object]) -> list[dict[str, object] | list[object]]:
+    return [value for value in values if isinstance(value, dict | list)]
 
 
 def _is_finite(value: object) -> bool:
@@ -78,6 +82,3 @@ def _has_long_number(body: bytes) -> bool:
         for token in _STRING_OR_NUMBER.findall(body)
         if not token.startswith(b'"')
     )
-
-
-_DIGITS = [b"%d" % digit for digit in range(10)]

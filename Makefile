@@ -1,0 +1,84 @@
+# The words of this workspace. The first use of a word sets up what it needs (requirements/prepare
+# says what and why); what is ready is known by stamps keyed by content, so a second use is instant.
+
+SHELL := /bin/sh
+BIN := .venv/bin
+MEMBERS := core/pyproject.toml sidecar/pyproject.toml cli/pyproject.toml
+# Keyed by the folder too: a moved checkout has stale paths in its .venv.
+key = $(shell { echo '$(CURDIR)'; cat requirements/prepare requirements/uv.txt $(1); } | cksum | tr ' ' '-')
+RUN_READY := .venv/.ready/run-$(call key,requirements/run.txt $(MEMBERS))
+DEV_READY := .venv/.ready/dev-$(call key,requirements/dev.txt)
+BENCH_READY := .venv/.ready/bench-$(call key,requirements/bench.txt)
+MCP1_READY := .venv-mcp1/.ready/mcp1-$(call key,requirements/mcp1.txt)
+NPM_READY := .cache/npm/.ready/npm-$(call key,requirements/npm/package-lock.json)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check fix bench docs dist clean pins \
+	check-format check-lint check-types check-imports check-dependencies check-examples
+
+help:  ## list these words
+	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r word text; \
+		do printf '%-14s %s\n' "$$word" "$$text"; done
+
+run: $(RUN_READY)  ## guard two real MCP servers with the policy of examples/quickstart
+	@exec $(BIN)/mesh7 run examples/quickstart $(ARGS)
+
+test: $(DEV_READY) $(MCP1_READY) $(NPM_READY)  ## run every test; ARGS="-k word" for some
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+check: check-format check-lint check-types check-imports check-dependencies check-examples  ## format, lint, types, imports, dependencies, examples (-k shows all)
+	@echo 'check: all clean'
+
+check-format: $(DEV_READY)
+	$(BIN)/ruff format --check
+check-lint: $(DEV_READY)
+	$(BIN)/ruff check
+check-types: $(DEV_READY)
+	$(BIN)/mypy
+check-imports: $(DEV_READY)
+	$(BIN)/lint-imports
+check-dependencies: $(DEV_READY)
+	cd core && ../$(BIN)/deptry src --known-first-party mesh7_core
+	cd sidecar && ../$(BIN)/deptry src --known-first-party mesh7_sidecar
+	cd cli && ../$(BIN)/deptry src --known-first-party mesh7_cli
+check-examples: $(DEV_READY)
+	$(BIN)/mesh7 check examples/
+
+fix: $(DEV_READY)  ## let ruff repair what it can, and format
+	-$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(BENCH_READY)  ## measure against Envoy and no gateway at all (docs/developer/performance.md)
+	@exec $(BIN)/python -m bench $(ARGS)
+
+docs: $(DEV_READY)  ## prove that every link and every anchor of the documentation leads somewhere
+	$(BIN)/python -m pytest -q tests/architecture/test_documentation.py
+
+dist: $(DEV_READY)  ## build the three wheels into dist/ and install them in an empty venv
+	@rm -rf dist .cache/dist-venv
+	@for member in core sidecar cli; do \
+		(cd $$member && ../$(BIN)/python -m flit_core.wheel --outdir ../dist) || exit 1; done
+	@echo 'dist: installing the wheels in an empty venv, to see that what they declare is enough'
+	@UV_SYSTEM_CERTS=1 $(BIN)/uv venv --quiet --python $(BIN)/python .cache/dist-venv
+	@UV_SYSTEM_CERTS=1 $(BIN)/uv pip install --quiet --python .cache/dist-venv/bin/python \
+		--constraint requirements/run.txt dist/*.whl
+	@cd .cache && dist-venv/bin/mesh7 --version
+	@ls dist
+
+pins: $(DEV_READY)  ## compile requirements/*.in into hash-pinned *.txt again
+	@requirements/prepare pins
+
+clean:  ## remove caches and dist; .venv and .venv-mcp1 stay (delete them for a fresh start)
+	rm -rf dist build .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find core sidecar cli tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(RUN_READY):
+	@requirements/prepare run $@
+$(DEV_READY): $(RUN_READY)
+	@requirements/prepare dev $@
+$(BENCH_READY): $(RUN_READY)
+	@requirements/prepare bench $@
+$(MCP1_READY): $(RUN_READY)
+	@requirements/prepare mcp1 $@
+$(NPM_READY): $(DEV_READY)
+	@requirements/prepare npm $@

@@ -147,6 +147,16 @@ def compute(program: Program, bindings: Mapping[str, object]) -> bool | Fault:
     return NOT_BOOLEAN
 
 
+def is_pattern(text: str) -> bool:
+    """Whether `matches` takes this as a regular expression (RE2)."""
+    return isinstance(compute(_pattern_program(), {"tool": text}), bool)
+
+
+@cache
+def _pattern_program() -> Program:
+    return compile_program("''.matches(tool)")
+
+
 def _fault(message: str) -> Fault:
     for start, fault in _FAULTS:
         if message.startswith(start):

@@ -8,6 +8,8 @@ import asyncio
 import math
 from typing import TYPE_CHECKING, Final
 
+from typing_extensions import override
+
 from mesh7_sidecar.net import heads
 from mesh7_sidecar.net.chunked import BadChunks, ChunkedBody
 from mesh7_sidecar.net.exchange import Exchange
@@ -60,13 +62,17 @@ class Connection(asyncio.Protocol):
 
     # asyncio's side
 
+    @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client is here."""
         self._transport = transport  # type: ignore[assignment]  # streams get a Transport
         if not self._listener.admit(self):
             self._is_closing = True
             transport.close()
 
+    @override
     def data_received(self, data: bytes) -> None:
+        """Bytes came."""
         if self._exchange is None and not self._buffer and not self._is_closing:
             # The whole request in one piece, its head known: the way of nearly every call.
             cut = data.find(_END)
@@ -77,22 +83,30 @@ class Connection(asyncio.Protocol):
                 return
         self._take(data)
 
+    @override
     def eof_received(self) -> None:
+        """The client sends no more."""
         # A client that closes and one that shuts down its sending half look the same; both
         # count as gone, as in Go's net/http, or a left call could still run.
         self._lose()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
         self._is_closing = True
         self._listener.forget(self)
         self._lose()
         self._release()
 
+    @override
     def pause_writing(self) -> None:
+        """The client reads slower than we write."""
         self.is_full = True
         self.deadline = self._listener.sweep.now + self._listener.limits.write_s
 
+    @override
     def resume_writing(self) -> None:
+        """The client has caught up."""
         self.is_full = False
         self._unsent = math.inf
         self.deadline = _NEVER
@@ -105,9 +119,11 @@ class Connection(asyncio.Protocol):
     # The exchange's side
 
     def send(self, payload: bytes) -> None:
+        """See `exchange.Wire`."""
         self._transport.write(payload)
 
     def wants_body(self) -> None:
+        """See `exchange.Wire`."""
         exchange = self._exchange
         if exchange is None or exchange.is_received:
             return
@@ -123,6 +139,7 @@ class Connection(asyncio.Protocol):
             asyncio.get_running_loop().call_soon(self._go_on)
 
     def must_close(self) -> bool:
+        """See `exchange.Wire`."""
         exchange = self._exchange
         return (
             exchange is None
@@ -133,6 +150,7 @@ class Connection(asyncio.Protocol):
         )
 
     def finished(self) -> None:
+        """See `exchange.Wire`."""
         exchange = self._exchange
         if exchange is None:
             return
@@ -150,15 +168,18 @@ class Connection(asyncio.Protocol):
             asyncio.get_running_loop().call_soon(self._go_on)
 
     def end(self) -> None:
+        """See `exchange.Wire`."""
         exchange, self._exchange = self._exchange, None
         self._end(is_whole=exchange is None or exchange.is_received)
 
     def cut(self) -> None:
+        """See `exchange.Wire`."""
         self._exchange = None
         self._is_closing = True
         self._transport.abort()
 
     def reject(self, status: int, message: str) -> None:
+        """See `exchange.Wire`; the text goes to the client as it is."""
         exchange, self._exchange = self._exchange, None
         text = f"mesh7: {message}\n".encode()
         self._transport.write(
@@ -170,6 +191,7 @@ class Connection(asyncio.Protocol):
             exchange.lose()
 
     def pause(self) -> None:
+        """See `exchange.Wire`."""
         if not self._is_paused and not self._is_closing:
             self._is_paused = True
             self._transport.pause_reading()
@@ -177,6 +199,7 @@ class Connection(asyncio.Protocol):
                 self.deadline = _NEVER
 
     def resume(self) -> None:
+        """See `exchange.Wire`."""
         if self._is_paused and not self._transport.is_closing():
             self._is_paused = False
             self._transport.resume_reading()

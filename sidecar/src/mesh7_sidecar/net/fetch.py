@@ -43,8 +43,7 @@ class Response:
 async def fetch(upstream: Upstream, request: Request, limit: int) -> Response:
     """Ask, and wait for the whole answer. Cancelling it ends the request.
 
-    Args:
-        limit: largest body in bytes; `request.terms` may say less.
+    `limit` is the largest body in bytes; the request's terms may say less.
 
     Raises:
         FetchError: no whole answer.

@@ -5,6 +5,8 @@ import math
 import select
 from typing import TYPE_CHECKING, Final
 
+from typing_extensions import override
+
 from mesh7_sidecar.net import heads
 from mesh7_sidecar.net.chunked import BadChunks, ChunkedBody
 from mesh7_sidecar.net.upstream import Failure, FailureKind
@@ -23,7 +25,9 @@ _CLOSED: Final = Failure(
     kind=FailureKind.CLOSED, message="closed the connection before its answer was complete"
 )
 _OVERDUE: Final = Failure(kind=FailureKind.TIMED_OUT, message="did not answer in time")
-_MALFORMED: Final = Failure(kind=FailureKind.MALFORMED, message="answered something that is not HTTP")
+_MALFORMED: Final = Failure(
+    kind=FailureKind.MALFORMED, message="answered something that is not HTTP"
+)
 
 
 class Link(asyncio.Protocol):
@@ -105,13 +109,17 @@ class Link(asyncio.Protocol):
 
     # asyncio's side
 
+    @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection stands."""
         self._transport = transport  # type: ignore[assignment]  # streams get a Transport
         self._poll = select.poll()
         wanted = select.POLLIN | select.POLLHUP | select.POLLERR
         self._poll.register(transport.get_extra_info("socket").fileno(), wanted)
 
+    @override
     def data_received(self, data: bytes) -> None:
+        """Bytes came."""
         sending = self._sending
         if sending is None:
             # Whatever this is, it would be taken for the answer to the next request.
@@ -132,7 +140,9 @@ class Link(asyncio.Protocol):
                 return
         self._take(data)
 
+    @override
     def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
         sending = self._sending
         self._pool.drop(self)
         if sending is None:
@@ -145,11 +155,15 @@ class Link(asyncio.Protocol):
         else:
             sending.fail(_CLOSED)
 
+    @override
     def pause_writing(self) -> None:
+        """The source reads slower than we write."""
         if self._sending is not None:
             self._sending.is_full = True
 
+    @override
     def resume_writing(self) -> None:
+        """The source has caught up."""
         if self._sending is not None:
             self._sending.drained()
 

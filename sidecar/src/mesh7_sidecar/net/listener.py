@@ -166,8 +166,7 @@ async def serve(
 ) -> Listener:
     """Start a listener on bound sockets (see `tcp_socket` and `unix_socket`).
 
-    Args:
-        sweep: shared with others, else one of its own.
+    `sweep` is shared with others, else it gets one of its own; `limits` None means the defaults.
     """
     listener = Listener(app, identify, limits or Limits(), sweep or Sweep())
     await listener.open(sockets)
@@ -190,7 +189,7 @@ def tcp_socket(host: str, port: int) -> socket.socket:
     except OSError:
         bound.close()
         raise
-    bound.setblocking(False)
+    bound.setblocking(False)  # noqa: FBT003 - the socket module's signature
     return bound
 
 
@@ -211,7 +210,7 @@ def unix_socket(path: Path) -> socket.socket:
     except OSError:
         bound.close()
         raise
-    bound.setblocking(False)
+    bound.setblocking(False)  # noqa: FBT003 - the socket module's signature
     return bound
 
 

@@ -18,7 +18,13 @@ from mesh7_sidecar.net.origin import EVERYWHERE, AddressRule, Origin
 from mesh7_sidecar.net.sending import PooledSending
 from mesh7_sidecar.net.sweep import Sweep
 from mesh7_sidecar.net.upstream import (
-    DEFAULT_TERMS, Failure, FailureKind, Receiver, Request, Sending, Terms,
+    DEFAULT_TERMS,
+    Failure,
+    FailureKind,
+    Receiver,
+    Request,
+    Sending,
+    Terms,
 )  # fmt: skip
 
 _KNOWN_HEADS: Final = 256
@@ -29,9 +35,7 @@ _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _BUSY: Final = Failure(
     kind=FailureKind.BUSY, message="has too many calls under way, try again later", is_unsent=True
 )
-_DOWN: Final = Failure(
-    kind=FailureKind.REFUSED, message="is being taken down", is_unsent=True
-)
+_DOWN: Final = Failure(kind=FailureKind.REFUSED, message="is being taken down", is_unsent=True)
 _OVERDUE: Final = Failure(
     kind=FailureKind.TIMED_OUT, message="did not get free in time", is_unsent=True
 )
@@ -65,7 +69,7 @@ class Pool:
         known: heads of whole answers seen lately, by their bytes up to the empty line.
     """
 
-    def __init__(  # noqa: PLR0913 - each has a default
+    def __init__(
         self,
         origin: Origin,
         sweep: Sweep,
@@ -86,7 +90,7 @@ class Pool:
         self._links: set[Link] = set()
         self._idle: list[Link] = []
         self._waiting: deque[PooledSending] = deque()
-        self._dialling: set[asyncio.Task[None]] = set()
+        self._dialling: set[asyncio.Task[None] | None] = set()
         self._is_closed = False
         host = b"host: %b\r\n" % origin.authority.encode()
         self._fixed = host + b"accept-encoding: identity\r\n"
@@ -198,7 +202,8 @@ class Pool:
             task.add_done_callback(self._dialling.discard)
 
     async def _dial(self) -> None:
-        failure = None
+        link: Link | None = None
+        failure = _REFUSED
         try:
             async with asyncio.timeout(self._bounds.connect_s):
                 link = await self._connect()
@@ -212,10 +217,9 @@ class Pool:
         except (socket.gaierror, UnicodeError):
             failure = _failure(FailureKind.UNRESOLVED, "has a host name that has no address")
         except OSError:
-            failure = _failure(FailureKind.REFUSED, "takes no connections")
-        task = asyncio.current_task()
-        self._dialling.discard(task)  # type: ignore[arg-type]  # it is this one
-        if failure is None:
+            failure = _REFUSED
+        self._dialling.discard(asyncio.current_task())
+        if link is not None:
             self._adopt(link)
         elif self._waiting:
             self._waiting.popleft().fail(failure)
@@ -317,5 +321,6 @@ def _failure(kind: FailureKind, message: str) -> Failure:
     return Failure(kind=kind, message=message, is_unsent=True)
 
 
+_REFUSED: Final = _failure(FailureKind.REFUSED, "takes no connections")
 _UNPLAIN: Final = frozenset({b"content-encoding", b"keep-alive"})
 _STREAMS: Final = frozenset({b"text/event-stream"})

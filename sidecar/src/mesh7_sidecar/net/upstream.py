@@ -90,7 +90,7 @@ class Request:
 
     __slots__ = ("block", "body", "headers", "method", "path", "terms")
 
-    def __init__(  # noqa: PLR0913 - one field each; a dataclass would cost five times as much
+    def __init__(
         self,
         method: str,
         path: str,

@@ -1,0 +1,94 @@
+"""The admin listener: whether the gateway lives and is ready. Nothing secret, nothing that acts."""
+
+import ipaddress
+import socket
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Final
+
+from aiohttp import typedefs, web
+
+Ready = Callable[[], tuple[bool, Mapping[str, object]]]
+"""Whether calls are served, and what there is to say about it; called for each question."""
+
+_LOCAL_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_BROWSER_HEADERS: Final = ("Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest")
+
+
+class Admin:
+    """A running admin listener."""
+
+    def __init__(self, runner: web.AppRunner) -> None:
+        self._runner = runner
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Host and port of each socket."""
+        return [(address[0], address[1]) for address in self._runner.addresses]
+
+    async def close(self) -> None:
+        """Stop; questions under way are answered."""
+        await self._runner.cleanup()
+
+
+def admin_app(ready: Ready, hosts: Collection[str] = ()) -> web.Application:
+    """The application; `hosts` are names besides the local ones under which it may be asked.
+
+    The listening address belongs there, without port, IPv6 in brackets.
+    """
+    app = web.Application(middlewares=[_guard(_LOCAL_HOSTS | {host.lower() for host in hosts})])
+
+    async def healthz(_request: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def readyz(_request: web.Request) -> web.Response:
+        is_ready, facts = ready()
+        return web.json_response({"ready": is_ready, **facts}, status=200 if is_ready else 503)
+
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    return app
+
+
+async def serve_admin(app: web.Application, sockets: Sequence[socket.socket]) -> Admin:
+    """Serve `app` on bound sockets (see `listener.tcp_socket`)."""
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    await runner.setup()
+    for each in sockets:
+        await web.SockSite(runner, each).start()
+    return Admin(runner)
+
+
+def bracketed(host: str) -> str:
+    """An address as it stands in a `host` header."""
+    try:
+        is_v6 = ipaddress.ip_address(host).version == 6  # noqa: PLR2004
+    except ValueError:
+        is_v6 = False
+    return f"[{host}]" if is_v6 else host
+
+
+def _guard(
+    hosts: frozenset[str],
+) -> Callable[[web.Request, _Handler], Awaitable[web.StreamResponse]]:
+    @web.middleware
+    async def guard(request: web.Request, handler: typedefs.Handler) -> web.StreamResponse:
+        named = request.headers.getall("Host", [])
+        if len(named) != 1 or _without_port(named[0]) not in hosts:
+            return _refusal(403, "the `host` header names another place than this listener")
+        if any(name in request.headers for name in _BROWSER_HEADERS):
+            return _refusal(403, "requests from browsers are not served")
+        try:
+            return await handler(request)
+        except web.HTTPException as error:
+            return _refusal(error.status, error.reason.lower())
+
+    return guard
+
+
+def _without_port(named: str) -> str:
+    name, colon, port = named.lower().rpartition(":")
+    return name if colon and port.isdigit() else named.lower()
+
+
+def _refusal(status: int, message: str) -> web.Response:
+    return web.json_response({"error": message}, status=status)

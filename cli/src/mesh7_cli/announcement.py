@@ -17,9 +17,9 @@ from mesh7_cli import options, output, reading
 BASE_URLS = {"anthropic": ("ANTHROPIC_BASE_URL", ""), "openai": ("OPENAI_BASE_URL", "/v1")}
 
 
-def show(status: Mapping[str, object], state: Path) -> None:
+def show(status: Mapping[str, object], state: Path, argv: list[str]) -> None:
     """Print the announcement of a gateway whose `/control/status` is `status`."""
-    for line in lines(status, state, program()):
+    for line in lines(status, state, argv):
         click.echo(output.visible(line))
 
 

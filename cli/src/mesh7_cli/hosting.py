@@ -1,6 +1,7 @@
 """From flags to the settings of a gateway that this process hosts (`mesh7 run`, `mesh7 stdio`)."""
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -8,41 +9,35 @@ from typing import ParamSpec, TypeVar
 import click
 
 from mesh7_cli import options
+from mesh7_core import errors
 from mesh7_sidecar import settings
 
 P = ParamSpec("P")
 R = TypeVar("R")
 MAXIMUM_PORT = 65_535
+OFF = "off"
 
 
-class AddressType(click.ParamType):
-    """`HOST:PORT` or `[IPv6]:PORT`; port 0 takes a free one; `off` where that is allowed."""
+def read_address(
+    context: click.Context, parameter: click.Parameter, text: str | None
+) -> settings.Address | None:
+    """An option's callback: `HOST:PORT` or `[IPv6]:PORT`, port 0 takes a free one.
 
-    name = "host:port"
-
-    def __init__(self, off: str | None = None) -> None:
-        self._off = off
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> settings.Address | None:
-        """The address; None for `off`."""
-        if isinstance(value, settings.Address):
-            return value
-        text = str(value)
-        if self._off is not None and text == self._off:
-            return None
-        host, colon, port = text.rpartition(":")
-        if host.startswith("[") and host.endswith("]"):
-            host = host[1:-1]
-        elif ":" in host:
-            self.fail(
-                f"`{text}`: write an IPv6 address in brackets, as in `[::1]:7007`", param, ctx
-            )
-        is_number = port.isascii() and port.isdigit() and int(port) <= MAXIMUM_PORT
-        if not (host and colon and is_number):
-            self.fail(f"`{text}` is no address, write HOST:PORT as in `127.0.0.1:7007`", param, ctx)
-        return settings.Address(host, int(port))
+    `off` reads as None; an option that may not be off says so itself.
+    """
+    if text is None or text == OFF:
+        return None
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        message = f"`{text}`: write an IPv6 address in brackets, as in `[::1]:7007`"
+        raise click.BadParameter(message, ctx=context, param=parameter)
+    is_number = port.isascii() and port.isdigit() and int(port) <= MAXIMUM_PORT
+    if not (host and colon and is_number):
+        message = f"`{text}` is no address, write HOST:PORT as in `127.0.0.1:7007`"
+        raise click.BadParameter(message, ctx=context, param=parameter)
+    return settings.Address(host, int(port))
 
 
 def gateway_options(command: Callable[P, R]) -> Callable[P, R]:
@@ -99,5 +94,29 @@ def read_settings(  # noqa: PLR0913 - one argument a flag
         credentials=credentials.expanduser().absolute() if credentials is not None else None,
         token_file=token_file.expanduser().absolute() if token_file is not None else None,
         audit=settings.AuditShare(audit),
-        environment=dict(os.environ),
+        environment=environment(),
     )
+
+
+def environment() -> dict[str, str]:
+    """Our environment, with the programs installed beside mesh7 found first.
+
+    So `command: [mcp-server-git]` runs the server of our own virtual environment although
+    nobody activated it.
+    """
+    beside = str(Path(sys.executable).parent)
+    path = os.environ.get("PATH", os.defpath)
+    return dict(os.environ) | {"PATH": f"{beside}{os.pathsep}{path}"}
+
+
+def enter(directory: Path) -> None:
+    """Make the folder of manifests the working folder, so that children find its files.
+
+    Raises:
+        SettingsError: it is no folder, or may not be entered.
+    """
+    try:
+        os.chdir(directory)
+    except OSError as error:
+        message = f"{directory}: cannot be entered: {error.strerror} – give a folder of manifests"
+        raise errors.SettingsError(message) from error

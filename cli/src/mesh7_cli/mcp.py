@@ -68,10 +68,10 @@ def answer(content_type: str, lines: Iterable[str]) -> dict[str, object] | None:
         lines: of its body, without line ends; read only as far as needed.
     """
     if content_type.partition(";")[0].strip().lower() == "text/event-stream":
-        found = (_object(event) for event in _events(lines))
+        texts = _events(lines)
     else:
-        found = iter([_object("\n".join(lines))])
-    for message in found:
+        texts = iter(["\n".join(lines)])
+    for message in map(_object, texts):
         if message is not None and "method" not in message:
             return message
     return None

@@ -2,15 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from mesh7_cli import arguments, exits, mcp, options, output, reading
+from mesh7_cli import arguments, exits, gateway, mcp, options, output, reading
 from mesh7_core import errors
-
-if TYPE_CHECKING:
-    from mesh7_cli import gateway
 
 DECISION = "mesh7.dev/"
 NOTES = ("decision", "rule", "reason", "requestId", "retryAfter")
@@ -34,20 +30,18 @@ def command(
     Exits 0 when the tool answered, 5 when it failed, 6 when the call was denied, 7 when it is
     held, 8 when a limit is used up.
     """
-    from mesh7_cli import gateway  # noqa: PLC0415 - httpx is only for who talks to a gateway
-
     source, dot, name = tool.partition(".")
     if not (source and dot and name):
         message = f"`{tool}` is no tool name, write <source>.<tool> as `mesh7 tools` shows them"
         raise click.UsageError(message)
     given = arguments.read(json_text)
-    with gateway.reach(options.state_folder(directory, state)) as running:
-        message_ = _call(running, source, name, given)
-    error = reading.one(message_, "error")
+    running = gateway.Gateway(options.state_folder(directory, state))
+    answer = _call(running, source, name, given)
+    error = reading.one(answer, "error")
     if error:
         problem = f"source `{source}` answered with an error: {reading.text(error, 'message')}"
         raise errors.UpstreamError(output.visible(problem))
-    result = reading.one(message_, "result")
+    result = reading.one(answer, "result")
     if form is output.Form.TABLE:
         _show(result)
     else:
@@ -56,7 +50,7 @@ def command(
 
 
 def _call(
-    running: "gateway.Gateway", source: str, name: str, given: Mapping[str, object]
+    running: gateway.Gateway, source: str, name: str, given: Mapping[str, object]
 ) -> dict[str, object]:
     """Ask as a modern client; when the source knows only the handshake, ask again with one."""
     path = f"/mcp/{source}"
@@ -73,30 +67,30 @@ def _call(
 
 
 def _call_in_session(
-    running: "gateway.Gateway", path: str, name: str, given: Mapping[str, object]
+    running: gateway.Gateway, path: str, name: str, given: Mapping[str, object]
 ) -> tuple[int, dict[str, object] | None]:
-    status, greeting, headers = _ask(running, path, mcp.handshake())
+    status, greeting, identifier = _ask(running, path, mcp.handshake())
     version = reading.text(greeting or {}, "result", "protocolVersion")
     if not version:
         return status, None
     session = {"mcp-protocol-version": version}
-    if "mcp-session-id" in headers:
-        session["mcp-session-id"] = headers["mcp-session-id"]
+    if identifier:
+        session["mcp-session-id"] = identifier
     _ask(running, path, mcp.handshake_done(session))
     status, message, _ = _ask(running, path, mcp.legacy_call(name, given, session))
-    if "mcp-session-id" in session:
-        with running.exchange("DELETE", path, session, None, TIMEOUT_S) as response:
-            response.read()
+    if identifier:
+        with running.exchange("DELETE", path, session, None, TIMEOUT_S):
+            pass
     return status, message
 
 
 def _ask(
-    running: "gateway.Gateway", path: str, question: mcp.Question
-) -> tuple[int, dict[str, object] | None, Mapping[str, str]]:
+    running: gateway.Gateway, path: str, question: mcp.Question
+) -> tuple[int, dict[str, object] | None, str]:
+    """The HTTP status, the MCP answer if there is one, and the session id if one was given."""
     with running.exchange("POST", path, question.headers, question.body, TIMEOUT_S) as response:
-        content_type = response.headers.get("content-type", "")
-        message = mcp.answer(content_type, response.iter_lines())
-        return response.status_code, message, response.headers
+        message = mcp.answer(response.header("content-type"), response.lines())
+        return response.status, message, response.header("mcp-session-id")
 
 
 def _show(result: Mapping[str, object]) -> None:

@@ -15,14 +15,16 @@ DEFAULT_ADMIN = f"127.0.0.1:{settings.DEFAULT_ADMIN_PORT}"
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @click.option(
     "--listen",
-    type=hosting.AddressType(),
+    metavar="HOST:PORT",
+    callback=hosting.read_address,
     default=f"127.0.0.1:{settings.DEFAULT_LISTEN_PORT}",
     show_default=True,
     help="Where agents connect; beyond loopback only with --token-file.",
 )
 @click.option(
     "--admin",
-    type=hosting.AddressType(off="off"),
+    metavar="HOST:PORT|off",
+    callback=hosting.read_address,
     help=f"Health and metrics, or `off`.  [default: {DEFAULT_ADMIN}, or a free port if it is taken]",
 )
 @click.option(
@@ -37,7 +39,7 @@ DEFAULT_ADMIN = f"127.0.0.1:{settings.DEFAULT_ADMIN_PORT}"
 def command(  # noqa: PLR0913 - one argument a flag
     context: click.Context,
     directory: Path,
-    listen: settings.Address,
+    listen: settings.Address | None,
     admin: settings.Address | None,
     token_file: Path | None,
     state: Path | None,
@@ -52,6 +54,9 @@ def command(  # noqa: PLR0913 - one argument a flag
     Edits of DIR are in force within a second; a broken edit keeps the last good set.
     Ctrl-C finishes the calls in flight and stops.
     """
+    if listen is None:
+        message = "an agent needs a listener – for none use `mesh7 stdio`"
+        raise click.BadParameter(message, ctx=context, param_hint="--listen")
     from mesh7_sidecar import main  # noqa: PLC0415 - the gateway is only for who hosts one
 
     is_given = context.get_parameter_source("admin") is not click.core.ParameterSource.DEFAULT
@@ -68,4 +73,6 @@ def command(  # noqa: PLR0913 - one argument a flag
         admin_may_move=not is_given,
         token_file=token_file,
     )
-    return main.run(chosen, announce=lambda status: announcement.show(status, chosen.state))
+    argv = announcement.program()
+    hosting.enter(chosen.directory)
+    return main.run(chosen, announce=lambda status: announcement.show(status, chosen.state, argv))

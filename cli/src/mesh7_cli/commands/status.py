@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mesh7_cli import exits, options, output, reading
+from mesh7_cli import exits, gateway, options, output, reading
 
 
 @click.command("status")
@@ -17,10 +17,8 @@ def command(directory: Path, state: Path | None, form: output.Form) -> int:
 
     Exits 1 when an edit of the folder is broken: the last good set is then still in force.
     """
-    from mesh7_cli import gateway  # noqa: PLC0415 - httpx is only for who talks to a gateway
-
-    with gateway.reach(options.state_folder(directory, state)) as running:
-        status = running.get("/control/status")
+    running = gateway.Gateway(options.state_folder(directory, state))
+    status = running.get("/control/status")
     if form is output.Form.TABLE:
         _show(status)
     else:

@@ -38,4 +38,5 @@ def command(  # noqa: PLR0913 - one argument a flag
         credentials=credentials,
         audit=audit,
     )
+    hosting.enter(chosen.directory)
     return main.stdio(chosen, source)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from mesh7_cli import options, output, reading
+from mesh7_cli import gateway, options, output, reading
 
 
 @click.command("tools")
@@ -16,10 +16,8 @@ def command(source: str | None, directory: Path, state: Path | None, form: outpu
 
     A tool that policy denies whatever its arguments is not listed.
     """
-    from mesh7_cli import gateway  # noqa: PLC0415 - httpx is only for who talks to a gateway
-
-    with gateway.reach(options.state_folder(directory, state)) as running:
-        tools = reading.objects(running.get("/v1/tools"), "tools")
+    running = gateway.Gateway(options.state_folder(directory, state))
+    tools = reading.objects(running.get("/v1/tools"), "tools")
     if source is not None:
         tools = [tool for tool in tools if reading.text(tool, "name").startswith(f"{source}.")]
     if form is not output.Form.TABLE:

@@ -1,0 +1,47 @@
+"""`mesh7 check`: compile manifests and say what is wrong, like a compiler."""
+
+from pathlib import Path
+
+import click
+
+from mesh7_cli import exits, options, output
+from mesh7_core import errors
+
+
+@click.command("check")
+@click.argument(
+    "paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@click.option("--namespace", metavar="NS", help="Namespace of manifests that name none.")
+@options.form
+def command(paths: tuple[Path, ...], namespace: str | None, form: output.Form) -> int:
+    """Compile manifests and say what is wrong, as `file:line: message`.
+
+    PATH is a file, a folder of manifests, or a folder of such folders, each a set of its own.
+    Exits 0 when nothing is wrong (warnings may be), 1 when something is.
+    """
+    from mesh7_cli import sets  # noqa: PLC0415 - the compiler is only for who compiles
+    from mesh7_core.compiling.diagnostics import Severity  # noqa: PLC0415
+
+    found = []
+    count = 0
+    for path in paths:
+        for one in sets.sets_in(path):
+            count += 1
+            found.extend(one.located(one.compile(namespace).diagnostics))
+    if not count:
+        places = ", ".join(f"`{path}`" for path in paths)
+        message = f"no manifest in {places} – give a folder with .yaml files"
+        raise errors.ManifestError(message)
+    wrong = sum(diagnostic.severity is Severity.ERROR for diagnostic in found)
+    if form is not output.Form.TABLE:
+        texts = [
+            {"severity": str(diagnostic.severity), "text": str(diagnostic)} for diagnostic in found
+        ]
+        output.write({"sets": count, "errors": wrong, "diagnostics": texts}, form)
+    else:
+        for diagnostic in found:
+            click.echo(output.visible(str(diagnostic)))
+        if not wrong:
+            click.echo(f"{count} set{'s' if count > 1 else ''} checked, nothing wrong")
+    return exits.Exit.WRONG if wrong else exits.Exit.OK

@@ -21,7 +21,7 @@ help:  ## list these words
 		do printf '%-14s %s\n' "$$word" "$$text"; done
 
 run: $(RUN_READY)  ## guard two real MCP servers with the policy of examples/quickstart
-	@exec $(BIN)/mesh7 run examples/quickstart $(ARGS)
+	@examples/quickstart/prepare && exec $(BIN)/mesh7 run examples/quickstart $(ARGS)
 
 test: $(DEV_READY) $(MCP1_READY) $(NPM_READY)  ## run every test; ARGS="-k word" for some
 	@exec $(BIN)/python -m pytest $(ARGS)

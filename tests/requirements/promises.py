@@ -1,0 +1,121 @@
+"""What mesh7 promises so far: ids that never change, a sentence each, and where it was promised.
+
+A test says which promise it keeps by `@pytest.mark.promise("P3")`; test_promises.py holds both
+sides together. P policy, M MCP, S sources, C hands; X are rows of our attack table (THREAT_MODEL.md
+says who attacks); D are defects that a predecessor showed when we tried it, never to be repeated.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """One promise.
+
+    Attributes:
+        says: a sentence that a test can show to be false.
+        source: the page or issue that made it.
+    """
+
+    says: str
+    source: str
+
+
+_ISSUE = "issue 3, The gateway on a laptop"
+_ATTACKS = "THREAT_MODEL.md, attack table"
+_DEFECTS = "defects reproduced in a predecessor"
+_DESIGN = "the design's list of promises"
+
+
+def _table(source: str, rows: dict[str, str]) -> dict[str, Promise]:
+    return {identifier: Promise(says, source) for identifier, says in rows.items()}
+
+
+PROMISES: dict[str, Promise] = {
+    **_table(
+        _DESIGN,
+        {
+            "P1": "one judge: a case gets the same decision over every transport and offline",
+            "P2": "no policy, match or bundle, unknown action: denied, each with its reason",
+            "P3": "first match in a policy; across them the strictest; order is irrelevant",
+            "P4": "nothing in a namespace makes a decision weaker than the baseline's verdict",
+            "P5": "a failing `when` never allows and never turns a Deny into a question",
+            "P6": "what is misspelt, unknown, dead or does not compile is refused with its place",
+            "P7": "a glob's `*` crosses dots in the tool part only; a malformed one is an error",
+            "P8": "audit mode takes no part in the enforced verdict and records the would-be one",
+            "P9": "explain says rung by rung why, and agrees with decide",
+            "P10": "adding a Deny rule never turns a denial into anything weaker",
+            "P11": "the price of a look-up does not grow with the number of rules",
+            "P12": "policy cases run offline; a mismatch, or no case at all, exits 1",
+            "M1": "the conformance suite gives the same result through mesh7 as without it",
+            "M2": "lists show what the agent may call; order, cursors and cache hints stay right",
+            "M3": "a denied call is an isError result: text for models, _meta for machines",
+            "M4": "bytes pass unchanged when nothing had to change",
+            "M5": "server requests, progress, cancellation and streams pass or are policed",
+            "M6": "resources and prompts obey policy; an unknown method executes nothing",
+            "M7": "one upstream session a client session; another's session id is unknown",
+            "M8": "a stdio server has a fixed argv, a clean environment, and may crash",
+            "M9": "over stdio calls run concurrently; one that waits blocks no other",
+            "M10": "popular MCP clients work through mesh7 unmodified",
+            "M12": "names of several sources never collide silently; look-alikes are refused",
+            "S1": "MCP servers are reached over Streamable HTTP and stdio",
+            "S2": "plain HTTP APIs are reached by a judged reverse proxy",
+            "S5": "a source's status, errors and non-JSON bodies reach the agent as what they are",
+            "S6": "credentials stay in the gateway and are shown nowhere",
+            "S7": "redirects are not followed and a source is dialled only where it says",
+            "S9": "each source has its own bounds; a slow one slows no other",
+            "C1": "two commands on a fresh machine: `make run` and `make test`",
+            "C2": "run, stdio, status, tools, call, check, test and explain do what they say",
+            "C4": "every error says what, where and what to do; no traceback reaches a user",
+        },
+    ),
+    **_table(
+        _ATTACKS,
+        {
+            "X1": "headers that disagree with the body never steer a decision",
+            "X2": "a header that may come once and comes twice is refused",
+            "X3": "an encoded header value is decoded in its one canonical form or taken literally",
+            "X4": "duplicate JSON keys are refused anywhere in a body",
+            "X5": "numbers that overflow, endless digits and deep nesting are refused as 400",
+            "X6": "only strict UTF-8 without BOM and lone surrogates is read as JSON",
+            "X7": "JSON-RPC batches are refused, so nothing rides along unjudged",
+            "X8": "an envelope that is nearly right is refused",
+            "X9": "ambiguous HTTP framing is refused; hop-by-hop headers never travel",
+            "X10": "a compressed request is refused and a response cannot swell without bound",
+            "X11": "sizes, deadlines and connection counts are bounded in each phase",
+            "X12": "a path has one spelling; every other one is not found",
+            "X13": "a web page in a browser on the same machine cannot make a call",
+            "X15": "the agent's own Authorization never reaches another origin",
+            "X16": "somebody else's session id is as unknown as an invented one",
+            "X20": "two sources with one name and look-alike tool names are refused",
+            "X21": "a tool that was filtered or never listed cannot be called",
+            "X26": "a stdio server's command, environment and output are bounded by the gateway",
+        },
+    ),
+    **_table(
+        _DEFECTS,
+        {
+            "D2": "an unknown or missing action is refused when loaded, and is never an allow",
+            "D3": "a documented condition matches what the documentation says it matches",
+            "D6": "what is judged by name is what runs",
+            "D12": "a server that crashes in a loop takes nothing else down",
+            "D13": "a server's request is never taken for the answer to a call with the same id",
+            "D14": "a source that fails at the start is retried, and never ready with no tools",
+            "D22": "a malformed glob in a deny rule is an error, never a silent non-match",
+            "D23": "an unknown YAML key is an error, never an unconditional allow",
+            "D30": "results pass as they are: isError, structuredContent and images included",
+            "D31": "lists keep order, pages and every field of a tool",
+            "D32": "cancellations are never answered; a blank line is no parse error",
+            "D33": "both eras of the protocol are spoken, with origin and version checked",
+            "D34": "over stdio a waiting call stops neither pings nor other calls",
+            "D39": "SIGTERM lets calls in flight finish, for up to 10 s",
+        },
+    ),
+}
+
+_NOT_YET = "the test is being written with the part that keeps it"
+
+OPEN: dict[str, str] = dict.fromkeys(PROMISES, _NOT_YET) | {
+    "M10": "every popular client at once is a later issue; the MCP SDKs and FastMCP come first",
+}
+"""Promises that no test is tied to yet, and why. An entry that is tied must be removed."""

@@ -287,7 +287,9 @@ class _Cut:
         return [self.value(part.elements, element, depth + 1) for element in found]
 
     def _whole_object(self, part: Part, found: Mapping[str, object], depth: int) -> None:
-        if self.named.anywhere and any(self._is_odd(key) for key in found if key not in part.fields):
+        if self.named.anywhere and any(
+            self._is_odd(key) for key in found if key not in part.fields
+        ):
             raise _Refused(FOLDED)
         for key, inner in found.items():
             self._spend(len(key) // CHARACTERS_A_NODE, depth)

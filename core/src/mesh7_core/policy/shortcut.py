@@ -41,7 +41,14 @@ _ORDERS: Mapping[str, Callable[[object, object], bool]] = {
     "_>_": operator.gt,
     "_>=_": operator.ge,
 }
-_FLIPPED = {"_<_": "_>_", "_<=_": "_>=_", "_>_": "_<_", "_>=_": "_<=_", "_==_": "_==_", "_!=_": "_!=_"}
+_FLIPPED = {
+    "_<_": "_>_",
+    "_<=_": "_>=_",
+    "_>_": "_<_",
+    "_>=_": "_<=_",
+    "_==_": "_==_",
+    "_!=_": "_!=_",
+}
 
 
 class _NotSimple(Exception):  # noqa: N818 - never leaves this module

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
+from typing_extensions import override
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
@@ -35,7 +37,8 @@ class Script:
 def serve(state: Path, script: Script) -> Iterator[Script]:
     """Answer on `state/gateway.sock` until the block ends."""
     state.mkdir(parents=True, exist_ok=True)
-    server = _Server(str(state / "gateway.sock"), _handler(script))
+    server = socketserver.ThreadingUnixStreamServer(str(state / "gateway.sock"), _handler(script))
+    server.daemon_threads = False
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -44,15 +47,6 @@ def serve(state: Path, script: Script) -> Iterator[Script]:
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-class _Server(socketserver.ThreadingUnixStreamServer):
-    daemon_threads = False
-
-    def get_request(self) -> tuple[object, object]:  # type: ignore[override]
-        connection, _ = super().get_request()
-        # http.server writes the peer's address into its log and expects a pair.
-        return connection, ("socket", 0)
 
 
 def _handler(script: Script) -> type[BaseHTTPRequestHandler]:
@@ -69,7 +63,8 @@ def _handler(script: Script) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers["content-length"]))
             self._answer(str(json.loads(body)["method"]))
 
-        def log_message(self, format: str, *args: object) -> None:
+        @override
+        def log_message(self, *_: object) -> None:
             """Say nothing: stderr is what the tests look at."""
 
         def _answer(self, word: str) -> None:

@@ -71,7 +71,9 @@ def test_every_expected_error_has_its_exit_code(error: errors.Mesh7Error, code: 
 def test_the_page_of_exit_codes_lists_exactly_the_codes_there_are() -> None:
     """docs/reference/exit-codes.md is what scripts rely on."""
     page = (ROOT / "docs/reference/exit-codes.md").read_text()
-    listed = {int(code): text for code, text in re.findall(r"^\| (\d+) \| (.+?) \|$", page, re.M)}
+    listed = {
+        int(code): text for code, text in re.findall(r"^\| (\d+) \| (.+?) \|$", page, re.MULTILINE)
+    }
     assert listed == {int(code): text for code, text in exits.MEANINGS.items()}
     assert set(exits.MEANINGS) == set(exits.Exit)
 
@@ -84,7 +86,7 @@ def test_asking_for_the_version_imports_nothing_heavy() -> None:
         "heavy = {'httpx', 'rich', 'pydantic', 'yaml', 'asyncio', 'mesh7_sidecar.main'}\n"
         "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)\n"
     )
-    done = subprocess.run(  # noqa: S603 - our own interpreter and program
+    done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT
     )
     assert (done.returncode, done.stderr) == (0, "")

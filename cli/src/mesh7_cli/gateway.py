@@ -68,8 +68,7 @@ class Gateway:
     ) -> Iterator[Response]:
         """One request on a connection of its own; the body is read inside the block.
 
-        Args:
-            timeout_s: between two bytes of the answer; a held call may take long.
+        `timeout_s` counts between two bytes of the answer; a held call may take long.
 
         Raises:
             GatewayError: nobody answers, or the answer breaks off.

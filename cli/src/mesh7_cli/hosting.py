@@ -54,7 +54,7 @@ def gateway_options(command: Callable[P, R]) -> Callable[P, R]:
             "--credentials",
             metavar="DIR",
             type=options.FOLDER,
-            help="Folder with one file per credential.  [default: MESH7_CREDENTIAL_<KEY> variables]",
+            help="Folder with one file per credential, beside MESH7_CREDENTIAL_<KEY> variables.",
         ),
         click.option(
             "--state",

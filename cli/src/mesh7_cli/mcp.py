@@ -15,6 +15,7 @@ CLIENT = {"name": "mesh7-call", "version": "1"}
 META = "io.modelcontextprotocol/"
 IDENTIFIER = "mesh7-call-1"
 
+CLIENT_ERRORS = range(400, 500)
 # Errors by which a server of the handshake era refuses a request that came without a handshake;
 # none of them is given after the tool has run.
 BEFORE_HANDSHAKE = frozenset({-32600, -32601, -32602, -32022, -32000})
@@ -83,7 +84,7 @@ def wants_handshake(status: int, message: Mapping[str, object] | None) -> bool:
         return False
     error = message.get("error") if message is not None else None
     code = error.get("code") if isinstance(error, dict) else None
-    return 400 <= status < 500 or code in BEFORE_HANDSHAKE
+    return status in CLIENT_ERRORS or code in BEFORE_HANDSHAKE
 
 
 def _question(method: str, params: object, headers: Mapping[str, str]) -> Question:

@@ -50,7 +50,8 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     if not sys.stdout.isatty():
         _plain_table(heads, rows)
         return
-    from rich import box, table as rich_table, text  # noqa: PLC0415 - 50 ms, only on a terminal
+    from rich import box, text  # noqa: PLC0415 - 50 ms, only on a terminal
+    from rich import table as rich_table
     from rich.console import Console  # noqa: PLC0415
 
     drawn = rich_table.Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)

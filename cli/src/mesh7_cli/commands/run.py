@@ -25,7 +25,7 @@ DEFAULT_ADMIN = f"127.0.0.1:{settings.DEFAULT_ADMIN_PORT}"
     "--admin",
     metavar="HOST:PORT|off",
     callback=hosting.read_address,
-    help=f"Health and metrics, or `off`.  [default: {DEFAULT_ADMIN}, or a free port if it is taken]",
+    help=f"Health, or `off`.  [default: {DEFAULT_ADMIN}; a free port if it is taken]",
 )
 @click.option(
     "--token-file",
@@ -36,7 +36,7 @@ DEFAULT_ADMIN = f"127.0.0.1:{settings.DEFAULT_ADMIN_PORT}"
 @hosting.gateway_options
 @options.agent
 @click.pass_context
-def command(  # noqa: PLR0913 - one argument a flag
+def command(  # noqa: PLR0913, PLR0917 - one argument a flag
     context: click.Context,
     directory: Path,
     listen: settings.Address | None,

@@ -39,7 +39,7 @@ MAXIMUM_LENGTH = 4096
 """Characters of one expression."""
 
 
-class BadCondition(ManifestError):
+class BadCondition(ManifestError):  # noqa: N818 - as BadGlob
     """An expression that does not compile.
 
     Attributes:

@@ -6,7 +6,9 @@ Pure: no clock, no network, no logging.
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from mesh7_core.policy import cel, named, shortcut, syntax
+from typing_extensions import override
+
+from mesh7_core.policy import cel, cutting, named, shortcut, syntax
 from mesh7_core.policy.calls import Call
 from mesh7_core.policy.cel import BadCondition
 
@@ -61,7 +63,8 @@ class Condition:
         """True, False, or why it failed. Total.
 
         Args:
-            now: aware; the variable `now`.
+            call: what the variables but `now` are read off.
+            now: aware.
         """
         if self._shortcut is not None:
             answer = self._shortcut(call)
@@ -75,18 +78,21 @@ class Condition:
         if "now" in self._named.variables:
             bindings["now"] = now
         if "args" in self._named.variables:
-            arguments = named.cut(self._named, call.arguments)
+            arguments = cutting.cut(self._named, call.arguments)
             if isinstance(arguments, cel.Fault):
                 return arguments
             bindings["args"] = arguments
         return cel.compute(self._program, bindings)
 
+    @override
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Condition) and other.text == self.text
 
+    @override
     def __hash__(self) -> int:
         return hash(self.text)
 
+    @override
     def __repr__(self) -> str:
         return f"Condition({self.text!r})"
 

@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from typing_extensions import override
+
 from mesh7_core.policy.reasons import Reason
 from mesh7_core.policy.rules import RuleId
 
@@ -54,13 +56,16 @@ class Decision:
         self.request_id = request_id
         self.would = would
 
+    @override
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Decision) and all(
             getattr(self, name) == getattr(other, name) for name in self.__slots__
         )
 
+    @override
     def __hash__(self) -> int:
         return hash((self.verdict, self.reason, self.rules))
 
+    @override
     def __repr__(self) -> str:
         return f"Decision({self.verdict}, {self.reason}, {self.rules})"

@@ -25,6 +25,7 @@ class _Node:
         self.filed: list[Filed] = []
 
     def put(self, prefix: str, filed: Filed) -> None:
+        """File under a prefix, making or splitting an edge where the tree has none for it."""
         node = self
         while prefix:
             edge, below = node.children.get(prefix[0], ("", node))
@@ -35,11 +36,12 @@ class _Node:
                 break
             shared = _shared(edge, prefix)
             if shared < len(edge):
-                below = node._split(edge, shared, below)
+                below = node.split(edge, shared, below)
             node, prefix = below, prefix[shared:]
         node.filed.append(filed)
 
-    def _split(self, edge: str, at: int, below: "_Node") -> "_Node":
+    def split(self, edge: str, at: int, below: "_Node") -> "_Node":
+        """Put a node on the edge to `below` after `at` characters."""
         middle = _Node()
         middle.children[edge[at]] = (edge[at:], below)
         self.children[edge[0]] = (edge[:at], middle)

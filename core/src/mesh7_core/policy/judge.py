@@ -75,7 +75,7 @@ class Needs:
         "without_ledger", "would",
     )  # fmt: skip
 
-    def __init__(  # noqa: PLR0913 - one field each
+    def __init__(
         self,
         decision: Decision,
         limits: tuple[Limit, ...] = (),
@@ -99,6 +99,8 @@ def needs(view: AgentView, call: Call, now: datetime) -> Needs:
     """Compute every opinion about `call`.
 
     Args:
+        view: of the agent that calls.
+        call: the attempt.
         now: aware; what conditions see as `now`.
     """
     plan = view.plan(call.family, call.source, call.name)
@@ -118,6 +120,9 @@ def voices(
     """Who speaks about the call, baseline first.
 
     Args:
+        ladder: what the call's name comes to.
+        call: the attempt.
+        now: aware.
         listen: told of every condition's outcome in turn; True for a rule without one.
     """
     heard: list[Voice] = []

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
-from mesh7_core.policy import cel, named, syntax
+from mesh7_core.policy import cel, cutting, named, syntax
 from mesh7_core.policy.calls import Call
 
 Answer = bool | cel.Fault
@@ -35,7 +35,7 @@ _ABSENT = object()
 _BROKEN = object()
 """There is no object to look the key up in."""
 
-_ORDERS: Mapping[str, Callable[[object, object], bool]] = {
+_ORDERS: Mapping[str, Callable[..., bool]] = {
     "_<_": operator.lt,
     "_<=_": operator.le,
     "_>_": operator.gt,
@@ -85,7 +85,8 @@ def shortcut_of(
     """The shortcut for an expression, None when it is not simple.
 
     Args:
-        names: what the expression names.
+        tree: the expression.
+        names: what it names.
         variables: how each variable but `args` and `now` is read off a call.
     """
     builder = _Builder(names, variables)
@@ -124,8 +125,8 @@ def _pick(wanted: _Object, found: Mapping[str, object], slots: _Slots) -> cel.Fa
     """
     if len(found) > MOST_KEYS:
         return None
-    if named.has_folded_twin(wanted.part, found):
-        return named.FOLDED
+    if cutting.has_folded_twin(wanted.part, found):
+        return cutting.FOLDED
     for key, leaf in wanted.leaves.items():
         value = found.get(key, _ABSENT)
         if not (leaf.is_test_only or value is _ABSENT or _is_plain(value)):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from mesh7_core.errors import Mesh7Error
 
 
-class Unreadable(Mesh7Error):
+class Unreadable(Mesh7Error):  # noqa: N818 - reads as what it says, like BadCondition
     """Bytes that are no checked expression, or one with parts that are not known here."""
 
 

@@ -63,7 +63,7 @@ class Voice:
 
     __slots__ = ("action", "approval", "id", "kind", "limits", "policy", "strength", "text")
 
-    def __init__(  # noqa: PLR0913 - one field each
+    def __init__(
         self,
         identity: RuleId,
         action: Action,
@@ -116,7 +116,9 @@ class Stand:
 
     __slots__ = ("defaults", "layer", "loops", "policies")
 
-    def __init__(self, layer: Layer, policies: tuple[Policy, ...], defaults: tuple[Voice, ...]):
+    def __init__(
+        self, layer: Layer, policies: tuple[Policy, ...], defaults: tuple[Voice, ...]
+    ) -> None:
         self.layer = layer
         self.policies = policies
         self.defaults = defaults
@@ -230,7 +232,7 @@ class AgentView:
 
 
 def view_of(bundle: Bundle, agent: Agent) -> AgentView:
-    """Select what bears on `agent`; an agent of another namespace than the bundle's gets nothing."""
+    """Select what bears on `agent`; one of another namespace than the bundle's gets nothing."""
     if agent.namespace != bundle.namespace:
         return AgentView((), ())
     policies = sorted(

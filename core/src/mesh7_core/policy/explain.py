@@ -1,0 +1,192 @@
+"""Why a call is decided as it is, rung by rung.
+
+Nothing is judged here: the judge is asked to think aloud, and its own answer stands at the end.
+Pure: no clock, no network, no logging.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from mesh7_core.policy import judge
+from mesh7_core.policy.calls import Call
+from mesh7_core.policy.conditions import Failed, Outcome
+from mesh7_core.policy.decision import Decision, Verdict
+from mesh7_core.policy.rules import Action, Mode, StoreLoss
+from mesh7_core.policy.view import AgentView, Candidate, Kind, Ladder, Voice
+
+
+class Step(StrEnum):
+    """The rungs, in the order they are climbed."""
+
+    POLICY = "policy"
+    RULE = "rule"
+    DEFAULT = "default"
+    VERDICT = "verdict"
+    LIMIT = "limit"
+    LOOP = "loop"
+    APPROVAL = "approval"
+    WOULD = "would"
+    DECISION = "decision"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """One thing that was looked at.
+
+    Attributes:
+        subject: the id of the policy, rule, default, limit or loop; empty for what is about all.
+        outcome: one or two words that do not change: `selected`, `speaks`, `skipped`, `failed`,
+            `passes`, `refuses`, `silent`, an action or a verdict.
+        detail: a sentence for people; never quotes the call's arguments.
+    """
+
+    step: Step
+    subject: str
+    outcome: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """The rungs and the judge's own decision."""
+
+    rungs: tuple[Rung, ...]
+    decision: Decision
+
+
+def explain(view: AgentView, call: Call, now: datetime, facts: judge.Facts) -> Explanation:
+    """Explain the decision about `call` that `judge.decide` comes to with the same values."""
+    plan = view.plan(call.family, call.source, call.name)
+    rungs = list(_policies(view))
+    enforced = _overheard(plan.enforced, call, now, rungs)
+    would = () if plan.would is None else judge.voices(plan.would, call, now)
+    needs = judge.settle(plan, enforced, would)
+    decision = judge.decide(needs, facts)
+    rungs.append(_verdict(needs))
+    rungs += _limits(needs, facts)
+    rungs += _loops(needs, facts)
+    rungs += _approvals(needs, facts)
+    if decision.would is not None:
+        rungs.append(_would(decision.would))
+    rungs.append(
+        Rung(
+            step=Step.DECISION,
+            subject=", ".join(decision.rules),
+            outcome=decision.verdict,
+            detail=f"{decision.reason}{f': {decision.text}' if decision.text else ''}",
+        )
+    )
+    return Explanation(rungs=tuple(rungs), decision=decision)
+
+
+def _policies(view: AgentView) -> Iterator[Rung]:
+    if not view.policies:
+        yield Rung(
+            step=Step.POLICY, subject="", outcome="silent", detail="no policy selects the agent"
+        )
+    for policy in view.policies:
+        audited = " and is audited, not enforced" if policy.mode is Mode.AUDIT else ""
+        yield Rung(
+            step=Step.POLICY,
+            subject=policy.id,
+            outcome="selected",
+            detail=f"selects the agent in the {policy.layer} layer{audited}",
+        )
+
+
+def _overheard(ladder: Ladder, call: Call, now: datetime, rungs: list[Rung]) -> tuple[Voice, ...]:
+    heard = judge.voices(
+        ladder,
+        call,
+        now,
+        lambda candidate, outcome: rungs.append(_rule(candidate, outcome)),
+    )
+    rungs += [_default(voice) for voice in heard if voice.kind in (Kind.DEFAULT, Kind.AUDIT_ONLY)]
+    return heard
+
+
+def _rule(candidate: Candidate, outcome: Outcome) -> Rung:
+    rule = candidate.rule
+    if isinstance(outcome, Failed):
+        word = "failed"
+        detail = f"`when` failed ({outcome.why}): {_after_failing(rule.action)}"
+    elif not outcome:
+        word, detail = "skipped", "the name matches, but `when` is false"
+    else:
+        condition = "" if candidate.condition is None else " and `when` is true"
+        word, detail = "speaks", f"the name matches{condition}: {rule.action}"
+    return Rung(step=Step.RULE, subject=rule.id, outcome=word, detail=detail)
+
+
+def _after_failing(action: Action) -> str:
+    match action:
+        case Action.ALLOW | Action.NONE:
+            return "an Allow rule is skipped then"
+        case Action.DENY:
+            return "a Deny rule speaks then"
+        case Action.REQUIRE_APPROVAL:
+            return "a RequireApproval rule speaks then, and matching goes on"
+
+
+def _default(voice: Voice) -> Rung:
+    if voice.kind is Kind.AUDIT_ONLY:
+        detail = "only audit policies select the agent: the call is forwarded"
+    else:
+        detail = "no rule of this layer speaks, its strictest default action does"
+    return Rung(step=Step.DEFAULT, subject=voice.id, outcome=voice.action, detail=detail)
+
+
+def _verdict(needs: judge.Needs) -> Rung:
+    return Rung(
+        step=Step.VERDICT,
+        subject=", ".join(needs.decision.rules),
+        outcome=needs.verdict,
+        detail=f"the strictest of all that speak ({needs.decision.reason})",
+    )
+
+
+def _limits(needs: judge.Needs, facts: judge.Facts) -> Iterator[Rung]:
+    for limit in needs.limits:
+        if facts.ledger is judge.Ledger.UNAVAILABLE:
+            passes = limit.on_store_loss is StoreLoss.ALLOW
+            detail = f"there is no ledger to count in; onStoreLoss is {limit.on_store_loss}"
+        else:
+            passes = facts.ledger is judge.Ledger.RESERVED or facts.limit != limit.id
+            detail = f"at most {limit.maximum} calls {_span(limit.window)} per {limit.per}"
+        outcome = "passes" if passes else "refuses"
+        yield Rung(step=Step.LIMIT, subject=limit.id, outcome=outcome, detail=detail)
+
+
+def _span(window: object) -> str:
+    return "in a lifetime" if window is None else f"in {window}"
+
+
+def _loops(needs: judge.Needs, facts: judge.Facts) -> Iterator[Rung]:
+    for loop in needs.loops:
+        if facts.ledger is judge.Ledger.UNAVAILABLE:
+            detail = "there is no ledger, so repeats are not counted"
+        else:
+            detail = f"at most {loop.identical} identical calls in {loop.window}"
+        yield Rung(step=Step.LOOP, subject=loop.id, outcome="passes", detail=detail)
+
+
+def _approvals(needs: judge.Needs, facts: judge.Facts) -> Iterator[Rung]:
+    is_lost = facts.ledger is judge.Ledger.UNAVAILABLE
+    for voice in needs.asked:
+        yield Rung(
+            step=Step.APPROVAL,
+            subject=voice.id,
+            outcome="refuses" if is_lost else Verdict.HOLD,
+            detail="nobody can be asked without a ledger" if is_lost else "waits for people",
+        )
+
+
+def _would(would: Decision) -> Rung:
+    return Rung(
+        step=Step.WOULD,
+        subject=", ".join(would.rules),
+        outcome=would.verdict,
+        detail=f"had audit policies and audit rules been enforced ({would.reason})",
+    )

@@ -1,0 +1,30 @@
+"""'Did you mean': the nearest of the known words. Pure: no clock, no network, no logging."""
+
+import difflib
+from collections.abc import Collection
+
+_NEAR = 0.6
+_MOST_LISTED = 12
+
+
+def nearest(word: str, known: Collection[str]) -> str | None:
+    """The known word that was probably meant; case and underscores weigh nothing."""
+    folded = {_fold(candidate): candidate for candidate in known}
+    found = difflib.get_close_matches(_fold(word)[:100], list(folded), n=1, cutoff=_NEAR)
+    return folded[found[0]] if found else None
+
+
+def advice(word: str, known: Collection[str]) -> str:
+    """`did you mean …?`, or what is known when nothing is near."""
+    near = nearest(word, known)
+    if near is not None:
+        return f"did you mean `{near}`?"
+    if not known:
+        return "there is none that could be named"
+    listed = ", ".join(f"`{candidate}`" for candidate in sorted(known)[:_MOST_LISTED])
+    more = ", …" if len(known) > _MOST_LISTED else ""
+    return f"known here: {listed}{more}"
+
+
+def _fold(word: str) -> str:
+    return word.casefold().replace("_", "").replace("-", "")

@@ -1,0 +1,44 @@
+"""Names that other programs see, each spelled once: API group, kinds, `_meta` keys, objects."""
+
+GROUP = "mesh7.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+AGENT_POLICY = "AgentPolicy"
+TOOL_SOURCE = "ToolSource"
+GRANT = "Grant"
+APPROVAL_REQUEST = "ApprovalRequest"
+POLICY_CASES = "PolicyCases"
+"""Of files that `mesh7 test` reads; no cluster has this kind."""
+
+WRITTEN_KINDS = (AGENT_POLICY, TOOL_SOURCE, GRANT)
+"""What people write and compile."""
+
+RELEASE_NAMESPACE = "mesh7-system"
+"""Where baseline policies live; on the laptop `DIR/baseline/` stands for it."""
+
+DEFAULT_NAMESPACE = "default"
+BASELINE_FOLDER = "baseline"
+
+CREDENTIALS_SECRET = "mesh7-tool-credentials"  # noqa: S105 - an object's name, not a secret
+HOSTS_SUFFIX = ".hosts"
+"""`<key>.hosts` beside `<key>` in the Secret: the hosts that the credential may be sent to."""
+
+CREDENTIAL_VARIABLE_PREFIX = "MESH7_CREDENTIAL_"
+
+NAMESPACE_NAME_LABEL = "kubernetes.io/metadata.name"
+
+META_PREFIX = f"{GROUP}/"
+"""`_meta` keys under it are the gateway's alone; from agent or upstream they are dropped (M3)."""
+
+META_DECISION = f"{META_PREFIX}decision"
+META_RULE = f"{META_PREFIX}rule"
+META_REASON = f"{META_PREFIX}reason"
+META_REQUEST_ID = f"{META_PREFIX}requestId"
+META_RETRY_AFTER = f"{META_PREFIX}retryAfter"
+
+
+def credential_variable(key: str) -> str:
+    """The environment variable that may hold a credential; several keys can share one."""
+    folded = key.upper().replace("-", "_").replace(".", "_")
+    return f"{CREDENTIAL_VARIABLE_PREFIX}{folded}"

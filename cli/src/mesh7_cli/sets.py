@@ -3,14 +3,16 @@
 A folder is read exactly as the gateway reads it, so what is checked is what would be in force.
 """
 
+import dataclasses
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mesh7_cli import hosting
-from mesh7_core import errors
+from mesh7_core import errors, names
 from mesh7_core.compiling import compiler, diagnostics
+from mesh7_core.policy import bundle
 from mesh7_sidecar.bundles import folder
 
 
@@ -19,12 +21,12 @@ class Set:
     """Manifests that are compiled together.
 
     Attributes:
-        base: what the keys of `files` are relative to, as the user spelled it.
-        files: content by path.
+        files: content by path within the set; `baseline/…` means the baseline.
+        shown: the path that the user can open, by path within the set.
     """
 
-    base: str
     files: dict[str, bytes]
+    shown: dict[str, str]
 
     def compile(self, namespace: str | None) -> compiler.Compiled:
         """What the gateway would make of it, `${NAME}` read from our own environment."""
@@ -34,7 +36,9 @@ class Set:
 
     def located(self, found: Iterable[diagnostics.Diagnostic]) -> list[diagnostics.Diagnostic]:
         """The findings under paths that the user can open from where they are."""
-        return [diagnostic.located_in(self.base) for diagnostic in found]
+        return [
+            dataclasses.replace(one, file=self.shown.get(one.file, one.file)) for one in found
+        ]
 
 
 def sets_in(path: Path) -> list[Set]:
@@ -46,32 +50,50 @@ def sets_in(path: Path) -> list[Set]:
     Raises:
         SettingsError: it cannot be read.
     """
-    if path.is_file():
-        return [file_set([path])]
-    if _is_set(path):
-        return [Set(base=str(path), files=folder.read(path))]
+    if path.is_file() or _is_set(path):
+        return [joined([path])]
     found: list[Set] = []
     for below in _folders(path):
         found.extend(sets_in(below))
     return found
 
 
-def one_set(path: Path) -> Set:
-    """The folder or file as one set, whatever its shape.
-
-    Raises:
-        SettingsError: it cannot be read.
-    """
-    return file_set([path]) if path.is_file() else Set(base=str(path), files=folder.read(path))
-
-
-def file_set(paths: Iterable[Path]) -> Set:
-    """Single files as one set.
+def joined(paths: Sequence[Path]) -> Set:
+    """All files and folders as one set.
 
     Raises:
         SettingsError: one cannot be read.
     """
-    return Set(base="", files={str(path): read_file(path) for path in paths})
+    files: dict[str, bytes] = {}
+    shown: dict[str, str] = {}
+    for number, path in enumerate(paths):
+        read = {path.name: read_file(path)} if path.is_file() else folder.read(path)
+        for name, content in read.items():
+            # Two folders may have files of one name; what lies in `baseline/` must stay there.
+            head, slash, tail = name.rpartition("/")
+            key = f"{head}{slash}{number}-{tail}" if name in files else name
+            files[key] = content
+            shown[key] = str(path) if path.is_file() else str(path / name)
+    return Set(files=files, shown=shown)
+
+
+def compiled(paths: Sequence[Path], namespace: str | None) -> bundle.Bundle:
+    """The bundle of a set that must be right, because something is to be judged by it.
+
+    Raises:
+        SettingsError: a file cannot be read.
+        ManifestError: the set does not compile; the message has every error, one a line.
+    """
+    one = joined(paths)
+    result = one.compile(namespace)
+    if result.bundle is None:
+        wrong = [
+            str(diagnostic)
+            for diagnostic in one.located(result.diagnostics)
+            if diagnostic.severity is diagnostics.Severity.ERROR
+        ]
+        raise errors.ManifestError("\n".join(["the policies do not compile:", *wrong]))
+    return result.bundle
 
 
 def read_file(path: Path) -> bytes:
@@ -88,26 +110,18 @@ def read_file(path: Path) -> bytes:
 
 
 def _is_set(path: Path) -> bool:
-    with _scan(path) as entries:
-        return any(
-            entry.name == "baseline" or entry.name.endswith(folder.SUFFIXES)
-            for entry in entries
-            if not entry.name.startswith(".")
-        )
+    return any(
+        name == names.BASELINE_FOLDER or name.endswith(folder.SUFFIXES) for name in _names(path)
+    )
 
 
 def _folders(path: Path) -> list[Path]:
-    with _scan(path) as entries:
-        return sorted(
-            path / entry.name
-            for entry in entries
-            if entry.is_dir() and not entry.name.startswith(".")
-        )
+    return [path / name for name in _names(path) if (path / name).is_dir()]
 
 
-def _scan(path: Path) -> "os._ScandirIterator[str]":
+def _names(path: Path) -> list[str]:
     try:
-        return os.scandir(path)
+        return sorted(name for name in os.listdir(path) if not name.startswith("."))
     except OSError as error:
         message = f"{path}: cannot be read: {error.strerror} – give a manifest or a folder of them"
         raise errors.SettingsError(message) from error

@@ -1,6 +1,7 @@
 """What every test may use: a bounded wait, a free port, a folder of manifests. Nothing else."""
 
 import asyncio
+import os
 import socket
 import textwrap
 import time
@@ -8,9 +9,16 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 _PATIENCE_S = 5.0
 _STEP_S = 0.005
+
+# A law is tried on more examples by CI, and on many by night; no deadline: two cores are shared.
+settings.register_profile("dev", max_examples=50, deadline=None)
+settings.register_profile("ci", max_examples=200, deadline=None, derandomize=False)
+settings.register_profile("nightly", max_examples=5000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 Eventually = Callable[[Callable[[], bool]], Awaitable[None]]
 

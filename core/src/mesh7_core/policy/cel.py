@@ -5,6 +5,7 @@ The only module that touches cel-expr-python. Its answers here are closed: true,
 Pure: no clock, no network, no logging.
 """
 
+import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -77,6 +78,8 @@ _FAULTS = (
     ("INTERNAL: Iteration budget", TOO_MUCH),
 )
 _POSITION = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
+_MISMATCHED = re.compile(r"(?:mismatched|extraneous) input '(.*?)' expecting")
+_UNDECLARED = re.compile(r"undeclared reference to `(.*)`")
 _QUOTED = re.compile(r"'([^']*)'")
 
 
@@ -103,6 +106,8 @@ def compile_program(text: str) -> Program:
     Raises:
         BadCondition: it does not parse, names what is not there, or cannot be true or false.
     """
+    if not text.strip():
+        raise BadCondition("is empty, write a condition or leave `when` out", 1)
     if len(text) > MAXIMUM_LENGTH:
         raise BadCondition(f"longer than {MAXIMUM_LENGTH} characters, split the rule", 1)
     if not text.isprintable() and re.search(r"[^\t\n\r -\uD7FF\uE000-\U0010FFFF]", text):
@@ -120,14 +125,25 @@ def compile_program(text: str) -> Program:
 
 
 def _bad(message: str) -> BadCondition:
-    found = _POSITION.search(message)
     if "recursion" in message:
         return BadCondition("is nested too deeply (at most 32 levels), split the rule", 1)
+    found = _POSITION.search(message)
     if found is None:
         return BadCondition("is not an expression", 1)
     what = found[3].removesuffix(" [INVALID_ARGUMENT]").replace(" (in container '')", "")
-    what = _QUOTED.sub(r"`\1`", what)
-    return BadCondition(what[:1].lower() + what[1:], max(1, int(found[2])), max(1, int(found[1])))
+    return BadCondition(_plainly(what), max(1, int(found[2])), max(1, int(found[1])))
+
+
+def _plainly(what: str) -> str:
+    """The compiler's words without its grammar, names in backticks, with a suggestion."""
+    if mismatched := _MISMATCHED.search(what):
+        is_end = mismatched[1] == "<EOF>"
+        return "ends too early" if is_end else f"`{mismatched[1]}` is not expected here"
+    text = _QUOTED.sub(r"`\1`", what)
+    text = text[:1].lower() + text[1:]
+    undeclared = _UNDECLARED.match(text)
+    near = difflib.get_close_matches(undeclared[1], VARIABLES, n=1) if undeclared else []
+    return f"{text}, did you mean `{near[0]}`?" if near else text
 
 
 def compute(program: Program, bindings: Mapping[str, object]) -> bool | Fault:

@@ -113,7 +113,9 @@ def compile_condition(text: str) -> Condition:
     for pattern in _patterns(tree):
         if not cel.is_pattern(pattern):
             message = f"`{pattern}` is not a regular expression (RE2)"
-            raise BadCondition(message, max(0, text.find(pattern)) + 1)
+            raise BadCondition(
+                message, max(0, text.find(f"'{pattern}"), text.find(f'"{pattern}')) + 1
+            )
     return Condition(text, program, tree)
 
 

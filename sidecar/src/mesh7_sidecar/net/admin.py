@@ -67,9 +67,7 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if is_v6 else host
 
 
-def _guard(
-    hosts: frozenset[str],
-) -> Callable[[web.Request, _Handler], Awaitable[web.StreamResponse]]:
+def _guard(hosts: frozenset[str]) -> typedefs.Middleware:
     @web.middleware
     async def guard(request: web.Request, handler: typedefs.Handler) -> web.StreamResponse:
         named = request.headers.getall("Host", [])

@@ -101,7 +101,7 @@ class RequestHead(_Head):
 
     __slots__ = ("expects_continue", "memo", "method", "minor", "target")
 
-    def __init__(  # noqa: PLR0913, PLR0917 - one field each
+    def __init__(  # noqa: PLR0913 - one field each
         self,
         method: str,
         target: str,

@@ -1,0 +1,87 @@
+"""The admin listener answers people's and Kubernetes' questions, and nobody else's."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+
+import pytest
+
+from mesh7_sidecar.net import admin, listener
+
+
+class Readiness:
+    """What main would know."""
+
+    def __init__(self) -> None:
+        self.is_ready = True
+        self.facts: Mapping[str, object] = {"bundle": "sha256:1"}
+
+    def __call__(self) -> tuple[bool, Mapping[str, object]]:
+        return self.is_ready, self.facts
+
+
+@pytest.fixture
+def readiness() -> Readiness:
+    return Readiness()
+
+
+@pytest.fixture
+async def running(readiness: Readiness) -> AsyncIterator[admin.Admin]:
+    app = admin.admin_app(readiness, hosts=["10.0.0.7"])
+    server = await admin.serve_admin(app, [listener.tcp_socket("127.0.0.1", 0)])
+    yield server
+    await server.close()
+
+
+async def ask(
+    running: admin.Admin, target: bytes, *headers: bytes, host: bytes = b"localhost:1"
+) -> tuple[int, object]:
+    reader, writer = await asyncio.open_connection(*running.addresses[0])
+    lines = (b"GET %b HTTP/1.1" % target, b"Connection: close", *headers)
+    hosts = (b"Host: " + host,) if host else ()
+    writer.write(b"".join(line + b"\r\n" for line in (*lines, *hosts)) + b"\r\n")
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"application/json" in head
+    return int(head.split(b" ")[1]), json.loads(body)
+
+
+async def test_liveness_is_that_the_loop_answers(running: admin.Admin) -> None:
+    assert await ask(running, b"/healthz") == (200, {"status": "ok"})
+
+
+async def test_readiness_is_what_main_says(running: admin.Admin, readiness: Readiness) -> None:
+    assert await ask(running, b"/readyz") == (200, {"ready": True, "bundle": "sha256:1"})
+    readiness.is_ready = False
+    readiness.facts = {"problem": "no bundle"}
+    assert await ask(running, b"/readyz") == (503, {"ready": False, "problem": "no bundle"})
+
+
+@pytest.mark.promise("X13")
+@pytest.mark.parametrize(
+    "host", [b"evil.example", b"localhost.evil.example:1", b"127.0.0.1@evil", b"::1", b"10.0.0.8"]
+)
+async def test_another_host_is_refused(running: admin.Admin, host: bytes) -> None:
+    """protocols.md 6 row 13: a name that was rebound to loopback."""
+    status, _ = await ask(running, b"/healthz", host=host)
+    assert status == 403
+
+
+@pytest.mark.parametrize("host", [b"127.0.0.1", b"LOCALHOST:7008", b"[::1]:7008", b"10.0.0.7:1"])
+async def test_its_own_names_are_served(running: admin.Admin, host: bytes) -> None:
+    assert await ask(running, b"/healthz", host=host) == (200, {"status": "ok"})
+
+
+@pytest.mark.promise("X13")
+@pytest.mark.parametrize(
+    "header", [b"Origin: http://localhost", b"Origin: null", b"Sec-Fetch-Site: none"]
+)
+async def test_browsers_are_refused(running: admin.Admin, header: bytes) -> None:
+    status, _ = await ask(running, b"/healthz", header)
+    assert status == 403
+
+
+async def test_what_does_not_exist_says_so_in_json(running: admin.Admin) -> None:
+    assert await ask(running, b"/mcp") == (404, {"error": "not found"})

@@ -86,20 +86,21 @@ class Index:
             self._file(position, glob)
 
     def _file(self, position: int, glob: NameGlob) -> None:
-        name = glob.name.text
-        prefix = glob.name.literal_prefix
+        """Under the longest literal end of its name part; the source, if literal, only helps."""
+        name, source = glob.name.text, glob.source.text
+        prefix, suffix = glob.name.literal_prefix, _literal_suffix(name)
         is_plain = name in (prefix, prefix + "*")
         if glob.is_exact:
-            self._exact.setdefault(f"{glob.source.text}.{name}", []).append((position, None))
-        elif glob.source.is_exact:
-            self._full.put(f"{glob.source.text}.{prefix}", (position, None if is_plain else glob))
+            self._exact.setdefault(f"{source}.{name}", []).append((position, None))
         elif glob.name.is_exact:
             self._by_name.setdefault(name, []).append((position, glob))
-        elif prefix or name == "*":
-            is_proof = is_plain and glob.source.text == "*"
-            self._names.put(prefix, (position, None if is_proof else glob))
+        elif len(suffix) > len(prefix):
+            self._suffixes.put(suffix[::-1], (position, glob))
+        elif glob.source.is_exact:
+            self._full.put(f"{source}.{prefix}", (position, None if is_plain else glob))
         else:
-            self._suffixes.put(_literal_suffix(name)[::-1], (position, glob))
+            is_proof = is_plain and source == "*"
+            self._names.put(prefix, (position, None if is_proof else glob))
 
     def candidates(self, source: str, name: str) -> list[Filed]:
         """What may match; those with a glob are to be tried."""
@@ -113,7 +114,7 @@ class Index:
             found += by_name
         self._full.find(full, found)
         self._names.find(name, found)
-        if self._suffixes.children or self._suffixes.filed:
+        if self._suffixes.children:
             self._suffixes.find(name[::-1], found)
         return found
 

@@ -1,0 +1,89 @@
+"""From a name to the globs that match it, without a scan."""
+
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mesh7_core.policy.globs import NameGlob
+from mesh7_core.policy.index import Index
+
+SOURCE_PARTS = st.sampled_from(["a", "b", "ab", "*", "a*", "*b", "?", "a?"])
+NAME_PARTS = st.text(alphabet="xy.*?", min_size=1, max_size=6)
+GLOBS = st.one_of(
+    st.just("*"), st.builds(lambda source, name: f"{source}.{name}", SOURCE_PARTS, NAME_PARTS)
+).map(NameGlob.parse)
+
+
+@pytest.mark.promise("P7")
+@given(
+    globs=st.lists(GLOBS, max_size=30),
+    source=st.sampled_from(["a", "b", "ab", "abc", ""]),
+    name=st.text(alphabet="xy.", max_size=7),
+)
+@settings(deadline=None, max_examples=400)
+def test_the_index_finds_what_a_scan_finds(globs: list[NameGlob], source: str, name: str) -> None:
+    index = Index(enumerate(globs))
+    scanned = [at for at, glob in enumerate(globs) if glob.matches(source, name)]
+    assert index.matching(source, name) == scanned
+
+
+def test_a_position_with_several_globs_is_found_once() -> None:
+    index = Index(
+        [(0, NameGlob.parse("a.*")), (0, NameGlob.parse("a.x")), (0, NameGlob.parse("*"))]
+    )
+    assert index.matching("a", "x") == [0]
+
+
+def _lines_run_by(act: Callable[[], object]) -> int:
+    """How many lines of Python run; the same on every machine, unlike time."""
+    count = 0
+
+    def tracer(_frame: FrameType, event: str, _argument: object) -> Callable[..., object]:
+        nonlocal count
+        count += event == "line"
+        return tracer
+
+    before = sys.gettrace()
+    sys.settrace(tracer)
+    try:
+        act()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def _index_of(count: int) -> Index:
+    shapes = [
+        "src{0}.tool-{1}",
+        "src{0}.tool-{1}-*",
+        "*.tool-{1}",
+        "*.get_{1}*",
+        "src{0}.*_{1}",
+        "*.*-{1}",
+    ]
+    texts = [shapes[at % len(shapes)].format(at % 40, at) for at in range(count)]
+    return Index((at, NameGlob.parse(text)) for at, text in enumerate(texts))
+
+
+@pytest.mark.promise("P11")
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("src0", "tool-0"),
+        ("src1", "tool-1-now"),
+        ("src3", "get_3"),
+        ("made-up", "nothing-like-it"),
+        ("src1", "tool-made-up"),
+        ("src5", "tool-" + "9" * 200),
+    ],
+)
+def test_ten_thousand_globs_take_few_more_steps_than_sixty(source: str, name: str) -> None:
+    few, many = _index_of(60), _index_of(10_000)
+    more = _lines_run_by(lambda: many.matching(source, name)) - _lines_run_by(
+        lambda: few.matching(source, name)
+    )
+    assert more <= 60

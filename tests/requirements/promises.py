@@ -67,6 +67,7 @@ PROMISES: dict[str, Promise] = {
             "C1": "two commands on a fresh machine: `make run` and `make test`",
             "C2": "run, stdio, status, tools, call, check, test and explain do what they say",
             "C4": "every error says what, where and what to do; no traceback reaches a user",
+            "C5": "every field, reason and exit code is documented; documented examples run",
         },
     ),
     **_table(

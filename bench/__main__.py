@@ -1,0 +1,94 @@
+"""`python -m bench` measures and prints; `python -m bench pieces` times the parts of one call."""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from bench import calls, children, contenders, envoy, gateway, report, rounds
+from bench import upstream as tool_server
+
+
+def main() -> int:
+    """Read the flags and do what they ask."""
+    asked = _arguments()
+    if asked.what == "pieces":
+        from bench import pieces  # noqa: PLC0415 - the big run must not import the gateway
+
+        print(pieces.markdown())
+        return 0
+    tool_server.require_programs()
+    plan = rounds.Plan(
+        rounds=asked.rounds or (1 if asked.quick else 5),
+        seconds=asked.seconds or (1 if asked.quick else 4),
+    )
+    cores = children.cores()
+    with tempfile.TemporaryDirectory(prefix="mesh7-bench-") as name:
+        folder = Path(name)
+        with tool_server.serving(cores.load, folder) as port:
+            chosen = _chosen(port, folder, asked.only)
+            with contenders.all_started(chosen, cores.measured, folder) as started:
+                results = rounds.measure(started, plan, cores, folder)
+    print(report.markdown(results, plan, f"python -m bench {' '.join(sys.argv[1:])}".strip()))
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("what", nargs="?", choices=["run", "pieces"], default="run")
+    parser.add_argument("--rounds", type=int, help="turns of every contender (5)")
+    parser.add_argument("--seconds", type=int, help="of load at each step of a turn (4)")
+    parser.add_argument("--quick", action="store_true", help="one round of one second each")
+    parser.add_argument("--only", nargs="*", help="contenders whose name contains one of these")
+    return parser.parse_args()
+
+
+def _chosen(port: int, folder: Path, only: list[str] | None) -> list[contenders.Contender]:
+    everybody = _everybody(port, folder)
+    if not only:
+        return everybody
+    wanted = [each for each in everybody if any(word in each.name for word in only)]
+    needed = {each.shares for each in wanted}
+    return [each for each in everybody if each in wanted or each.name in needed]
+
+
+def _everybody(port: int, folder: Path) -> list[contenders.Contender]:
+    direct = contenders.Contender(
+        name="direct",
+        argv=(),
+        port=port,
+        path="/mcp",
+        names=calls.Names.KNOWN,
+        marker=calls.MARKER,
+    )
+    with_rbac = envoy.with_rbac(port, folder)
+    ours = gateway.contender("mesh7", 10, "all", port, folder)
+    return [
+        direct,
+        _relay(port),
+        envoy.plain(port, folder),
+        with_rbac,
+        contenders.made_up(with_rbac, envoy.DENIED),
+        ours,
+        contenders.made_up(ours, gateway.UNKNOWN),
+        gateway.contender("mesh7, audit off", 10, "off", port, folder),
+        gateway.contender("mesh7, 1,000 rules", 1_000, "all", port, folder),
+        gateway.contender("mesh7, 10,000 rules", 10_000, "all", port, folder),
+    ]
+
+
+def _relay(port: int) -> contenders.Contender:
+    """The floor of any Python process in the middle; no HTTP, no policy."""
+    own_port = tool_server.free_port()
+    return contenders.Contender(
+        name="Python byte relay",
+        argv=(sys.executable, "-m", "bench.relay", str(own_port), str(port)),
+        port=own_port,
+        path="/mcp",
+        names=calls.Names.KNOWN,
+        marker=calls.MARKER,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -30,7 +30,7 @@ _SCALAR = re.compile(_STRING + rb"|[^\s,\]}\[{\":]++", re.DOTALL)
 def _run_of(levels: int) -> re.Pattern[bytes]:
     """Everything up to the next bracket that opens a container of more than `levels` levels.
 
-    Deeper ones are entered by `_end_of`. Three levels take most bodies in one match, ten times
+    Deeper ones are entered by `_end_of`. Five levels take most bodies in one match, ten times
     faster than bracket by bracket; each further level costs a deeply nested body one more look.
     """
     plain = rb'[^"\[\]{}]++|' + _STRING
@@ -40,7 +40,7 @@ def _run_of(levels: int) -> re.Pattern[bytes]:
     return re.compile(run, re.DOTALL)
 
 
-_RUN = _run_of(3)
+_RUN = _run_of(5)
 _OPENING = (0x5B, 0x7B)  # [ {
 _CLOSING = (0x5D, 0x7D)  # ] }
 

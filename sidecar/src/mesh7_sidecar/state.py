@@ -170,15 +170,12 @@ def _open_folder(directory: Path) -> int:
         else:
             reason = f"cannot be used ({error.strerror})"
         raise _unusable(directory, reason) from error
-    try:
-        status = os.fstat(folder)
-        if status.st_uid != os.geteuid():
-            raise _unusable(directory, "belongs to another user")
-        if stat.S_IMODE(status.st_mode) != _FOLDER_MODE:
-            os.fchmod(folder, _FOLDER_MODE)
-    except BaseException:
+    status = os.fstat(folder)
+    if status.st_uid != os.geteuid():
         os.close(folder)
-        raise
+        raise _unusable(directory, "belongs to another user")
+    if stat.S_IMODE(status.st_mode) != _FOLDER_MODE:
+        os.fchmod(folder, _FOLDER_MODE)
     return folder
 
 

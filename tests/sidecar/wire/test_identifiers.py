@@ -32,9 +32,18 @@ def test_another_id_changes_the_id_alone(message: dict[str, object], indent: int
 @pytest.mark.parametrize(
     ("raw", "expected"),
     [
-        (b'{"jsonrpc":"2.0","id":1,"result":{"id":1}}', b'{"jsonrpc":"2.0","id":9,"result":{"id":1}}'),
-        (b'{"result":{"id":1.50},"jsonrpc":"2.0","id":1}', b'{"result":{"id":1.50},"jsonrpc":"2.0","id":9}'),
-        (b'{"result":{ "a":1e2 }, "id" : "x" ,"z":[]}', b'{"result":{ "a":1e2 }, "id" : 9 ,"z":[]}'),
+        (
+            b'{"jsonrpc":"2.0","id":1,"result":{"id":1}}',
+            b'{"jsonrpc":"2.0","id":9,"result":{"id":1}}',
+        ),
+        (
+            b'{"result":{"id":1.50},"jsonrpc":"2.0","id":1}',
+            b'{"result":{"id":1.50},"jsonrpc":"2.0","id":9}',
+        ),
+        (
+            b'{"result":{ "a":1e2 }, "id" : "x" ,"z":[]}',
+            b'{"result":{ "a":1e2 }, "id" : 9 ,"z":[]}',
+        ),
         (b'{"result":{"t":",\\"id\\":1}"}}', b'{"result":{"t":",\\"id\\":1}"}}'),
         (b'{"\\u0069d":1}', b'{"\\u0069d":9}'),
     ],

@@ -173,9 +173,7 @@ class Child(asyncio.SubprocessProtocol):
             pass
 
 
-async def start(
-    command: tuple[str, ...], environment: Mapping[str, str], child: Child
-) -> None:
+async def start(command: tuple[str, ...], environment: Mapping[str, str], child: Child) -> None:
     """Run a program: fixed argv, no shell, exactly this environment, a session of its own.
 
     Raises:
@@ -193,9 +191,7 @@ async def start(
     )
 
 
-def environment_of(
-    own: Mapping[str, str], extra: tuple[tuple[str, str], ...]
-) -> dict[str, str]:
+def environment_of(own: Mapping[str, str], extra: tuple[tuple[str, str], ...]) -> dict[str, str]:
     """What a child gets: an allow-list of our own variables, then what its ToolSource says.
 
     Exported shell functions (values that start with `()`) never pass.

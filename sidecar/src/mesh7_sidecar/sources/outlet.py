@@ -21,7 +21,9 @@ class Outlet:
         is_over: nothing that is given from now on reaches the receiver.
     """
 
-    __slots__ = ("_ends", "_is_paused", "_maximum_bytes", "_receiver", "_size", "_waiting", "is_over")
+    __slots__ = (
+        "_ends", "_is_paused", "_maximum_bytes", "_receiver", "_size", "_waiting", "is_over",
+    )  # fmt: skip
 
     def __init__(self, receiver: upstream.Receiver, maximum_bytes: int) -> None:
         self.is_over = False

@@ -129,7 +129,7 @@ class StdioUpstream:
         if self._is_closed:
             asking.fails(_refused("is not served any more"))
             return asking
-        found = {name: value for name, value in request.headers}
+        found = dict(request.headers)
         session = found.get(headers.SESSION_ID, b"").decode("latin-1")
         accepts_events = _accepts_events(found.get(b"accept", b""))
         match request.method:

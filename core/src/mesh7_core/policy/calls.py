@@ -43,7 +43,7 @@ class Agent:
     namespace: str
     service_account: str
     pod: str
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

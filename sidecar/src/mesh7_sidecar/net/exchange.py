@@ -9,9 +9,9 @@ does nothing, so nobody has to look before writing.
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from mesh7_core.policy.calls import Agent
 from mesh7_sidecar.net import headers as header_lines
 from mesh7_sidecar.net.heads import DuplicateHeader, Headers, RequestHead
-from mesh7_sidecar.net.identity import Identity
 from mesh7_sidecar.net.statuses import status_line
 
 __all__ = ["BodySink", "DuplicateHeader", "Exchange", "Headers", "RequestHead", "Wire"]
@@ -82,9 +82,7 @@ class Exchange:
         "head", "headers", "identity", "is_received", "method", "on_drain", "on_gone", "target",
     )  # fmt: skip
 
-    def __init__(
-        self, wire: Wire, head: RequestHead, identity: Identity, body: bytes | None
-    ) -> None:
+    def __init__(self, wire: Wire, head: RequestHead, identity: Agent, body: bytes | None) -> None:
         """`body` is the whole body when it came together with the head, else None."""
         self._wire: Wire | None = wire
         self.head = head

@@ -1,32 +1,29 @@
-"""Who is at the other end of a connection, as far as the socket can tell."""
+"""Who is at the other end of a connection, as far as the socket can tell: a `calls.Agent`."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from mesh7_core.policy import calls
+from mesh7_core.policy.calls import Agent
 from mesh7_sidecar.net import heads
 
 AGENT_HEADER: Final = b"x-mesh7-agent"
 LABEL_HEADER: Final = b"x-mesh7-label"
 
-Identity = calls.Agent
-"""A listener's own agent, or the one that a joined stdio client names; a value and no more."""
+
+def always(agent: Agent) -> Callable[[heads.RequestHead], Agent]:
+    """Everybody on this listener is `agent`; what a request says of itself is ignored."""
+    return lambda _head: agent
 
 
-def always(identity: Identity) -> Callable[[heads.RequestHead], Identity]:
-    """Everybody on this listener is `identity`; what a request says of itself is ignored."""
-    return lambda _head: identity
-
-
-def joined(base: Identity) -> Callable[[heads.RequestHead], Identity]:
+def joined(base: Agent) -> Callable[[heads.RequestHead], Agent]:
     """Believe `x-mesh7-agent` and `x-mesh7-label: key=value` (any number of labels).
 
     For the unix socket alone, whose mode lets nobody but its owner in. Without `x-mesh7-agent`
     the caller is `base`; with it, it is that agent with the labels given and no others.
     """
 
-    def identify(head: heads.RequestHead) -> Identity:
+    def identify(head: heads.RequestHead) -> Agent:
         agent = head.header(AGENT_HEADER)
         if agent is None:
             return base

@@ -7,17 +7,17 @@ import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from mesh7_core.policy.calls import Agent
 from mesh7_sidecar.net import heads
 from mesh7_sidecar.net.connection import Connection
 from mesh7_sidecar.net.exchange import Exchange
-from mesh7_sidecar.net.identity import Identity
 from mesh7_sidecar.net.limits import Limits
 from mesh7_sidecar.net.sweep import Sweep
 
 App = Callable[[Exchange], None]
 """Called synchronously for each request head. What it raises ends that connection alone."""
 
-Identify = Callable[[heads.RequestHead], Identity]
+Identify = Callable[[heads.RequestHead], Agent]
 """See `identity.always` and `identity.joined`."""
 
 _BACKLOG = 1_024
@@ -37,7 +37,7 @@ class Listener:
         self.app = app
         self.limits = limits
         self.sweep = sweep
-        self.known: dict[bytes, tuple[heads.RequestHead, Identity]] = {}
+        self.known: dict[bytes, tuple[heads.RequestHead, Agent]] = {}
         self.held = 0
         self.is_draining = False
         self._identify = identify
@@ -112,7 +112,7 @@ class Listener:
         if not self._connections:
             self._empty.set()
 
-    def read_head(self, raw: bytes) -> tuple[heads.RequestHead, Identity]:
+    def read_head(self, raw: bytes) -> tuple[heads.RequestHead, Agent]:
         """Parse a head, and remember it: agents send the same one again and again.
 
         Raises:
@@ -132,7 +132,7 @@ class Listener:
             self.known[key] = read
         return read
 
-    def _identify_by(self, head: heads.RequestHead) -> Identity:
+    def _identify_by(self, head: heads.RequestHead) -> Agent:
         try:
             return self._identify(head)
         except heads.DuplicateHeader as error:

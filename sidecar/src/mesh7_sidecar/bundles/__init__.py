@@ -1,0 +1,1 @@
+"""Where the bundle in force comes from."""

@@ -1,0 +1,37 @@
+"""The bundle in force: swapped whole, asked for on every call, closed before the first.
+
+Pure: no clock, no network, no logging.
+"""
+
+from mesh7_core.policy import bundle, calls, view
+
+MAXIMUM_VIEWS = 256
+
+
+class Current:
+    """The bundle in force and what each agent is judged by under it."""
+
+    def __init__(self) -> None:
+        self.bundle: bundle.Bundle | None = None
+        self._views: dict[calls.Agent, view.AgentView] = {}
+
+    @property
+    def digest(self) -> str:
+        """The digest of the bundle in force; empty before the first."""
+        return self.bundle.digest if self.bundle is not None else ""
+
+    def swap(self, fresh: bundle.Bundle) -> None:
+        """Put another bundle in force; the next call is judged by it."""
+        self._views = {}
+        self.bundle = fresh
+
+    def view(self, agent: calls.Agent) -> view.AgentView | None:
+        """What `agent` is judged by; None before the first bundle."""
+        if self.bundle is None:
+            return None
+        found = self._views.get(agent)
+        if found is None:
+            if len(self._views) >= MAXIMUM_VIEWS:
+                self._views.clear()
+            found = self._views[agent] = view.view_of(self.bundle, agent)
+        return found

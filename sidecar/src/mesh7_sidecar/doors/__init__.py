@@ -1,0 +1,1 @@
+"""Ways in: what each URL means."""

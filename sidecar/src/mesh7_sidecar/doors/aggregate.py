@@ -1,0 +1,171 @@
+"""The door `/mcp`: all of the agent's sources as one MCP server.
+
+Tools and prompts are called `<source>_<name>`; a source's name has no underscore, so the first one
+splits. Resources keep their URIs and are read from the source that lists them. Here the gateway is
+the server: it answers the handshake and `server/discover` itself and asks the sources as its own
+client, whichever era each of them speaks.
+"""
+
+import secrets
+from typing import Final
+
+import orjson
+
+from mesh7_sidecar.doors.gathering import Gathering
+from mesh7_sidecar.doors.prepared import Prepared
+from mesh7_sidecar.doors.sessions import unknown_session
+from mesh7_sidecar.doors.state import McpState
+from mesh7_sidecar.doors.work import Work
+from mesh7_sidecar.net.exchange import Exchange, RequestHead
+from mesh7_sidecar.wire import answers, headers, jsonrpc, mcp, paths, sse
+
+MAXIMUM_BODY_BYTES: Final = 4 * 1024 * 1024
+JSON: Final = (b"content-type", b"application/json")
+EVENTS: Final = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache")]
+SERVER_INFO: Final = {"name": "mesh7", "version": "0.1.0"}
+CAPABILITIES: Final = {"tools": {"listChanged": True}, "prompts": {}, "resources": {}}
+MODERN_CAPABILITIES: Final = {"tools": {}, "prompts": {}, "resources": {}}
+TTL_MS: Final = 5000
+LISTS_CHANGED: Final = b'{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}'
+_KIND = mcp.Kind
+
+
+class AggregateDoor:
+    """Serves `/mcp`."""
+
+    def __init__(self, state: McpState, work: Work) -> None:
+        self._state = state
+        self._work = work
+        self._gathering = Gathering(state)
+        self._own_streams: set[Exchange] = set()
+        state.registry.on_change.append(self._tell_change)
+
+    def prepare(self, head: RequestHead, route: paths.AggregateRoute) -> Prepared:
+        """What follows from the head alone."""
+        return Prepared(head, "")
+
+    def open(self, exchange: Exchange, prepared: Prepared) -> None:
+        """Take one request."""
+        if prepared.refusal is not None:
+            answers.respond_malformed(exchange.respond, prepared.refusal)
+        elif exchange.method == "POST":
+            exchange.collect(
+                MAXIMUM_BODY_BYTES, lambda _, body: self._read(exchange, prepared, body)
+            )
+        elif prepared.session and exchange.method in ("GET", "DELETE"):
+            self._open_session(exchange, prepared)
+        else:
+            exchange.respond(405, [(b"allow", b"POST")], b"")
+
+    def _open_session(self, exchange: Exchange, prepared: Prepared) -> None:
+        session = self._state.sessions.find(
+            exchange.identity, "", prepared.session, self._state.clock_s()
+        )
+        if session is None:
+            answers.respond_malformed(exchange.respond, unknown_session(None))
+        elif exchange.method == "DELETE":
+            self._state.sessions.close(session)
+            exchange.respond(200, [], b"")
+        else:
+            exchange.start(200, EVENTS)
+            self._own_streams.add(exchange)
+            self._state.streams.add(exchange)
+            exchange.on_gone = lambda: self._forget(exchange)
+
+    def _read(self, exchange: Exchange, prepared: Prepared, body: bytes) -> None:
+        message = jsonrpc.parse(body)
+        if not isinstance(message, jsonrpc.Message):
+            answers.respond_malformed(exchange.respond, message)
+            return
+        asked = mcp.classify(message, prepared.routing)
+        if not isinstance(asked, mcp.Asked):
+            answers.respond_malformed(exchange.respond, asked)
+            return
+        if not asked.is_modern and prepared.session and not self._is_open(exchange, prepared):
+            answers.respond_malformed(exchange.respond, unknown_session(message.id))
+            return
+        self._take(exchange, prepared, asked)
+
+    def _is_open(self, exchange: Exchange, prepared: Prepared) -> bool:
+        found = self._state.sessions.find(
+            exchange.identity, "", prepared.session, self._state.clock_s()
+        )
+        return found is not None
+
+    def _take(self, exchange: Exchange, prepared: Prepared, asked: mcp.Asked) -> None:
+        if asked.kind is _KIND.INITIALIZE:
+            self._initialize(exchange, asked)
+        elif asked.kind is _KIND.DISCOVER:
+            _respond(exchange, _result(asked, _discovered()))
+        elif asked.kind is _KIND.PASS and asked.message.method == "ping":
+            _respond(exchange, _result(asked, {}))
+        elif asked.kind in (_KIND.NOTICE, _KIND.IGNORED):
+            exchange.respond(202, [], b"")
+        elif asked.kind in (_KIND.TOOL_CALL, _KIND.PROMPT, _KIND.READ, _KIND.LIST):
+            self._work.run(exchange, self._answer(exchange, prepared, asked))
+        else:
+            refusal = jsonrpc.Malformed(
+                404 if asked.is_modern else 200, jsonrpc.METHOD_NOT_FOUND,
+                f"`{asked.message.method}` is not served here – use `/mcp/<source>`",
+                asked.message.id,
+            )  # fmt: skip
+            answers.respond_malformed(exchange.respond, refusal)
+
+    def _initialize(self, exchange: Exchange, asked: mcp.Asked) -> None:
+        wanted = asked.message.params.get("protocolVersion")
+        version = wanted if wanted in mcp.LEGACY_VERSIONS else mcp.LEGACY_VERSIONS[-1]
+        identifier = secrets.token_hex(16)
+        self._state.sessions.open(exchange.identity, "", identifier, self._state.clock_s())
+        result = {
+            "protocolVersion": version, "capabilities": CAPABILITIES, "serverInfo": SERVER_INFO,
+        }  # fmt: skip
+        session = (headers.SESSION_ID, identifier.encode())
+        exchange.respond(200, [JSON, session], _result(asked, result))
+
+    async def _answer(self, exchange: Exchange, prepared: Prepared, asked: mcp.Asked) -> None:
+        """Ask the sources; what comes before the answer makes it an event stream."""
+        is_started = False
+
+        def on_notice(notice: bytes) -> None:
+            nonlocal is_started
+            if not prepared.takes_events:
+                return
+            if not is_started:
+                is_started = True
+                exchange.start(200, EVENTS)
+            exchange.write(sse.encode(notice))
+
+        status, body = await self._gathering.answer(exchange.identity, prepared, asked, on_notice)
+        if is_started:
+            exchange.write(sse.encode(body))
+            exchange.finish()
+        else:
+            exchange.respond(status, [JSON], body)
+
+    def _forget(self, exchange: Exchange) -> None:
+        self._own_streams.discard(exchange)
+        self._state.streams.discard(exchange)
+
+    def _tell_change(self) -> None:
+        """Sessions with an open stream hear that the lists changed."""
+        for exchange in self._own_streams:
+            exchange.write(sse.encode(LISTS_CHANGED))
+
+
+def _discovered() -> dict[str, object]:
+    return {
+        "supportedVersions": [*mcp.MODERN_VERSIONS, *mcp.LEGACY_VERSIONS],
+        "capabilities": MODERN_CAPABILITIES, "serverInfo": SERVER_INFO,
+        "ttlMs": TTL_MS, "cacheScope": "private",
+    }  # fmt: skip
+
+
+def _result(asked: mcp.Asked, result: dict[str, object]) -> bytes:
+    fields = {"resultType": "complete"} | result if asked.is_modern else result
+    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (
+        jsonrpc.encode_id(asked.message.id), orjson.dumps(fields),
+    )  # fmt: skip
+
+
+def _respond(exchange: Exchange, body: bytes) -> None:
+    exchange.respond(200, [JSON], body)

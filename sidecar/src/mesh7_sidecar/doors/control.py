@@ -1,0 +1,52 @@
+"""The doors that exist on the unix socket alone: how the gateway is, and who has joined it.
+
+Whoever can open the socket is the user who started the gateway. Nothing here is reachable from
+the agent's listener.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import orjson
+
+from mesh7_sidecar.net.exchange import Exchange
+from mesh7_sidecar.net.listener import App
+
+JSON: Final = [(b"content-type", b"application/json")]
+STATUS: Final = "/control/status"
+JOIN: Final = "/control/join"
+
+
+class Control:
+    """The application of the unix socket: control first, else what TCP serves.
+
+    Args:
+        app: what every other request goes to.
+        status: what `mesh7 status` shows.
+        joined: told +1 when a process joins and -1 when it leaves.
+    """
+
+    def __init__(
+        self, app: App, status: Callable[[], Mapping[str, object]], joined: Callable[[int], None]
+    ) -> None:
+        self._app = app
+        self._status = status
+        self._joined = joined
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Answer one request."""
+        if not exchange.target.startswith("/control/"):
+            self._app(exchange)
+        elif exchange.target == STATUS and exchange.method == "GET":
+            exchange.respond(200, JSON, orjson.dumps(self._status()))
+        elif exchange.target == JOIN and exchange.method == "GET":
+            self._join(exchange)
+        else:
+            exchange.respond(404, JSON, b'{"detail":"there is nothing at this path"}')
+
+    def _join(self, exchange: Exchange) -> None:
+        """An answer without an end: the caller is joined as long as it reads it."""
+        self._joined(1)
+        exchange.on_gone = lambda: self._joined(-1)
+        exchange.start(200, JSON)
+        exchange.write(b"{}\n")

@@ -1,0 +1,174 @@
+"""The door `/http/<source>/…`: a plain HTTP API behind policy.
+
+The tool is the lower-case method; `http.method`, `http.path` and `http.query` say the rest to
+`when`. A request is judged when its head is complete; the body then streams through in both
+directions, as fast as the slower side takes it.
+"""
+
+from mesh7_core.policy import calls
+from mesh7_core.policy.decision import Decision, Verdict
+from mesh7_core.policy.reasons import Reason
+from mesh7_core.telemetry.records import Outcome
+from mesh7_sidecar.gate.gate import Gate
+from mesh7_sidecar.net import upstream
+from mesh7_sidecar.net.exchange import Exchange, Headers, RequestHead
+from mesh7_sidecar.sources.registry import Registry, Served
+from mesh7_sidecar.wire import answers, headers, paths, trace
+
+DOOR = "http"
+ERROR_STATUS = 400
+
+
+class HttpDoor:
+    """Serves all `http` sources."""
+
+    def __init__(self, gate: Gate, registry: Registry) -> None:
+        self._gate = gate
+        self._registry = registry
+
+    def prepare(self, head: RequestHead, route: paths.HttpRoute) -> paths.HttpRoute:
+        """The route says all that the doors need."""
+        return route
+
+    def open(self, exchange: Exchange, route: paths.HttpRoute) -> None:
+        """Judge one request by its head, and pass it on or refuse it."""
+        served = self._registry.find(route.source, calls.SourceKind.HTTP)
+        call = calls.Call(
+            exchange.identity,
+            calls.Family.TOOLS,
+            route.source,
+            exchange.method.lower(),
+            {},
+            calls.SourceKind.HTTP,
+            served.source.host if served is not None else "",
+            calls.HttpPart(method=exchange.method, path=route.path, query=route.query),
+            (exchange.header(b"x-session-id") or b"").decode("latin-1"),
+        )
+        passing = _Passing(self._gate, exchange, call, route)
+        if served is None:
+            passing.refuse(Decision(Verdict.DENY, Reason.UNKNOWN_SOURCE))
+        else:
+            self._gate.judge(call, lambda decision: passing.decided(served, decision))
+
+
+class _Passing:
+    """One request on its way; it receives the source's answer."""
+
+    def __init__(
+        self, gate: Gate, exchange: Exchange, call: calls.Call, route: paths.HttpRoute
+    ) -> None:
+        self._gate = gate
+        self._exchange = exchange
+        self._call = call
+        self._route = route
+        self._started_ns = gate.monotonic_ns()
+        self._trace = dict(exchange.headers).get(b"traceparent")
+        self._decision: Decision | None = None
+        self._sending: upstream.Sending | None = None
+        self._status = 0
+
+    def decided(self, served: Served, decision: Decision) -> None:
+        """Pass the request on when it is allowed, else answer the refusal."""
+        self._decision = decision
+        if decision.verdict is not Verdict.ALLOW:
+            self.refuse(decision)
+        elif served.problem:
+            self._answer_failure(503, served.problem)
+        elif self._exchange.header(b"content-encoding") not in (None, b"identity"):
+            # A body that nobody here can read could carry what a later rule looks for (X10).
+            self._answer_failure(415, "compressed request bodies are refused – send it plain")
+        else:
+            self._pass_on(served)
+
+    def refuse(self, decision: Decision) -> None:
+        """Answer 403, 404 or 429 and record it; nothing was sent to the source."""
+        self._decision = decision
+        status, fields, body = answers.problem(decision, self._call.full_name)
+        self._exchange.respond(status, fields, body)
+        self._record(Outcome.REFUSED, status=status)
+
+    def head(self, status: int, fields: Headers) -> None:
+        """The source's answer begins."""
+        self._status = status
+        self._exchange.start(status, headers.http_response_headers(fields))
+        self._exchange.on_drain = self._resume
+
+    def data(self, chunk: bytes) -> None:
+        """Some of the source's body."""
+        self._exchange.write(chunk)
+        if self._exchange.is_full and self._sending is not None:
+            self._sending.pause()
+
+    def end(self) -> None:
+        """The source's answer is complete."""
+        self._exchange.on_gone = None
+        self._exchange.finish()
+        outcome = Outcome.TOOL_ERROR if self._status >= ERROR_STATUS else Outcome.OK
+        self._record(outcome, status=self._status)
+
+    def fail(self, failure: upstream.Failure) -> None:
+        """The source's answer will not come, or not to its end."""
+        self._exchange.on_gone = None
+        if self._status:
+            self._exchange.abort()
+            self._record(Outcome.FAILED, detail=failure.kind, status=self._status)
+        else:
+            source = self._call.source
+            self._answer_failure(502, f"source `{source}` {failure.message}", failure.kind)
+
+    def _pass_on(self, served: Served) -> None:
+        has_body = not self._exchange.is_received or self._exchange.head.length != 0
+        request = upstream.Request(
+            self._exchange.method,
+            served.target(self._route.target),
+            headers.http_request_headers(self._exchange.headers) + served.fixed,
+            None if has_body else b"",
+        )
+        self._exchange.on_gone = self._gone
+        self._sending = served.way.send(request, self)
+        if has_body:
+            self._exchange.stream(_AgentBody(self._exchange, self._sending))
+
+    def _resume(self) -> None:
+        if self._sending is not None:
+            self._sending.resume()
+
+    def _gone(self) -> None:
+        """The agent left: whatever is under way upstream is ended."""
+        if self._sending is not None:
+            self._sending.abort()
+        self._record(Outcome.GONE, status=self._status)
+
+    def _answer_failure(self, status: int, message: str, detail: str = "") -> None:
+        fields, body = answers.plain_problem(status, Reason.SOURCE_UNAVAILABLE, message)
+        self._exchange.respond(status, fields, body)
+        self._record(Outcome.FAILED, detail=detail or Reason.SOURCE_UNAVAILABLE, status=status)
+
+    def _record(self, outcome: Outcome, *, detail: str = "", status: int = 0) -> None:
+        if self._decision is not None:
+            self._gate.record(
+                self._call, self._decision, outcome, DOOR, self._started_ns,
+                trace.trace_id(self._trace), detail, status,
+            )  # fmt: skip
+            self._decision = None
+
+
+class _AgentBody:
+    """The agent's body on its way to the source."""
+
+    __slots__ = ("_exchange", "_sending")
+
+    def __init__(self, exchange: Exchange, sending: upstream.Sending) -> None:
+        self._exchange = exchange
+        self._sending = sending
+        sending.on_drain = exchange.resume_body
+
+    def data(self, chunk: bytes) -> None:
+        """One piece."""
+        self._sending.write(chunk)
+        if self._sending.is_full:
+            self._exchange.pause_body()
+
+    def end(self) -> None:
+        """All of it."""
+        self._sending.end()

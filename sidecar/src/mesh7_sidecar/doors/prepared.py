@@ -1,0 +1,66 @@
+"""What the head of an MCP request says, worked out once for all requests with the same head.
+
+Pure: no clock, no network, no logging.
+"""
+
+from typing import Final
+
+from mesh7_core.policy.reasons import Reason
+from mesh7_sidecar.net import headers as header_lines
+from mesh7_sidecar.net.exchange import RequestHead
+from mesh7_sidecar.wire import headers, jsonrpc, mcp, trace
+
+MAXIMUM_SESSION_CHARACTERS: Final = 256
+SESSION: Final = b"mcp-session-id"
+
+
+class Prepared:
+    """A head, understood.
+
+    Attributes:
+        source: the source's name; empty for the aggregate.
+        routing: the MCP headers that the body must agree with.
+        session: the legacy session id; empty when there is none.
+        counted_session: what per-session limits count by: `session`, else `X-Session-Id`.
+        block: the header lines that go on to the source, rendered.
+        takes_events: the client reads `text/event-stream`.
+        trace_id: of the `traceparent` header; empty when there is none.
+        refusal: what the head alone is refused for, else None.
+    """
+
+    __slots__ = (
+        "block", "counted_session", "refusal", "routing", "session", "source", "takes_events",
+        "trace_id",
+    )  # fmt: skip
+
+    def __init__(self, head: RequestHead, source: str) -> None:
+        fields = dict(head.headers)
+        passed = headers.mcp_request_headers(head.headers)
+        session = fields.get(SESSION, b"")
+        if session:
+            passed.append((SESSION, session))
+        self.source = source
+        self.routing = mcp.read_routing(head.headers)
+        self.session = session.decode("latin-1")
+        self.counted_session = self.session or fields.get(b"x-session-id", b"").decode("latin-1")
+        self.block = header_lines.render(passed)
+        self.takes_events = b"text/event-stream" in fields.get(b"accept", b"").lower()
+        self.trace_id = trace.trace_id(fields.get(b"traceparent"))
+        self.refusal = _refusal(head, fields)
+
+
+def _refusal(head: RequestHead, fields: dict[bytes, bytes]) -> jsonrpc.Malformed | None:
+    if len(fields.get(SESSION, b"")) > MAXIMUM_SESSION_CHARACTERS:
+        return _malformed(400, f"`Mcp-Session-Id` is longer than {MAXIMUM_SESSION_CHARACTERS}")
+    if head.method != "POST":
+        return None
+    if not headers.is_json(fields.get(b"content-type")):
+        return _malformed(415, "the body must be `Content-Type: application/json`")
+    if fields.get(b"content-encoding", b"identity") != b"identity":
+        # Inflating would let a few bytes become many, and two readers read two bodies (X10).
+        return _malformed(415, "compressed request bodies are refused – send it plain")
+    return None
+
+
+def _malformed(status: int, message: str) -> jsonrpc.Malformed:
+    return jsonrpc.Malformed(status, jsonrpc.INVALID_REQUEST, message, reason=Reason.MALFORMED)

@@ -1,0 +1,103 @@
+"""Legacy MCP sessions: who opened each, and what is under way in it.
+
+A session id is minted by the source (or by the gateway where it is the server) and bound to the
+agent that opened it: anybody else's is unknown (M7, D9). Pure: the time is an argument.
+"""
+
+from collections import OrderedDict
+
+from mesh7_core.policy import calls
+from mesh7_core.policy.reasons import Reason
+from mesh7_sidecar.wire import jsonrpc
+
+MAXIMUM_SESSIONS = 10_000
+IDLE_S = 3600.0
+MAXIMUM_ASKED = 256
+
+
+class Session:
+    """One open session.
+
+    Attributes:
+        agent: who opened it.
+        source: the source's name; empty for the aggregate.
+        asked: JSON-RPC ids of server requests that were let through and await an answer.
+    """
+
+    __slots__ = ("agent", "asked", "identifier", "source", "used_at_s")
+
+    def __init__(self, agent: calls.Agent, source: str, identifier: str, now_s: float) -> None:
+        self.agent = agent
+        self.source = source
+        self.identifier = identifier
+        self.asked: OrderedDict[int | str, None] = OrderedDict()
+        self.used_at_s = now_s
+
+    def ask(self, identifier: int | str) -> None:
+        """Remember that the source asked the client something; the oldest question gives way."""
+        if len(self.asked) >= MAXIMUM_ASKED:
+            self.asked.popitem(last=False)
+        self.asked[identifier] = None
+
+    def may_answer(self, identifier: object) -> bool:
+        """Whether the source asked this, once; an answer to nothing is not let through."""
+        if not isinstance(identifier, int | str) or identifier not in self.asked:
+            return False
+        del self.asked[identifier]
+        return True
+
+
+class Sessions:
+    """All open sessions, least recently used first, bounded in number and idleness."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[tuple[str, str], Session] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def open(self, agent: calls.Agent, source: str, identifier: str, now_s: float) -> Session:
+        """Bind a freshly minted id; the longest unused session gives way beyond the bound."""
+        self.expire(now_s)
+        if len(self._open) >= MAXIMUM_SESSIONS:
+            self._open.popitem(last=False)
+        session = self._open[source, identifier] = Session(agent, source, identifier, now_s)
+        return session
+
+    def find(
+        self, agent: calls.Agent, source: str, identifier: str, now_s: float
+    ) -> Session | None:
+        """The session, if this agent opened it and it is not expired; None is answered 404."""
+        session = self._open.get((source, identifier))
+        if session is None or session.agent != agent or now_s - session.used_at_s > IDLE_S:
+            return None
+        session.used_at_s = now_s
+        self._open.move_to_end((source, identifier))
+        return session
+
+    def close(self, session: Session) -> None:
+        """Forget a session; forgetting twice is harmless."""
+        self._open.pop((session.source, session.identifier), None)
+
+    def expire(self, now_s: float) -> None:
+        """Forget sessions that nobody used for an hour."""
+        while self._open:
+            session = next(iter(self._open.values()))
+            if now_s - session.used_at_s <= IDLE_S:
+                return
+            self._open.popitem(last=False)
+
+
+def unknown_session(identifier: int | str | None) -> jsonrpc.Malformed:
+    """The answer that makes a client start a new session; the same for a foreign one.
+
+    Args:
+        identifier: of the request; None when there was none.
+    """
+    return jsonrpc.Malformed(
+        404,
+        jsonrpc.INVALID_REQUEST,
+        "this session is not known here – start a new one with `initialize`",
+        identifier,
+        reason=Reason.UNKNOWN_SESSION,
+    )

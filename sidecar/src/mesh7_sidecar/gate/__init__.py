@@ -1,0 +1,1 @@
+"""The shell around the judge: one call judged, one record written."""

@@ -1,0 +1,126 @@
+"""The shell around the judge: every door brings its calls here, and nothing is judged elsewhere.
+
+`judge` answers through a callback, so that a ledger trip (a later issue) makes no task and no
+second path; `record` is told what became of the call.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from mesh7_core.policy import calls, judge
+from mesh7_core.policy.decision import Decision, Verdict
+from mesh7_core.policy.reasons import Reason
+from mesh7_core.telemetry import records
+from mesh7_sidecar.bundles.current import Current
+from mesh7_sidecar.settings import AuditShare
+
+log = logging.getLogger("mesh7.gate")
+
+NO_BUNDLE = Decision(Verdict.DENY, Reason.NO_BUNDLE)
+MALFORMED_FOR_JUDGE = Decision(Verdict.DENY, Reason.MALFORMED)
+
+
+class Counts:
+    """How many calls ended with which verdict since the start; `mesh7 status` shows them."""
+
+    __slots__ = ("allowed", "denied", "held", "refused")
+
+    def __init__(self) -> None:
+        self.allowed = self.denied = self.held = self.refused = 0
+
+
+class Gate:
+    """Judges calls by the bundle in force and records what became of them.
+
+    Args:
+        current: the bundle in force.
+        now_ns: Unix time in nanoseconds.
+        monotonic_ns: a clock that never goes back, for durations.
+        append: takes a finished record; None when no audit is kept.
+        audit: which records `append` gets.
+    """
+
+    def __init__(
+        self,
+        current: Current,
+        *,
+        now_ns: Callable[[], int],
+        monotonic_ns: Callable[[], int],
+        append: Callable[[records.Record], None] | None,
+        audit: AuditShare,
+    ) -> None:
+        self.current = current
+        self.counts = Counts()
+        self.monotonic_ns = monotonic_ns
+        self._now_ns = now_ns
+        self._append = append if audit is not AuditShare.OFF else None
+        self._denied_only = audit is AuditShare.DENIED
+
+    def judge(self, call: calls.Call, answer: Callable[[Decision], None]) -> None:
+        """Decide about `call` and tell `answer`, once; an error in judging denies."""
+        answer(self.decide(call))
+
+    def decide(self, call: calls.Call) -> Decision:
+        """The decision, without a ledger: reserves nothing, opens nothing."""
+        view = self.current.view(call.agent)
+        if view is None:
+            return NO_BUNDLE
+        try:
+            needs = judge.needs(view, call, self.now())
+            return judge.decide(needs, judge.NO_LEDGER)
+        except Exception:
+            # The gate's edge (style: errors): a defect of ours must deny, and must be seen.
+            log.exception("judging failed; the call is denied")
+            return MALFORMED_FOR_JUDGE
+
+    def may_call(self, agent: calls.Agent, family: calls.Family, source: str, name: str) -> bool:
+        """Whether some call to this name could pass; lists show nothing else."""
+        view = self.current.view(agent)
+        return view is not None and judge.may_call(view, family, source, name)
+
+    def count_refused(self, _: Reason) -> None:
+        """A request was refused before it was a call: by Host, origin, token or path."""
+        self.counts.refused += 1
+
+    def now(self) -> datetime:
+        """The time that policies see."""
+        return datetime.fromtimestamp(self._now_ns() / 1e9, UTC)
+
+    def record(  # noqa: PLR0913 - one field each of the record
+        self,
+        call: calls.Call,
+        decision: Decision,
+        outcome: records.Outcome,
+        door: str,
+        started_ns: int,
+        trace_id: str = "",
+        detail: str = "",
+        status: int = 0,
+    ) -> None:
+        """Count the call and write its one record."""
+        verdict = decision.verdict
+        if verdict is Verdict.ALLOW:
+            self.counts.allowed += 1
+            if self._denied_only:
+                return
+        elif verdict is Verdict.DENY:
+            self.counts.denied += 1
+        else:
+            self.counts.held += 1
+        if self._append is None:
+            return
+        self._append(
+            records.Record(
+                call,
+                decision,
+                outcome,
+                ended_ns=self._now_ns(),
+                duration_ns=self.monotonic_ns() - started_ns,
+                door=door,
+                bundle=self.current.digest,
+                trace_id=trace_id,
+                detail=detail,
+                status=status,
+            )
+        )

@@ -1,0 +1,256 @@
+"""A running gateway: its parts put together, started in order and closed in reverse.
+
+Nothing is judged, parsed or forwarded here; this is where the rooms meet.
+"""
+
+import asyncio
+import gc
+import logging
+import os
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from mesh7_core import errors
+from mesh7_core.compiling import compiler
+from mesh7_core.policy import bundle, calls
+from mesh7_core.telemetry import records
+from mesh7_sidecar import listening, status
+from mesh7_sidecar.bundles.current import Current
+from mesh7_sidecar.bundles.reload import Reload
+from mesh7_sidecar.doors.aggregate import AggregateDoor
+from mesh7_sidecar.doors.app import App, Door
+from mesh7_sidecar.doors.control import Control
+from mesh7_sidecar.doors.guard import LOOPBACK_HOSTS, Guard
+from mesh7_sidecar.doors.http import HttpDoor
+from mesh7_sidecar.doors.mcp import McpDoor
+from mesh7_sidecar.doors.state import McpState
+from mesh7_sidecar.doors.v1 import CallDoor, DecideDoor, ToolsDoor
+from mesh7_sidecar.doors.work import Work
+from mesh7_sidecar.gate.audit import AuditFile
+from mesh7_sidecar.gate.gate import Gate
+from mesh7_sidecar.net import admin, identity, listener, origin, pool, upstream
+from mesh7_sidecar.net.sweep import Sweep
+from mesh7_sidecar.settings import AuditShare, Settings
+from mesh7_sidecar.sources.credentials import Credentials
+from mesh7_sidecar.sources.registry import Registry
+from mesh7_sidecar.sources.stdio import Children
+from mesh7_sidecar.state import Held
+from mesh7_sidecar.wire import paths
+
+log = logging.getLogger("mesh7.gateway")
+
+GRACE_S = 10.0
+REARM_S = 1.0
+GARBAGE_THRESHOLD = 20_000
+
+
+class Gateway:
+    """One gateway on a laptop.
+
+    Args:
+        settings: how it was asked to be.
+        held: its state folder.
+    """
+
+    def __init__(self, settings: Settings, held: Held) -> None:
+        self._settings = settings
+        self._held = held
+        self._started_at = _now()
+        self._current = Current()
+        self._sweep = Sweep()
+        self._children = Children(settings.environment, self._sweep)
+        self._registry = Registry(self._connect, time.monotonic)
+        self._reload = Reload(
+            settings.directory,
+            namespace=settings.namespace,
+            environment=settings.environment,
+            apply=self._apply,
+            now=_now,
+        )
+        self._audit: AuditFile | None = None
+        if settings.audit is not AuditShare.OFF:
+            path = held.directory / "audit.jsonl"
+            self._audit = AuditFile(path, lambda record: records.line(record, held.key))
+        self._gate = Gate(
+            self._current,
+            now_ns=time.time_ns,
+            monotonic_ns=time.monotonic_ns,
+            append=self._audit.append if self._audit is not None else None,
+            audit=settings.audit,
+        )
+        self._mcp = McpState(gate=self._gate, registry=self._registry, clock_s=time.monotonic)
+        self._listeners: list[listener.Listener] = []
+        self._listen = ""
+        self._admin: admin.Admin | None = None
+        self._joined = 0
+        self._left = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Load the folder, open the listeners, begin to watch.
+
+        Raises:
+            ManifestError: the folder does not compile; every mistake is in the message.
+            SettingsError: an address is taken or may not be used, a file cannot be read.
+        """
+        # Sockets first: whoever finds a port taken should not wait for a compiler run.
+        data, admin_socket = listening.data_socket(self._settings), None
+        try:
+            admin_socket = listening.admin_socket(self._settings)
+            token = listening.read_token(self._settings.token_file)
+            self._load()
+        except errors.Mesh7Error:
+            for each in (data, admin_socket):
+                if each is not None:
+                    each.close()
+            raise
+        doors = self._doors()
+        if data is not None:
+            app = App(self._guard(token), doors, self._gate.count_refused)
+            identify = identity.always(self._agent())
+            server = await listener.serve(app, [data], identify, sweep=self._sweep)
+            self._listeners.append(server)
+            host, port = server.addresses[0]
+            self._listen = f"{admin.bracketed(host)}:{port}"
+        await self._open_unix_socket(doors)
+        if admin_socket is not None and self._settings.admin is not None:
+            hosts = [admin.bracketed(self._settings.admin.host)]
+            self._admin = await admin.serve_admin(
+                admin.admin_app(self.ready, hosts), [admin_socket]
+            )
+        self._tasks = [
+            asyncio.create_task(self._reload.watch()),
+            asyncio.create_task(self._rearm()),
+            asyncio.create_task(self._registry.warm()),
+        ]
+        # What is loaded stays: the collector need not walk it again and again.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GARBAGE_THRESHOLD, 20, 50)
+
+    async def close(self) -> None:
+        """Stop accepting, let calls in flight finish for `GRACE_S`, then end everything."""
+        for task in self._tasks:
+            task.cancel()
+        for stream in tuple(self._mcp.streams):
+            stream.finish()
+        await asyncio.gather(*(each.close_gracefully(GRACE_S) for each in self._listeners))
+        if self._admin is not None:
+            await self._admin.close()
+        self._registry.close()
+        await self._children.close()
+        if self._audit is not None:
+            await self._audit.close()
+        self._held.release()
+
+    async def wait_until_left(self) -> None:
+        """Return once no stdio process is joined any more; at once when none is."""
+        while self._joined:
+            self._left.clear()
+            await self._left.wait()
+
+    def ready(self) -> tuple[bool, Mapping[str, object]]:
+        """What `/readyz` says: ready with a bundle in force, even when a later edit is broken."""
+        return self._current.bundle is not None, {
+            "bundle": self._current.digest,
+            "problems": list(self._reload.problems),
+        }
+
+    def status(self) -> Mapping[str, object]:
+        """What `mesh7 status` shows."""
+        addresses = self._admin.addresses if self._admin is not None else []
+        facts = status.Facts(
+            pid=os.getpid(),
+            settings=self._settings,
+            agent=self._agent(),
+            listen=self._listen,
+            admin="".join(f"{admin.bracketed(host)}:{port}" for host, port in addresses[:1]),
+            started_at=self._started_at,
+            now=_now(),
+            bundle=self._current.bundle,
+            reload=self._reload,
+            registry=self._registry,
+            counts=self._gate.counts,
+        )
+        return status.describe(facts)
+
+    def _load(self) -> None:
+        if not self._reload.load():
+            raise errors.ManifestError("\n".join(self._reload.problems))
+        for warning in self._reload.warnings:
+            log.warning("%s", warning)
+
+    def _apply(self, compiled: compiler.Compiled) -> None:
+        if compiled.bundle is None:
+            return
+        self._current.swap(compiled.bundle)
+        settings = self._settings
+        credentials = Credentials(settings.credentials, settings.environment, compiled.credentials)
+        self._registry.apply(compiled.bundle.sources, credentials)
+
+    def _connect(self, source: bundle.Source) -> upstream.Upstream:
+        if source.transport is bundle.Transport.STDIO:
+            return self._children.upstream(source)
+        bounds = source.bounds
+        terms = upstream.Terms(
+            answer_s=bounds.timeout.total_seconds(),
+            maximum_bytes=bounds.maximum_response_bytes,
+            allows_encoding=source.kind is calls.SourceKind.HTTP,
+        )
+        limits = pool.PoolBounds(
+            concurrency=bounds.maximum_concurrency, waiting=bounds.maximum_concurrency
+        )
+        return pool.Pool(origin.origin_of(source.url), self._sweep, terms, limits)
+
+    def _agent(self) -> calls.Agent:
+        loaded = self._current.bundle
+        return calls.Agent(
+            namespace=loaded.namespace if loaded is not None else "default",
+            service_account=self._settings.agent,
+            pod=self._held.identifier,
+            labels=self._settings.labels,
+        )
+
+    def _guard(self, token: bytes | None) -> Guard:
+        hosts = set(LOOPBACK_HOSTS)
+        if self._settings.listen is not None:
+            hosts.add(admin.bracketed(self._settings.listen.host).lower().encode())
+        origins = frozenset(each.encode() for each in self._settings.allowed_origins)
+        return Guard(hosts=frozenset(hosts), origins=origins, token=token)
+
+    def _doors(self) -> dict[type, Door[object, object]]:
+        work = Work()
+        return {
+            paths.McpRoute: McpDoor(self._mcp),
+            paths.AggregateRoute: AggregateDoor(self._mcp, work),
+            paths.HttpRoute: HttpDoor(self._gate, self._registry),
+            paths.ToolsRoute: ToolsDoor(self._mcp, work),
+            paths.ToolRoute: CallDoor(self._mcp, work),
+            paths.DecideRoute: DecideDoor(self._mcp, work),
+        }  # type: ignore[dict-item]  # each door gets the routes of its own key only
+
+    async def _open_unix_socket(self, doors: dict[type, Door[object, object]]) -> None:
+        # The socket's mode keeps others out, so no token is asked for here.
+        guard = Guard(hosts=LOOPBACK_HOSTS, origins=frozenset(), token=None)
+        app = App(guard, doors, self._gate.count_refused)
+        control = Control(app, self.status, self._count_joined)
+        unix = listener.unix_socket(self._held.socket)
+        identify = identity.joined(self._agent())
+        self._listeners.append(await listener.serve(control, [unix], identify, sweep=self._sweep))
+
+    def _count_joined(self, change: int) -> None:
+        self._joined += change
+        if not self._joined:
+            self._left.set()
+
+    async def _rearm(self) -> None:
+        """Take up rotated credentials, until cancelled."""
+        while True:
+            await asyncio.sleep(REARM_S)
+            self._registry.rearm()
+            self._mcp.sessions.expire(time.monotonic())
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,90 @@
+"""Where a gateway may listen: sockets bound, or a clear word why not."""
+
+import errno
+import ipaddress
+import socket
+from pathlib import Path
+
+from mesh7_core import errors
+from mesh7_sidecar.net import listener
+from mesh7_sidecar.settings import Address, Settings
+
+MINIMUM_TOKEN_BYTES = 16
+
+
+def data_socket(settings: Settings) -> socket.socket | None:
+    """The data listener's socket; None when only the unix socket is wanted.
+
+    Raises:
+        SettingsError: the address is taken, is none, or is beyond loopback without a token.
+    """
+    address = settings.listen
+    if address is None:
+        return None
+    if settings.token_file is None and not is_loopback(address.host):
+        message = (
+            f"`--listen {address}` is beyond loopback, where anybody could call the tools – "
+            "give `--token-file FILE`, or listen on 127.0.0.1"
+        )
+        raise errors.SettingsError(message)
+    return _bind("--listen", address)
+
+
+def admin_socket(settings: Settings) -> socket.socket | None:
+    """The admin listener's socket; a default port that is taken yields to a free one.
+
+    Raises:
+        SettingsError: the address is taken or is none.
+    """
+    address = settings.admin
+    if address is None:
+        return None
+    try:
+        return _bind("--admin", address)
+    except errors.SettingsError:
+        if not settings.admin_may_move:
+            raise
+        return _bind("--admin", Address(address.host, 0))
+
+
+def read_token(path: Path | None) -> bytes | None:
+    """The token that callers must send; None when none is asked for.
+
+    Raises:
+        SettingsError: the file cannot be read or holds no usable token.
+    """
+    if path is None:
+        return None
+    try:
+        token = path.read_bytes().strip()
+    except OSError as error:
+        message = f"`--token-file {path}` cannot be read: {error.strerror}"
+        raise errors.SettingsError(message) from error
+    if len(token) < MINIMUM_TOKEN_BYTES or not token.isascii() or b" " in token:
+        message = (
+            f"`--token-file {path}` must hold one token of at least {MINIMUM_TOKEN_BYTES} ASCII "
+            "characters – make one with `openssl rand -hex 32`"
+        )
+        raise errors.SettingsError(message)
+    return token
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`; a name counts as beyond, but for localhost."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _bind(flag: str, address: Address) -> socket.socket:
+    host = "127.0.0.1" if address.host == "localhost" else address.host
+    try:
+        return listener.tcp_socket(host, address.port)
+    except (OSError, OverflowError) as error:
+        code = error.errno if isinstance(error, OSError) else None
+        why = "is in use by another program" if code == errno.EADDRINUSE else f"fails: {error}"
+        message = f"`{flag} {address}` {why} – give another address with `{flag} HOST:PORT`"
+        raise errors.SettingsError(message) from error

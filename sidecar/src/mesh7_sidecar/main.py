@@ -1,0 +1,100 @@
+"""The program: start a gateway, keep it until it is told to stop, close it.
+
+The composition root: the only place that reads the clock's wall time, handles signals and sets up
+logging.
+"""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+
+import uvloop
+
+from mesh7_core import errors
+from mesh7_sidecar import state
+from mesh7_sidecar.gateway import Gateway
+from mesh7_sidecar.settings import Settings
+
+Announce = Callable[[Mapping[str, object]], None]
+
+
+def run(settings: Settings, announce: Announce) -> int:
+    """Guard a folder until SIGTERM or SIGINT; calls in flight get ten seconds to finish.
+
+    Args:
+        settings: how.
+        announce: told once, with what `/control/status` answers, when calls are served.
+
+    Returns:
+        The exit status, 0.
+
+    Raises:
+        ManifestError, SettingsError: it cannot start; the message says what to do.
+    """
+    _log_to_stderr()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_run(settings, announce))
+
+
+def stdio(settings: Settings, source: str | None) -> int:
+    """Be an MCP server on stdin and stdout, in front of the gateway that holds the state folder.
+
+    Returns:
+        The exit status: 0 when stdin ended or SIGTERM came.
+
+    Raises:
+        ManifestError, SettingsError: it cannot start; the message says what to do.
+    """
+    # Imported here: `mesh7 run` has no use for it.
+    from mesh7_sidecar.doors import stdio as bridge  # noqa: PLC0415
+
+    _log_to_stderr()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(bridge.run_stdio(settings, source, hold, start))
+
+
+async def start(settings: Settings, held: state.Held) -> Gateway:
+    """A started gateway; the folder is let go when it cannot start."""
+    gateway = Gateway(settings, held)
+    try:
+        await gateway.start()
+    except errors.Mesh7Error:
+        await gateway.close()
+        raise
+    return gateway
+
+
+def hold(settings: Settings, program: str) -> state.Held | state.HeldElsewhere:
+    """Take the state folder, or say who has it."""
+    return state.hold(settings.state, program, datetime.now(UTC))
+
+
+async def _run(settings: Settings, announce: Announce) -> int:
+    held = hold(settings, "mesh7 run")
+    if isinstance(held, state.HeldElsewhere):
+        raise errors.SettingsError(str(held))
+    gateway = await start(settings, held)
+    try:
+        announce(gateway.status())
+        await _stopped()
+    finally:
+        await gateway.close()
+    return 0
+
+
+def _stopped() -> Awaitable[bool]:
+    """Wait for SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop.wait()
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
+    )

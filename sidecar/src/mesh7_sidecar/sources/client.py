@@ -1,0 +1,280 @@
+"""The gateway's own MCP client for one source: lists, and calls that come in without MCP.
+
+It speaks the era that the source speaks: it asks `server/discover` first and falls back to the
+handshake. Results are handed on as the bytes they were. It declares no capability, so a server
+has nothing to ask back; one that asks all the same is refused.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable
+
+import orjson
+
+from mesh7_core import errors
+from mesh7_sidecar.net import upstream
+from mesh7_sidecar.net.exchange import Headers
+from mesh7_sidecar.sources.conversation import Answer, Conversation
+from mesh7_sidecar.wire import headers, jsonrpc, mcp, splice
+
+MODERN = "2026-07-28"
+LEGACY = "2025-11-25"
+MAXIMUM_PAGES = 100
+CLIENT_INFO = {"name": "mesh7", "version": "0.1.0"}
+ENVELOPE = {
+    mcp.META_VERSION: orjson.dumps(MODERN),
+    mcp.META_CLIENT: orjson.dumps(CLIENT_INFO),
+    mcp.META_CAPABILITIES: b"{}",
+}
+NONE: Headers = []
+ACCEPT = (b"accept", b"application/json, text/event-stream")
+CONTENT_TYPE = (b"content-type", b"application/json")
+NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+
+
+def ignore(_: bytes) -> None:
+    """Let a notification go."""
+
+
+class SourceClient:
+    """One conversation partner: negotiates once, then asks.
+
+    Args:
+        source: its name, for errors.
+        way: how to reach it.
+        path: the request target of its MCP endpoint.
+        fixed: headers to send each time, credentials included.
+
+    Attributes:
+        protocol: the revision agreed on; empty before the first request.
+    """
+
+    def __init__(
+        self, source: str, way: upstream.Upstream, path: str, fixed: list[tuple[bytes, bytes]]
+    ) -> None:
+        self.protocol = ""
+        self._source = source
+        self._way = way
+        self._path = path
+        self._fixed = fixed
+        self._session: bytes | None = None
+        self._numbers = itertools.count(1)
+        self._connecting = asyncio.Lock()
+
+    @property
+    def is_modern(self) -> bool:
+        """Whether requests to this source carry their own version and need no session."""
+        return self.protocol == MODERN
+
+    async def connect(self) -> None:
+        """Find out which era the source speaks, once; later calls return at once.
+
+        Raises:
+            UpstreamError: it cannot be reached, or speaks no revision that mesh7 knows.
+        """
+        if self.protocol:
+            return
+        async with self._connecting:
+            if not self.protocol and not await self._discover():
+                await self._initialize()
+
+    async def request(
+        self,
+        method: str,
+        params: bytes,
+        on_notice: Callable[[bytes], None] = ignore,
+        repeated: Headers = NONE,
+    ) -> Answer:
+        """Ask once and wait for the answer, which is a result or a JSON-RPC error.
+
+        Args:
+            method: of the request.
+            params: a JSON object; `_meta` of a modern request is added here.
+            on_notice: gets notifications that precede the answer, as they came.
+            repeated: arguments that the tool wants repeated as headers; for modern sources.
+
+        Raises:
+            UpstreamError: there is no answer; whether the call ran is then unknown.
+        """
+        await self.connect()
+        answer = await self._ask(method, params, on_notice, repeated)
+        if answer.status == 404 and self._session is not None:
+            # The server forgot the session and by the protocol has not looked at the request.
+            self.protocol, self._session = "", None
+            await self.connect()
+            answer = await self._ask(method, params, on_notice, repeated)
+        if answer.message is None:
+            message = f"source `{self._source}` answered HTTP {answer.status}{_advice(answer)}"
+            raise errors.UpstreamError(message)
+        return answer
+
+    async def list_pages(self, method: str) -> list[Answer]:
+        """All pages of a list, at most `MAXIMUM_PAGES`.
+
+        Raises:
+            UpstreamError: a page could not be read, or the list has no end.
+        """
+        pages: list[Answer] = []
+        params = b"{}"
+        while len(pages) < MAXIMUM_PAGES:
+            answer = await self.request(method, params)
+            pages.append(answer)
+            result = answer.message.result if answer.message is not None else None
+            if result is None and _is_unknown_method(answer):
+                return pages
+            if result is None:
+                message = f"source `{self._source}` answered `{method}` with an error"
+                raise errors.UpstreamError(message)
+            cursor = result.get("nextCursor")
+            if cursor is None:
+                return pages
+            params = orjson.dumps({"cursor": cursor})
+        message = f"source `{self._source}` has more than {MAXIMUM_PAGES} pages of `{method}`"
+        raise errors.UpstreamError(message)
+
+    async def close(self) -> None:
+        """End the session at the source, if there is one; errors are of no interest."""
+        if self._session is not None:
+            conversation = Conversation(self._source, None, ignore, self._refuse)
+            request = upstream.Request("DELETE", self._path, self._legacy_headers(), b"")
+            sending = self._way.send(request, conversation)
+            try:
+                async with asyncio.timeout(1):
+                    await conversation.answer
+            except (TimeoutError, errors.UpstreamError):
+                sending.abort()
+            self._session = None
+
+    async def _discover(self) -> bool:
+        try:
+            answer = await self._ask_modern("server/discover", b"{}", ignore)
+        except errors.UpstreamError:
+            return False
+        result = answer.message.result if answer.message is not None else None
+        if isinstance(result, dict) and MODERN in _versions(result):
+            self.protocol = MODERN
+            return True
+        return False
+
+    async def _initialize(self) -> None:
+        params = orjson.dumps(
+            {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": CLIENT_INFO}
+        )
+        answer = await self._send("initialize", params, [], ignore)
+        result = answer.message.result if answer.message is not None else None
+        if not isinstance(result, dict) or not isinstance(result.get("protocolVersion"), str):
+            message = f"source `{self._source}` refused the handshake{_advice(answer)}"
+            raise errors.UpstreamError(message)
+        self._session = answer.headers.get(b"mcp-session-id")
+        self.protocol = str(result["protocolVersion"])
+        body = b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
+        conversation = Conversation(self._source, None, ignore, self._refuse)
+        await self._exchange(body, self._legacy_headers(), conversation)
+
+    async def _ask(
+        self,
+        method: str,
+        params: bytes,
+        on_notice: Callable[[bytes], None],
+        repeated: Headers = NONE,
+    ) -> Answer:
+        if self.is_modern:
+            return await self._ask_modern(method, params, on_notice, repeated)
+        return await self._send(method, params, self._legacy_headers(), on_notice)
+
+    async def _ask_modern(
+        self,
+        method: str,
+        params: bytes,
+        on_notice: Callable[[bytes], None],
+        repeated: Headers = NONE,
+    ) -> Answer:
+        extra = [
+            (b"mcp-protocol-version", MODERN.encode()),
+            (b"mcp-method", method.encode()),
+            *repeated,
+        ]
+        if method in NAMED:
+            name = splice.span(params, (NAMED[method],))
+            if name is not None:
+                written = str(orjson.loads(params[name[0] : name[1]]))
+                extra.append((b"mcp-name", headers.encode_value(written)))
+        return await self._send(method, _with_modern_meta(params), extra, on_notice)
+
+    async def _send(
+        self,
+        method: str,
+        params: bytes,
+        extra: list[tuple[bytes, bytes]],
+        on_notice: Callable[[bytes], None],
+    ) -> Answer:
+        identifier = f"mesh7-{next(self._numbers)}"
+        body = b'{"jsonrpc":"2.0","id":"%b","method":"%b","params":%b}' % (
+            identifier.encode(), method.encode(), params,
+        )  # fmt: skip
+        conversation = Conversation(self._source, identifier, on_notice, self._refuse)
+        return await self._exchange(body, extra, conversation)
+
+    async def _exchange(
+        self, body: bytes, extra: list[tuple[bytes, bytes]], conversation: Conversation
+    ) -> Answer:
+        sent = [CONTENT_TYPE, ACCEPT, *extra, *self._fixed]
+        request = upstream.Request("POST", self._path, sent, body)
+        sending = self._way.send(request, conversation)
+        try:
+            return await conversation.answer
+        except asyncio.CancelledError:
+            sending.abort()
+            raise
+
+    def _legacy_headers(self) -> list[tuple[bytes, bytes]]:
+        extra = [(b"mcp-protocol-version", self.protocol.encode())] if self.protocol else []
+        if self._session is not None:
+            extra.append((b"mcp-session-id", self._session))
+        return extra
+
+    def _refuse(self, message: jsonrpc.Message) -> None:
+        """Answer a server's request with an error, so that it does not wait for us."""
+        identifier = orjson.dumps(message.id)
+        body = (
+            b'{"jsonrpc":"2.0","id":%b,"error":{"code":-32601,"message":"not supported"}}'
+            % identifier
+        )
+        conversation = Conversation(self._source, None, ignore, self._refuse)
+        request = upstream.Request(
+            "POST", self._path, [CONTENT_TYPE, ACCEPT, *self._legacy_headers(), *self._fixed], body
+        )
+        self._way.send(request, conversation)
+        # Nobody waits for this answer; a failure of it must not be reported as never retrieved.
+        conversation.answer.add_done_callback(lambda done: done.exception())
+
+
+def _versions(result: dict[str, object]) -> list[object]:
+    versions = result.get("supportedVersions")
+    return versions if isinstance(versions, list) else []
+
+
+def _with_modern_meta(params: bytes) -> bytes:
+    """`params` with the envelope that modern requests carry; other `_meta` keys stay as they are.
+
+    Whoever the agent says it is stays behind: the source talks to the gateway.
+    """
+    if splice.span(params, ("_meta",)) is None:
+        params = splice.insert_key(params, (), "_meta", b"{}")
+    for key, value in ENVELOPE.items():
+        params = splice.set_key(params, ("_meta", key), value)
+    return params
+
+
+def _is_unknown_method(answer: Answer) -> bool:
+    """A source without prompts or resources says so by not knowing the method."""
+    error = answer.message.error if answer.message is not None else None
+    return error is not None and error.get("code") == jsonrpc.METHOD_NOT_FOUND
+
+
+def _advice(answer: Answer) -> str:
+    if answer.status in (401, 403):
+        return ": it wants a credential – set `auth` on the ToolSource"
+    if answer.message is not None and isinstance(answer.message.error, dict):
+        return " with a JSON-RPC error"
+    return ""

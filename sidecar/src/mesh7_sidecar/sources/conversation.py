@@ -1,0 +1,125 @@
+"""One request of the gateway's own to an MCP source, from the first byte to its one answer.
+
+It reads a JSON answer or an event stream, hands notifications on, and refuses what the server
+asks back. Callbacks in, one future out; off the data path of MCP clients.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from mesh7_core import errors
+from mesh7_sidecar.net import upstream
+from mesh7_sidecar.wire import jsonrpc, sse
+
+MAXIMUM_EVENT_BYTES = 16 * 1024 * 1024
+
+
+class Answer:
+    """A source's answer to one request.
+
+    Attributes:
+        status: the HTTP status.
+        headers: lower-case names.
+        body: the JSON-RPC message as it came; empty when there was none (202).
+        message: the parsed message; None when there was none.
+    """
+
+    __slots__ = ("body", "headers", "message", "status")
+
+    def __init__(
+        self,
+        status: int,
+        headers: dict[bytes, bytes],
+        body: bytes,
+        message: jsonrpc.Message | None,
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+        self.message = message
+
+
+class Conversation:
+    """The receiver of one exchange with a source.
+
+    Args:
+        source: its name, for errors.
+        identifier: the JSON-RPC id that was sent; None for a notification.
+        on_notice: gets every notification's raw JSON that precedes the answer.
+        on_request: gets every request that the server sends before it answers.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        identifier: str | None,
+        on_notice: Callable[[bytes], None],
+        on_request: Callable[[jsonrpc.Message], None],
+    ) -> None:
+        self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._source = source
+        self._identifier = identifier
+        self._on_notice = on_notice
+        self._on_request = on_request
+        self._status = 0
+        self._headers: dict[bytes, bytes] = {}
+        self._chunks: list[bytes] = []
+        self._events: sse.Decoder | None = None
+
+    def head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """The answer begins."""
+        self._status = status
+        self._headers = dict(headers)
+        content_type = self._headers.get(b"content-type", b"")
+        if content_type.partition(b";")[0].strip().lower() == b"text/event-stream":
+            self._events = sse.Decoder(MAXIMUM_EVENT_BYTES)
+
+    def data(self, chunk: bytes) -> None:
+        """Some of the answer's body."""
+        if self._events is None:
+            self._chunks.append(chunk)
+            return
+        for event in self._events.feed(chunk):
+            if event.data and not self.answer.done():
+                self._read(event.data)
+
+    def end(self) -> None:
+        """The answer is complete."""
+        if self.answer.done():
+            return
+        body = b"".join(self._chunks)
+        if self._events is None and body and self._is_json():
+            self._read(body)
+        if not self.answer.done():
+            if self._identifier is None or self._status != 200:
+                self.answer.set_result(Answer(self._status, self._headers, body, None))
+            else:
+                self._fail("ended its answer without answering")
+
+    def fail(self, failure: upstream.Failure) -> None:
+        """The answer will not come."""
+        if not self.answer.done():
+            self._fail(failure.message)
+
+    def _read(self, body: bytes) -> None:
+        message = jsonrpc.parse(body)
+        if isinstance(message, jsonrpc.Malformed):
+            self._fail("sent something that is not JSON-RPC")
+        elif message.kind is jsonrpc.Kind.NOTIFICATION:
+            self._on_notice(body)
+        elif message.kind is jsonrpc.Kind.REQUEST:
+            # Its id may equal ours; only a response can be our answer (D13).
+            self._on_request(message)
+        elif message.id == self._identifier:
+            self.answer.set_result(Answer(self._status, self._headers, body, message))
+        elif message.id is not None or self._status == 200:
+            self._fail("answered another request than the one it was asked")
+        else:
+            self.answer.set_result(Answer(self._status, self._headers, body, message))
+
+    def _is_json(self) -> bool:
+        content_type = self._headers.get(b"content-type", b"")
+        return content_type.partition(b";")[0].strip().lower() == b"application/json"
+
+    def _fail(self, what: str) -> None:
+        self.answer.set_exception(errors.UpstreamError(f"source `{self._source}` {what}"))

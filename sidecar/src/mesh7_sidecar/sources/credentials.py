@@ -1,0 +1,70 @@
+"""Where the values behind `auth.key` come from; they never leave this room but in a header.
+
+In order: a file named like the key in `--credentials DIR`, the environment variable
+`MESH7_CREDENTIAL_<KEY>`, the folder's Secret `mesh7-tool-credentials`. A file is read again
+whenever it changed, so that a rotation needs no restart (S6).
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mesh7_core import errors
+from mesh7_core.policy import bundle
+
+MAXIMUM_BYTES = 64 * 1024
+
+
+class Credentials:
+    """All values this gateway may use, by key. Its repr shows no value."""
+
+    def __init__(
+        self, directory: Path | None, environment: Mapping[str, str], secret: Mapping[str, str]
+    ) -> None:
+        self._directory = directory
+        self._environment = environment
+        self._secret = secret
+
+    def __repr__(self) -> str:
+        return "Credentials(…)"
+
+    def header(self, credential: bundle.Credential) -> tuple[bytes, bytes]:
+        """The header that carries a credential to its source, name in lower case.
+
+        Raises:
+            SettingsError: there is no value, or it cannot stand in a header.
+        """
+        value = self._value(credential.key)
+        if not value or any(ord(character) < 32 or ord(character) > 126 for character in value):
+            message = (
+                f"credential `{credential.key}` cannot stand in a header: it is empty or has "
+                "characters outside printable ASCII – write the bare token into it"
+            )
+            raise errors.SettingsError(message)
+        text = f"{credential.scheme} {value}" if credential.scheme else value
+        return credential.header.lower().encode("ascii"), text.encode("ascii")
+
+    def _value(self, key: str) -> str:
+        variable = f"MESH7_CREDENTIAL_{key.upper().replace('-', '_').replace('.', '_')}"
+        for found in (self._from_file(key), self._environment.get(variable), self._secret.get(key)):
+            if found is not None:
+                return found.strip()
+        message = (
+            f"credential `{key}` is missing – put it into the file `{key}` of `--credentials DIR` "
+            f"or into the environment variable `{variable}`"
+        )
+        raise errors.SettingsError(message)
+
+    def _from_file(self, key: str) -> str | None:
+        if self._directory is None:
+            return None
+        # A key is checked by the compiler to be a plain file name; a second look costs nothing.
+        if "/" in key or key.startswith("."):
+            return None
+        try:
+            with (self._directory / key).open("rb") as file:
+                return file.read(MAXIMUM_BYTES).decode()
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            message = f"credential file `{key}` cannot be read – {error.__class__.__name__}"
+            raise errors.SettingsError(message) from error

@@ -1,0 +1,143 @@
+"""The sources in force: how to reach each, and what each lists.
+
+A new bundle keeps what did not change: a source whose definition is the same keeps its
+connections, its child process and its catalog.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
+
+from mesh7_core import errors
+from mesh7_core.policy import bundle, calls
+from mesh7_sidecar.net import upstream
+from mesh7_sidecar.sources.catalog import Catalog
+from mesh7_sidecar.sources.client import SourceClient
+from mesh7_sidecar.sources.credentials import Credentials
+
+log = logging.getLogger("mesh7.sources")
+
+ENDLESS_S = 24 * 3600.0
+
+
+class Served:
+    """One source and what is known of it.
+
+    Attributes:
+        source: its definition.
+        way: how to reach it.
+        fixed: headers it gets each time, its credential among them.
+        problem: why it cannot be used at all; empty when it can.
+        client: the gateway's own conversation with it; of an `mcp` source only.
+        catalog: what it lists; of an `mcp` source only.
+        endless: terms of streams that may last, such as subscriptions.
+    """
+
+    __slots__ = ("base", "catalog", "client", "endless", "fixed", "problem", "source", "way")
+
+    def __init__(
+        self, source: bundle.Source, way: upstream.Upstream, clock_s: Callable[[], float]
+    ) -> None:
+        self.source = source
+        self.way = way
+        self.problem = ""
+        self.fixed: list[tuple[bytes, bytes]] = []
+        parts = urlsplit(source.url)
+        query = f"?{parts.query}" if parts.query else ""
+        self.base = (parts.path or "/") + query
+        self.endless = upstream.Terms(
+            answer_s=ENDLESS_S, idle_s=ENDLESS_S, stream_s=ENDLESS_S,
+            maximum_bytes=source.bounds.maximum_response_bytes,
+        )  # fmt: skip
+        self.client = SourceClient(source.name, way, self.base, self.fixed)
+        self.catalog = Catalog(source, self.client, clock_s)
+
+    def target(self, path: str) -> str:
+        """The request target of a path below an `http` source's URL; `path` starts with `/`."""
+        return self.base.rstrip("/") + path
+
+    def arm(self, credentials: Credentials) -> None:
+        """Set the fixed headers anew; a credential that is missing becomes the problem."""
+        fixed = [(name.encode(), value.encode()) for name, value in self.source.headers]
+        problem = ""
+        if self.source.credential is not None:
+            try:
+                fixed.append(credentials.header(self.source.credential))
+            except errors.SettingsError as error:
+                problem = f"source `{self.source.name}`: {error.message}"
+        if problem and problem != self.problem:
+            log.error("%s", problem)
+        self.problem = problem
+        # In place: the client holds the same list.
+        self.fixed[:] = fixed
+
+    def close(self) -> None:
+        """Let go of connections and children; calls under way end as failed."""
+        self.catalog.close()
+        self.way.close()
+
+
+class Registry:
+    """All sources of the bundle in force, by name.
+
+    Args:
+        connect: a source → how to reach it.
+        clock_s: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[bundle.Source], upstream.Upstream],
+        clock_s: Callable[[], float],
+    ) -> None:
+        self._connect = connect
+        self._clock_s = clock_s
+        self._served: dict[str, Served] = {}
+        self._credentials = Credentials(None, {}, {})
+        self.on_change: list[Callable[[], None]] = []
+
+    def find(self, name: str, kind: calls.SourceKind) -> Served | None:
+        """The source of that name and kind; None is answered like one that does not exist."""
+        served = self._served.get(name)
+        return served if served is not None and served.source.kind is kind else None
+
+    def all_of(self, kind: calls.SourceKind) -> list[Served]:
+        """All sources of a kind, by name."""
+        return [served for served in self._served.values() if served.source.kind is kind]
+
+    def apply(self, sources: Mapping[str, bundle.Source], credentials: Credentials) -> None:
+        """Serve these and no others."""
+        self._credentials = credentials
+        before, self._served = self._served, {}
+        for name, source in sorted(sources.items()):
+            old = before.get(name)
+            if old is not None and old.source == source:
+                self._served[name] = before.pop(name)
+            else:
+                self._served[name] = Served(source, self._connect(source), self._clock_s)
+        for served in before.values():
+            served.close()
+        self.rearm()
+        for told in self.on_change:
+            told()
+
+    def rearm(self) -> None:
+        """Read all credentials again; called regularly, so that a rotation needs no restart."""
+        for served in self._served.values():
+            served.arm(self._credentials)
+
+    async def warm(self) -> None:
+        """Read every catalog that was never read; failures stay with their source."""
+        cold = [
+            served.catalog.read()
+            for served in self.all_of(calls.SourceKind.MCP)
+            if not served.catalog.was_read and not served.problem
+        ]
+        await asyncio.gather(*cold)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for served in self._served.values():
+            served.close()
+        self._served = {}

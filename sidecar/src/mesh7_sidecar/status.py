@@ -1,0 +1,97 @@
+"""How a gateway is, for `mesh7 status`: values in, one JSON object out.
+
+Pure: no clock, no network, no logging. The fields are documented in docs/reference/status.md.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from mesh7_core.policy import bundle, calls
+from mesh7_sidecar.bundles.reload import Reload
+from mesh7_sidecar.gate.gate import Counts
+from mesh7_sidecar.settings import Settings
+from mesh7_sidecar.sources.registry import Registry, Served
+from mesh7_sidecar.sources.stdio import StdioUpstream
+
+VERSION = "0.1.0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What a gateway knows of itself.
+
+    Attributes:
+        listen: the data listener's address; empty when there is none.
+        admin: the admin listener's; empty when it is off.
+    """
+
+    pid: int
+    settings: Settings
+    agent: calls.Agent
+    listen: str
+    admin: str
+    started_at: datetime
+    now: datetime
+    bundle: bundle.Bundle | None
+    reload: Reload
+    registry: Registry
+    counts: Counts
+
+
+def describe(facts: Facts) -> Mapping[str, object]:
+    """The object that `/control/status` answers."""
+    loaded, loaded_at = facts.bundle, facts.reload.loaded_at
+    return {
+        "pid": facts.pid,
+        "version": VERSION,
+        "directory": str(facts.settings.directory),
+        "namespace": facts.agent.namespace,
+        "agent": facts.agent.service_account,
+        "listen": facts.listen,
+        "admin": facts.admin,
+        "uptimeSeconds": int((facts.now - facts.started_at).total_seconds()),
+        "bundle": {
+            "digest": loaded.digest if loaded is not None else "",
+            "loadedAt": loaded_at.isoformat() if loaded_at is not None else "",
+            "policies": len(loaded.policies) if loaded is not None else 0,
+            "sources": len(loaded.sources) if loaded is not None else 0,
+        },
+        "problems": list(facts.reload.problems),
+        "warnings": list(facts.reload.warnings),
+        "sources": [
+            _source(served) for kind in calls.SourceKind for served in facts.registry.all_of(kind)
+        ],
+        "calls": {
+            "allowed": facts.counts.allowed,
+            "denied": facts.counts.denied,
+            "held": facts.counts.held,
+            "refused": facts.counts.refused,
+        },
+    }
+
+
+def _source(served: Served) -> Mapping[str, object]:
+    source, catalog = served.source, served.catalog
+    error = served.problem or catalog.error
+    if source.kind is calls.SourceKind.HTTP:
+        state = "failed" if served.problem else "ready"
+    elif error:
+        state = "failed"
+    else:
+        state = "ready" if catalog.was_read else "starting"
+    found: dict[str, object] = {
+        "name": source.name,
+        "kind": source.kind.value,
+        "state": state,
+        "tools": len(catalog.definitions),
+        "protocol": served.client.protocol,
+        "error": error,
+    }
+    if isinstance(served.way, StdioUpstream):
+        child = served.way.status()
+        found["child"] = {
+            "running": child.is_running, "sessions": child.sessions, "ending": child.ending,
+            "stderr": list(child.stderr),
+        }  # fmt: skip
+    return found

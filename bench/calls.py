@@ -75,7 +75,7 @@ def request(path: str, names: Names, number: int) -> bytes:
 
 
 def lua(path: str, names: Names) -> str:
-    """wrk's script: the next request, and the figures as one JSON line at the end."""
+    """A script for wrk: the next request, and the figures as one JSON line at the end."""
     text, width = template(path, names)
     pieces = [json.dumps(piece) for piece in text.split(_PLACE)]
     joined = " .. number .. ".join(pieces)

@@ -9,6 +9,8 @@ import json
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from typing_extensions import override
+
 from bench import calls
 
 TOOLS = [calls.TOOL, *(f"tool_{number:05d}" for number in range(1, 10))]
@@ -50,6 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    @override
     def log_message(self, *_: object) -> None:
         """Nothing: the figures are what is looked at."""
 

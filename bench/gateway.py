@@ -1,4 +1,4 @@
-"""Our gateway as a contender: `mesh7 run` on a folder with so many rules, one of them with a `when`."""
+"""Our gateway as a contender: `mesh7 run` on a folder with so many rules, one with a `when`."""
 
 import sys
 from pathlib import Path

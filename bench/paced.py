@@ -33,7 +33,7 @@ class _Connection:
     def _dial(self) -> None:
         self.socket = socket.create_connection(("127.0.0.1", self._port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket.setblocking(False)
+        self.socket.settimeout(0)
         self._parser = httptools.HttpResponseParser(self)
 
     def fileno(self) -> int:

@@ -8,6 +8,7 @@ import sys
 from typing import cast
 
 import uvloop
+from typing_extensions import override
 
 
 class _End(asyncio.Protocol):
@@ -20,6 +21,7 @@ class _End(asyncio.Protocol):
         self._waiting: list[bytes] = []
         self._dialling: asyncio.Task[object] | None = None
 
+    @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = near = cast(asyncio.Transport, transport)  # uvloop's is not a subclass
         for chunk in self._waiting:
@@ -40,10 +42,12 @@ class _End(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    @override
     def data_received(self, data: bytes) -> None:
-        assert self._other is not None
-        self._other.write(data)
+        if self._other is not None:
+            self._other.write(data)
 
+    @override
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
         if self._other is not None:

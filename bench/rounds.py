@@ -7,6 +7,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bench import calls, children, contenders
@@ -94,16 +95,14 @@ def _turn(
     found: dict[str, float] = {}
     for connections in CONNECTIONS:
         children.settle()
-        got, cpu_us = _metered(
-            each, lambda count=connections: _wrk(each, count, plan, cores, folder)
-        )
+        got, cpu_us = _metered(each, partial(_wrk, each, connections, plan, cores, folder))
         found[f"calls_{connections}"] = got["requests"] / got["duration_us"] * 1e6
         if connections == 1:
             found["p50_us"], found["p99_us"] = got["p50_us"], got["p99_us"]
         if connections == 16 and each.child is not None:
             found["cpu_us"] = cpu_us / got["requests"]
     children.settle()
-    got, cpu_us = _metered(each, lambda: _paced(each, plan, cores))
+    got, cpu_us = _metered(each, partial(_paced, each, plan, cores))
     found["paced_p50_us"], found["paced_p99_us"] = got["p50_us"], got["p99_us"]
     if each.child is not None:
         found["paced_cpu_us"] = cpu_us / got["answered"]

@@ -48,7 +48,7 @@ def serving(core: int, folder: Path) -> Iterator[int]:
     configuration = folder / "nginx.conf"
     configuration.write_text(_configuration(port, catalog_port, folder), encoding="ascii")
     catalog = [sys.executable, "-m", "bench.catalog", str(catalog_port)]
-    nginx = [_nginx(), "-c", configuration, "-p", folder, "-e", "stderr"]
+    nginx: list[str | Path] = [_nginx(), "-c", configuration, "-p", folder, "-e", "stderr"]
     with (
         children.running("catalog", catalog, core, folder),
         children.running("nginx", nginx, core, folder) as child,

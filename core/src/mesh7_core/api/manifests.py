@@ -4,6 +4,7 @@ Ours are refused when anything about them is unknown; other people's kinds are l
 note, so that one folder can hold a whole application. Pure: no clock, no network, no logging.
 """
 
+import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -136,6 +137,12 @@ def validate(
     if found or result is None:
         return [document.problem(path, message) for path, message in found.items()]
     return result
+
+
+def kind_of(model: type[Model]) -> str:
+    """The `kind` of the documents that a model is for."""
+    kind: str = typing.get_args(model.model_fields["kind"].annotation)[0]
+    return kind
 
 
 @dataclass(frozen=True, slots=True)

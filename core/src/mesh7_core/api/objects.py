@@ -31,7 +31,7 @@ class Model(BaseModel):
     """The base of everything written: unknown keys are refused, values are frozen."""
 
     # Written keys are read from YAML only, so that mypy need not know them.
-    model_config = ConfigDict(  # type: ignore[pydantic-alias]
+    model_config = ConfigDict(
         strict=True,
         extra="forbid",
         frozen=True,

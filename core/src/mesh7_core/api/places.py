@@ -66,12 +66,13 @@ def spell(path: Sequence[Step]) -> str:
 def value_at(value: object, path: Sequence[Step]) -> object:
     """The written value at `path`; None where nothing is written."""
     for step in path:
-        if (isinstance(value, dict) and step in value) or (
-            isinstance(value, list) and isinstance(step, int) and 0 <= step < len(value)
-        ):
-            value = value[step]
-        else:
-            return None
+        match value:
+            case dict() if step in value:
+                value = value[step]
+            case list() if isinstance(step, int) and 0 <= step < len(value):
+                value = value[step]
+            case _:
+                return None
     return value
 
 

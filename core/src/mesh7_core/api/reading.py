@@ -202,12 +202,17 @@ def _events(text: str) -> Iterator[yaml.Event]:
         raise Unreadable(0, "the file is not YAML") from error
 
 
+_ADVICE = (
+    ("mapping values are not allowed", "put a text that holds `: ` into quotes"),
+    ("cannot start any token", "indent with blanks and quote text that begins with a sign"),
+    ("unexpected end of stream", "close the quote or bracket"),
+)
+
+
 def _parser_words(error: yaml.MarkedYAMLError) -> str:
     problem = error.problem or "something is wrong"
-    if "cannot start any token" in problem:
-        return f"not YAML: {problem}, indent with blanks and quote text that begins with a sign"
-    where = f" {error.context}" if error.context else ""
-    return f"not YAML:{where}: {problem}, check indentation and quotes"
+    advice = next((words for sign, words in _ADVICE if sign in problem), "check the indentation")
+    return f"not YAML: {f'{error.context}: ' if error.context else ''}{problem}, {advice}"
 
 
 def _take_key(frame: _Frame, event: yaml.ScalarEvent, line: int) -> None:

@@ -4,11 +4,12 @@ Pure: no clock, no network, no logging.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from mesh7_core.policy.calls import SourceKind
+from mesh7_core.policy.conditions import Condition
 from mesh7_core.policy.globs import NameGlob, TextGlob
 from mesh7_core.policy.rules import Policy
 
@@ -68,8 +69,19 @@ class ServerRequests:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hint:
+    """What people say about a source's tools; it beats what the server says. None = nothing."""
+
+    match: TextGlob
+    read_only: bool | None
+    destructive: bool | None
+    idempotent: bool | None
+    open_world: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """One compiled ToolSource.
+    """One compiled ToolSource. Its repr shows nothing that `${NAME}` may have filled in.
 
     Attributes:
         name: a DNS label of at most 24 characters.
@@ -80,17 +92,18 @@ class Source:
         command: argv of a stdio child, program first; empty otherwise.
         environment: what the child gets beside the allow-listed names; `${NAME}` is filled in.
         headers: fixed headers sent upstream, lower-case names.
+        hints: in written order; the first that matches a tool and says something counts.
         include: globs of tools that are served; empty = all. `exclude` wins.
     """
 
     name: str
     kind: SourceKind
     transport: Transport | None
-    url: str
+    url: str = field(repr=False)
     host: str
-    command: tuple[str, ...]
-    environment: tuple[tuple[str, str], ...]
-    headers: tuple[tuple[str, str], ...]
+    command: tuple[str, ...] = field(repr=False)
+    environment: tuple[tuple[str, str], ...] = field(repr=False)
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
     credential: Credential | None
     include: tuple[TextGlob, ...]
     exclude: tuple[TextGlob, ...]
@@ -99,11 +112,20 @@ class Source:
     validate_arguments: bool
     server_requests: ServerRequests
     bounds: Bounds
+    hints: tuple[Hint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """A compiled Grant; served with the ledger (a later issue), compiled from the start."""
+    """A compiled Grant; served with the ledger (a later issue), compiled from the start.
+
+    Attributes:
+        id: `<namespace>/<grant>`.
+        effect: `Allow`; vetoes are refused until they are served.
+        service_account: whose calls; empty when `pod` says it, and the other way round.
+        condition: the compiled `when`, None when there is none.
+        policy: `<namespace>/<policy>` whose rules it relaxes.
+    """
 
     id: str
     effect: str
@@ -113,6 +135,7 @@ class Grant:
     policy: str
     expires_at: datetime | None
     maximum_uses: int | None
+    condition: Condition | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

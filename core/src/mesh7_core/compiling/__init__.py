@@ -1,0 +1,1 @@
+"""From what people write to what is judged: the compiler, its diagnostics, policy cases."""

@@ -77,6 +77,10 @@ def exit_code(arguments: Sequence[str]) -> int:
         return exits.Exit.USAGE
     except (click.Abort, KeyboardInterrupt):
         return exits.Exit.INTERRUPTED
+    except errors.ManifestError as error:
+        # One finding a line, each with its place, as a compiler prints them.
+        _complain(error.message)
+        return exits.Exit.WRONG
     except errors.Mesh7Error as error:
         _complain(f"mesh7: {error.message}")
         return exits.code_for(error)

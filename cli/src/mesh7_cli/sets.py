@@ -36,9 +36,7 @@ class Set:
 
     def located(self, found: Iterable[diagnostics.Diagnostic]) -> list[diagnostics.Diagnostic]:
         """The findings under paths that the user can open from where they are."""
-        return [
-            dataclasses.replace(one, file=self.shown.get(one.file, one.file)) for one in found
-        ]
+        return [dataclasses.replace(one, file=self.shown.get(one.file, one.file)) for one in found]
 
 
 def sets_in(path: Path) -> list[Set]:
@@ -92,7 +90,7 @@ def compiled(paths: Sequence[Path], namespace: str | None) -> bundle.Bundle:
             for diagnostic in one.located(result.diagnostics)
             if diagnostic.severity is diagnostics.Severity.ERROR
         ]
-        raise errors.ManifestError("\n".join(["the policies do not compile:", *wrong]))
+        raise errors.ManifestError("\n".join(wrong))
     return result.bundle
 
 

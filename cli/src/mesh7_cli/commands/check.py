@@ -32,7 +32,7 @@ def command(paths: tuple[Path, ...], namespace: str | None, form: output.Form) -
             found.extend(one.located(one.compile(namespace).diagnostics))
     if not count:
         places = ", ".join(f"`{path}`" for path in paths)
-        message = f"no manifest in {places} – give a folder with .yaml files"
+        message = f"mesh7: no manifest in {places} – give a folder with .yaml files"
         raise errors.ManifestError(message)
     wrong = sum(diagnostic.severity is Severity.ERROR for diagnostic in found)
     if form is not output.Form.TABLE:

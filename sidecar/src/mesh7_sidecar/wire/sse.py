@@ -64,6 +64,7 @@ class Decoder:
         self._maximum_bytes = maximum_bytes
         self._buffer = bytearray()
         self._searched = 0
+        self._leading = 0
         self._is_first = True
 
     def feed(self, chunk: bytes) -> list[Event]:
@@ -76,7 +77,7 @@ class Decoder:
         while (end := self._end_of_block(start)) is not None:
             events.append(self._event(bytes(self._buffer[start:end])))
             start = end
-            self._searched = 0
+            self._searched = self._leading = 0
         del self._buffer[:start]
         if len(self._buffer) > self._maximum_bytes or any(
             len(event.raw) > self._maximum_bytes for event in events
@@ -89,13 +90,14 @@ class Decoder:
     def _end_of_block(self, start: int) -> int | None:
         """Where the block that begins at `start` ends; line ends before it belong to it.
 
-        `_searched` remembers how far earlier chunks were looked through, or a long event in small
+        `_leading` and `_searched` remember how far earlier chunks were looked through, or a long event in small
         chunks would cost its length squared.
         """
         buffer = self._buffer
-        content = start
+        content = start + self._leading
         while content < len(buffer) and buffer[content] in b"\r\n":
             content += 1
+        self._leading = content - start
         match = _BLANK_LINE.search(buffer, max(content, start + self._searched))
         if match is not None:
             return match.end()

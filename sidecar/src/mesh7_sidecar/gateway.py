@@ -7,9 +7,7 @@ import asyncio
 import gc
 import logging
 import os
-import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 from mesh7_core import errors
 from mesh7_core.compiling import compiler
@@ -18,8 +16,9 @@ from mesh7_core.telemetry import records
 from mesh7_sidecar import listening, status
 from mesh7_sidecar.bundles.current import Current
 from mesh7_sidecar.bundles.reload import Reload
+from mesh7_sidecar.clock import Clock
 from mesh7_sidecar.doors.aggregate import AggregateDoor
-from mesh7_sidecar.doors.app import App, Door
+from mesh7_sidecar.doors.app import AnyDoor, App
 from mesh7_sidecar.doors.control import Control
 from mesh7_sidecar.doors.guard import LOOPBACK_HOSTS, Guard
 from mesh7_sidecar.doors.http import HttpDoor
@@ -51,22 +50,24 @@ class Gateway:
     Args:
         settings: how it was asked to be.
         held: its state folder.
+        clock: the time.
     """
 
-    def __init__(self, settings: Settings, held: Held) -> None:
+    def __init__(self, settings: Settings, held: Held, clock: Clock) -> None:
         self._settings = settings
         self._held = held
-        self._started_at = _now()
+        self._clock = clock
+        self._started_at = clock.now()
         self._current = Current()
         self._sweep = Sweep()
         self._children = Children(settings.environment, self._sweep)
-        self._registry = Registry(self._connect, time.monotonic)
+        self._registry = Registry(self._connect, clock.monotonic_s)
         self._reload = Reload(
             settings.directory,
             namespace=settings.namespace,
             environment=settings.environment,
             apply=self._apply,
-            now=_now,
+            now=clock.now,
         )
         self._audit: AuditFile | None = None
         if settings.audit is not AuditShare.OFF:
@@ -74,12 +75,11 @@ class Gateway:
             self._audit = AuditFile(path, lambda record: records.line(record, held.key))
         self._gate = Gate(
             self._current,
-            now_ns=time.time_ns,
-            monotonic_ns=time.monotonic_ns,
+            clock=clock,
             append=self._audit.append if self._audit is not None else None,
             audit=settings.audit,
         )
-        self._mcp = McpState(gate=self._gate, registry=self._registry, clock_s=time.monotonic)
+        self._mcp = McpState(gate=self._gate, registry=self._registry, clock_s=clock.monotonic_s)
         self._listeners: list[listener.Listener] = []
         self._listen = ""
         self._admin: admin.Admin | None = None
@@ -167,7 +167,7 @@ class Gateway:
             listen=self._listen,
             admin="".join(f"{admin.bracketed(host)}:{port}" for host, port in addresses[:1]),
             started_at=self._started_at,
-            now=_now(),
+            now=self._clock.now(),
             bundle=self._current.bundle,
             reload=self._reload,
             registry=self._registry,
@@ -219,7 +219,7 @@ class Gateway:
         origins = frozenset(each.encode() for each in self._settings.allowed_origins)
         return Guard(hosts=frozenset(hosts), origins=origins, token=token)
 
-    def _doors(self) -> dict[type, Door[object, object]]:
+    def _doors(self) -> dict[type, AnyDoor]:
         work = Work()
         return {
             paths.McpRoute: McpDoor(self._mcp),
@@ -228,9 +228,9 @@ class Gateway:
             paths.ToolsRoute: ToolsDoor(self._mcp, work),
             paths.ToolRoute: CallDoor(self._mcp, work),
             paths.DecideRoute: DecideDoor(self._mcp, work),
-        }  # type: ignore[dict-item]  # each door gets the routes of its own key only
+        }
 
-    async def _open_unix_socket(self, doors: dict[type, Door[object, object]]) -> None:
+    async def _open_unix_socket(self, doors: dict[type, AnyDoor]) -> None:
         # The socket's mode keeps others out, so no token is asked for here.
         guard = Guard(hosts=LOOPBACK_HOSTS, origins=frozenset(), token=None)
         app = App(guard, doors, self._gate.count_refused)
@@ -249,8 +249,4 @@ class Gateway:
         while True:
             await asyncio.sleep(REARM_S)
             self._registry.rearm()
-            self._mcp.sessions.expire(time.monotonic())
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+            self._mcp.sessions.expire(self._clock.monotonic_s())

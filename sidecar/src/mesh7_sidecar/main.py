@@ -8,17 +8,19 @@ import asyncio
 import logging
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
 
 import uvloop
 
 from mesh7_core import errors
 from mesh7_sidecar import state
+from mesh7_sidecar.clock import Clock
 from mesh7_sidecar.gateway import Gateway
 from mesh7_sidecar.settings import Settings
 
 Announce = Callable[[Mapping[str, object]], None]
+_CLOCK = Clock(wall_ns=time.time_ns, monotonic_ns=time.monotonic_ns, monotonic_s=time.monotonic)
 
 
 def run(settings: Settings, announce: Announce) -> int:
@@ -58,7 +60,7 @@ def stdio(settings: Settings, source: str | None) -> int:
 
 async def start(settings: Settings, held: state.Held) -> Gateway:
     """A started gateway; the folder is let go when it cannot start."""
-    gateway = Gateway(settings, held)
+    gateway = Gateway(settings, held, _CLOCK)
     try:
         await gateway.start()
     except errors.Mesh7Error:
@@ -69,7 +71,7 @@ async def start(settings: Settings, held: state.Held) -> Gateway:
 
 def hold(settings: Settings, program: str) -> state.Held | state.HeldElsewhere:
     """Take the state folder, or say who has it."""
-    return state.hold(settings.state, program, datetime.now(UTC))
+    return state.hold(settings.state, program, _CLOCK.now())
 
 
 async def _run(settings: Settings, announce: Announce) -> int:

@@ -132,15 +132,13 @@ def _occasional(record: Record) -> dict[str, object]:
     if call.http is not None:
         # The query may carry a secret; the path is what policy judged.
         fields["http"] = {"method": call.http.method, "path": call.http.path}
-    for name, value in (
-        ("detail", record.detail),
-        ("status", record.status),
-        ("session", call.session),
-        ("traceId", record.trace_id),
-    ):
-        if value:
-            fields[name] = value
-    return fields
+    said = {
+        "detail": record.detail,
+        "status": record.status,
+        "session": call.session,
+        "traceId": record.trace_id,
+    }
+    return fields | {name: value for name, value in said.items() if value}
 
 
 def _rfc3339(nanoseconds: int) -> str:

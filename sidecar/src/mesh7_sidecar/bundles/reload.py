@@ -112,7 +112,5 @@ class Reload:
             log.error("the last good set stays in force")
 
 
-def _texts(
-    found: list[diagnostics.Diagnostic], severity: diagnostics.Severity
-) -> tuple[str, ...]:
+def _texts(found: list[diagnostics.Diagnostic], severity: diagnostics.Severity) -> tuple[str, ...]:
     return tuple(str(diagnostic) for diagnostic in found if diagnostic.severity is severity)

@@ -23,8 +23,8 @@ MAXIMUM_BODY_BYTES: Final = 4 * 1024 * 1024
 JSON: Final = (b"content-type", b"application/json")
 EVENTS: Final = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache")]
 SERVER_INFO: Final = {"name": "mesh7", "version": "0.1.0"}
-CAPABILITIES: Final = {"tools": {"listChanged": True}, "prompts": {}, "resources": {}}
-MODERN_CAPABILITIES: Final = {"tools": {}, "prompts": {}, "resources": {}}
+CAPABILITIES: Final[dict[str, object]] = {"tools": {"listChanged": True}, "prompts": {}, "resources": {}}
+MODERN_CAPABILITIES: Final[dict[str, object]] = {"tools": {}, "prompts": {}, "resources": {}}
 TTL_MS: Final = 5000
 LISTS_CHANGED: Final = b'{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}'
 _KIND = mcp.Kind
@@ -40,7 +40,7 @@ class AggregateDoor:
         self._own_streams: set[Exchange] = set()
         state.registry.on_change.append(self._tell_change)
 
-    def prepare(self, head: RequestHead, route: paths.AggregateRoute) -> Prepared:
+    def prepare(self, head: RequestHead, _: paths.AggregateRoute) -> Prepared:
         """What follows from the head alone."""
         return Prepared(head, "")
 
@@ -116,7 +116,7 @@ class AggregateDoor:
         version = wanted if wanted in mcp.LEGACY_VERSIONS else mcp.LEGACY_VERSIONS[-1]
         identifier = secrets.token_hex(16)
         self._state.sessions.open(exchange.identity, "", identifier, self._state.clock_s())
-        result = {
+        result: dict[str, object] = {
             "protocolVersion": version, "capabilities": CAPABILITIES, "serverInfo": SERVER_INFO,
         }  # fmt: skip
         session = (headers.SESSION_ID, identifier.encode())

@@ -5,25 +5,29 @@ out once and remembered with the head, because agents send the same head again a
 """
 
 from collections.abc import Callable, Mapping
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from mesh7_core.policy.reasons import Reason
 from mesh7_sidecar.doors.guard import Guard, Refused
 from mesh7_sidecar.net.exchange import Exchange, RequestHead
 from mesh7_sidecar.wire import answers, paths
 
-R = TypeVar("R", contravariant=True)
+R_contra = TypeVar("R_contra", contravariant=True)
 P = TypeVar("P")
 
 
-class Door(Protocol[R, P]):
+class Door(Protocol[R_contra, P]):
     """Opens for the requests of one kind of route."""
 
-    def prepare(self, head: RequestHead, route: R) -> P:
+    def prepare(self, head: RequestHead, route: R_contra, /) -> P:
         """Work out what follows from the head alone; the value is remembered with the head."""
 
-    def open(self, exchange: Exchange, prepared: P) -> None:
+    def open(self, exchange: Exchange, prepared: P, /) -> None:
         """Take the exchange and answer it, now or later."""
+
+
+AnyDoor = Door[Any, Any]
+"""A door in the table of routes; each gets the routes of its own key and what it prepared."""
 
 
 class _Known:
@@ -31,7 +35,7 @@ class _Known:
 
     __slots__ = ("open", "prepared")
 
-    def __init__(self, door: Door[object, object], prepared: object) -> None:
+    def __init__(self, door: AnyDoor, prepared: object) -> None:
         self.open = door.open
         self.prepared = prepared
 
@@ -48,7 +52,7 @@ class App:
     def __init__(
         self,
         guard: Guard,
-        doors: Mapping[type, Door[object, object]],
+        doors: Mapping[type, AnyDoor],
         refused: Callable[[Reason], None],
     ) -> None:
         self._guard = guard

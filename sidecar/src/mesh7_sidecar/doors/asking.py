@@ -112,6 +112,7 @@ async def ask(  # noqa: PLR0913 - each says another thing
 def _outcome(answer: Answer) -> tuple[Outcome, str]:
     message = answer.message
     if message is None or message.error is not None:
-        return Outcome.PROTOCOL_ERROR, str(message.error["code"]) if message and message.error else ""
+        error = message.error if message is not None else None
+        return Outcome.PROTOCOL_ERROR, str(error["code"]) if error is not None else ""
     is_error = message.result is not None and message.result.get("isError") is True
     return (Outcome.TOOL_ERROR if is_error else Outcome.OK), ""

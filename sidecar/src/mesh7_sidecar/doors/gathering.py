@@ -56,7 +56,7 @@ class Gathering:
             return status, body
         return await self._ask(agent, prepared, asked, served, name, on_notice)
 
-    async def _ask(  # noqa: PLR0913 - the parts of one call
+    async def _ask(
         self,
         agent: calls.Agent,
         prepared: Prepared,
@@ -90,9 +90,7 @@ class Gathering:
     ) -> Answered:
         if asked.name not in self._owners:
             await self._gather(agent, "resources/list")
-        served = self._state.registry.find(
-            self._owners.get(asked.name, ""), calls.SourceKind.MCP
-        )
+        served = self._state.registry.find(self._owners.get(asked.name, ""), calls.SourceKind.MCP)
         if served is None:
             decision = Decision(Verdict.DENY, Reason.NOT_LISTED_BY_POLICY)
             status, _, body = answers.refusal(decision, asked, "")
@@ -117,9 +115,7 @@ class Gathering:
         )
         return 200, body
 
-    async def _gather(
-        self, agent: calls.Agent, method: str
-    ) -> tuple[list[bytes], list[str]]:
+    async def _gather(self, agent: calls.Agent, method: str) -> tuple[list[bytes], list[str]]:
         sources = self._state.registry.all_of(calls.SourceKind.MCP)
         found = await asyncio.gather(
             *(self._entries(agent, served, method) for served in sources), return_exceptions=True

@@ -26,7 +26,7 @@ class HttpDoor:
         self._gate = gate
         self._registry = registry
 
-    def prepare(self, head: RequestHead, route: paths.HttpRoute) -> paths.HttpRoute:
+    def prepare(self, _: RequestHead, route: paths.HttpRoute) -> paths.HttpRoute:
         """The route says all that the doors need."""
         return route
 

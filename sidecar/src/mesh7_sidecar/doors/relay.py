@@ -92,7 +92,11 @@ class Relay:
         self._events = sse.Decoder(self._post.served.source.bounds.maximum_response_bytes)
         finals.note_session(self._post, self._headers)
         self._post.exchange.start(OK, self._agent_headers())
-        self._post.exchange.on_drain = lambda: self.sending.resume()
+        self._post.exchange.on_drain = self._resume
+
+    def _resume(self) -> None:
+        # Not bound earlier: the first event may come before `sending` is set.
+        self.sending.resume()
 
     def _relay(self, event: sse.Event) -> None:
         if self._is_final:

@@ -33,9 +33,7 @@ def open_stream(
 
 def pass_delete(exchange: Exchange, prepared: Prepared, served: Served) -> None:
     """Tell the source that a session is over, and the agent what it said."""
-    request = upstream.Request(
-        "DELETE", served.base, served.fixed, b"", None, prepared.block
-    )
+    request = upstream.Request("DELETE", served.base, served.fixed, b"", None, prepared.block)
     served.way.send(request, _Ended(exchange))
 
 
@@ -125,7 +123,7 @@ class _Ended:
         self._exchange = exchange
         self._status = OK
 
-    def head(self, status: int, fields: Headers) -> None:
+    def head(self, status: int, _: Headers) -> None:
         self._status = status
 
     def data(self, chunk: bytes) -> None: ...
@@ -133,6 +131,6 @@ class _Ended:
     def end(self) -> None:
         self._exchange.respond(self._status, [], b"")
 
-    def fail(self, failure: upstream.Failure) -> None:
+    def fail(self, _: upstream.Failure) -> None:
         # The session is forgotten here whatever the source says.
         self._exchange.respond(200, [], b"")

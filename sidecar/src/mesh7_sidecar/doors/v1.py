@@ -33,10 +33,10 @@ class ToolsDoor:
         self._state = state
         self._work = work
 
-    def prepare(self, head: RequestHead, route: paths.ToolsRoute) -> None:
+    def prepare(self, _: RequestHead, __: paths.ToolsRoute) -> None:
         """Nothing follows from the head."""
 
-    def open(self, exchange: Exchange, prepared: None) -> None:
+    def open(self, exchange: Exchange, _: None) -> None:
         """Answer the list, or that there is no bundle yet: an empty list would be believed."""
         if exchange.method != "GET":
             exchange.respond(405, [(b"allow", b"GET")], b"")
@@ -57,9 +57,7 @@ class ToolsDoor:
                 unavailable.append({"source": name, "error": problem})
             for tool in catalog.definitions.values():
                 if state.gate.may_call(exchange.identity, calls.Family.TOOLS, name, tool.name):
-                    raw = splice.replace(
-                        tool.raw, ("name",), orjson.dumps(f"{name}.{tool.name}")
-                    )
+                    raw = splice.replace(tool.raw, ("name",), orjson.dumps(f"{name}.{tool.name}"))
                     tools.append(orjson.Fragment(raw))
         exchange.respond(200, JSON, orjson.dumps({"tools": tools, "unavailable": unavailable}))
 
@@ -78,7 +76,9 @@ class CallDoor:
     def open(self, exchange: Exchange, prepared: "Wanted") -> None:
         """Call the tool."""
         if is_json_post(exchange, prepared.is_json):
-            exchange.collect(MAXIMUM_BODY_BYTES, lambda _, body: self._read(exchange, prepared, body))
+            exchange.collect(
+                MAXIMUM_BODY_BYTES, lambda _, body: self._read(exchange, prepared, body)
+            )
 
     def _read(self, exchange: Exchange, wanted: "Wanted", body: bytes) -> None:
         fields = read_object(exchange, body, frozenset({"arguments"}))
@@ -120,7 +120,7 @@ class DecideDoor:
         self._work = work
         self._lately: deque[float] = deque(maxlen=DRY_RUNS_PER_SECOND)
 
-    def prepare(self, head: RequestHead, route: paths.DecideRoute) -> "Wanted":
+    def prepare(self, head: RequestHead, _: paths.DecideRoute) -> "Wanted":
         """Whether the body can be read."""
         return Wanted(head, "", "")
 
@@ -132,7 +132,9 @@ class DecideDoor:
             refuse(exchange, Decision(Verdict.DENY, Reason.TOO_MANY, retry_after_s=1), "decide")
         elif is_json_post(exchange, prepared.is_json):
             self._lately.append(now_s)
-            exchange.collect(MAXIMUM_BODY_BYTES, lambda _, body: self._read(exchange, prepared, body))
+            exchange.collect(
+                MAXIMUM_BODY_BYTES, lambda _, body: self._read(exchange, prepared, body)
+            )
 
     def _read(self, exchange: Exchange, wanted: "Wanted", body: bytes) -> None:
         fields = read_object(exchange, body, frozenset({"tool", "arguments", "http"}))
@@ -148,7 +150,7 @@ class DecideDoor:
             return
         self._work.run(exchange, self._answer(exchange, source, name, fields, part, wanted))
 
-    async def _answer(  # noqa: PLR0913 - the parts of one call
+    async def _answer(
         self,
         exchange: Exchange,
         source: str,
@@ -203,9 +205,7 @@ def is_json_post(exchange: Exchange, is_json: bool) -> bool:  # noqa: FBT001 - w
     return True
 
 
-def read_object(
-    exchange: Exchange, body: bytes, known: frozenset[str]
-) -> dict[str, object] | None:
+def read_object(exchange: Exchange, body: bytes, known: frozenset[str]) -> dict[str, object] | None:
     """The body as an object with known keys alone; answers 400 and gives None when it is not.
 
     `agent` is no known key: who asks is decided by the listener, never by the body (D8).

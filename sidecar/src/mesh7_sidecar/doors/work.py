@@ -21,7 +21,7 @@ class Work:
         """Answer `exchange` by `work`."""
         task = asyncio.ensure_future(work)
         self._running.add(task)
-        exchange.on_gone = task.cancel
+        exchange.on_gone = lambda: _cancel(task)
         task.add_done_callback(lambda done: self._done(exchange, done))
 
     def _done(self, exchange: Exchange, task: asyncio.Task[None]) -> None:
@@ -34,3 +34,7 @@ class Work:
             500, Reason.SOURCE_UNAVAILABLE, "mesh7 failed to answer; its log says why"
         )
         exchange.respond(500, fields, body)
+
+
+def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()

@@ -6,13 +6,13 @@ second path; `record` is told what became of the call.
 
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from mesh7_core.policy import calls, judge
 from mesh7_core.policy.decision import Decision, Verdict
 from mesh7_core.policy.reasons import Reason
 from mesh7_core.telemetry import records
 from mesh7_sidecar.bundles.current import Current
+from mesh7_sidecar.clock import Clock
 from mesh7_sidecar.settings import AuditShare
 
 log = logging.getLogger("mesh7.gate")
@@ -35,8 +35,7 @@ class Gate:
 
     Args:
         current: the bundle in force.
-        now_ns: Unix time in nanoseconds.
-        monotonic_ns: a clock that never goes back, for durations.
+        clock: the time that policies see, and that durations are taken by.
         append: takes a finished record; None when no audit is kept.
         audit: which records `append` gets.
     """
@@ -45,15 +44,14 @@ class Gate:
         self,
         current: Current,
         *,
-        now_ns: Callable[[], int],
-        monotonic_ns: Callable[[], int],
+        clock: Clock,
         append: Callable[[records.Record], None] | None,
         audit: AuditShare,
     ) -> None:
         self.current = current
         self.counts = Counts()
-        self.monotonic_ns = monotonic_ns
-        self._now_ns = now_ns
+        self.monotonic_ns = clock.monotonic_ns
+        self._clock = clock
         self._append = append if audit is not AuditShare.OFF else None
         self._denied_only = audit is AuditShare.DENIED
 
@@ -67,7 +65,7 @@ class Gate:
         if view is None:
             return NO_BUNDLE
         try:
-            needs = judge.needs(view, call, self.now())
+            needs = judge.needs(view, call, self._clock.now())
             return judge.decide(needs, judge.NO_LEDGER)
         except Exception:
             # The gate's edge (style: errors): a defect of ours must deny, and must be seen.
@@ -82,10 +80,6 @@ class Gate:
     def count_refused(self, _: Reason) -> None:
         """A request was refused before it was a call: by Host, origin, token or path."""
         self.counts.refused += 1
-
-    def now(self) -> datetime:
-        """The time that policies see."""
-        return datetime.fromtimestamp(self._now_ns() / 1e9, UTC)
 
     def record(  # noqa: PLR0913 - one field each of the record
         self,
@@ -115,7 +109,7 @@ class Gate:
                 call,
                 decision,
                 outcome,
-                ended_ns=self._now_ns(),
+                ended_ns=self._clock.wall_ns(),
                 duration_ns=self.monotonic_ns() - started_ns,
                 door=door,
                 bundle=self.current.digest,

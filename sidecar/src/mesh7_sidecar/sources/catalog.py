@@ -102,7 +102,7 @@ class Catalog:
         self.error = ""
         self._read_at_s = self._clock_s()
         self.definitions = {
-            definition.name: definition for definition in definitions if self.serves(definition.name)
+            each.name: each for each in definitions if self.serves(each.name)
         }
 
     def serves(self, name: str) -> bool:

@@ -20,6 +20,7 @@ from mesh7_sidecar.wire import headers, jsonrpc, mcp, splice
 MODERN = "2026-07-28"
 LEGACY = "2025-11-25"
 MAXIMUM_PAGES = 100
+NOT_FOUND = 404
 CLIENT_INFO = {"name": "mesh7", "version": "0.1.0"}
 ENVELOPE = {
     mcp.META_VERSION: orjson.dumps(MODERN),
@@ -72,11 +73,13 @@ class SourceClient:
         Raises:
             UpstreamError: it cannot be reached, or speaks no revision that mesh7 knows.
         """
-        if self.protocol:
+        if self._is_connected():
             return
         async with self._connecting:
-            if not self.protocol and not await self._discover():
-                await self._initialize()
+            # Somebody else may have connected while we waited for the lock.
+            if self._is_connected() or await self._discover():
+                return
+            await self._initialize()
 
     async def request(
         self,
@@ -98,7 +101,7 @@ class SourceClient:
         """
         await self.connect()
         answer = await self._ask(method, params, on_notice, repeated)
-        if answer.status == 404 and self._session is not None:
+        if answer.status == NOT_FOUND and self._session is not None:
             # The server forgot the session and by the protocol has not looked at the request.
             self.protocol, self._session = "", None
             await self.connect()
@@ -144,6 +147,9 @@ class SourceClient:
             except (TimeoutError, errors.UpstreamError):
                 sending.abort()
             self._session = None
+
+    def _is_connected(self) -> bool:
+        return bool(self.protocol)
 
     async def _discover(self) -> bool:
         try:

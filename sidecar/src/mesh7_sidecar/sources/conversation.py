@@ -12,6 +12,7 @@ from mesh7_sidecar.net import upstream
 from mesh7_sidecar.wire import jsonrpc, sse
 
 MAXIMUM_EVENT_BYTES = 16 * 1024 * 1024
+OK = 200
 
 
 class Answer:
@@ -91,7 +92,7 @@ class Conversation:
         if self._events is None and body and self._is_json():
             self._read(body)
         if not self.answer.done():
-            if self._identifier is None or self._status != 200:
+            if self._identifier is None or self._status != OK:
                 self.answer.set_result(Answer(self._status, self._headers, body, None))
             else:
                 self._fail("ended its answer without answering")
@@ -112,7 +113,7 @@ class Conversation:
             self._on_request(message)
         elif message.id == self._identifier:
             self.answer.set_result(Answer(self._status, self._headers, body, message))
-        elif message.id is not None or self._status == 200:
+        elif message.id is not None or self._status == OK:
             self._fail("answered another request than the one it was asked")
         else:
             self.answer.set_result(Answer(self._status, self._headers, body, message))

@@ -34,7 +34,7 @@ class Credentials:
             SettingsError: there is no value, or it cannot stand in a header.
         """
         value = self._value(credential.key)
-        if not value or any(ord(character) < 32 or ord(character) > 126 for character in value):
+        if not value or not (value.isascii() and value.isprintable()):
             message = (
                 f"credential `{credential.key}` cannot stand in a header: it is empty or has "
                 "characters outside printable ASCII – write the bare token into it"

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from mesh7_core.policy.calls import Agent
+from mesh7_core.policy.calls import Agent
 from mesh7_sidecar.net import listener, sweep
 from mesh7_sidecar.net.exchange import Exchange
-from mesh7_sidecar.net.identity import Identity, joined
+from mesh7_sidecar.net.identity import joined
 from mesh7_sidecar.net.limits import Limits
 from tests.conftest import Eventually
 from tests.sidecar.net.conftest import Connect, Listen
@@ -380,7 +381,7 @@ async def test_a_joined_client_names_its_agent_over_the_unix_socket(
     tmp_path: Path, quick_sweep: sweep.Sweep
 ) -> None:
     """Design 10: later `mesh7 stdio` processes join with their own `--agent` and `--label`."""
-    seen: list[Identity] = []
+    seen: list[Agent] = []
 
     def app(exchange: Exchange) -> None:
         seen.append(exchange.identity)

@@ -28,7 +28,10 @@ _REQUEST_LINE: Final = re.compile(
     rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/[!\"$-~]*) HTTP/1\.([01])\r\n"
 )
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [^\r\n\0]*)?\r\n")
-_BODILESS: Final = frozenset({204, 304})
+_FINAL: Final = 200
+_NOT_MODIFIED: Final = 304
+_BODILESS: Final = frozenset({204, _NOT_MODIFIED})
+_LENGTH_DIGITS: Final = 18
 
 
 class BadHead(Exception):  # noqa: N818 - it never leaves this room
@@ -61,15 +64,15 @@ class DuplicateHeader(errors.Mesh7Error):
 class _Head:
     """What both kinds of head have."""
 
-    __slots__ = ("_first", "_repeated", "headers", "keep_alive", "length")
+    __slots__ = ("_only", "_repeated", "headers", "keep_alive", "length")
 
-    def __init__(self, headers: Headers, keep_alive: bool, length: int) -> None:  # noqa: FBT001
+    def __init__(self, headers: Headers) -> None:
         self.headers = headers
-        self.keep_alive = keep_alive
-        self.length = length
-        self._first = dict(headers)
+        self.keep_alive = False
+        self.length = 0
+        self._only = dict(headers)
         self._repeated: frozenset[bytes] = frozenset()
-        if len(self._first) != len(headers):
+        if len(self._only) != len(headers):
             names = [name for name, _ in headers]
             self._repeated = frozenset(name for name in names if names.count(name) > 1)
 
@@ -81,7 +84,46 @@ class _Head:
         """
         if name in self._repeated:
             raise DuplicateHeader(name)
-        return self._first.get(name)
+        return self._only.get(name)
+
+    def lone(self, name: bytes) -> bytes | None:
+        """Like `header`, for those whose repetition spoils the whole head.
+
+        Raises:
+            BadHead: there are two.
+        """
+        if name in self._repeated:
+            raise BadHead(400, f"`{name.decode()}` came more than once")
+        return self._only.get(name)
+
+    def settle(self, minor: int, otherwise: int) -> None:
+        """Work out `keep_alive` and `length` (`otherwise` when nothing says) from the headers.
+
+        Raises:
+            BadHead: they contradict each other, or need what is not served.
+        """
+        self.keep_alive = self._keeps_alive(minor)
+        length = self.lone(b"content-length")
+        transfer = self.lone(b"transfer-encoding")
+        if transfer is not None:
+            # `gzip, chunked` would need a decoder; HTTP/1.0 proxies do not know chunks at all.
+            if transfer.lower() != b"chunked" or minor == 0 or length is not None:
+                message = "`transfer-encoding` can only be `chunked`, alone, in HTTP/1.1"
+                raise BadHead(400, message)
+            self.length = CHUNKED
+        elif length is None:
+            self.length = otherwise
+        elif not length.isdigit() or len(length) > _LENGTH_DIGITS:
+            raise BadHead(400, "`content-length` is not a number")
+        else:
+            self.length = int(length)
+
+    def _keeps_alive(self, minor: int) -> bool:
+        if b"connection" not in self._only:
+            return minor == 1
+        values = b",".join(value for name, value in self.headers if name == b"connection")
+        tokens = {token.strip(b" \t") for token in values.lower().split(b",")}
+        return b"close" not in tokens and (minor == 1 or b"keep-alive" in tokens)
 
 
 class RequestHead(_Head):
@@ -101,21 +143,12 @@ class RequestHead(_Head):
 
     __slots__ = ("expects_continue", "memo", "method", "minor", "target")
 
-    def __init__(  # noqa: PLR0913 - one field each
-        self,
-        method: str,
-        target: str,
-        minor: int,
-        headers: Headers,
-        keep_alive: bool,  # noqa: FBT001
-        length: int,
-        expects_continue: bool,  # noqa: FBT001
-    ) -> None:
-        super().__init__(headers, keep_alive, length)
+    def __init__(self, method: str, target: str, minor: int, headers: Headers) -> None:
+        super().__init__(headers)
         self.method = method
         self.target = target
         self.minor = minor
-        self.expects_continue = expects_continue
+        self.expects_continue = False
         self.memo: object = None
 
 
@@ -131,22 +164,13 @@ class ResponseHead(_Head):
 
     __slots__ = ("status",)
 
-    def __init__(self, status: int, headers: Headers, keep_alive: bool, length: int) -> None:  # noqa: FBT001
-        super().__init__(headers, keep_alive, length)
+    def __init__(self, status: int, headers: Headers) -> None:
+        super().__init__(headers)
         self.status = status
 
 
-class _Lines:
-    """What llhttp calls back with."""
-
-    __slots__ = ("headers",)
-
-    def __init__(self) -> None:
-        self.headers: Headers = []
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        # llhttp leaves blanks behind a Content-Length.
-        self.headers.append((name.lower(), value.strip(b" \t")))
+class _Judge:
+    """llhttp is asked whether the head is strict, not what is in it: it calls nothing back."""
 
 
 def parse_request(raw: bytes) -> RequestHead:
@@ -158,22 +182,20 @@ def parse_request(raw: bytes) -> RequestHead:
     line = _REQUEST_LINE.match(raw)
     if line is None:
         raise BadHead(400, "the request line is not one of HTTP/1.1 in origin form")
-    lines = _Lines()
-    headers = _read(httptools.HttpRequestParser(lines), lines, raw)
     method, target, version = line.groups()
     minor = version[0] - 48
-    found = _facts(headers)
-    if found.hosts > 1 or (minor and not found.hosts):
+    _ask(httptools.HttpRequestParser(_JUDGE), raw)
+    head = RequestHead(method.decode(), target.decode(), minor, _split(raw))
+    head.settle(minor, otherwise=0)
+    host = head.lone(b"host")
+    if minor and host is None:
         raise BadHead(400, "a request needs exactly one `host` header")
-    return RequestHead(
-        method=method.decode(),
-        target=target.decode(),
-        minor=minor,
-        headers=headers,
-        keep_alive=found.keeps_alive(minor),
-        length=_length(found, minor, otherwise=0),
-        expects_continue=_expects_continue(found, minor),
-    )
+    expectation = head.lone(b"expect")
+    if expectation is not None:
+        if expectation.lower() != b"100-continue":
+            raise BadHead(417, "the only expectation served is `100-continue`")
+        head.expects_continue = minor == 1
+    return head
 
 
 def parse_response(raw: bytes) -> ResponseHead:
@@ -185,93 +207,38 @@ def parse_response(raw: bytes) -> ResponseHead:
     line = _STATUS_LINE.match(raw)
     if line is None:
         raise BadHead(502, "the status line is not one of HTTP/1.1")
-    lines = _Lines()
-    headers = _read(httptools.HttpResponseParser(lines), lines, raw)
-    minor = line.group(1)[0] - 48
-    status = int(line.group(2))
-    found = _facts(headers)
-    length = _length(found, minor, otherwise=UNTIL_CLOSE)
-    if status < 200 or status in _BODILESS:  # noqa: PLR2004
-        if length == CHUNKED or (length > 0 and status != 304):  # noqa: PLR2004
+    version, status = line.groups()
+    _ask(httptools.HttpResponseParser(_JUDGE), raw)
+    head = ResponseHead(int(status), _split(raw))
+    head.settle(version[0] - 48, otherwise=UNTIL_CLOSE)
+    if head.status < _FINAL or head.status in _BODILESS:
+        if head.length == CHUNKED or (head.length > 0 and head.status != _NOT_MODIFIED):
             raise BadHead(502, "the response announces a body that its status forbids")
-        length = 0
-    keep_alive = found.keeps_alive(minor) and length != UNTIL_CLOSE
-    return ResponseHead(status, headers, keep_alive, length)
+        head.length = 0
+    elif head.length == UNTIL_CLOSE:
+        head.keep_alive = False
+    return head
 
 
-class _Facts:
-    """What the headers say about framing."""
-
-    __slots__ = ("connection", "expect", "hosts", "length", "transfer")
-
-    def __init__(self) -> None:
-        self.hosts = 0
-        self.length: bytes | None = None
-        self.transfer: bytes | None = None
-        self.connection = b""
-        self.expect: bytes | None = None
-
-    def keeps_alive(self, minor: int) -> bool:
-        if not self.connection:
-            return minor == 1
-        tokens = {token.strip(b" \t") for token in self.connection.lower().split(b",")}
-        return b"close" not in tokens and (minor == 1 or b"keep-alive" in tokens)
-
-
-def _read(
-    parser: "httptools.HttpRequestParser | httptools.HttpResponseParser", lines: _Lines, raw: bytes
-) -> Headers:
+def _ask(judge: "httptools.HttpRequestParser | httptools.HttpResponseParser", raw: bytes) -> None:
     try:
-        parser.feed_data(raw)
+        judge.feed_data(raw)
     except httptools.HttpParserUpgrade:
         # The head is whole; ignoring the wish to upgrade is what RFC 9110 7.8 lets a server do.
         pass
     except httptools.HttpParserError as error:
-        raise BadHead(400, f"the head is not strict HTTP/1.1: {_sentence(error)}") from error
-    if len(lines.headers) > MAXIMUM_HEADERS:
+        text = str(error)
+        message = f"the head is not strict HTTP/1.1: {text[:1].lower()}{text[1:]}"
+        raise BadHead(400, message) from error
+
+
+def _split(raw: bytes) -> Headers:
+    """The headers of a head that llhttp has found strict: no folding, no bare line ends."""
+    lines = raw.split(b"\r\n")[1:-2]
+    if len(lines) > MAXIMUM_HEADERS:
         raise BadHead(431, f"more than {MAXIMUM_HEADERS} headers")
-    return lines.headers
+    parts = [line.partition(b":") for line in lines]
+    return [(name.lower(), value.strip(b" \t")) for name, _, value in parts]
 
 
-def _sentence(error: httptools.HttpParserError) -> str:
-    text = str(error)
-    return text[:1].lower() + text[1:]
-
-
-def _facts(headers: Headers) -> _Facts:
-    found = _Facts()
-    for name, value in headers:
-        if name == b"host":
-            found.hosts += 1
-        elif name == b"content-length":
-            found.length = value  # llhttp refuses a second one
-        elif name == b"transfer-encoding":
-            if found.transfer is not None:
-                raise BadHead(400, "`transfer-encoding` came more than once")
-            found.transfer = value
-        elif name == b"connection":
-            found.connection = b",".join((found.connection, value))
-        elif name == b"expect":
-            found.expect = value
-    return found
-
-
-def _length(found: _Facts, minor: int, otherwise: int) -> int:
-    if found.transfer is not None:
-        # `gzip, chunked` would need a decoder; HTTP/1.0 proxies do not know chunks at all.
-        if found.transfer.lower() != b"chunked" or minor == 0 or found.length is not None:
-            raise BadHead(400, "`transfer-encoding` can only be `chunked`, alone, in HTTP/1.1")
-        return CHUNKED
-    if found.length is None:
-        return otherwise
-    if not found.length.isdigit() or len(found.length) > 18:  # noqa: PLR2004
-        raise BadHead(400, "`content-length` is not a number")
-    return int(found.length)
-
-
-def _expects_continue(found: _Facts, minor: int) -> bool:
-    if found.expect is None:
-        return False
-    if found.expect.lower() != b"100-continue":
-        raise BadHead(417, "the only expectation served is `100-continue`")
-    return minor == 1
+_JUDGE: Final = _Judge()

@@ -39,6 +39,7 @@ class Listener:
         self.sweep = sweep
         self.known: dict[bytes, tuple[heads.RequestHead, Agent]] = {}
         self.held = 0
+        self._seen: set[int] = set()
         self.is_draining = False
         self._identify = identify
         self._servers: list[asyncio.Server] = []
@@ -127,10 +128,19 @@ class Listener:
         head = heads.parse_request(raw)
         read = head, self._identify_by(head)
         if len(key) <= _LARGEST_KNOWN_HEAD:
+            self._remember(key, read)
+        return read
+
+    def _remember(self, key: bytes, read: tuple[heads.RequestHead, Agent]) -> None:
+        """Keep what comes a second time: a head with a new `traceparent` each call never does."""
+        fingerprint = hash(key)
+        if fingerprint in self._seen:
             if len(self.known) >= self.limits.known_heads:
                 self.known.clear()
             self.known[key] = read
-        return read
+        elif len(self._seen) >= self.limits.known_heads:
+            self._seen.clear()
+        self._seen.add(fingerprint)
 
     def _identify_by(self, head: heads.RequestHead) -> Agent:
         try:

@@ -139,7 +139,7 @@ def test_batches_and_bare_values_are_refused_in_every_revision(body: bytes) -> N
         b'{"jsonrpc":"2.0","id":1,"method":"ping","para\\u006ds":{},"Params":{}}',
         b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","Name":"b"}}',
         b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","argument\\u017f":{}}}',
-        '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","ｎame":"b"}}'.encode(),
+        '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","\uff4eame":"b"}}'.encode(),
         b'{"jsonrpc":"2.0","id":1}',
         b'{"jsonrpc":"2.0","id":1,"result":{},"error":{"code":1,"message":"x"}}',
         b'{"jsonrpc":"2.0","id":1,"result":[]}',
@@ -219,7 +219,9 @@ def test_every_number_that_comes_through_is_finite(value: object) -> None:
 
 
 @given(
-    st.from_regex(rb"-?(0|[1-9][0-9]{0,320})(\.[0-9]{1,320})?([eE][+-]?[0-9]{1,4})?", fullmatch=True)
+    st.from_regex(
+        rb"-?(0|[1-9][0-9]{0,320})(\.[0-9]{1,320})?([eE][+-]?[0-9]{1,4})?", fullmatch=True
+    )
 )
 @pytest.mark.promise("X5")
 def test_a_number_passes_exactly_if_it_is_finite_and_short(number: bytes) -> None:

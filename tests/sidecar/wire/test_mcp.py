@@ -46,7 +46,10 @@ def test_every_method_of_a_revision_is_known_in_it_and_no_other(version: str) ->
 @pytest.mark.parametrize(
     ("method", "params", "expected"),
     [
-        ("tools/call", {"name": "add", "arguments": {"a": 1}}, (Kind.TOOL_CALL, Family.TOOLS, "add")),
+        (
+            "tools/call", {"name": "add", "arguments": {"a": 1}},
+            (Kind.TOOL_CALL, Family.TOOLS, "add"),
+        ),
         ("tools/list", {}, (Kind.LIST, Family.TOOLS, "")),
         ("prompts/get", {"name": "p"}, (Kind.PROMPT, Family.PROMPTS, "p")),
         ("prompts/list", {}, (Kind.LIST, Family.PROMPTS, "")),
@@ -188,14 +191,14 @@ def test_header_values_come_back_as_they_went(value: str) -> None:
     assert headers.decode_value(headers.encode_value(value)) == value
 
 
-META = st.fixed_dictionaries(
+META: st.SearchStrategy[dict[str, object]] = st.fixed_dictionaries(
     {},
     optional={
         mcp.META_VERSION: st.sampled_from(["2026-07-28", "2025-11-25", "x", None, 7]),
         mcp.META_CAPABILITIES: st.just({}),
     },
 )
-PARAMS = st.fixed_dictionaries(
+PARAMS: st.SearchStrategy[dict[str, object]] = st.fixed_dictionaries(
     {},
     optional={
         "_meta": META | st.none() | st.just([]),
@@ -220,7 +223,9 @@ def test_the_modern_ladder_answers_as_the_reference_does(
 ) -> None:
     """Differential: the same rung, the same code, wherever both take the modern path."""
     head = [(name.encode(), value.encode()) for name, value in routing.items()]
-    verdict = inbound.classify_inbound_request({"method": method, "params": params}, headers=routing)
+    verdict = inbound.classify_inbound_request(
+        {"method": method, "params": params}, headers=routing
+    )
     meta = params.get("_meta")
     is_modern = "mcp-protocol-version" in routing or (isinstance(meta, dict) and bool(meta))
     found = messages.ask(messages.body(method, params), head)
@@ -306,10 +311,12 @@ def test_a_target_that_is_not_properly_named_is_invalid_params(
 @pytest.mark.promise("M6")
 def test_a_listen_tells_which_resources_it_is_about() -> None:
     """M6: subscriptions are judged like reads."""
-    wanted = {"notifications": {"resourceSubscriptions": ["FILE:///a", "memo://b"]}}
+    wanted: dict[str, object] = {
+        "notifications": {"resourceSubscriptions": ["FILE:///a", "memo://b"]}
+    }
     listen = messages.read(messages.modern_body("subscriptions/listen", wanted))
     assert mcp.listened_resources(listen) == ("file:///a", "memo://b")
-    bad = {"notifications": {"resourceSubscriptions": ["file:///../x"]}}
+    bad: dict[str, object] = {"notifications": {"resourceSubscriptions": ["file:///../x"]}}
     assert isinstance(
         mcp.listened_resources(messages.read(messages.modern_body("subscriptions/listen", bad))),
         jsonrpc.Malformed,

@@ -105,7 +105,18 @@ def test_a_resource_is_judged_by_one_form_of_its_uri(uri: str, expected: str | N
 @pytest.mark.promise("X20")
 @pytest.mark.parametrize(
     "name",
-    ["", " a", "a ", "re\u0430d", "\uff52ead", "read\u200b", "re\u00adad", "a\nb", "a\x7f", "a" * 257],
+    [
+        "",
+        " a",
+        "a ",
+        "re\u0430d",
+        "\uff52ead",
+        "read\u200b",
+        "re\u00adad",
+        "a\nb",
+        "a\x7f",
+        "a" * 257,
+    ],
 )
 def test_names_that_imitate_others_are_refused(name: str) -> None:
     """X20: Cyrillic, full width, zero width, blanks at the ends."""

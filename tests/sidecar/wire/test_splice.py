@@ -81,7 +81,7 @@ def test_removing_a_key_is_what_deleting_it_from_the_object_is(
     edited = splice.remove_key(written(value, style), ("params", key))
     expected = {**value, "params": {k: v for k, v in inner.items() if k != key}}
     assert json.loads(edited) == expected
-    assert list(json.loads(edited)["params"]) == list(expected["params"])
+    assert list(json.loads(edited)["params"]) == [name for name in inner if name != key]
     if key not in inner:
         assert edited == written(value, style)
 

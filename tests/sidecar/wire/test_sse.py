@@ -1,5 +1,7 @@
 """Event streams, whatever the chunks and line ends."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,7 @@ from mesh7_sidecar.wire import sse
 
 STREAM = (
     b"\xef\xbb\xbf: hello\n\n"
-    b"event: message\r\nid: 7\r\ndata: {\"a\":1}\r\n\r\n"
+    b'event: message\r\nid: 7\r\ndata: {"a":1}\r\n\r\n'
     b"retry: 1500\rdata:x\rdata:  y\r\r"
     b"\n\ndata\n\n"
     b"id: a\0b\ndata: z\nunknown: 1\nretry: 1s\n\n"
@@ -32,7 +34,7 @@ def decoded(chunks: list[bytes], maximum: int = 1000) -> list[sse.Event]:
 def test_events_are_the_same_however_the_stream_is_cut(cuts: list[int]) -> None:
     """M5: and relaying the raw events gives back the stream, byte for byte (M4)."""
     marks = sorted({0, len(STREAM), *cuts})
-    chunks = [STREAM[start:end] for start, end in zip(marks, marks[1:], strict=False)]
+    chunks = [STREAM[start:end] for start, end in itertools.pairwise(marks)]
     events = decoded(chunks)
     assert [(e.event, e.id, e.retry, e.data) for e in events] == EXPECTED
     assert b"".join(event.raw for event in events) == STREAM
@@ -63,7 +65,9 @@ def test_an_event_that_does_not_end_is_given_up(size: int) -> None:
     decoder = sse.Decoder(100)
     stream = b"data: a\n\ndata: " + b"x" * 5000
     events = [
-        event for at in range(0, len(stream), size) for event in decoder.feed(stream[at : at + size])
+        event
+        for at in range(0, len(stream), size)
+        for event in decoder.feed(stream[at : at + size])
     ]
     assert [event.data for event in events] == [b"a"]
     assert decoder.is_overflowed

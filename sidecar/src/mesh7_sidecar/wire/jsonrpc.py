@@ -62,7 +62,7 @@ class Message:
 
     __slots__ = ("error", "id", "kind", "method", "params", "raw", "result")
 
-    def __init__(  # noqa: PLR0913, PLR0917 - one field each; a dataclass would cost five times as much
+    def __init__(  # noqa: PLR0913 - one field each; a dataclass would cost five times as much
         self,
         kind: Kind,
         id: int | str | None,  # noqa: A002 - the protocol's own word

@@ -117,7 +117,7 @@ class Asked:
 
     __slots__ = ("arguments", "family", "is_modern", "kind", "message", "name", "version")
 
-    def __init__(  # noqa: PLR0913, PLR0917 - one field each; a dataclass would cost five times as much
+    def __init__(  # noqa: PLR0913 - one field each; a dataclass would cost five times as much
         self,
         kind: Kind,
         message: Message,

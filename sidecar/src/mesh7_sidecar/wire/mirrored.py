@@ -93,6 +93,16 @@ def mismatch(
     return None
 
 
+def repeated(wanted: tuple[Declared, ...], arguments: dict[str, object]) -> headers.HeaderList:
+    """The `Mcp-Param-*` headers that a caller of the tool must send along."""
+    found: headers.HeaderList = []
+    for one in wanted:
+        rendered = _rendered(_at(arguments, one.path))
+        if rendered is not None:
+            found.append((one.header, headers.encode_value(rendered)))
+    return found
+
+
 def verify_param_headers(
     schema: object, arguments: dict[str, object], received: headers.HeaderList
 ) -> str | None:

@@ -90,8 +90,8 @@ class Decoder:
     def _end_of_block(self, start: int) -> int | None:
         """Where the block that begins at `start` ends; line ends before it belong to it.
 
-        `_leading` and `_searched` remember how far earlier chunks were looked through, or a long event in small
-        chunks would cost its length squared.
+        `_leading` and `_searched` remember how far earlier chunks were looked through, or a long
+        event in small chunks would cost its length squared.
         """
         buffer = self._buffer
         content = start + self._leading

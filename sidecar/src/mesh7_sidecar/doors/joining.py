@@ -1,0 +1,65 @@
+"""Joining the process that holds the state folder, for as long as both live."""
+
+import asyncio
+import math
+from typing import Final
+
+from mesh7_sidecar.doors.control import JOIN
+from mesh7_sidecar.net import upstream
+from mesh7_sidecar.net.heads import Headers
+
+_TERMS: Final = upstream.Terms(
+    answer_s=math.inf, idle_s=math.inf, stream_s=math.inf, maximum_bytes=1024 * 1024
+)
+
+
+class Membership:
+    """One process joined to the holder; made by `join`.
+
+    Attributes:
+        over: set when the holder is gone.
+    """
+
+    def __init__(self, receiver: "_Joining", sending: upstream.Sending) -> None:
+        self.over = receiver.over
+        self._sending = sending
+
+    def leave(self) -> None:
+        """Tell the holder that we go, by closing the request."""
+        self._sending.abort()
+
+
+async def join(gateway: upstream.Upstream, identity: Headers) -> Membership | None:
+    """Join, or find that nobody is there (yet); None then."""
+    receiver = _Joining()
+    sending = gateway.send(upstream.Request("GET", JOIN, identity, b"", _TERMS), receiver)
+    await receiver.answered.wait()
+    if receiver.status == 200:  # noqa: PLR2004
+        return Membership(receiver, sending)
+    sending.abort()
+    return None
+
+
+class _Joining:
+    """The receiver: an answer that lasts as long as the holder."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.answered = asyncio.Event()
+        self.over = asyncio.Event()
+
+    def head(self, status: int, headers: Headers) -> None:
+        del headers
+        self.status = status
+        self.answered.set()
+
+    def data(self, chunk: bytes) -> None:
+        """Nothing that matters."""
+
+    def end(self) -> None:
+        self.answered.set()
+        self.over.set()
+
+    def fail(self, failure: upstream.Failure) -> None:
+        del failure
+        self.end()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 from mesh7_core.policy.bundle import Bundle, Grant
 from mesh7_core.policy.calls import Agent, Call, Family, HttpPart
@@ -66,13 +67,16 @@ def a_rule(  # noqa: PLR0913 - one field each
         id=RuleId(name),
         family=family,
         patterns=tuple(NameGlob.parse(one) for one in globs),
-        condition=compile_condition(when) if when else None,
+        condition=_compiled(when) if when else None,
         action=Action(action),
         mode=mode,
         limits=tuple(limits),
         approval=APPROVAL if action == "RequireApproval" else None,
         text=text,
     )
+
+
+_compiled = cache(compile_condition)
 
 
 def a_policy(

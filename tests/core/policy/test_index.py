@@ -1,15 +1,12 @@
 """From a name to the globs that match it, without a scan."""
 
-import sys
-from collections.abc import Callable
-from types import FrameType
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh7_core.policy.globs import NameGlob
 from mesh7_core.policy.index import Index
+from tests.core.policy.counting import lines_run_by
 
 SOURCE_PARTS = st.sampled_from(["a", "b", "ab", "*", "a*", "*b", "?", "a?"])
 NAME_PARTS = st.text(alphabet="xy.*?", min_size=1, max_size=6)
@@ -36,24 +33,6 @@ def test_a_position_with_several_globs_is_found_once() -> None:
         [(0, NameGlob.parse("a.*")), (0, NameGlob.parse("a.x")), (0, NameGlob.parse("*"))]
     )
     assert index.matching("a", "x") == [0]
-
-
-def _lines_run_by(act: Callable[[], object]) -> int:
-    """How many lines of Python run; the same on every machine, unlike time."""
-    count = 0
-
-    def tracer(_frame: FrameType, event: str, _argument: object) -> Callable[..., object]:
-        nonlocal count
-        count += event == "line"
-        return tracer
-
-    before = sys.gettrace()
-    sys.settrace(tracer)
-    try:
-        act()
-    finally:
-        sys.settrace(before)
-    return count
 
 
 def _index_of(count: int) -> Index:
@@ -83,7 +62,7 @@ def _index_of(count: int) -> Index:
 )
 def test_ten_thousand_globs_take_few_more_steps_than_sixty(source: str, name: str) -> None:
     few, many = _index_of(60), _index_of(10_000)
-    more = _lines_run_by(lambda: many.matching(source, name)) - _lines_run_by(
+    more = lines_run_by(lambda: many.matching(source, name)) - lines_run_by(
         lambda: few.matching(source, name)
     )
     assert more <= 60

@@ -1,9 +1,9 @@
 """From a name to the globs that match it, without a scan.
 
-A glob is filed under what it holds literally: the whole name, else what a match begins with, else
-what a match ends with; only a glob with none of these (`*.*x*`) is tried on every name. What a
-look-up costs grows with the length of the name and the globs that match, not with the globs there
-are, and a made-up name costs no more than a known one (P11).
+A glob is filed under what it holds literally: the whole name, else what a match begins or ends
+with, whichever is longer; only a glob with neither is tried on every name (`*.*x*`), or on every
+name of its source (`billing.*x*`). What a look-up costs grows with the length of the name and the
+globs that match, not with the globs there are, and a made-up name costs no more (P11).
 Pure: no clock, no network, no logging.
 """
 

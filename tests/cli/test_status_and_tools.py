@@ -19,7 +19,7 @@ STATUS: dict[str, object] = {
     "admin": "",
     "bundle": {
         "digest": "sha256:0123456789abcdef",
-        "loadedAt": "2026-11-21T10:00:00Z",
+        "loadedAt": "2026-11-21T10:00:00.123456+00:00",
         "policies": 1,
         "sources": 2,
     },
@@ -29,7 +29,7 @@ STATUS: dict[str, object] = {
         {"name": "web", "kind": "mcp", "state": "failed", "error": "source `web` is gone"},
     ],
     "uptimeSeconds": 61,
-    "calls": {"allowed": 3, "denied": 2, "held": 0},
+    "calls": {"allowed": 3, "denied": 2, "held": 0, "refused": 1},
 }
 TOOLS = {
     "tools": [
@@ -61,8 +61,8 @@ def test_status_says_what_is_guarded_and_how_each_source_is(
         "agent     shop/support\n"
         "listens   http://127.0.0.1:7007\n"
         "admin     off\n"
-        "bundle    sha256:0123456789ab since 2026-11-21T10:00:00Z, 1 policies, 2 sources\n"
-        "calls     3 allowed, 2 denied, 0 held\n"
+        "bundle    sha256:0123456789ab since 2026-11-21T10:00:00 UTC, 1 policy, 2 sources\n"
+        "calls     3 allowed, 2 denied, 0 held, 1 refused\n"
         "\n"
         "SOURCE  KIND  STATE   TOOLS  PROTOCOL    ERROR\n"
         "git     mcp   ready   12     2026-07-28\n"

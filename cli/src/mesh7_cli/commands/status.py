@@ -9,6 +9,10 @@ import click
 from mesh7_cli import exits, gateway, options, output, reading
 
 
+CALLS = ("allowed", "denied", "held", "refused")
+SHOWN_DIGEST = len("sha256:") + 12
+
+
 @click.command("status")
 @options.state
 @options.form
@@ -66,18 +70,20 @@ def _lines(status: Mapping[str, object]) -> list[tuple[str, str]]:
         ("bundle", _bundle(reading.one(status, "bundle"))),
         (
             "calls",
-            ", ".join(
-                f"{reading.number(calls, key)} {key}" for key in ("allowed", "denied", "held")
-            ),
+            ", ".join(f"{reading.number(calls, key)} {key}" for key in CALLS),
         ),
     ]
 
 
 def _bundle(bundle: Mapping[str, object]) -> str:
-    if not reading.text(bundle, "digest"):
+    digest = reading.text(bundle, "digest")
+    if not digest:
         return "none yet, every call is denied"
-    policies, sources = reading.text(bundle, "policies"), reading.text(bundle, "sources")
-    return (
-        f"{reading.text(bundle, 'digest')[:19]} since {reading.text(bundle, 'loadedAt')},"
-        f" {policies} policies, {sources} sources"
-    )
+    since = reading.text(bundle, "loadedAt").partition(".")[0].partition("+")[0]
+    policies = _counted(reading.number(bundle, "policies"), "policy", "policies")
+    sources = _counted(reading.number(bundle, "sources"), "source", "sources")
+    return f"{digest[:SHOWN_DIGEST]} since {since} UTC, {policies}, {sources}"
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"

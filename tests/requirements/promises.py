@@ -2,7 +2,7 @@
 
 A test says which promise it keeps by `@pytest.mark.promise("P3")`; test_promises.py holds both
 sides together. P policy, M MCP, S sources, C hands; X are rows of our attack table (THREAT_MODEL.md
-says who attacks); D are defects that a predecessor showed when we tried it, never to be repeated.
+says who attacks); D and AG are defects that predecessors showed when we tried them, never to be repeated.
 """
 
 from dataclasses import dataclass
@@ -110,6 +110,9 @@ PROMISES: dict[str, Promise] = {
             "D33": "both eras of the protocol are spoken, with origin and version checked",
             "D34": "over stdio a waiting call stops neither pings nor other calls",
             "D39": "SIGTERM lets calls in flight finish, for up to 10 s",
+            "AG4": "a notification that carries a request's method executes nothing",
+            "AG17": "numbers and ids are never re-encoded through a float",
+            "AG18": "a server's request never ends a call that happens to have its id",
         },
     ),
 }

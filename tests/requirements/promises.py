@@ -2,7 +2,8 @@
 
 A test says which promise it keeps by `@pytest.mark.promise("P3")`; test_promises.py holds both
 sides together. P policy, M MCP, S sources, C hands; X are rows of our attack table (THREAT_MODEL.md
-says who attacks); D and AG are defects that predecessors showed when we tried them, never to be repeated.
+says who attacks); D and AG are defects that predecessors showed when we tried them, never to be
+repeated.
 """
 
 from dataclasses import dataclass

@@ -55,7 +55,15 @@ def stdio(settings: Settings, source: str | None) -> int:
 
     _log_to_stderr()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(bridge.run_stdio(settings, source, hold, start))
+        client = bridge.Client(agent=settings.agent, labels=settings.labels, source=source)
+        return runner.run(
+            bridge.run_stdio(
+                settings.state,
+                client,
+                lambda: hold(settings, "mesh7 stdio"),
+                lambda held: start(settings, held),
+            )
+        )
 
 
 async def start(settings: Settings, held: state.Held) -> Gateway:

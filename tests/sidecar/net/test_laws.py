@@ -1,6 +1,8 @@
 """Whatever bytes come in whatever pieces: no crash, no hang, and no other request than llhttp's."""
 
 import asyncio
+import contextlib
+import itertools
 import socket
 
 import httptools
@@ -21,7 +23,8 @@ FRAGMENTS = [
     post(b"hello"), post(b""), message(b"GET /g HTTP/1.1"), CHUNKED, b"\r\n", b"\n", b"\r", b" ",
     b"GET ", b"/x ", b"HTTP/1.1\r\n", b"HTTP/1.0\r\n", b"Host: x\r\n", b"\r\n\r\n", b"0\r\n\r\n",
     b"Content-Length: 5\r\n", b"content-length: 2\r\n", b"Transfer-Encoding: chunked\r\n", b"A:",
-    b"Connection: close\r\n", b"5\r\nhello\r\n", b";x=y\r\n", b"\0", b"\xff", b"POST / HTTP/1.1\r\n",
+    b"Connection: close\r\n", b"5\r\nhello\r\n", b";x=y\r\n", b"\0", b"\xff",
+    b"POST / HTTP/1.1\r\n",
 ]  # fmt: skip
 STREAMS = st.lists(st.sampled_from(FRAGMENTS) | st.binary(max_size=8), max_size=8).map(b"".join)
 
@@ -32,10 +35,8 @@ class Oracle:
     def __init__(self, stream: bytes) -> None:
         self.seen: Seen = []
         self._parser = httptools.HttpRequestParser(self)
-        try:
+        with contextlib.suppress(httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._parser.feed_data(stream)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            pass
 
     def on_message_begin(self) -> None:
         self._target = b""
@@ -86,7 +87,7 @@ def is_beginning(short: Seen, long: Seen) -> bool:
 def test_the_app_sees_nothing_but_what_llhttp_saw(stream: bytes, cuts: list[int]) -> None:
     """X9: the listener's own framing never finds a request that the parser would not."""
     edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
-    pieces = [stream[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    pieces = [stream[start:end] for start, end in itertools.pairwise(edges)]
     oracle = Oracle(stream).seen
 
     in_pieces = asyncio.run(served([piece for piece in pieces if piece]))[0]

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from mesh7_core.policy.calls import Agent
-from mesh7_core.policy.calls import Agent
 from mesh7_sidecar.net import listener, sweep
 from mesh7_sidecar.net.exchange import Exchange
 from mesh7_sidecar.net.identity import joined
@@ -23,6 +22,8 @@ from tests.sidecar.net.parts import (
     message,
     post,
 )  # fmt: skip
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 async def test_requests_on_one_connection_are_answered_in_one_write_each(
@@ -284,8 +285,8 @@ async def test_collected_bodies_are_bounded_over_all_connections(
 @pytest.mark.parametrize(
     "endless",
     [
-        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"a" * 65_536),
-        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nT: ", b"a" * 65_536),
+        (CHUNKED + b"1;", b"a" * 65_536),
+        (CHUNKED + b"0\r\nT: ", b"a" * 65_536),
         (b"GET / HTTP/1.1\r\nHost: x\r\nA: ", b"a" * 65_536),
         (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999\r\n\r\n", b"a" * 65_536),
         (b"", message(b"GET / HTTP/1.1")),

@@ -1,7 +1,7 @@
 """TLS to a source: verified, or refused without sending anything."""
 
 import asyncio
-import datetime
+import datetime as dt
 import ipaddress
 import ssl
 from pathlib import Path
@@ -22,7 +22,7 @@ NAME = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
 def certificate(tmp_path: Path) -> Path:
     """A self-made certificate for localhost and 127.0.0.1, with its key in the same file."""
     key = ec.generate_private_key(ec.SECP256R1())
-    start = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    start = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
     names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     made = (
         x509.CertificateBuilder()
@@ -31,7 +31,7 @@ def certificate(tmp_path: Path) -> Path:
         .public_key(key.public_key())
         .serial_number(7)
         .not_valid_before(start)
-        .not_valid_after(start + datetime.timedelta(days=36_500))
+        .not_valid_after(start + dt.timedelta(days=36_500))
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())

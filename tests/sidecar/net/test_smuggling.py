@@ -7,6 +7,7 @@ from tests.sidecar.net.parts import EchoApp, message, post
 
 CHUNKED = b"Transfer-Encoding: chunked"
 END = b"0\r\n\r\n"
+LENGTH = b"Content-Length: 1"
 POST = b"POST / HTTP/1.1"
 
 REFUSED = {
@@ -119,7 +120,8 @@ async def test_a_request_before_an_ambiguous_one_is_answered(
         (message(POST, b"Transfer-Encoding: CHUNKED", body=b"5\r\nhello\r\n0\r\n\r\n"), b"hello"),
         (message(POST, b"Content-Length: 005 ", body=b"hello"), b"hello"),
         (b"\r\n" + post(b"hello"), b"hello"),
-        (message(POST, b"Connection: Upgrade", b"Upgrade: h2c", b"Content-Length: 2", body=b"ab"), b"ab"),
+        (message(POST, b"Connection: Upgrade", b"Upgrade: h2c", CHUNKED, body=END), b""),
+        (message(POST, b"Connection: Upgrade", b"Upgrade: x", LENGTH, body=b"a"), b"a"),
         (message(POST, b"Content_Length: 9", b"Empty:", b"Content-Length: 0"), b""),
     ],
 )  # fmt: skip

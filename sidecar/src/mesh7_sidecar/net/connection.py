@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final
 from typing_extensions import override
 
 from mesh7_sidecar.net import heads
-from mesh7_sidecar.net.chunked import BadChunks, ChunkedBody
+from mesh7_sidecar.net.chunked import BadChunks
 from mesh7_sidecar.net.exchange import Exchange
+from mesh7_sidecar.net.incoming import IncomingBody
 from mesh7_sidecar.net.statuses import status_line
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_body", "_buffer", "_chunks", "_exchange", "_held", "_is_closing", "_is_last",
-        "_is_paused", "_is_wanted", "_left", "_listener", "_scanned", "_transport", "_unsent",
+        "_body", "_buffer", "_exchange", "_first", "_held", "_is_closing", "_is_last",
+        "_is_paused", "_is_wanted", "_listener", "_scanned", "_transport", "_unsent",
         "deadline", "idle_since", "is_full",
     )  # fmt: skip
 
@@ -47,10 +48,9 @@ class Connection(asyncio.Protocol):
         self._buffer = bytearray()
         self._scanned = 0
         self._unsent = math.inf
-        # Of the body being received: bytes to come, or the decoder of its chunks.
-        self._left = 0
-        self._chunks: ChunkedBody | None = None
-        self._body = b""
+        # The body being received, and what of it came before anybody asked for it.
+        self._body: IncomingBody | None = None
+        self._first = b""
         self._held = 0
         self._is_wanted = False
         self._is_paused = False
@@ -129,7 +129,7 @@ class Connection(asyncio.Protocol):
             return
         self._is_wanted = True
         self._owe(self._listener.limits.body_s)
-        first, self._body = self._body, b""
+        first, self._first = self._first, b""
         if first:
             self._deliver(first, is_last=False)
         elif exchange.head.expects_continue and not self._buffer:
@@ -260,8 +260,8 @@ class Connection(asyncio.Protocol):
     def _take(self, data: bytes) -> None:
         if self._is_closing:
             return
-        if self._is_wanted and not self._buffer:
-            self._receive(data)
+        if self._is_wanted and self._body is not None and not self._buffer:
+            self._receive(self._body, data)
             return
         self._buffer += data
         self._advance()
@@ -269,10 +269,10 @@ class Connection(asyncio.Protocol):
     def _advance(self) -> None:
         """Serve what lies in the buffer, as far as it goes."""
         while self._buffer and not self._is_closing:
-            if self._is_wanted:
+            if self._is_wanted and self._body is not None:
                 data = bytes(self._buffer)
                 self._buffer.clear()
-                self._receive(data)
+                self._receive(self._body, data)
             elif self._exchange is not None:
                 self.pause()
                 return
@@ -317,49 +317,28 @@ class Connection(asyncio.Protocol):
 
     def _start_body(self, head: heads.RequestHead) -> bytes | None:
         """The body if all of it is in the buffer, else None and the rest is awaited."""
-        buffer = self._buffer
-        if head.length == heads.CHUNKED:
-            return self._start_chunks()
-        if len(buffer) >= head.length:
-            body = bytes(buffer[: head.length])
-            del buffer[: head.length]
-            return body
-        self._left = head.length
+        body = IncomingBody(head.length)
+        if 0 <= head.length <= len(self._buffer) or head.length == heads.CHUNKED:
+            piece, rest = body.feed(bytes(self._buffer))
+            self._buffer[:] = rest
+            if body.is_complete:
+                self._is_last = body.has_surplus
+                return piece
+            self._first = piece
+        self._body = body
         return None
 
-    def _start_chunks(self) -> bytes | None:
-        chunks = ChunkedBody()
-        piece = chunks.feed(bytes(self._buffer))
-        self._buffer.clear()
-        if chunks.is_complete:
-            self._is_last = chunks.has_surplus
-            return piece
-        self._chunks = chunks
-        self._body = piece
-        return None
-
-    def _receive(self, data: bytes) -> None:
-        if self._chunks is not None:
-            self._receive_chunks(self._chunks, data)
-            return
-        rest = data[self._left :]
-        piece = data[: self._left] if rest else data
-        self._left -= len(piece)
-        if rest:
-            self._buffer += rest
-        self._deliver(piece, is_last=self._left == 0)
-
-    def _receive_chunks(self, chunks: ChunkedBody, data: bytes) -> None:
+    def _receive(self, body: IncomingBody, data: bytes) -> None:
         try:
-            piece = chunks.feed(data)
+            piece, rest = body.feed(data)
         except BadChunks:
             self.reject(400, "the chunks of the body are malformed")
             return
-        if chunks.is_complete:
-            self._chunks = None
-            self._is_last = chunks.has_surplus
-        if piece or chunks.is_complete:
-            self._deliver(piece, is_last=chunks.is_complete)
+        self._buffer += rest
+        if body.is_complete:
+            self._is_last = body.has_surplus
+        if piece or body.is_complete:
+            self._deliver(piece, is_last=body.is_complete)
 
     def _deliver(self, piece: bytes, *, is_last: bool) -> None:
         exchange = self._exchange
@@ -367,6 +346,7 @@ class Connection(asyncio.Protocol):
             return
         if is_last:
             self._is_wanted = False
+            self._body = None
             self.deadline = _NEVER
         elif exchange.is_collecting:
             self._held += len(piece)
@@ -396,7 +376,7 @@ class Connection(asyncio.Protocol):
         """Close; if the client is still sending, only after it has had time to read."""
         self._is_closing = True
         self._is_wanted = False
-        self._chunks = None
+        self._body = None
         self._buffer.clear()
         self._release()
         self._owe(self._listener.limits.linger_s)

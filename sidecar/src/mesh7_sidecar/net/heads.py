@@ -121,6 +121,8 @@ class _Head:
     def _keeps_alive(self, minor: int) -> bool:
         if b"connection" not in self._only:
             return minor == 1
+        if self._only[b"connection"] == b"keep-alive" and not self._repeated:
+            return True
         values = b",".join(value for name, value in self.headers if name == b"connection")
         tokens = {token.strip(b" \t") for token in values.lower().split(b",")}
         return b"close" not in tokens and (minor == 1 or b"keep-alive" in tokens)

@@ -83,7 +83,7 @@ def test_asking_for_the_version_imports_nothing_heavy() -> None:
     """Brief: completion and --version stay fast, so the heavy imports are lazy."""
     program = (
         "import sys\nfrom mesh7_cli import main\nmain.exit_code(['--version'])\n"
-        "heavy = {'httpx', 'rich', 'pydantic', 'yaml', 'asyncio', 'mesh7_sidecar.main'}\n"
+        "heavy = {'http.client', 'rich', 'pydantic', 'yaml', 'asyncio', 'mesh7_sidecar.main'}\n"
         "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)\n"
     )
     done = subprocess.run(

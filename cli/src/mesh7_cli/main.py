@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import click
 
-from mesh7_cli import crash, exits
+from mesh7_cli import exits
 from mesh7_cli.commands import (
     call,
     check,
@@ -89,6 +89,8 @@ def exit_code(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exits.Exit.CLOSED_PIPE
     except Exception as error:  # noqa: BLE001 - the edge: no traceback reaches a user
+        from mesh7_cli import crash  # noqa: PLC0415 - only the unexpected needs it
+
         _complain(crash.report(error, arguments))
         return exits.Exit.INTERNAL
     return int(result) if isinstance(result, int) else exits.Exit.OK

@@ -47,19 +47,10 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows under upper-case heads; the last column is as wide as it likes."""
     if not rows:
         return
-    if not sys.stdout.isatty():
+    if sys.stdout.isatty():
+        _drawn_table(heads, rows)
+    else:
         _plain_table(heads, rows)
-        return
-    from rich import box, text  # noqa: PLC0415 - 50 ms, only on a terminal
-    from rich import table as rich_table
-    from rich.console import Console  # noqa: PLC0415
-
-    drawn = rich_table.Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for head in heads:
-        drawn.add_column(head.upper(), overflow="fold")
-    for row in rows:
-        drawn.add_row(*(text.Text(visible(cell), style=COLOURS.get(cell, "")) for cell in row))
-    Console(no_color=not may_colour()).print(drawn)
 
 
 def may_colour() -> bool:
@@ -92,6 +83,23 @@ def visible_lines(text: str) -> str:
         "\t".join(visible(cell) for cell in line.split("\t"))
         for line in text.replace("\r\n", "\n").split("\n")
     )
+
+
+def _drawn_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    # 50 ms, only on a terminal.
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    drawn = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for head in heads[:-1]:
+        # Names stay whole, so that they can be copied.
+        drawn.add_column(head.upper(), no_wrap=True)
+    drawn.add_column(heads[-1].upper(), overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(visible(cell), style=COLOURS.get(cell, "")) for cell in row))
+    Console(no_color=not may_colour()).print(drawn)
 
 
 def _plain_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

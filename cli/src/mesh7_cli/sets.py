@@ -4,7 +4,6 @@ A folder is read exactly as the gateway reads it, so what is checked is what wou
 """
 
 import dataclasses
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +118,7 @@ def _folders(path: Path) -> list[Path]:
 
 def _names(path: Path) -> list[str]:
     try:
-        return sorted(name for name in os.listdir(path) if not name.startswith("."))
+        return sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
     except OSError as error:
         message = f"{path}: cannot be read: {error.strerror} – give a manifest or a folder of them"
         raise errors.SettingsError(message) from error

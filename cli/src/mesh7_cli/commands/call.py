@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from mesh7_cli import arguments, exits, gateway, mcp, options, output, reading
+from mesh7_cli import arguments, exits, mcp, options, output, reading
 from mesh7_core import errors
+
+if TYPE_CHECKING:
+    from mesh7_cli import gateway
 
 DECISION = "mesh7.dev/"
 NOTES = ("decision", "rule", "reason", "requestId", "retryAfter")
@@ -35,6 +39,8 @@ def command(
         message = f"`{tool}` is no tool name, write <source>.<tool> as `mesh7 tools` shows them"
         raise click.UsageError(message)
     given = arguments.read(json_text)
+    from mesh7_cli import gateway  # noqa: PLC0415 - 60 ms only for who talks to a gateway
+
     running = gateway.Gateway(options.state_folder(directory, state))
     answer = _call(running, source, name, given)
     error = reading.one(answer, "error")
@@ -50,7 +56,7 @@ def command(
 
 
 def _call(
-    running: gateway.Gateway, source: str, name: str, given: Mapping[str, object]
+    running: "gateway.Gateway", source: str, name: str, given: Mapping[str, object]
 ) -> dict[str, object]:
     """Ask as a modern client; when the source knows only the handshake, ask again with one."""
     path = f"/mcp/{source}"
@@ -67,7 +73,7 @@ def _call(
 
 
 def _call_in_session(
-    running: gateway.Gateway, path: str, name: str, given: Mapping[str, object]
+    running: "gateway.Gateway", path: str, name: str, given: Mapping[str, object]
 ) -> tuple[int, dict[str, object] | None]:
     status, greeting, identifier = _ask(running, path, mcp.handshake())
     version = reading.text(greeting or {}, "result", "protocolVersion")
@@ -85,7 +91,7 @@ def _call_in_session(
 
 
 def _ask(
-    running: gateway.Gateway, path: str, question: mcp.Question
+    running: "gateway.Gateway", path: str, question: mcp.Question
 ) -> tuple[int, dict[str, object] | None, str]:
     """The HTTP status, the MCP answer if there is one, and the session id if one was given."""
     with running.exchange("POST", path, question.headers, question.body, TIMEOUT_S) as response:

@@ -20,9 +20,8 @@ def command(paths: tuple[Path, ...], namespace: str | None, form: output.Form) -
     PATH is a file, a folder of manifests, or a folder of such folders, each a set of its own.
     Exits 0 when nothing is wrong (warnings may be), 1 when something is.
     """
-    from mesh7_core.compiling.diagnostics import Severity  # noqa: PLC0415
-
     from mesh7_cli import sets  # noqa: PLC0415 - the compiler is only for who compiles
+    from mesh7_core.compiling.diagnostics import Severity  # noqa: PLC0415
 
     found = []
     count = 0

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 )
 @options.agent
 @options.form
-def command(  # noqa: PLR0913, PLR0917 - one argument a flag
+def command(  # noqa: PLR0913 - one argument a flag
     tool: str,
     json_text: str | None,
     request: str | None,

@@ -36,7 +36,7 @@ DEFAULT_ADMIN = f"127.0.0.1:{settings.DEFAULT_ADMIN_PORT}"
 @hosting.gateway_options
 @options.agent
 @click.pass_context
-def command(  # noqa: PLR0913, PLR0917 - one argument a flag
+def command(  # noqa: PLR0913 - one argument a flag
     context: click.Context,
     directory: Path,
     listen: settings.Address | None,

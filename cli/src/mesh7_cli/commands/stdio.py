@@ -13,7 +13,7 @@ from mesh7_cli import hosting, options
 @click.option("--source", metavar="NAME", help="Only this source, under its own tool names.")
 @hosting.gateway_options
 @options.agent
-def command(  # noqa: PLR0913, PLR0917 - one argument a flag
+def command(  # noqa: PLR0913 - one argument a flag
     directory: Path,
     source: str | None,
     state: Path | None,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from mesh7_cli import gateway, options, output, reading
+from mesh7_cli import options, output, reading
 
 
 @click.command("tools")
@@ -16,6 +16,8 @@ def command(source: str | None, directory: Path, state: Path | None, form: outpu
 
     A tool that policy denies whatever its arguments is not listed.
     """
+    from mesh7_cli import gateway  # noqa: PLC0415 - 60 ms only for who talks to a gateway
+
     running = gateway.Gateway(options.state_folder(directory, state))
     tools = reading.objects(running.get("/v1/tools"), "tools")
     if source is not None:

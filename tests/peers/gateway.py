@@ -60,8 +60,9 @@ async def running_gateway(
         AssertionError: it ended, or said nothing, before it was ready; with what it printed.
     """
     state = state or folder.with_name(f"{folder.name}-state")
-    argv: list[str | Path] = [sys.executable, "-m", "mesh7_cli", "run", folder, "--listen", "127.0.0.1:0",
-            "--admin", "127.0.0.1:0", "--state", state, *arguments]  # fmt: skip
+    command = [sys.executable, "-m", "mesh7_cli", "run"]
+    ports = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
+    argv: list[str | Path] = [*command, folder, *ports, "--state", state, *arguments]
     async with processes.running(argv, environment=environment) as process:
         announced = await _announced(process)
         data, admin = _DATA.search(announced), _ADMIN.search(announced)

@@ -110,8 +110,6 @@ def read_file(file: str, content: bytes, *, is_baseline: bool = False) -> Readin
                 notes.append(found.problem)
             case Problem():
                 problems.append(found)
-            case None:
-                pass
     return Reading(documents=tuple(documents), problems=tuple(problems), notes=tuple(notes))
 
 
@@ -170,30 +168,27 @@ def _is_list(value: Mapping[str, object]) -> bool:
     return value.get("apiVersion") == "v1" and value.get("kind") == "List"
 
 
-def _classify(document: Document, written: object) -> Document | Problem | _Note | None:
-    """What a document is; None = it is for another program of ours."""
+def _classify(document: Document, written: object) -> Document | Problem | _Note:
     if not isinstance(written, dict):
-        return document.problem((), f"{shown(written)} is no object, write `apiVersion`, `kind` …")
+        message = f"{shown(written)} is no manifest, write a mapping with `apiVersion` and `kind`"
+        return document.problem((), message)
     version, kind = written.get("apiVersion"), written.get("kind")
-    for key, value, example in (
-        ("apiVersion", version, names.API_VERSION), ("kind", kind, names.AGENT_POLICY),
-    ):  # fmt: skip
-        if not isinstance(value, str):
-            return document.problem(
-                (key,), f"`{key}` is missing or no text, write one such as `{key}: {example}`"
-            )
-    if not isinstance(version, str) or not isinstance(kind, str):
-        return None
+    if not isinstance(version, str):
+        return document.problem(("apiVersion",), _missing("apiVersion", names.API_VERSION))
+    if not isinstance(kind, str):
+        return document.problem(("kind",), _missing("kind", names.AGENT_POLICY))
     if version == names.API_VERSION:
         return _our_kind(document, kind)
     return _other_group(document, version, kind)
 
 
-def _our_kind(document: Document, kind: str) -> Document | Problem | None:
-    if kind in MODELS:
+def _missing(key: str, example: str) -> str:
+    return f"`{key}` is missing or no text, write one such as `{key}: {example}`"
+
+
+def _our_kind(document: Document, kind: str) -> Document | Problem:
+    if kind in MODELS or kind == names.POLICY_CASES:
         return _of_kind(document, kind)
-    if kind == names.POLICY_CASES:
-        return None
     if kind == names.APPROVAL_REQUEST:
         return document.problem(
             ("kind",), f"`{kind}` objects are written by the controller only, remove it"

@@ -103,7 +103,7 @@ class _Reader:
     def _open(self, event: yaml.MappingStartEvent | yaml.SequenceStartEvent) -> None:
         line = _line(event)
         if event.tag is not None:
-            raise Unreadable(line, f"tag {shown(event.tag)} is not supported, remove it")
+            raise Unreadable(line, f"tag {_tag(event.tag)} is not supported, remove it")
         if len(self.stack) >= MAXIMUM_DEPTH:
             raise Unreadable(line, f"nested deeper than {MAXIMUM_DEPTH} levels, flatten it")
         self._refuse_as_key(line)
@@ -184,6 +184,10 @@ def decode(content: bytes) -> str:
         raise Unreadable(line, "the file is not UTF-8, save it as UTF-8") from error
 
 
+def _tag(tag: str) -> str:
+    return shown(tag.replace("tag:yaml.org,2002:", "!!", 1))
+
+
 def _line(event: yaml.Event) -> int:
     return event.start_mark.line + 1 if event.start_mark is not None else 0
 
@@ -237,7 +241,7 @@ def _resolve(event: yaml.ScalarEvent, line: int) -> object:
     if event.tag is not None:
         if event.tag in _TEXT_TAGS:
             return text
-        raise Unreadable(line, f"tag {shown(event.tag)} is not supported, remove it")
+        raise Unreadable(line, f"tag {_tag(event.tag)} is not supported, remove it")
     if not event.implicit[0]:
         return text
     if text in _WORDS:

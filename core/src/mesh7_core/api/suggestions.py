@@ -3,12 +3,18 @@
 import difflib
 from collections.abc import Collection
 
-_NEAR = 0.6
+_NEAR = 0.7
+_SYNONYMS = {"condition": "when", "conditions": "when", "if": "when", "effect": "action"}
+"""Words of other policy languages."""
+
 _MOST_LISTED = 12
 
 
 def nearest(word: str, known: Collection[str]) -> str | None:
     """The known word that was probably meant; case and underscores weigh nothing."""
+    synonym = _SYNONYMS.get(word)
+    if synonym in known:
+        return synonym
     folded = {_fold(candidate): candidate for candidate in known}
     found = difflib.get_close_matches(_fold(word)[:100], list(folded), n=1, cutoff=_NEAR)
     return folded[found[0]] if found else None

@@ -16,6 +16,7 @@ from mesh7_core.api import policies as written_policies
 from mesh7_core.api import sources as written_sources
 from mesh7_core.api.manifests import Document
 from mesh7_core.api.objects import Model
+from mesh7_core.api.places import Path
 from mesh7_core.compiling import (
     environment as variables,
 )
@@ -100,7 +101,9 @@ def compile_set(
             namespace's name.
     """
     findings = Findings()
-    chosen, kept = layout.choose(tuple(documents), namespace, findings)
+    # Cases lie beside policies as tests beside sources; they bear on nothing.
+    meant = tuple(one for one in documents if one.kind != names.POLICY_CASES)
+    chosen, kept = layout.choose(meant, namespace, findings)
     labels = {**(namespace_labels or {}), names.NAMESPACE_NAME_LABEL: chosen}
     run = _Run(namespace=chosen, labels=labels, environment=environment, findings=findings)
     policies = run.policies(kept)
@@ -177,20 +180,31 @@ class _Run:
         for document in documents:
             if document.kind != kind:
                 continue
-            result = manifests.validate(document, model, self._filled(document))
+            filled = self._filled(document)
+            if filled is None:
+                continue
+            result = manifests.validate(document, model, filled)
             if isinstance(result, list):
                 for problem in result:
                     self.findings.problem(problem, Severity.ERROR)
             else:
                 yield document, result
 
-    def _filled(self, document: Document) -> dict[str, object]:
+    def _filled(self, document: Document) -> dict[str, object] | None:
+        """The document with `${NAME}` filled in; None when that failed, which is then told."""
         if self.environment is None or document.kind != names.TOOL_SOURCE:
             return document.value
+        refused: list[tuple[Path, str]] = []
         spec = variables.fill(
-            document.value.get("spec"), self.environment, ("spec",),
-            lambda path, message: self.findings.error(document, path, message),
-        )  # fmt: skip
+            document.value.get("spec"),
+            self.environment,
+            ("spec",),
+            lambda path, message: refused.append((path, message)),
+        )
+        for path, message in refused:
+            self.findings.error(document, path, message)
+        if refused:
+            return None
         return {**document.value, "spec": spec} if "spec" in document.value else document.value
 
     def _is_for_namespace(self, policy: written_policies.AgentPolicy, document: Document) -> bool:

@@ -244,6 +244,9 @@ def _check_names(spec: written.AgentPolicySpec, sheet: _Sheet) -> None:
                         f"in line {line}, rename one")  # fmt: skip
         first.setdefault(rule.name, index)
     named = {name for rule in spec.rules for name in rule.limits}
+    if named - {limit.name for limit in spec.limits}:
+        # A misspelt name is told already; the limit it meant is not idle.
+        return
     for index, limit in enumerate(spec.limits):
         if limit.name not in named:
             sheet.warning((*_LIMITS, index, "name"), f"limit `{limit.name}` is named by no rule, "

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from mesh7_core import errors
 from mesh7_core.compiling import compiler
 from mesh7_core.policy import bundle, calls
-from mesh7_core.telemetry import records
+from mesh7_core.telemetry import lines
 from mesh7_sidecar import listening, status
 from mesh7_sidecar.bundles.current import Current
 from mesh7_sidecar.bundles.reload import Reload
@@ -72,7 +72,7 @@ class Gateway:
         self._audit: AuditFile | None = None
         if settings.audit is not AuditShare.OFF:
             path = held.directory / "audit.jsonl"
-            self._audit = AuditFile(path, lambda record: records.line(record, held.key))
+            self._audit = AuditFile(path, lines.Lines(held.key).line)
         self._gate = Gate(
             self._current,
             clock=clock,

@@ -1,21 +1,12 @@
-"""One call, one record, one JSON line: who asked for what, what was decided, what came of it.
+"""One call, one record: who asked for what, what was decided, what came of it.
 
-Pure: no clock, no network, no logging. The line's fields are documented in
-docs/reference/audit.md. Arguments appear as a keyed digest, because plain hashes of small values
-can be guessed (design 11).
+Pure: no clock, no network, no logging. `lines` makes the record a line of the audit file.
 """
 
-import json
-from datetime import UTC, datetime
 from enum import StrEnum
-from hashlib import blake2b
-
-import orjson
 
 from mesh7_core.policy.calls import Call
-from mesh7_core.policy.decision import Decision, Verdict
-
-DIGEST_BYTES = 16
+from mesh7_core.policy.decision import Decision
 
 
 class Outcome(StrEnum):
@@ -72,76 +63,3 @@ class Record:
         self.trace_id = trace_id
         self.detail = detail
         self.status = status
-
-
-def line(record: Record, key: bytes) -> bytes:
-    """The record as one line of JSON, without the newline.
-
-    Args:
-        record: of a call that is over.
-        key: at least 16 random bytes, at most 64; digests of one key can be compared.
-    """
-    call, decision = record.call, record.decision
-    fields: dict[str, object] = {
-        "time": _rfc3339(record.ended_ns),
-        "decision": decision.verdict,
-        "reason": decision.reason,
-        "rules": decision.rules,
-        "family": call.family,
-        "tool": call.full_name,
-        "agent": {
-            "namespace": call.agent.namespace,
-            "serviceAccount": call.agent.service_account,
-            "pod": call.agent.pod,
-        },
-        "arguments": arguments_digest(call.arguments, key),
-        "outcome": record.outcome,
-        "durationMs": round(record.duration_ns / 1e6, 3),
-        "door": record.door,
-        "bundle": record.bundle,
-    }
-    fields.update(_occasional(record))
-    return orjson.dumps(fields)
-
-
-def arguments_digest(arguments: dict[str, object], key: bytes) -> str:
-    """`b2:` and 32 hex digits: BLAKE2b keyed with `key` over the arguments with sorted keys.
-
-    Two spellings of one number (`1` and `1.0`) differ; the order of keys does not matter.
-    """
-    try:
-        content = orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS)
-    except TypeError:
-        # orjson stops at 64-bit integers; the standard library is slower and does not.
-        content = json.dumps(arguments, sort_keys=True, separators=(",", ":")).encode()
-    return "b2:" + blake2b(content, key=key, digest_size=DIGEST_BYTES).hexdigest()
-
-
-def _occasional(record: Record) -> dict[str, object]:
-    """The fields that a line carries only when they say something."""
-    call, decision = record.call, record.decision
-    fields: dict[str, object] = {}
-    if decision.would is not None:
-        fields["would"] = {
-            "decision": decision.would.verdict,
-            "reason": decision.would.reason,
-            "rules": decision.would.rules,
-        }
-    if decision.verdict is not Verdict.ALLOW and decision.limit:
-        fields["limit"] = decision.limit
-    if call.http is not None:
-        # The query may carry a secret; the path is what policy judged.
-        fields["http"] = {"method": call.http.method, "path": call.http.path}
-    said = {
-        "detail": record.detail,
-        "status": record.status,
-        "session": call.session,
-        "traceId": record.trace_id,
-    }
-    return fields | {name: value for name, value in said.items() if value}
-
-
-def _rfc3339(nanoseconds: int) -> str:
-    seconds, rest = divmod(nanoseconds, 1_000_000_000)
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest // 1000:06d}Z"

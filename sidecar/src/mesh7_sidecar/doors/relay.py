@@ -155,7 +155,7 @@ class Relay:
         return self._post.asked.message.kind is jsonrpc.Kind.REQUEST
 
     def _agent_headers(self) -> Headers:
-        passed = headers.mcp_response_headers(self._headers)
+        passed = self._post.served.passed(self._headers)
         if self._post.asked.kind is mcp.Kind.INITIALIZE:
-            passed += [pair for pair in self._headers if pair[0] == headers.SESSION_ID]
+            return passed + [pair for pair in self._headers if pair[0] == headers.SESSION_ID]
         return passed

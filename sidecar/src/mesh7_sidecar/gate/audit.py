@@ -1,8 +1,9 @@
 """The audit file: one JSON line a record, written off the path of calls.
 
-Records wait in memory for at most `FLUSH_S` and are written as one block by a worker thread, so
-that a slow disk stops no call; a SIGKILL loses at most that span. What does not fit is dropped and
-counted, and the count is written as a line of its own.
+Lines wait in memory for at most `FLUSH_S` and are written as one block by a worker thread, so that
+a slow disk stops no call; a SIGKILL loses at most that span. They are rendered as they come: done
+by the thread, a block of them would hold the interpreter for milliseconds. What does not fit is
+dropped and counted, and the count is written as a line of its own.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from mesh7_core.telemetry.records import Record
 log = logging.getLogger("mesh7.audit")
 
 FLUSH_S = 0.05
-MAXIMUM_WAITING = 100_000
+MAXIMUM_WAITING_BYTES = 64 * 1024 * 1024
 MAXIMUM_FILE_BYTES = 128 * 1024 * 1024
 KEPT_GENERATIONS = 4
 
@@ -27,14 +28,15 @@ class AuditFile:
 
     Args:
         path: `audit.jsonl`; older generations are `audit.jsonl.1` (the newest) to `.4`.
-        encode: a record → its line without the newline; called in the worker thread.
+        render: a record → its line without the newline.
     """
 
-    def __init__(self, path: Path, encode: Callable[[Record], bytes]) -> None:
+    def __init__(self, path: Path, render: Callable[[Record], bytes]) -> None:
         self._path = path
-        self._encode = encode
+        self._render = render
         self._file = _open_private(path)
-        self._waiting: list[Record] = []
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
         self._dropped = 0
         self._flushing: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -42,10 +44,12 @@ class AuditFile:
 
     def append(self, record: Record) -> None:
         """Take a record; never blocks, never raises."""
-        if len(self._waiting) >= MAXIMUM_WAITING:
+        if self._waiting_bytes >= MAXIMUM_WAITING_BYTES:
             self._dropped += 1
             return
-        self._waiting.append(record)
+        line = self._render(record)
+        self._waiting.append(line)
+        self._waiting_bytes += len(line)
         if self._timer is None and self._flushing is None:
             self._timer = self._loop.call_later(FLUSH_S, self._flush)
 
@@ -61,12 +65,15 @@ class AuditFile:
         self._file.close()
 
     def _flush(self) -> None:
-        records, self._waiting = self._waiting, []
-        dropped, self._dropped = self._dropped, 0
+        lines, self._waiting = self._waiting, []
+        self._waiting_bytes = 0
+        if self._dropped:
+            lines.append(b'{"dropped":%d}' % self._dropped)
+            self._dropped = 0
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._flushing = self._loop.run_in_executor(None, self._write, records, dropped)
+        self._flushing = self._loop.run_in_executor(None, self._write, lines)
         self._flushing.add_done_callback(self._flushed)
 
     def _flushed(self, done: asyncio.Future[None]) -> None:
@@ -77,10 +84,7 @@ class AuditFile:
         if self._waiting:
             self._timer = self._loop.call_later(FLUSH_S, self._flush)
 
-    def _write(self, records: list[Record], dropped: int) -> None:
-        lines = [self._encode(record) for record in records]
-        if dropped:
-            lines.append(b'{"dropped":%d}' % dropped)
+    def _write(self, lines: list[bytes]) -> None:
         self._file.write(b"\n".join(lines) + b"\n")
         self._file.flush()
         if self._file.tell() >= MAXIMUM_FILE_BYTES:

@@ -12,13 +12,16 @@ from urllib.parse import urlsplit
 from mesh7_core import errors
 from mesh7_core.policy import bundle, calls
 from mesh7_sidecar.net import upstream
+from mesh7_sidecar.net.exchange import Headers
 from mesh7_sidecar.sources.catalog import Catalog
 from mesh7_sidecar.sources.client import SourceClient
 from mesh7_sidecar.sources.credentials import Credentials
+from mesh7_sidecar.wire import headers
 
 log = logging.getLogger("mesh7.sources")
 
 ENDLESS_S = 24 * 3600.0
+MAXIMUM_PASSED = 64
 
 
 class Served:
@@ -34,7 +37,17 @@ class Served:
         endless: terms of streams that may last, such as subscriptions.
     """
 
-    __slots__ = ("base", "catalog", "client", "endless", "fixed", "problem", "source", "way")
+    __slots__ = (
+        "_passed",
+        "base",
+        "catalog",
+        "client",
+        "endless",
+        "fixed",
+        "problem",
+        "source",
+        "way",
+    )
 
     def __init__(
         self, source: bundle.Source, way: upstream.Upstream, clock_s: Callable[[], float]
@@ -43,6 +56,7 @@ class Served:
         self.way = way
         self.problem = ""
         self.fixed: list[tuple[bytes, bytes]] = []
+        self._passed: dict[int, tuple[Headers, Headers]] = {}
         parts = urlsplit(source.url)
         query = f"?{parts.query}" if parts.query else ""
         self.base = (parts.path or "/") + query
@@ -56,6 +70,20 @@ class Served:
     def target(self, path: str) -> str:
         """The request target of a path below an `http` source's URL; `path` starts with `/`."""
         return self.base.rstrip("/") + path
+
+    def passed(self, fields: Headers) -> Headers:
+        """Which headers of an MCP answer reach the agent; remembered, as the pool's heads are.
+
+        Args:
+            fields: of an answer of this source; read only.
+        """
+        known = self._passed.get(id(fields))
+        # An id is given to another list once its owner is gone, so look whose it is.
+        if known is None or known[0] is not fields:
+            if len(self._passed) >= MAXIMUM_PASSED:
+                self._passed.clear()
+            known = self._passed[id(fields)] = (fields, headers.mcp_response_headers(fields))
+        return known[1]
 
     def arm(self, credentials: Credentials) -> None:
         """Set the fixed headers anew; a credential that is missing becomes the problem."""

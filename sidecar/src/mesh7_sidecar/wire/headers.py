@@ -71,7 +71,6 @@ _RATE_PREFIXES = (b"x-ratelimit-", b"anthropic-ratelimit-")
 _SENTINEL = re.compile(r"=\?base64\?(.*)\?=", re.DOTALL)
 _SAFE_VALUE = re.compile(r"[\x20-\x7e]*")
 # W3C Trace Context: later versions may add fields; `ff` is no version.
-_TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 _UNSAFE_BYTE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -138,15 +137,6 @@ def decode_value(value: bytes) -> str | None:
         return decoded.decode() if is_canonical else None
     except (binascii.Error, ValueError):
         return None
-
-
-def trace_id(received: HeaderList) -> str:
-    """The trace id of the `traceparent` header; empty without one, or when it is not valid."""
-    for name, value in received:
-        if name == b"traceparent":
-            match = _TRACEPARENT.fullmatch(value)
-            return "" if match is None or not int(match[1], 16) else match[1].decode()
-    return ""
 
 
 def _end_to_end(received: HeaderList) -> HeaderList:

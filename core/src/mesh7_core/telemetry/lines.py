@@ -1,0 +1,126 @@
+"""A record as one line of JSON; its fields are documented in docs/reference/audit.md.
+
+Arguments appear as a keyed digest, because plain hashes of small values can be guessed (design 11).
+What many lines have in common is rendered once. Pure: no clock, no network, no logging.
+"""
+
+import json
+from datetime import UTC, datetime
+from hashlib import blake2b
+
+import orjson
+
+from mesh7_core.policy import calls
+from mesh7_core.policy.decision import Decision
+from mesh7_core.telemetry.records import Outcome, Record
+
+DIGEST_BYTES = 16
+MAXIMUM_REMEMBERED = 1024
+
+_Rendered = tuple[Decision, calls.Agent, bytes]
+
+
+class Lines:
+    """Renders records.
+
+    Args:
+        key: 16 to 64 random bytes; digests made with one key can be compared with each other.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self._remembered: dict[tuple[int, int, Outcome, str, str], _Rendered] = {}
+        self._second = -1
+        self._date = b""
+
+    def line(self, record: Record) -> bytes:
+        """One JSON object, without the newline."""
+        call = record.call
+        seconds, nanoseconds = divmod(record.ended_ns, 1_000_000_000)
+        if seconds != self._second:
+            self._second = seconds
+            self._date = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
+        microseconds = record.duration_ns // 1000
+        return b'{"time":"%b.%06dZ",%b,"tool":%b,"arguments":"%b","durationMs":%d.%03d%b}' % (
+            self._date,
+            nanoseconds // 1000,
+            self._common(record),
+            orjson.dumps(f"{call.source}.{call.name}"),
+            digest(call.arguments, self._key),
+            microseconds // 1000,
+            microseconds % 1000,
+            _occasional(record),
+        )
+
+    def _common(self, record: Record) -> bytes:
+        """What all calls of one agent with one decision and outcome have in common."""
+        decision, agent = record.decision, record.call.agent
+        place = (id(decision), id(agent), record.outcome, record.door, record.bundle)
+        found = self._remembered.get(place)
+        # An id is given to another object once its owner is gone, so look who it is.
+        if found is not None and found[0] is decision and found[1] is agent:
+            return found[2]
+        rendered = _render(record)
+        if len(self._remembered) >= MAXIMUM_REMEMBERED:
+            self._remembered.clear()
+        self._remembered[place] = (decision, agent, rendered)
+        return rendered
+
+
+def digest(arguments: dict[str, object], key: bytes) -> bytes:
+    """`b2:` and 32 hex digits: BLAKE2b keyed with `key` over the arguments with sorted keys.
+
+    Two spellings of one number (`1` and `1.0`) differ; the order of keys does not matter.
+    """
+    try:
+        content = orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        # orjson stops at 64-bit integers; the standard library is slower and does not.
+        content = json.dumps(arguments, sort_keys=True, separators=(",", ":")).encode()
+    return b"b2:" + blake2b(content, key=key, digest_size=DIGEST_BYTES).hexdigest().encode()
+
+
+def _render(record: Record) -> bytes:
+    decision, call = record.decision, record.call
+    fields: dict[str, object] = {
+        "decision": decision.verdict,
+        "reason": decision.reason,
+        "rules": decision.rules,
+        "family": call.family,
+        "agent": {
+            "namespace": call.agent.namespace,
+            "serviceAccount": call.agent.service_account,
+            "pod": call.agent.pod,
+        },
+        "outcome": record.outcome,
+        "door": record.door,
+        "bundle": record.bundle,
+    }
+    if decision.limit:
+        fields["limit"] = decision.limit
+    if decision.would is not None:
+        fields["would"] = {
+            "decision": decision.would.verdict,
+            "reason": decision.would.reason,
+            "rules": decision.would.rules,
+        }
+    return orjson.dumps(fields)[1:-1]
+
+
+def _occasional(record: Record) -> bytes:
+    """The fields that a line carries only when they say something."""
+    call = record.call
+    if not (
+        record.detail or record.status or call.session or record.trace_id or call.http is not None
+    ):
+        return b""
+    said: dict[str, object] = {
+        "detail": record.detail,
+        "status": record.status,
+        "session": call.session,
+        "traceId": record.trace_id,
+    }
+    if call.http is not None:
+        # The query may carry a secret; the path is what policy judged.
+        said["http"] = {"method": call.http.method, "path": call.http.path}
+    return b"," + orjson.dumps({name: value for name, value in said.items() if value})[1:-1]

@@ -85,7 +85,7 @@ def test_the_lines_to_paste_work_from_any_folder(quickstart: Path, tmp_path: Pat
         pasted = [line.strip() for line in lines if f" --dir {quickstart}" in line]
         codes = [
             subprocess.run(
-                shlex.split(line, comments=True), cwd=tmp_path, capture_output=True, check=False
+                shlex.split(line), cwd=tmp_path, capture_output=True, check=False
             ).returncode
             for line in pasted
         ]

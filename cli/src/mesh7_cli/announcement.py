@@ -8,10 +8,14 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mesh7_cli import options, output, reading
+
+if TYPE_CHECKING:
+    from mesh7_cli import samples
 
 # The base-URL variables of the usual clients, by the name that a source must have.
 BASE_URLS = {"anthropic": ("ANTHROPIC_BASE_URL", ""), "openai": ("OPENAI_BASE_URL", "/v1")}
@@ -19,7 +23,11 @@ BASE_URLS = {"anthropic": ("ANTHROPIC_BASE_URL", ""), "openai": ("OPENAI_BASE_UR
 
 def show(status: Mapping[str, object], state: Path, argv: list[str]) -> None:
     """Print the announcement of a gateway whose `/control/status` is `status`."""
-    for line in lines(status, state, argv):
+    # The compiler's parts are loaded by now: the gateway has read the folder with them.
+    from mesh7_cli import samples  # noqa: PLC0415
+
+    found = samples.in_folder(Path(reading.text(status, "directory")))
+    for line in lines(status, state, argv, found):
         click.echo(output.visible(line))
 
 
@@ -32,7 +40,10 @@ def program() -> list[str]:
 
 
 def lines(
-    status: Mapping[str, object], state: Path, argv: list[str], samples: Iterable[str] = ()
+    status: Mapping[str, object],
+    state: Path,
+    argv: list[str],
+    tries: Iterable["samples.Sample"] = (),
 ) -> list[str]:
     """The announcement, line by line.
 
@@ -40,7 +51,8 @@ def lines(
         status: as `/control/status` gives it.
         state: the state folder; named in the lines only when it is not the folder's own.
         argv: how this program is started.
-        samples: calls to try, each `TOOL 'JSON'` with a comment, ready for a shell.
+        tries: calls to try. What comes of one stands on a line of its own, because zsh knows
+            no comments behind a command.
     """
     directory = Path(reading.text(status, "directory"))
     base = f"http://{reading.text(status, 'listen')}"
@@ -57,7 +69,11 @@ def lines(
         "",
         "Try it from another terminal:",
         f"  {mesh7} tools {where}",
-        *(f"  {mesh7} call {where} {sample}" for sample in samples),
+        *(
+            line
+            for one in tries
+            for line in (f"  {one.name}:", f"  {mesh7} call {where} {one.words}")
+        ),
         "",
         "Give it to Claude Code, by HTTP or by stdio:",
         f"  claude mcp add --transport http mesh7 {base}/mcp",

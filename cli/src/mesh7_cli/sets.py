@@ -11,6 +11,7 @@ from pathlib import Path
 from mesh7_cli import hosting
 from mesh7_core import errors, names
 from mesh7_core.compiling import compiler, diagnostics
+from mesh7_core.compiling import folder as compiled_folder
 from mesh7_core.policy import bundle
 from mesh7_sidecar.bundles import folder
 
@@ -27,6 +28,11 @@ class Set:
     files: dict[str, bytes]
     shown: dict[str, str]
 
+    @property
+    def has_manifests(self) -> bool:
+        """Whether any of the files is one that the gateway would read."""
+        return any(map(compiled_folder.is_manifest, self.files))
+
     def compile(self, namespace: str | None) -> compiler.Compiled:
         """What the gateway would make of it, `${NAME}` read from our own environment."""
         return compiler.compile_files(
@@ -36,6 +42,22 @@ class Set:
     def located(self, found: Iterable[diagnostics.Diagnostic]) -> list[diagnostics.Diagnostic]:
         """The findings under paths that the user can open from where they are."""
         return [dataclasses.replace(one, file=self.shown.get(one.file, one.file)) for one in found]
+
+    def bundle(self, namespace: str | None) -> bundle.Bundle:
+        """The bundle of a set that must be right, because something is to be judged by it.
+
+        Raises:
+            ManifestError: the set does not compile; the message has every error, one a line.
+        """
+        result = self.compile(namespace)
+        if result.bundle is None:
+            wrong = [
+                str(diagnostic)
+                for diagnostic in self.located(result.diagnostics)
+                if diagnostic.severity is diagnostics.Severity.ERROR
+            ]
+            raise errors.ManifestError("\n".join(wrong))
+        return result.bundle
 
 
 def sets_in(path: Path) -> list[Set]:
@@ -72,25 +94,6 @@ def joined(paths: Sequence[Path]) -> Set:
             files[key] = content
             shown[key] = str(path) if path.is_file() else str(path / name)
     return Set(files=files, shown=shown)
-
-
-def compiled(paths: Sequence[Path], namespace: str | None) -> bundle.Bundle:
-    """The bundle of a set that must be right, because something is to be judged by it.
-
-    Raises:
-        SettingsError: a file cannot be read.
-        ManifestError: the set does not compile; the message has every error, one a line.
-    """
-    one = joined(paths)
-    result = one.compile(namespace)
-    if result.bundle is None:
-        wrong = [
-            str(diagnostic)
-            for diagnostic in one.located(result.diagnostics)
-            if diagnostic.severity is diagnostics.Severity.ERROR
-        ]
-        raise errors.ManifestError("\n".join(wrong))
-    return result.bundle
 
 
 def read_file(path: Path) -> bytes:

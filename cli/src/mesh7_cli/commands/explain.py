@@ -47,7 +47,7 @@ def command(  # noqa: PLR0913 - one argument a flag
     from mesh7_cli import sets  # noqa: PLC0415 - the compiler is only for who compiles
     from mesh7_core.policy import calls, explain, judge, view  # noqa: PLC0415
 
-    compiled = sets.compiled(paths or [directory], namespace)
+    compiled = sets.joined(paths or [directory]).bundle(namespace)
     caller = calls.Agent(
         namespace=compiled.namespace, service_account=agent, pod="explain", labels=labels
     )

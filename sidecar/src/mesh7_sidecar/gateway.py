@@ -84,7 +84,7 @@ class Gateway:
         self._listen = ""
         self._admin: admin.Admin | None = None
         self._joined = 0
-        self._left = asyncio.Event()
+        self._everybody_left = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -147,8 +147,8 @@ class Gateway:
     async def wait_until_left(self) -> None:
         """Return once no stdio process is joined any more; at once when none is."""
         while self._joined:
-            self._left.clear()
-            await self._left.wait()
+            self._everybody_left.clear()
+            await self._everybody_left.wait()
 
     def ready(self) -> tuple[bool, Mapping[str, object]]:
         """What `/readyz` says: ready with a bundle in force, even when a later edit is broken."""
@@ -242,7 +242,7 @@ class Gateway:
     def _count_joined(self, change: int) -> None:
         self._joined += change
         if not self._joined:
-            self._left.set()
+            self._everybody_left.set()
 
     async def _rearm(self) -> None:
         """Take up rotated credentials, until cancelled."""

@@ -23,6 +23,8 @@ _COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("resident_mb", "RSS MB", lambda figure: f"{figure:.0f}"),
     ("ready_s", "ready s", lambda figure: f"{figure:.2f}"),
 )
+_QUIET = 0.25
+"""Spread above which somebody else was using the machine."""
 _RATIOS = ("calls_1", "calls_16", "calls_64", "p50_us", "p99_us", "paced_p50_us", "paced_p99_us",
            "cpu_us", "resident_mb")  # fmt: skip
 
@@ -116,4 +118,7 @@ def _spread(results: rounds.Results) -> list[str]:
         for name, figures in results.figures.items()
     }
     said = ", ".join(f"{name} {spread:.0%}" for name, spread in named.items())
-    return [f"Spread of calls/s over the rounds, (largest - smallest) / median: {said}."]
+    lines = [f"Spread of calls/s over the rounds, (largest - smallest) / median: {said}."]
+    if max(named.values()) > _QUIET:
+        lines.append("**The machine was not quiet: do not publish these figures, measure again.**")
+    return lines

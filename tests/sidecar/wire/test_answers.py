@@ -29,7 +29,7 @@ def call(name: str = "refund") -> mcp.Asked:
 
 
 def answered(decision: Decision, asked: mcp.Asked) -> dict[str, object]:
-    status, fields, body = answers.refusal(decision, asked, "billing")
+    status, fields, body = answers.refusal(decision, asked, f"billing.{asked.name}")
     assert (status, fields) == (200, [(b"content-type", b"application/json")])
     found = json.loads(body)
     assert isinstance(found, dict)
@@ -101,7 +101,7 @@ def test_legacy_answers_do_not_know_result_types() -> None:
 def test_an_unlisted_tool_and_an_unknown_one_answer_alike() -> None:
     """Design 4: byte for byte, no rule named, whatever is known inside."""
     hidden = Decision(Verdict.DENY, Reason.NOT_LISTED_BY_POLICY, (RULE,), "secret")
-    assert answers.refusal(hidden, call(), "billing") == answers.refusal(UNKNOWN, call(), "billing")
+    assert answers.refusal(hidden, call(), "a.b") == answers.refusal(UNKNOWN, call(), "c")
     result = answered(hidden, call())["result"]
     assert isinstance(result, dict)
     assert result["content"] == [{"type": "text", "text": "unknown tool `refund`"}]

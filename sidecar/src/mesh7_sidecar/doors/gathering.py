@@ -52,7 +52,7 @@ class Gathering:
         source, separator, name = asked.name.partition(SEPARATOR)
         served = self._state.registry.find(source, calls.SourceKind.MCP)
         if served is None or not separator or not name:
-            status, _, body = answers.refusal(UNKNOWN_TOOL, asked, "")
+            status, _, body = answers.refusal(UNKNOWN_TOOL, asked, asked.name)
             return status, body
         return await self._ask(agent, prepared, asked, served, name, on_notice)
 
@@ -74,7 +74,7 @@ class Gathering:
             _params(asked, name), DOOR, _trace(prepared, asked), on_notice,
         )  # fmt: skip
         if isinstance(found, asking.Refusal):
-            status, _, body = answers.refusal(found.decision, asked, call.source)
+            status, _, body = answers.refusal(found.decision, asked, asked.name)
             return status, body
         if isinstance(found, asking.Failure):
             status, _, body = answers.source_failure(asked, found.message)
@@ -93,7 +93,7 @@ class Gathering:
         served = self._state.registry.find(self._owners.get(asked.name, ""), calls.SourceKind.MCP)
         if served is None:
             decision = Decision(Verdict.DENY, Reason.NOT_LISTED_BY_POLICY)
-            status, _, body = answers.refusal(decision, asked, "")
+            status, _, body = answers.refusal(decision, asked, asked.name)
             return status, body
         return await self._ask(agent, prepared, asked, served, asked.name, on_notice)
 
@@ -104,7 +104,7 @@ class Gathering:
         can be reached the list is an error, for an empty one would be believed.
         """
         if self._state.gate.current.bundle is None:
-            status, _, body = answers.refusal(NO_BUNDLE, asked, "")
+            status, _, body = answers.refusal(NO_BUNDLE, asked, asked.name)
             return status, body
         entries, failures = await self._gather(agent, asked.message.method)
         if failures and not entries:

@@ -203,7 +203,7 @@ class Post:
         ):
             # What no list shows must answer like what does not exist (design 4).
             shown = UNKNOWN_TOOL if decision.reason is not Reason.NO_BUNDLE else decision
-        status, fields, body = answers.refusal(shown, self.asked, call.source)
+        status, fields, body = answers.refusal(shown, self.asked, call.full_name)
         self.exchange.respond(status, fields, body)
         self.record(Outcome.REFUSED)
 

@@ -46,24 +46,25 @@ _NOUNS: Final = {Family.TOOLS: "tool", Family.PROMPTS: "prompt", Family.RESOURCE
 _AS_UNKNOWN: Final = Decision(Verdict.DENY, Reason.UNKNOWN_TOOL)
 
 
-def refusal(decision: Decision, asked: mcp.Asked, source: str) -> Answer:
+def refusal(decision: Decision, asked: mcp.Asked, name: str) -> Answer:
     """The answer to an MCP request that `decision` does not allow.
 
     Args:
         decision: Deny or Hold.
         asked: the request.
-        source: whose; refusals name `<source>.<name>`, an unknown name is shown as it was sent.
+        name: what the text calls it: `<source>.<name>` at a source's own door, the name as sent
+            at the aggregate's. An unknown name is shown as it was sent.
     """
     identifier = jsonrpc.encode_id(asked.message.id)
     if asked.kind is mcp.Kind.TOOL_CALL:
-        shown = asked.name if decision.reason in wording.UNKNOWN else f"{source}.{asked.name}"
+        shown = asked.name if decision.reason in wording.UNKNOWN else name
         result = refused_result(decision, shown, is_modern=asked.is_modern)
         return 200, [JSON], _HEAD + identifier + _RESULT + result + b"}"
     family = asked.family or Family.RESOURCES
     if decision.reason in wording.UNKNOWN:
         text = wording.unknown(_NOUNS[family], asked.name)
         return 200, [JSON], _error(identifier, jsonrpc.INVALID_PARAMS, text, None)
-    text = wording.sentence(decision, f"{source}.{asked.name}")
+    text = wording.sentence(decision, name)
     return 200, [JSON], _error(identifier, _code(decision), text, _facts(decision))
 
 

@@ -45,10 +45,7 @@ def test_covering_is_decided_for_exact_texts_and_prefixes(
     covering = TextGlob(wide + "*" * is_wide_open)
     covered = TextGlob(narrow + "*" * is_narrow_open)
 
-    if is_wide_open:
-        expected = narrow.startswith(wide)
-    else:
-        expected = narrow == wide and not is_narrow_open
+    expected = narrow.startswith(wide) if is_wide_open else narrow == wide and not is_narrow_open
     assert covering.covers(covered) == expected
 
 
@@ -90,25 +87,33 @@ def test_the_source_part_ends_at_the_first_dot_and_the_name_part_crosses_everyth
         ("**", "glob `**` has no dot, did you mean `*`?"),
         (
             "billing",
-            "glob `billing` has no dot between source and name, "
-            "did you mean `billing.*` (all of a source) or `*.billing` (in every source)?",
+            (
+                "glob `billing` has no dot between source and name, "
+                "did you mean `billing.*` (all of a source) or `*.billing` (in every source)?"
+            ),
         ),
         (".pay", "glob `.pay` has nothing before the dot, did you mean `*.pay`?"),
         ("billing.", "glob `billing.` has nothing after the dot, did you mean `billing.*`?"),
         (
             "Billing_v2.pay",
-            "glob `Billing_v2.pay` can match no source: names of sources are lower-case letters, "
-            "digits and inner dashes, did you mean `billing-v2.pay`?",
+            (
+                "glob `Billing_v2.pay` can match no source: names of sources are lower-case "
+                "letters, digits and inner dashes, did you mean `billing-v2.pay`?"
+            ),
         ),
         (
             "abcdefghijklmnopqrstuvwxy*.pay",
-            "glob `abcdefghijklmnopqrstuvwxy*.pay` can match no source: "
-            "names of sources have at most 24 characters",
+            (
+                "glob `abcdefghijklmnopqrstuvwxy*.pay` can match no source: "
+                "names of sources have at most 24 characters"
+            ),
         ),
         (
             "fs.[ab]*",
-            "glob `fs.[ab]*` holds `[`: there are no character classes, "
-            "use `?` for one character or list the names",
+            (
+                "glob `fs.[ab]*` holds `[`: there are no character classes, "
+                "use `?` for one character or list the names"
+            ),
         ),
         (
             "fs.{read,list}",

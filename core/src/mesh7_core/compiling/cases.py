@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from mesh7_core import names
-from mesh7_core.api import cases as written
+from mesh7_core.api import cases as api
 from mesh7_core.api import manifests
 from mesh7_core.api.manifests import Document
 from mesh7_core.api.places import Path
 from mesh7_core.api.suggestions import advice
-from mesh7_core.compiling import folder
 from mesh7_core.compiling.diagnostics import Diagnostic, Findings, Severity
 from mesh7_core.policy import judge
 from mesh7_core.policy.bundle import Bundle, Source
@@ -46,8 +45,8 @@ class Case:
 
     file: str
     line: int
-    written: written.Case
-    agent: written.CaseAgent
+    written: api.Case
+    agent: api.CaseAgent
     family: Family
     source: str
     name: str
@@ -97,14 +96,15 @@ def read_cases(files: Mapping[str, bytes]) -> ReadCases:
     Args:
         files: content by name; other kinds in them are passed over.
     """
-    reading = folder.read(files)
     findings = Findings()
-    for problem in reading.problems:
-        findings.problem(problem, Severity.ERROR)
     cases: list[Case] = []
-    for document in reading.documents:
-        if document.kind == names.POLICY_CASES:
-            cases += _cases(document, findings)
+    for file in sorted(files):
+        reading = manifests.read_file(file, files[file])
+        for problem in reading.problems:
+            findings.problem(problem, Severity.ERROR)
+        for document in reading.documents:
+            if document.kind == names.POLICY_CASES:
+                cases += _cases(document, findings)
     if not cases and not findings.has_errors():
         findings.diagnostics.append(_nothing(files))
     return ReadCases(cases=tuple(cases), diagnostics=findings.in_order())
@@ -134,7 +134,7 @@ def _nothing(files: Mapping[str, bytes]) -> Diagnostic:
 
 
 def _cases(document: Document, findings: Findings) -> list[Case]:
-    result = manifests.validate(document, written.PolicyCases, document.value)
+    result = manifests.validate(document, api.PolicyCases, document.value)
     if isinstance(result, list):
         for problem in result:
             findings.problem(problem, Severity.ERROR)
@@ -165,7 +165,7 @@ def _cases(document: Document, findings: Findings) -> list[Case]:
 
 
 def _target(
-    case: written.Case, document: Document, path: Path, findings: Findings
+    case: api.Case, document: Document, path: Path, findings: Findings
 ) -> tuple[Family, str, str] | None:
     named = [
         (family, key, value)
@@ -188,7 +188,7 @@ def _target(
     return family, source, name
 
 
-def _check_reason(case: written.Case, document: Document, path: Path, findings: Findings) -> None:
+def _check_reason(case: api.Case, document: Document, path: Path, findings: Findings) -> None:
     known = [reason.value for reason in Reason]
     if case.reason is not None and case.reason not in known:
         message = f"unknown reason `{case.reason}`, {advice(case.reason, known)}"

@@ -39,6 +39,14 @@ from mesh7_core.policy.conditions import Condition
 
 Kind = TypeVar("Kind", bound=Model)
 
+_NOTHING = Diagnostic(
+    severity=Severity.WARNING,
+    file="",
+    line=0,
+    path="",
+    message="no manifest found: every call is denied, write one that ends in `.yaml` or `.json`",
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compiled:
@@ -75,6 +83,8 @@ def compile_files(
         findings.problem(problem, Severity.ERROR)
     for note in reading.notes:
         findings.problem(note, Severity.NOTE)
+    if not (reading.documents or reading.problems):
+        findings.diagnostics.append(_NOTHING)
     return replace(
         compiled,
         bundle=None if reading.problems else compiled.bundle,

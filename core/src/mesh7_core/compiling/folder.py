@@ -17,7 +17,7 @@ def is_manifest(path: str) -> bool:
     Args:
         path: relative to the folder, with `/`.
     """
-    parts = [part for part in path.split("/") if part not in ("", ".")]
+    parts = [part for part in path.split("/") if part not in ("", ".", "..")]
     return path.endswith(SUFFIXES) and not any(part.startswith(".") for part in parts)
 
 

@@ -86,7 +86,8 @@ def _check_names(documents: Sequence[Document], findings: Findings) -> None:
         other = first.setdefault((document.kind, document.is_baseline, folded), document)
         if other is document:
             continue
-        place = f"{other.file}:{other.line('metadata', 'name')}"
+        line = other.line("metadata", "name")
+        place = f"line {line}" if other.file == document.file else f"{other.file}:{line}"
         how = "has the same name as" if other.name == document.name else "reads like"
         findings.error(document, ("metadata", "name"), f"{document.kind} `{document.name}` {how} "
                        f"`{other.name}` in {place}, rename one")  # fmt: skip

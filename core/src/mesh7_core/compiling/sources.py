@@ -223,9 +223,7 @@ def _headers(spec: written.ToolSourceSpec, way: _Way, sheet: _Sheet) -> tuple[tu
         if name in found or (spec.auth is not None and name == spec.auth.header.lower()):
             sheet.error((*path, "name"), "the header is set twice, remove one")
         if not _HEADER_VALUE.fullmatch(header.value):
-            sheet.error(
-                (*path, "value"), "the value has signs outside printable ASCII, remove them"
-            )
+            sheet.error((*path, "value"), "the value is not printable ASCII, encode it")
         found[name] = header.value.strip()
     return tuple(found.items())
 

@@ -1,7 +1,7 @@
 """A `when`, by the rules of design 4 (Errors) and promise P5."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh7_core.policy.calls import HttpPart
@@ -97,6 +97,11 @@ def test_an_expression_sees_what_it_names(
         ("args.lines.all(l, l.price < 5)", {"lines": [{"price": 1, "PRICE": 9}]}, FAILED),
         (
             "args.l.filter(l, l.a > 0)[0].price < 5",
+            {"l": [{"a": 1, "price": 1, "Price": 9}]},
+            FAILED,
+        ),
+        (
+            "args.l.filter(l, l.a > 0).all(j, j.price < 5)",
             {"l": [{"a": 1, "price": 1, "Price": 9}]},
             FAILED,
         ),
@@ -261,7 +266,6 @@ JSON_VALUES = st.recursive(
 
 
 @given(arguments=st.dictionaries(st.sampled_from(["a", "b", "l", "m", "flag", "A"]), JSON_VALUES))
-@settings(deadline=None, max_examples=200)
 def test_evaluation_never_raises(arguments: dict[str, object]) -> None:
     for condition in EXPRESSIONS:
         assert isinstance(condition.evaluate(a_call(arguments=arguments), NOW), bool | Failed)
@@ -271,7 +275,6 @@ def test_evaluation_never_raises(arguments: dict[str, object]) -> None:
     arguments=st.dictionaries(st.sampled_from(["a", "b", "l", "m", "flag"]), JSON_VALUES),
     noise=st.dictionaries(st.sampled_from(["u", "v", "w"]), JSON_VALUES, min_size=1),
 )
-@settings(deadline=None, max_examples=200)
 def test_what_an_expression_does_not_name_changes_nothing(
     arguments: dict[str, object], noise: dict[str, object]
 ) -> None:

@@ -16,16 +16,38 @@ GLOBS = st.one_of(
 
 
 @pytest.mark.promise("P7")
-@given(
-    globs=st.lists(GLOBS, max_size=30),
-    source=st.sampled_from(["a", "b", "ab", "abc", ""]),
-    name=st.text(alphabet="xy.", max_size=7),
-)
+@given(globs=st.lists(GLOBS, min_size=1, max_size=30), data=st.data())
 @settings(deadline=None, max_examples=400)
-def test_the_index_finds_what_a_scan_finds(globs: list[NameGlob], source: str, name: str) -> None:
+def test_the_index_finds_what_a_scan_finds(globs: list[NameGlob], data: st.DataObject) -> None:
+    source = data.draw(st.sampled_from(["a", "b", "ab", "abc", ""]))
+    meant = data.draw(st.sampled_from(globs)).name.text
+    filling = data.draw(st.text(alphabet="xy.", max_size=2))
+    name = meant.replace("*", filling).replace("?", "x")
     index = Index(enumerate(globs))
     scanned = [at for at, glob in enumerate(globs) if glob.matches(source, name)]
     assert index.matching(source, name) == scanned
+
+
+@pytest.mark.promise("P7")
+@pytest.mark.parametrize(
+    ("source", "name", "expected"),
+    [
+        ("git", "get_file", ["git.get_*", "git.*", "*.get_f*", "*.g*"]),
+        ("git", "get_log", ["git.get_*", "git.*", "*.g*"]),
+        ("git", "reset", ["git.re*", "git.*", "*.*set", "g?t.re*t"]),
+        ("git", "reindex", ["git.re*", "git.reindex", "git.*", "*.reindex"]),
+        ("got", "offset", ["*.*set"]),
+    ],
+)
+def test_globs_that_begin_or_end_alike_are_told_apart(
+    source: str, name: str, expected: list[str]
+) -> None:
+    texts = [
+        *("git.get_*", "git.re*", "git.reindex", "git.*", "*.get_f*", "*.g*", "*.*set", "*.*sit"),
+        *("g?t.re*t", "*.reindex", "git.rx*", "*.*xet"),
+    ]
+    index = Index((at, NameGlob.parse(text)) for at, text in enumerate(texts))
+    assert [texts[at] for at in index.matching(source, name)] == expected
 
 
 def test_a_position_with_several_globs_is_found_once() -> None:

@@ -143,6 +143,10 @@ def test_opinions_combine(
             ("Deny", "condition-failed", ("shop/policy/rule",)),
         ),
         (
+            [a_rule("Deny", when=FAILING), a_rule("Deny", name="next")],
+            ("Deny", "condition-failed", ("shop/policy/rule",)),
+        ),
+        (
             [a_rule("RequireApproval", when=FAILING)],
             ("Hold", "approval-required", ("shop/policy/rule",)),
         ),
@@ -372,6 +376,7 @@ def test_calls_that_the_same_rules_speak_about_share_their_needs() -> None:
         ([a_policy(a_rule("Allow", when="args.a == 1"))], True),
         ([a_policy(a_rule("Deny", when="args.a == 1"))], False),
         ([a_policy(a_rule("Deny", when="args.a == 1"), default="Allow")], True),
+        ([a_policy(DENY, a_rule("Allow", name="dead"), default="Allow")], False),
         ([a_policy(a_rule("Deny", when="args.a == 1"), ALLOW)], True),
         ([a_policy(a_rule("Allow", when="args.a == 1"), DENY)], True),
         ([a_policy(ALLOW, name="a"), a_policy(DENY, name="b")], False),

@@ -157,7 +157,6 @@ def test_the_judge_says_what_the_design_says_word_by_word(found: list[Policy], c
 
 @pytest.mark.promise("P3")
 @given(found=policies(), call=CALLS, random=st.randoms(use_true_random=False))
-@settings(deadline=None, max_examples=200)
 def test_the_order_of_policies_is_no_matter(
     found: list[Policy], call: Call, random: st.DataObject
 ) -> None:
@@ -169,7 +168,6 @@ def test_the_order_of_policies_is_no_matter(
 
 @pytest.mark.promise("P4")
 @given(found=policies(), call=CALLS)
-@settings(deadline=None, max_examples=300)
 def test_nothing_in_a_namespace_weakens_the_baselines_verdict(
     found: list[Policy], call: Call
 ) -> None:
@@ -182,7 +180,6 @@ def test_nothing_in_a_namespace_weakens_the_baselines_verdict(
 
 @pytest.mark.promise("P10")
 @given(found=policies(), call=CALLS, rule=RULES, data=st.data())
-@settings(deadline=None, max_examples=300)
 def test_adding_a_deny_rule_never_turns_a_denial_into_anything_weaker(
     found: list[Policy], call: Call, rule: Rule, data: st.DataObject
 ) -> None:
@@ -216,7 +213,6 @@ def _moded(rule: Rule, mode: Mode) -> Rule:
 
 @pytest.mark.promise("P9")
 @given(found=policies(), call=CALLS, facts=st.sampled_from(FACTS))
-@settings(deadline=None, max_examples=300)
 def test_explain_agrees_with_decide(found: list[Policy], call: Call, facts: Facts) -> None:
     view = view_of(a_bundle(*found), AGENT)
     explanation = explain(view, call, NOW, facts)
@@ -226,7 +222,6 @@ def test_explain_agrees_with_decide(found: list[Policy], call: Call, facts: Fact
 
 @pytest.mark.promise("M2")
 @given(found=policies(), call=CALLS)
-@settings(deadline=None, max_examples=300)
 def test_what_is_not_listed_is_always_denied(found: list[Policy], call: Call) -> None:
     view = view_of(a_bundle(*found), AGENT)
     if not may_call(view, call.family, call.source, call.name):
@@ -235,7 +230,6 @@ def test_what_is_not_listed_is_always_denied(found: list[Policy], call: Call) ->
 
 @pytest.mark.promise("P11")
 @given(found=policies(), calls=st.lists(CALLS, min_size=2, max_size=8))
-@settings(deadline=None, max_examples=150)
 def test_what_a_view_remembers_changes_no_answer(found: list[Policy], calls: list[Call]) -> None:
     bundle: Bundle = a_bundle(*found)
     warm = view_of(bundle, AGENT)

@@ -96,6 +96,7 @@ def _compiled(text: str) -> Condition | None:
 @example(text="(args.a == 1) || (args.b < 5)", cases=[{"a": 1, "b": 10**30}, {"a": 1}])
 @example(text="(args.a) && (args.b == 2)", cases=[{"a": 1, "b": 3}, {"a": 1, "b": 2}])
 @example(text="(args.m.a == 1) || (args.m.n.a == 2)", cases=[{"m": 10**30}, {"m": {"n": "\ud800"}}])
+@example(text="(args.m.a == 1) || (args.b == 1)", cases=[{"m": 10**30, "b": 1}])
 @settings(deadline=None, max_examples=400)
 def test_a_shortcut_answers_as_the_runtime_does(text: str, cases: list[dict[str, object]]) -> None:
     condition = _compiled(text)

@@ -27,7 +27,7 @@ def result(text: str, *, is_error: bool = False, **meta: object) -> Reply:
 
 def call(state: Path, reply: Reply, *more: str) -> int:
     """Run `mesh7 call git.git_log` against a gateway that answers `reply`."""
-    with serve(state, Script(replies={MODERN: reply})):
+    with serve(state, Script(replies={MODERN: reply, "GET /control/status": Reply()})):
         return main.exit_code(["call", "git.git_log", "--state", str(state), *more])
 
 
@@ -116,6 +116,7 @@ def test_a_source_of_the_handshake_era_is_asked_within_a_session(
         ),
         "POST /mcp/fs notifications/initialized": Reply(status=202, body=""),
         "DELETE /mcp/fs": Reply(status=204, body=""),
+        "GET /control/status": Reply(),
     }
     script = Script(replies=replies)
     with serve(tmp_path, script):
@@ -127,6 +128,7 @@ def test_a_source_of_the_handshake_era_is_asked_within_a_session(
         "POST /mcp/fs notifications/initialized",
         "POST /mcp/fs tools/call",
         "DELETE /mcp/fs",
+        "GET /control/status",
     ]
     assert "source `fs` answered with an error" in capsys.readouterr().err
 
@@ -175,3 +177,19 @@ def test_terminal_sequences_of_a_tool_are_made_visible(
     """Attack X22: a result must not move the cursor of whoever reads it."""
     call(tmp_path, result("a\u001b[2Jb\u202ec\nnext"))
     assert capsys.readouterr().out == "a\\x1b[2Jb\\u202ec\nnext\n"
+
+
+@pytest.mark.promise("C4")
+def test_a_plain_http_api_is_no_mcp_server_and_the_message_says_how_to_call_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Style: what, where, what to do."""
+    status = Reply(body='{"sources": [{"name": "api", "kind": "http"}]}')
+    refusal = Reply(status=404, body='{"error": {"code": -32602, "message": "no such source"}}')
+    replies = {"POST /mcp/api tools/call": refusal, "GET /control/status": status}
+    with serve(tmp_path, Script(replies=replies)):
+        code = main.exit_code(["call", "api.get", "--state", str(tmp_path)])
+    assert code == exits.Exit.TOOL_ERROR
+    assert capsys.readouterr().err == (
+        "mesh7: source `api` is a plain HTTP API – call it at /http/api/\n"
+    )

@@ -1,5 +1,6 @@
 """The quickstart as a new user tries it: a real gateway, real servers, the lines it prints."""
 
+import re
 import shlex
 import shutil
 import signal
@@ -21,7 +22,7 @@ MESH7 = [sys.executable, "-m", "mesh7_cli"]
 @pytest.fixture
 def quickstart(tmp_path: Path) -> Path:
     """A copy of the example with its small repository, so that runs share nothing."""
-    folder = tmp_path / "quickstart"
+    folder = tmp_path / "examples/quickstart"
     shutil.copytree(
         ROOT / "examples/quickstart", folder, ignore=shutil.ignore_patterns("repository", ".mesh7")
     )
@@ -76,6 +77,25 @@ def test_the_quickstart_does_what_its_page_says(
         assert main.exit_code(reset) == exits.Exit.DENIED
         assert capsys.readouterr().out == "unknown tool `git_reset`\n"
         assert main.exit_code(["status", *where]) == exits.Exit.OK
+
+
+@pytest.mark.promise("C5")
+def test_the_readme_s_transcript_is_what_is_printed(
+    quickstart: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """README.md, Quickstart; `…` stands for the rest of a line."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    session = re.search(r"^```console running\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    assert session is not None
+    monkeypatch.chdir(quickstart.parents[1])
+    with running(quickstart):
+        for typed, shown in re.findall(
+            r"^\$ \S+mesh7 (.*)\n((?:(?!\$ ).*\n)*)", session.group(1), re.MULTILINE
+        ):
+            main.exit_code(shlex.split(typed))
+            printed = capsys.readouterr()
+            expected = re.escape(shown).replace("…", ".*")
+            assert re.fullmatch(expected, printed.out + printed.err), typed
 
 
 @pytest.mark.promise("C1")

@@ -62,25 +62,31 @@ def lines(
     if state != directory / options.STATE_FOLDER:
         where = f"--state {shlex.quote(str(state))}"
     agent = f"{reading.text(status, 'namespace')}/{reading.text(status, 'agent')}"
+    sources = reading.objects(status, "sources")
+    is_mcp = any(reading.text(source, "kind") != "http" for source in sources)
     return [
         f"mesh7 guards {directory} for agent {agent}",
         "",
-        *_addresses(base, admin, reading.objects(status, "sources")),
+        *_addresses(base, admin, sources),
         "",
-        "Try it from another terminal:",
-        f"  {mesh7} tools {where}",
-        *(
-            line
-            for one in tries
-            for line in (f"  {one.name}:", f"  {mesh7} call {where} {one.words}")
-        ),
-        "",
-        "Give it to Claude Code, by HTTP or by stdio:",
-        f"  claude mcp add --transport http mesh7 {base}/mcp",
-        f"  claude mcp add mesh7 -- {mesh7} stdio {shlex.quote(str(directory))}",
-        "",
+        *(_mcp_lines(base, directory, mesh7, where, tries) if is_mcp else ()),
         "Ctrl-C stops it.",
     ]
+
+
+def _mcp_lines(
+    base: str, directory: Path, mesh7: str, where: str, tries: Iterable["samples.Sample"]
+) -> Iterable[str]:
+    yield "Try it from another terminal:"
+    yield f"  {mesh7} tools {where}"
+    for one in tries:
+        yield f"  {one.name}:"
+        yield f"  {mesh7} call {where} {one.words}"
+    yield ""
+    yield "Give it to Claude Code, by HTTP or by stdio:"
+    yield f"  claude mcp add --transport http mesh7 {base}/mcp"
+    yield f"  claude mcp add mesh7 -- {mesh7} stdio {shlex.quote(str(directory))}"
+    yield ""
 
 
 def _addresses(base: str, admin: str, sources: Iterable[Mapping[str, object]]) -> Iterable[str]:

@@ -46,6 +46,8 @@ def command(
     error = reading.one(answer, "error")
     if error:
         problem = f"source `{source}` answered with an error: {reading.text(error, 'message')}"
+        if _is_plain_http(running, source):
+            problem = f"source `{source}` is a plain HTTP API – call it at /http/{source}/"
         raise errors.UpstreamError(output.visible(problem))
     result = reading.one(answer, "result")
     if form is output.Form.TABLE:
@@ -70,6 +72,13 @@ def _call(
         problem = f"{what} – see `mesh7 status` for the sources there are"
         raise errors.UpstreamError(problem)
     return message
+
+
+def _is_plain_http(running: "gateway.Gateway", source: str) -> bool:
+    return any(
+        reading.text(one, "name") == source and reading.text(one, "kind") == "http"
+        for one in reading.objects(running.get("/control/status"), "sources")
+    )
 
 
 def _call_in_session(

@@ -43,6 +43,7 @@ class _Spoken:
     def covering(self, glob: NameGlob) -> int | None:
         """The position of a rule that speaks for all that the glob matches."""
         prefix, suffix = glob.literal_prefix, _literal_suffix(glob)
+        # Sorted, so that a message names the same rule each time.
         for head, tail in sorted(self.lengths):
             if head > len(prefix) or tail > len(suffix):
                 continue

@@ -131,7 +131,6 @@ OPEN: dict[str, str] = {
     "M7": _NOT_YET,
     "M10": "every popular client at once is a later issue; the MCP SDKs and FastMCP come first",
     "P1": _NOT_YET,
-    "P12": _NOT_YET,
     "S2": _NOT_YET,
     "S5": _NOT_YET,
     "S6": _NOT_YET,

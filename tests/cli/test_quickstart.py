@@ -24,7 +24,7 @@ def quickstart(tmp_path: Path) -> Path:
     """A copy of the example with its small repository, so that runs share nothing."""
     folder = tmp_path / "examples/quickstart"
     shutil.copytree(
-        ROOT / "examples/quickstart", folder, ignore=shutil.ignore_patterns("repository", ".mesh7")
+        ROOT / "examples/quickstart", folder, ignore=shutil.ignore_patterns(".repository", ".mesh7")
     )
     subprocess.run([folder / "prepare"], check=True)
     return folder
@@ -58,7 +58,7 @@ def test_the_quickstart_does_what_its_page_says(
 ) -> None:
     """docs/user/getting-started.md, in its order, and each line that the program prints."""
     where = ["--dir", str(quickstart)]
-    commit = '{"repo_path": "repository", "message": "%s"}'
+    commit = '{"repo_path": ".repository", "message": "%s"}'
     with running(quickstart) as lines:
         assert lines[0] == f"mesh7 guards {quickstart} for agent default/default"
         assert main.exit_code(["tools", *where]) == exits.Exit.OK
@@ -70,10 +70,10 @@ def test_the_quickstart_does_what_its_page_says(
         assert 'a commit message of an agent starts with "agent: "' in capsys.readouterr().out
         arguments = ["call", "git.git_commit", commit % "agent: buy bread", *where]
         assert main.exit_code(arguments) == exits.Exit.OK
-        arguments = ["call", "git.git_log", '{"repo_path": "repository"}', *where]
+        arguments = ["call", "git.git_log", '{"repo_path": ".repository"}', *where]
         assert main.exit_code(arguments) == exits.Exit.OK
         assert "agent: buy bread" in capsys.readouterr().out
-        reset = ["call", "git.git_reset", '{"repo_path": "repository"}', *where]
+        reset = ["call", "git.git_reset", '{"repo_path": ".repository"}', *where]
         assert main.exit_code(reset) == exits.Exit.DENIED
         assert capsys.readouterr().out == "unknown tool `git_reset`\n"
         assert main.exit_code(["status", *where]) == exits.Exit.OK

@@ -107,7 +107,7 @@ class Gateway:
             raise
         doors = self._doors()
         if data is not None:
-            app = App(self._guard(token), doors, self._gate.count_refused)
+            app = App(self._guard(token, data.getsockname()[1]), doors, self._gate.count_refused)
             identify = identity.always(self._agent())
             server = await listener.serve(app, [data], identify, sweep=self._sweep)
             self._listeners.append(server)
@@ -212,12 +212,16 @@ class Gateway:
             labels=self._settings.labels,
         )
 
-    def _guard(self, token: bytes | None) -> Guard:
+    def _guard(self, token: bytes | None, port: int) -> Guard:
         hosts = set(LOOPBACK_HOSTS)
         if self._settings.listen is not None:
             hosts.add(admin.bracketed(self._settings.listen.host).lower().encode())
-        origins = frozenset(each.encode() for each in self._settings.allowed_origins)
-        return Guard(hosts=frozenset(hosts), origins=origins, token=token)
+        return Guard(
+            hosts=frozenset(hosts),
+            origins=frozenset(each.encode() for each in self._settings.allowed_origins),
+            own_origins=frozenset(b"http://%b:%d" % (host, port) for host in hosts),
+            token=token,
+        )
 
     def _doors(self) -> dict[type, AnyDoor]:
         work = Work()
@@ -232,7 +236,8 @@ class Gateway:
 
     async def _open_unix_socket(self, doors: dict[type, AnyDoor]) -> None:
         # The socket's mode keeps others out, so no token is asked for here.
-        guard = Guard(hosts=LOOPBACK_HOSTS, origins=frozenset(), token=None)
+        none: frozenset[bytes] = frozenset()
+        guard = Guard(hosts=LOOPBACK_HOSTS, origins=none, own_origins=none, token=None)
         app = App(guard, doors, self._gate.count_refused)
         control = Control(app, self.status, self._count_joined)
         unix = listener.unix_socket(self._held.socket)

@@ -59,12 +59,15 @@ class Guard:
 
     Attributes:
         hosts: names that Host may carry, lower case, without port; IPv6 in brackets.
-        origins: browser origins that may call.
+        origins: browser origins that the settings allow.
+        own_origins: the listener's own address as an origin. No page is served from it, so no
+            browser can honestly send it; programs that do are let in (MCP asks for that).
         token: the bearer token callers must send; None = none is asked for.
     """
 
     hosts: frozenset[bytes]
     origins: frozenset[bytes]
+    own_origins: frozenset[bytes]
     token: bytes | None
 
     def refusal(
@@ -81,15 +84,20 @@ class Guard:
         host = heads.get(b"host")
         if host is None or not self._is_ours(host):
             return NO_HOST
-        origin = heads.get(b"origin")
-        if origin is not None:
-            if origin not in self.origins:
-                return BROWSER
-        elif b"sec-fetch-site" in heads or b"sec-fetch-mode" in heads or b"sec-fetch-dest" in heads:
+        if self._is_foreign_browser(heads):
             return BROWSER
         if self.token is not None and not _carries(heads.get(b"authorization"), self.token):
             return NO_TOKEN
         return None
+
+    def _is_foreign_browser(self, heads: dict[bytes, bytes]) -> bool:
+        origin = heads.get(b"origin")
+        if origin is not None and origin in self.origins:
+            return False
+        # Not `sec-fetch-mode`: Node's fetch sends it too; browsers always send `-site` with it.
+        if b"sec-fetch-site" in heads or b"sec-fetch-dest" in heads:
+            return True
+        return origin is not None and origin not in self.own_origins
 
     def _is_ours(self, host: bytes) -> bool:
         name, colon, port = host.rpartition(b":")

@@ -27,7 +27,16 @@ class Relay:
         sending: the request under way; set right after it was sent.
     """
 
-    __slots__ = ("_chunks", "_events", "_headers", "_is_final", "_post", "_status", "sending")
+    __slots__ = (
+        "_chunks",
+        "_events",
+        "_has_id",
+        "_headers",
+        "_is_final",
+        "_post",
+        "_status",
+        "sending",
+    )
 
     sending: upstream.Sending
 
@@ -37,6 +46,7 @@ class Relay:
         self._headers: Headers = []
         self._chunks: list[bytes] = []
         self._events: sse.Decoder | None = None
+        self._has_id = False
         self._is_final = False
 
     def head(self, status: int, fields: Headers) -> None:
@@ -66,10 +76,10 @@ class Relay:
         exchange = self._post.exchange
         exchange.on_gone = None
         if self._events is not None:
-            if self._expects_answer() and not self._is_final:
-                self._break_off("ended its stream without an answer", "malformed")
-            else:
+            if self._is_final or not self._expects_answer() or self._moves():
                 exchange.finish()
+            else:
+                self._break_off("ended its stream without an answer", "malformed")
             return
         body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         if self._status == OK and self._post.asked.message.kind is jsonrpc.Kind.REQUEST:
@@ -101,6 +111,7 @@ class Relay:
     def _relay(self, event: sse.Event) -> None:
         if self._is_final:
             return
+        self._has_id = self._has_id or event.id is not None
         post = self._post
         if not event.data:
             post.exchange.write(event.raw)
@@ -116,6 +127,20 @@ class Relay:
             post.exchange.write(event.raw if data is event.data else event.with_data(data))
         elif message.kind is jsonrpc.Kind.REQUEST:
             server_messages.refuse(post.served, post.prepared.block, message)
+
+    def _moves(self) -> bool:
+        """Whether the client can fetch the answer on a stream that it resumes by an event id."""
+        post = self._post
+        identifier = post.asked.message.id
+        if not self._has_id or post.session is None or identifier is None:
+            return False
+        post.session.move(identifier, self._judge_late)
+        return True
+
+    def _judge_late(self, body: bytes) -> bytes:
+        final = finals.judge(self._post, body, self._headers)
+        self._post.record(final.outcome, final.detail)
+        return final.body
 
     def _relay_answer(self, event: sse.Event) -> None:
         final = finals.judge(self._post, event.data, self._headers)

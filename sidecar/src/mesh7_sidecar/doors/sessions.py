@@ -5,6 +5,7 @@ agent that opened it: anybody else's is unknown (M7, D9). Pure: the time is an a
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 from mesh7_core.policy import calls
 from mesh7_core.policy.reasons import Reason
@@ -22,16 +23,29 @@ class Session:
         agent: who opened it.
         source: the source's name; empty for the aggregate.
         asked: JSON-RPC ids of server requests that were let through and await an answer.
+        moved: what to do with the answer to a request whose stream the source ended early; the
+            answer comes on a stream that the client resumes (`Last-Event-ID`).
     """
 
-    __slots__ = ("agent", "asked", "identifier", "source", "used_at_s")
+    __slots__ = ("agent", "asked", "identifier", "moved", "source", "used_at_s")
 
     def __init__(self, agent: calls.Agent, source: str, identifier: str, now_s: float) -> None:
         self.agent = agent
         self.source = source
         self.identifier = identifier
         self.asked: OrderedDict[int | str, None] = OrderedDict()
+        self.moved: OrderedDict[int | str, Callable[[bytes], bytes]] = OrderedDict()
         self.used_at_s = now_s
+
+    def move(self, identifier: int | str, judge: Callable[[bytes], bytes]) -> None:
+        """Expect the answer to a request on another stream; the oldest gives way.
+
+        Args:
+            judge: makes the source's answer what the agent gets.
+        """
+        if len(self.moved) >= MAXIMUM_ASKED:
+            self.moved.popitem(last=False)
+        self.moved[identifier] = judge
 
     def ask(self, identifier: int | str) -> None:
         """Remember that the source asked the client something; the oldest question gives way."""

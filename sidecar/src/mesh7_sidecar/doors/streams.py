@@ -107,13 +107,20 @@ class _Stream:
         if not isinstance(message, jsonrpc.Message):
             return
         if message.kind is jsonrpc.Kind.RESPONSE:
-            # A resumed stream (`Last-Event-ID`) brings the answer of an earlier request.
-            self._exchange.write(event.raw)
+            self._relay_moved(event, message.id)
         elif server_messages.may_pass(self._served, self._session, message):
             data = meta.without_ours(message)
             self._exchange.write(event.raw if data is event.data else event.with_data(data))
         elif message.kind is jsonrpc.Kind.REQUEST:
             server_messages.refuse(self._served, self._block, message)
+
+    def _relay_moved(self, event: sse.Event, identifier: int | str | None) -> None:
+        """A resumed stream brings the answer of an earlier request; others are nobody's."""
+        judge = self._session.moved.pop(identifier, None) if identifier is not None else None
+        if judge is None:
+            return
+        data = judge(event.data)
+        self._exchange.write(event.raw if data is event.data else event.with_data(data))
 
 
 class _Ended:

@@ -11,7 +11,8 @@ Ready = Callable[[], tuple[bool, Mapping[str, object]]]
 """Whether calls are served, and what there is to say about it; called for each question."""
 
 _LOCAL_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
-_BROWSER_HEADERS: Final = ("Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest")
+# Not Sec-Fetch-Mode: Node's fetch sends it too; browsers always send -Site with it.
+_BROWSER_HEADERS: Final = ("Origin", "Sec-Fetch-Site", "Sec-Fetch-Dest")
 
 
 class Admin:

@@ -16,6 +16,7 @@ from mesh7_sidecar.net.heads import Headers
 from mesh7_sidecar.net.identity import always
 from mesh7_sidecar.net.sweep import Sweep
 from mesh7_sidecar.sources import stdio
+from tests.sidecar.sources.test_stdio import Json
 
 PATIENCE_S = 10.0
 NOBODY = calls.Agent(namespace="default", service_account="default", pod="p")
@@ -69,7 +70,7 @@ class SmallGateway:
         self._listener = await listener.serve(control, sockets, always(NOBODY))
         return self
 
-    async def left(self) -> None:
+    async def wait_until_left(self) -> None:
         await self._alone.wait()
 
     async def close(self) -> None:
@@ -124,7 +125,7 @@ class StdioClient:
     def stop_reading(self) -> None:
         self._transport.close()
 
-    def send(self, *messages: dict[str, object]) -> None:
+    def send(self, *messages: Json) -> None:
         for message in messages:
             self.send_raw(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
 
@@ -136,10 +137,10 @@ class StdioClient:
         with os.fdopen(os.dup(self._to), "wb") as pipe:
             await asyncio.to_thread(pipe.write, raw)
 
-    async def receive(self) -> dict[str, object]:
+    async def receive(self) -> Json:
         async with asyncio.timeout(PATIENCE_S):
             line = await self._lines.readline()
-        found: dict[str, object] = json.loads(line)
+        found: Json = json.loads(line)
         return found
 
     async def close(self) -> int:

@@ -1,11 +1,8 @@
-"""`mesh7 stdio`: a client on two pipes, real processes behind, the gateway's real socket between."""
+"""`mesh7 stdio`: a client on two pipes, real processes behind, a real socket between."""
 
 import asyncio
-import json
 import os
 import signal
-import socket
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +12,8 @@ import pytest
 from mesh7_core import errors
 from mesh7_sidecar import state
 from mesh7_sidecar.doors.stdio import Client
-from tests.conftest import Eventually
 from tests.sidecar.doors.stdio_parts import SmallGateway, StdioClient
-from tests.sidecar.sources.test_stdio import PLAIN, VERSION, source_of, told
+from tests.sidecar.sources.test_stdio import PLAIN, VERSION, Json, source_of, told
 
 Start = Callable[[state.Held], Awaitable[SmallGateway]]
 META = {
@@ -60,17 +56,17 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     await asyncio.sleep(0)  # transports close a turn later
 
 
-def call(tool: str, identifier: int | str, **arguments: object) -> dict[str, object]:
+def call(tool: str, identifier: int | str, **arguments: object) -> Json:
     params = {"name": tool, "arguments": arguments, "_meta": META}
     return {"id": identifier, "method": "tools/call", "params": params}
 
 
-def legacy_call(tool: str, identifier: int | str) -> dict[str, object]:
+def legacy_call(tool: str, identifier: int | str) -> Json:
     params = {"name": tool, "arguments": {}}
     return {"id": identifier, "method": "tools/call", "params": params}
 
 
-def hello(identifier: int | str = 0) -> dict[str, object]:
+def hello(identifier: int | str = 0) -> Json:
     params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t"}}
     return {"id": identifier, "method": "initialize", "params": params}
 
@@ -84,7 +80,7 @@ async def test_a_modern_call_goes_through_with_its_headers_and_identity(house: H
     answer = await client.receive()
     assert await client.close() == 0
     assert answer["id"] == "a"
-    assert told(answer)["arguments"] == {"text": "é\n"}  # type: ignore[arg-type, call-overload, index]
+    assert told(answer)["arguments"] == {"text": "é\n"}
     [(method, target, fields)] = house.gateways[0].heads
     assert (method, target) == ("POST", "/mcp/child")
     assert [pair for pair in fields if pair[0].startswith((b"mcp-", b"x-mesh7"))] == [
@@ -109,7 +105,7 @@ async def test_a_call_that_is_held_blocks_no_other(house: House) -> None:
     house.gateways[0].way.abort()
     last = await client.receive()
     assert last["id"] == "held"
-    assert last["result"]["isError"] is True  # type: ignore[index, call-overload]
+    assert last["result"]["isError"] is True
     assert await client.close() == 0
 
 
@@ -134,10 +130,10 @@ async def test_a_modern_cancellation_closes_the_request_and_is_not_answered(
     cancelled = {"requestId": "gone", "reason": "bored"}
     client.send({"method": "notifications/cancelled", "params": cancelled}, call("seen", 2))
     seen = await client.receive()
-    while not told(seen):  # type: ignore[arg-type]
+    while not told(seen):
         client.send(call("seen", 3))
         seen = await client.receive()
-    [notice] = told(seen)  # type: ignore[arg-type, misc]
+    [notice] = told(seen)
     assert notice["method"] == "notifications/cancelled"
     assert await client.close() == 0
 
@@ -170,7 +166,7 @@ async def test_a_servers_request_reaches_the_client_and_its_answer_the_server(
     assert asked["method"] == "sampling/createMessage"
     client.send({"id": asked["id"], "result": {"text": "hi"}})
     answer = await client.receive()
-    assert (answer["id"], told(answer)) == (7, {"text": "hi"})  # type: ignore[arg-type]
+    assert (answer["id"], told(answer)) == (7, {"text": "hi"})
     assert await client.close() == 0
 
 
@@ -188,7 +184,7 @@ async def test_blank_lines_and_notifications_are_not_answered_and_malformed_line
     overlong = b'{"jsonrpc":"2.0","id":5,"method":"' + b"x" * 5_000_000 + b'"}\n'
     await client.send_large(overlong)
     found = [await client.receive() for _ in range(3)]
-    assert [(each["id"], each["error"]["code"]) for each in found] == [  # type: ignore[index, call-overload]
+    assert [(each["id"], each["error"]["code"]) for each in found] == [
         (None, -32700),
         (None, -32600),
         (5, -32600),
@@ -202,7 +198,7 @@ async def test_an_error_without_an_id_gets_the_requests_own(house: House) -> Non
     client = await house.client()
     client.send({"id": "x", "method": "tools/list", "params": {}})
     answer = await client.receive()
-    assert (answer["id"], answer["error"]["code"]) == ("x", -32600)  # type: ignore[index, call-overload]
+    assert (answer["id"], answer["error"]["code"]) == ("x", -32600)
     assert await client.close() == 0
 
 
@@ -212,11 +208,11 @@ async def test_the_end_of_stdin_waits_for_calls_under_way(house: House) -> None:
     client.send(call("big", 1, size=300_000))
     closing = asyncio.ensure_future(client.close())
     answer = await client.receive()
-    assert len(told(answer)) == 300_000  # type: ignore[arg-type]
+    assert len(told(answer)) == 300_000
     assert await closing == 0
 
 
-async def test_a_term_signal_ends_it_with_exit_code_0(house: House, eventually: Eventually) -> None:
+async def test_a_term_signal_ends_it_with_exit_code_0(house: House) -> None:
     """Promised by the brief: SIGTERM like the end of stdin."""
     client = await house.client()
     client.send(call("pid", 1))
@@ -228,18 +224,18 @@ async def test_a_term_signal_ends_it_with_exit_code_0(house: House, eventually: 
 
 @pytest.mark.promise("S1")
 async def test_a_second_client_joins_and_the_holder_stays_until_it_leaves(
-    house: House, eventually: Eventually
+    house: House,
 ) -> None:
     """Promised by design 10: the holder stays until the last leaves."""
     first = await house.client()
     first.send(call("pid", 1))
-    pid = told(await first.receive())  # type: ignore[arg-type]
+    pid = told(await first.receive())
     second = await house.client(Client(agent="other"))
     second.send(call("pid", 1))
-    assert told(await second.receive()) == pid  # type: ignore[arg-type]
+    assert told(await second.receive()) == pid
     leaving = asyncio.ensure_future(first.close())
     second.send(call("pid", 2))
-    assert told(await second.receive()) == pid  # type: ignore[arg-type]
+    assert told(await second.receive()) == pid
     assert not leaving.done()
     assert await second.close() == 0
     assert await leaving == 0
@@ -257,13 +253,13 @@ async def test_when_the_holder_dies_a_joined_client_takes_over_with_its_session(
     client = await house.client()
     client.send(hello(), INITIALIZED, legacy_call("pid", 1))
     found = {each.get("id"): each for each in [await client.receive() for _ in range(3)]}
-    before = told(found[1])  # type: ignore[arg-type]
+    before = told(found[1])
     await gateway.close()
     client.send(legacy_call("pid", 2))
-    answers: list[dict[str, object]] = []
+    answers: list[Json] = []
     while not answers:
         answers += [each for each in [await client.receive()] if each.get("id") == 2]
-    assert told(answers[0]) != before  # type: ignore[arg-type]
+    assert told(answers[0]) != before
     assert len(house.gateways) == 2
     assert await client.close() == 0
 
@@ -273,7 +269,7 @@ async def test_clients_that_start_at_once_share_one_gateway(house: House) -> Non
     clients = [await house.client() for _ in range(5)]
     for client in clients:
         client.send(call("pid", 1))
-    pids = {told(await client.receive()) for client in clients}  # type: ignore[arg-type]
+    pids = {told(await client.receive()) for client in clients}
     assert len(pids) == len(house.gateways) == 1
     codes = await asyncio.gather(*(client.close() for client in clients))
     assert codes == [0] * 5
@@ -294,6 +290,7 @@ async def test_a_gateway_that_cannot_start_leaves_the_folder_free(house: House) 
     """Promised by issue 1: a clear message, and nothing left behind."""
 
     async def fail(held: state.Held) -> SmallGateway:
+        held.release()
         raise errors.ManifestError("broken.yaml:1: no")
 
     client = await house.client(start=fail)

@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mcp.shared.inbound import ERROR_CODE_HTTP_STATUS
 
 from mesh7_core.policy import bundle, calls
+from mesh7_sidecar.net import headers as header_lines
 from mesh7_sidecar.net import upstream
 from mesh7_sidecar.net.fetch import FetchError, Response, Stream, fetch, streaming
 from mesh7_sidecar.net.sweep import Sweep
@@ -24,6 +26,8 @@ from tests.conftest import Eventually
 SERVER = Path(__file__).parents[2] / "fakes" / "stdio_server.py"
 PLAIN = (sys.executable, "-S", str(SERVER))
 VERSION = "2026-07-28"
+Json = dict[str, Any]
+"""A message as a test looks into it; what is expected of it the test says."""
 LIMIT = 64 * 1024 * 1024
 
 
@@ -71,24 +75,24 @@ async def serving(source: bundle.Source) -> AsyncIterator[stdio.StdioUpstream]:
 
 def modern(
     tool: str,
-    arguments: dict[str, object] | None = None,
+    arguments: Json | None = None,
     *,
     identifier: int | str = 1,
     method: str = "tools/call",
-    **meta: object,
+    meta: Json | None = None,
 ) -> upstream.Request:
     envelope = {
         "io.modelcontextprotocol/protocolVersion": VERSION,
         "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
         "io.modelcontextprotocol/clientCapabilities": {},
-        **meta,
+        **(meta or {}),
     }
     params = {"name": tool, "arguments": arguments or {}, "_meta": envelope}
     return post({"id": identifier, "method": method, "params": params})
 
 
 def post(
-    message: dict[str, object],
+    message: Json,
     session: bytes | None = None,
     accept: bytes = b"application/json, text/event-stream",
 ) -> upstream.Request:
@@ -122,27 +126,26 @@ async def initialize(way: upstream.Upstream) -> bytes:
     return session
 
 
-def seen(response: Response) -> object:
+def seen(response: Response) -> Any:
     """What the server says that it saw, from the last message of an answer."""
     return told(messages(response)[-1])
 
 
-def told(message: dict[str, dict[str, list[dict[str, str]]]]) -> object:
-    found: object = json.loads(message["result"]["content"][0]["text"])
-    return found
+def told(message: Json) -> Any:
+    return json.loads(message["result"]["content"][0]["text"])
 
 
-def messages(response: Response) -> list[dict[str, dict[str, list[dict[str, str]]]]]:
+def messages(response: Response) -> list[Json]:
     if response.header(b"content-type") == b"text/event-stream":
         return [json.loads(event.data) for event in sse.Decoder().feed(response.body)]
     return [json.loads(response.body)]
 
 
-async def next_message(stream: Stream) -> dict[str, object]:
+async def next_message(stream: Stream) -> Json:
     decoder = sse.Decoder()
     async for piece in stream:
         for event in decoder.feed(piece):
-            found: dict[str, object] = json.loads(event.data)
+            found: Json = json.loads(event.data)
             return found
     raise AssertionError("the stream ended")
 
@@ -178,14 +181,17 @@ async def test_clients_with_the_same_id_and_token_share_a_child_and_never_meet()
     """Promised by M5: an id is never confused."""
     async with serving(source_of(PLAIN)) as way:
         answers = await asyncio.gather(
-            *(ask(way, modern("echo", {"who": who}, progressToken="same")) for who in range(20))
+            *(
+                ask(way, modern("echo", {"who": who}, meta={"progressToken": "same"}))
+                for who in range(20)
+            )
         )
         pids = {seen(await ask(way, modern("pid"))) for _ in range(3)}
     found = [seen(answer) for answer in answers]
-    assert [each["arguments"] for each in found] == [{"who": who} for who in range(20)]  # type: ignore[index, call-overload]
-    assert len({each["id"] for each in found}) == 20  # type: ignore[index, call-overload]
-    assert len({each["_meta"]["progressToken"] for each in found}) == 20  # type: ignore[index, call-overload]
-    assert {messages(answer)[-1]["id"] for answer in answers} == {1}  # type: ignore[comparison-overlap]
+    assert [each["arguments"] for each in found] == [{"who": who} for who in range(20)]
+    assert len({each["id"] for each in found}) == 20
+    assert len({each["_meta"]["progressToken"] for each in found}) == 20
+    assert {messages(answer)[-1]["id"] for answer in answers} == {1}
     assert len(pids) == 1
 
 
@@ -193,7 +199,9 @@ async def test_clients_with_the_same_id_and_token_share_a_child_and_never_meet()
 async def test_progress_precedes_the_answer_on_a_stream_with_the_clients_own_token() -> None:
     """Promised by M5: progress passes."""
     async with serving(source_of(PLAIN)) as way:
-        response = await ask(way, modern("progress", identifier="call", progressToken="tok"))
+        response = await ask(
+            way, modern("progress", identifier="call", meta={"progressToken": "tok"})
+        )
     first, second, last = messages(response)
     assert response.header(b"content-type") == b"text/event-stream"
     assert [first, second] == [
@@ -204,13 +212,13 @@ async def test_progress_precedes_the_answer_on_a_stream_with_the_clients_own_tok
         }
         for step in (1, 2)
     ]
-    assert last["id"] == "call"  # type: ignore[comparison-overlap]
+    assert last["id"] == "call"
 
 
 async def test_a_client_that_reads_no_streams_gets_the_answer_alone() -> None:
     """Promised by the transport's rules: the client's Accept says what it can read."""
     async with serving(source_of(PLAIN)) as way:
-        request = modern("progress", progressToken=5)
+        request = modern("progress", meta={"progressToken": 5})
         request.headers[0] = (b"accept", b"application/json")
         response = await ask(way, request)
     assert response.header(b"content-type") == b"application/json"
@@ -231,7 +239,7 @@ async def test_a_servers_request_under_the_id_of_a_pending_call_is_not_its_answe
             last = await next_message(stream)
     assert accepted.status == 202
     assert last["id"] == 2
-    assert told(last) == {"text": "hello"}  # type: ignore[arg-type]
+    assert told(last) == {"text": "hello"}
 
 
 @pytest.mark.promise("D13")
@@ -262,6 +270,17 @@ async def test_a_session_has_a_child_and_a_stream_of_its_own() -> None:
         await ask(way, request)
         async with streaming(way, bare("GET", first)) as stream:
             assert (await next_message(stream))["method"] == "notifications/tools/list_changed"
+
+
+@pytest.mark.promise("M5")
+async def test_headers_that_are_rendered_already_count() -> None:
+    """Promised by the upstream's protocol: `block` holds more header lines."""
+    async with serving(source_of(PLAIN)) as way:
+        session = await initialize(way)
+        request = legacy("echo", session)
+        request.block = header_lines.render(request.headers)
+        request.headers = []
+        assert seen(await ask(way, request))["name"] == "echo"
 
 
 async def test_delete_ends_the_session_and_its_child(eventually: Eventually) -> None:
@@ -304,7 +323,7 @@ async def test_an_aborted_call_is_cancelled_at_the_child_and_its_late_answer_dro
     """Promised by M5: cancellation passes, and reaches the right call."""
     async with serving(source_of(PLAIN)) as way:
         request = asyncio.ensure_future(ask(way, modern("cancel")))
-        number = seen(await ask(way, modern("echo")))["id"]  # type: ignore[call-overload, index]
+        number = seen(await ask(way, modern("echo")))["id"]
         request.cancel()
         await asyncio.gather(request, return_exceptions=True)
         notices = seen(await ask(way, modern("seen")))
@@ -333,7 +352,7 @@ async def test_a_legacy_cancellation_names_the_childs_id_and_ends_the_call() -> 
         response = await request
         notices = seen(await ask(way, legacy("seen", session)))
     assert json.loads(response.body)["error"]["code"] == -32800
-    assert [each["params"] for each in notices] == [{"requestId": 3, "reason": "bored"}]  # type: ignore[attr-defined]
+    assert [each["params"] for each in notices] == [{"requestId": 3, "reason": "bored"}]
 
 
 @pytest.mark.promise("M5")
@@ -343,15 +362,15 @@ async def test_a_subscription_keeps_the_clients_own_id() -> None:
         request = modern("", method="subscriptions/listen", identifier="sub")
         async with streaming(way, request) as stream:
             first = await next_message(stream)
-    assert first["params"]["_meta"] == {"io.modelcontextprotocol/subscriptionId": "sub"}  # type: ignore[index]
+    assert first["params"]["_meta"] == {"io.modelcontextprotocol/subscriptionId": "sub"}
 
 
 async def test_logs_go_to_the_one_who_asked_for_them_or_to_nobody() -> None:
     """Promised by M5: one client never sees what belongs to another."""
     async with serving(source_of(PLAIN)) as way:
         silent = await ask(way, modern("log"))
-        level: dict[str, object] = {"io.modelcontextprotocol/logLevel": "info"}
-        heard = await ask(way, modern("log", **level))
+        level = {"io.modelcontextprotocol/logLevel": "info"}
+        heard = await ask(way, modern("log", meta=level))
     assert len(messages(silent)) == 1
     assert [each.get("method") for each in messages(heard)] == ["notifications/message", None]
 
@@ -410,8 +429,8 @@ async def test_a_program_that_is_not_there_is_tried_again_later(tmp_path: Path) 
 @pytest.mark.promise("X26")
 async def test_a_child_gets_fixed_arguments_and_an_allow_listed_environment() -> None:
     """Promised by X26 and F71: no shell, no leaking of our environment."""
-    own = {"PATH": os.environ["PATH"], "HOME": "/h", "LC_ALL": "C", "AWS_SECRET": "x", "LD_PRELOAD": "y",
-           "SHELL": "() { :; }"}  # fmt: skip
+    passed = {"PATH": os.environ["PATH"], "HOME": "/h", "LC_ALL": "C"}
+    own = {**passed, "AWS_SECRET": "x", "LD_PRELOAD": "y", "SHELL": "() { :; }"}
     children = stdio.Children(own, Sweep(0.02))
     try:
         way = children.upstream(source_of(PLAIN, environment=(("TOKEN", "$HOME;`id`"),)))
@@ -420,12 +439,7 @@ async def test_a_child_gets_fixed_arguments_and_an_allow_listed_environment() ->
         await children.close()
     assert isinstance(found, dict)
     found.pop("LC_CTYPE", None)
-    assert found == {
-        "PATH": os.environ["PATH"],
-        "HOME": "/h",
-        "LC_ALL": "C",
-        "TOKEN": "$HOME;`id`",
-    }
+    assert found == {**passed, "TOKEN": "$HOME;`id`"}
 
 
 @pytest.mark.promise("X26")
@@ -435,7 +449,7 @@ async def test_a_message_with_line_feeds_reaches_the_child_as_one_line() -> None
         request = modern("echo", {"text": "a\nb"})
         assert request.body is not None
         request.body = json.dumps(json.loads(request.body), indent=1).replace("\n", "\r\n").encode()
-        assert seen(await ask(way, request))["arguments"] == {"text": "a\nb"}  # type: ignore[call-overload, index]
+        assert seen(await ask(way, request))["arguments"] == {"text": "a\nb"}
         assert seen(await ask(way, modern("seen"))) == []
 
 
@@ -483,7 +497,7 @@ async def test_a_call_that_is_never_answered_times_out_and_is_cancelled() -> Non
     assert failure == upstream.Failure(
         kind=upstream.FailureKind.TIMED_OUT, message="did not answer in time"
     )
-    assert [each["method"] for each in notices] == ["notifications/cancelled"]  # type: ignore[attr-defined]
+    assert [each["method"] for each in notices] == ["notifications/cancelled"]
 
 
 async def test_more_calls_than_the_source_may_get_are_refused_unsent() -> None:
@@ -508,7 +522,7 @@ async def test_a_stubborn_child_is_killed_with_its_whole_group(tmp_path: Path) -
         assert [is_alive(pid) for pid in pids] == [True, True]
     assert [is_alive(pid) for pid in pids] == [False, False]
     with pytest.raises(ChildProcessError):
-        os.waitpid(pids[0], os.WNOHANG)
+        os.waitpid(pids[0], os.WNOHANG)  # noqa: ASYNC222 - it does not wait
 
 
 async def test_closing_lets_calls_finish_and_takes_no_more(eventually: Eventually) -> None:

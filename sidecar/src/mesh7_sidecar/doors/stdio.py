@@ -34,7 +34,7 @@ log = logging.getLogger("mesh7.stdio")
 class Gateway(Protocol):
     """A gateway that this process runs."""
 
-    async def left(self) -> None:
+    async def wait_until_left(self) -> None:
         """Return once every process that joined has left again."""
 
     async def close(self) -> None:
@@ -101,8 +101,9 @@ async def run_stdio(
         bridge = Bridge(gateway, client.path, client.headers, output)
         await _serve(client, bridge, output, place, stopping)
         await output.close(FINISH_S)
-        await place.leave(stopping)
+        await place.wait_until_left(stopping)
     finally:
+        await place.leave()
         gateway.close()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
@@ -193,18 +194,24 @@ class _Place:
             await self.find()
         await asyncio.Event().wait()
 
-    async def leave(self, stopping: asyncio.Event) -> None:
-        """Leave the holder; a holder stays until the last has left or it is told to stop."""
-        if self._membership is not None:
-            self._membership.leave()
+    async def wait_until_left(self, stopping: asyncio.Event) -> None:
+        """As the holder, stay until the last who joined has left, or we are told to stop."""
         if self._own is None:
             return
-        waits = [asyncio.ensure_future(each) for each in (self._own.left(), stopping.wait())]
+        waits = [
+            asyncio.ensure_future(each) for each in (self._own.wait_until_left(), _set(stopping))
+        ]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
         await asyncio.gather(*waits, return_exceptions=True)
-        await self._own.close()
+
+    async def leave(self) -> None:
+        """Leave the holder, or end the gateway that is ours."""
+        if self._membership is not None:
+            self._membership.leave()
+        if self._own is not None:
+            await self._own.close()
 
     async def _start(self, held: state.Held) -> None:
         try:
@@ -213,3 +220,7 @@ class _Place:
             held.release()
             raise
         self.is_found.set()
+
+
+async def _set(event: asyncio.Event) -> None:
+    await event.wait()

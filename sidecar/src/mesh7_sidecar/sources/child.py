@@ -160,9 +160,11 @@ class Child(asyncio.SubprocessProtocol):
             stdin.close()
         await self._wait_for_exit(EXIT_GRACE_S)
         # Also after an orderly exit: what it started itself must not outlive it.
-        if _signal_group(self.pid, signal.SIGTERM) and not await _group_ends(self.pid):
-            _signal_group(self.pid, signal.SIGKILL)
-        await self._wait_for_exit(KILL_GRACE_S)
+        if _signal_group(self.pid, signal.SIGTERM):
+            if not await _group_ends(self.pid, TERMINATE_GRACE_S):
+                _signal_group(self.pid, signal.SIGKILL)
+                await _group_ends(self.pid, KILL_GRACE_S)
+            await self._wait_for_exit(KILL_GRACE_S)
         self._transport.close()
 
     async def _wait_for_exit(self, grace_s: float) -> None:
@@ -224,9 +226,9 @@ def _signal_group(group: int, number: signal.Signals) -> bool:
     return True
 
 
-async def _group_ends(group: int) -> bool:
+async def _group_ends(group: int, grace_s: float) -> bool:
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + TERMINATE_GRACE_S
+    deadline = loop.time() + grace_s
     while loop.time() < deadline:
         try:
             os.killpg(group, 0)

@@ -129,7 +129,7 @@ class StdioUpstream:
         if self._is_closed:
             asking.fails(_refused("is not served any more"))
             return asking
-        found = dict(request.headers)
+        found = _fields(request)
         session = found.get(headers.SESSION_ID, b"").decode("latin-1")
         accepts_events = _accepts_events(found.get(b"accept", b""))
         match request.method:
@@ -332,6 +332,15 @@ class StdioUpstream:
     def _channels(self) -> list[Channel]:
         shared = [] if self._shared is None else [self._shared]
         return shared + list(self._sessions.values())
+
+
+def _fields(request: upstream.Request) -> dict[bytes, bytes]:
+    """The headers, also those that are rendered already."""
+    found = dict(request.headers)
+    for line in request.block.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        found[name.lower()] = value.strip()
+    return found
 
 
 def _accepts_events(accept: bytes) -> bool:

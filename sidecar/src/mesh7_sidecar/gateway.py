@@ -85,6 +85,7 @@ class Gateway:
         self._admin: admin.Admin | None = None
         self._joined = 0
         self._everybody_left = asyncio.Event()
+        self._control: Control | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -133,6 +134,8 @@ class Gateway:
         """Stop accepting, let calls in flight finish for `GRACE_S`, then end everything."""
         for task in self._tasks:
             task.cancel()
+        if self._control is not None:
+            self._control.dismiss()
         for stream in tuple(self._mcp.streams):
             stream.finish()
         await asyncio.gather(*(each.close_gracefully(GRACE_S) for each in self._listeners))
@@ -239,7 +242,7 @@ class Gateway:
         none: frozenset[bytes] = frozenset()
         guard = Guard(hosts=LOOPBACK_HOSTS, origins=none, own_origins=none, token=None)
         app = App(guard, doors, self._gate.count_refused)
-        control = Control(app, self.status, self._count_joined)
+        self._control = control = Control(app, self.status, self._count_joined)
         unix = listener.unix_socket(self._held.socket)
         identify = identity.joined(self._agent())
         self._listeners.append(await listener.serve(control, [unix], identify, sweep=self._sweep))

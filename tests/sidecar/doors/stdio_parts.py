@@ -65,9 +65,9 @@ class SmallGateway:
         self._listener: listener.Listener | None = None
 
     async def start(self) -> "SmallGateway":
-        control = Control(self._relay, dict, self._join)
+        self._control = Control(self._relay, dict, self._join)
         sockets = [listener.unix_socket(self.held.socket)]
-        self._listener = await listener.serve(control, sockets, always(NOBODY))
+        self._listener = await listener.serve(self._control, sockets, always(NOBODY))
         return self
 
     async def wait_until_left(self) -> None:
@@ -75,7 +75,8 @@ class SmallGateway:
 
     async def close(self) -> None:
         assert self._listener is not None
-        await self._listener.close_gracefully(0.1)
+        self._control.dismiss()
+        await self._listener.close_gracefully(PATIENCE_S)
         await self.children.close()
         self.held.release()
 

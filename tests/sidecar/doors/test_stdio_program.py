@@ -62,6 +62,16 @@ async def test_the_sdks_client_speaks_through_it_to_a_server_from_pypi(
     assert (result.is_error, unknown.is_error) == (False, True)
 
 
+def scripted_source() -> str:
+    return f"""\
+        apiVersion: mesh7.dev/v1alpha1
+        kind: ToolSource
+        metadata: {{name: scripted}}
+        spec:
+          mcp: {{transport: Stdio, command: [{sys.executable}, -S, {SCRIPTED}]}}
+        """
+
+
 class Program:
     """One running `mesh7 stdio`."""
 
@@ -90,14 +100,7 @@ async def test_a_killed_holder_takes_no_joined_client_with_it(
     folder_of: Write, tmp_path: Path, eventually: Eventually
 ) -> None:
     """Promised by design 10, and by M8: no orphan is left when the gateway is killed."""
-    scripted = f"""\
-        apiVersion: mesh7.dev/v1alpha1
-        kind: ToolSource
-        metadata: {{name: scripted}}
-        spec:
-          mcp: {{transport: Stdio, command: [{sys.executable}, -S, {SCRIPTED}]}}
-        """
-    folder = folder_of({**FOLDER, "sources.yaml": scripted})
+    folder = folder_of({**FOLDER, "sources.yaml": scripted_source()})
     holder = await start(folder, tmp_path)
     child_of_holder = told(await holder.ask(call("pid", 1)))
     joined = await start(folder, tmp_path)
@@ -113,3 +116,22 @@ async def test_a_killed_holder_takes_no_joined_client_with_it(
         assert await joined.process.wait() == 0
     assert not (tmp_path / "state" / state.SOCKET_NAME).exists()
     assert not is_alive(child_of_joined)
+
+
+@pytest.mark.timeout(60)
+async def test_a_holder_that_is_told_to_stop_hands_over_without_a_pause(
+    folder_of: Write, tmp_path: Path
+) -> None:
+    """Promised by issue 1: SIGTERM ends with 0; and by design 10: the others go on."""
+    folder = folder_of({**FOLDER, "sources.yaml": scripted_source()})
+    holder, joined = await start(folder, tmp_path), await start(folder, tmp_path)
+    assert told(await holder.ask(call("pid", 1))) == told(await joined.ask(call("pid", 1)))
+    before = asyncio.get_running_loop().time()
+    holder.process.terminate()
+    async with asyncio.timeout(20):
+        assert await holder.process.wait() == 0
+    assert asyncio.get_running_loop().time() - before < 8
+    assert isinstance(told(await joined.ask(call("pid", 2))), int)
+    joined.process.terminate()
+    async with asyncio.timeout(20):
+        assert await joined.process.wait() == 0

@@ -32,6 +32,7 @@ class Control:
         self._app = app
         self._status = status
         self._joined = joined
+        self._members: set[Exchange] = set()
 
     def __call__(self, exchange: Exchange) -> None:
         """Answer one request."""
@@ -44,9 +45,23 @@ class Control:
         else:
             exchange.respond(404, JSON, b'{"detail":"there is nothing at this path"}')
 
+    def dismiss(self) -> None:
+        """Tell all who joined that this gateway ends, so that they look for another place.
+
+        Before the listener is closed: it would wait for these answers, which have no end.
+        """
+        for exchange in tuple(self._members):
+            self._leave(exchange)
+            exchange.finish()
+
     def _join(self, exchange: Exchange) -> None:
         """An answer without an end: the caller is joined as long as it reads it."""
+        self._members.add(exchange)
         self._joined(1)
-        exchange.on_gone = lambda: self._joined(-1)
+        exchange.on_gone = lambda: self._leave(exchange)
         exchange.start(200, JSON)
         exchange.write(b"{}\n")
+
+    def _leave(self, exchange: Exchange) -> None:
+        self._members.discard(exchange)
+        self._joined(-1)

@@ -24,7 +24,8 @@ from mesh7_sidecar.net.heads import Headers
 from mesh7_sidecar.net.sweep import Sweep
 
 FINISH_S: Final = 10.0
-JOIN_S: Final = 15.0
+JOIN_S: Final = 30.0
+"""Longer than a holder takes to end: ten seconds for its calls, six for its children."""
 RETRY_S: Final = 0.05
 _BOUNDS: Final = pool.PoolBounds(concurrency=1_000, waiting=1_000)
 

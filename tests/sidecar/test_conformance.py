@@ -74,4 +74,9 @@ async def test_a_client_behind_the_gateway_is_as_conformant_as_it_is_alone(
 
     assert alone.code == 0, alone.text
     assert guarded.code == 0, guarded.text
-    assert guarded.outcomes == alone.outcomes
+    # The gateway lists a source's tools itself, so a check may be met once more.
+    assert _met(guarded) == _met(alone)
+
+
+def _met(report: conformance.Report) -> dict[str, set[tuple[str, str]]]:
+    return {scenario: set(outcome.checks) for scenario, outcome in report.outcomes.items()}

@@ -2,7 +2,8 @@
 
 It speaks the era that the source speaks: it asks `server/discover` first and falls back to the
 handshake. Results are handed on as the bytes they were. It declares no capability, so a server
-has nothing to ask back; one that asks all the same is refused.
+has nothing to ask back; one that asks all the same is refused. A request that is no longer wanted
+is cancelled at the source in the way of its era.
 """
 
 import asyncio
@@ -33,7 +34,7 @@ CONTENT_TYPE = (b"content-type", b"application/json")
 NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 
 
-def ignore(_: bytes) -> None:
+def ignore(_: jsonrpc.Message) -> None:
     """Let a notification go."""
 
 
@@ -45,19 +46,26 @@ class SourceClient:
         way: how to reach it.
         path: the request target of its MCP endpoint.
         fixed: headers to send each time, credentials included.
+        maximum_bytes: of one event of a stream.
 
     Attributes:
         protocol: the revision agreed on; empty before the first request.
     """
 
     def __init__(
-        self, source: str, way: upstream.Upstream, path: str, fixed: list[tuple[bytes, bytes]]
+        self,
+        source: str,
+        way: upstream.Upstream,
+        path: str,
+        fixed: list[tuple[bytes, bytes]],
+        maximum_bytes: int,
     ) -> None:
         self.protocol = ""
         self._source = source
         self._way = way
         self._path = path
         self._fixed = fixed
+        self._maximum_bytes = maximum_bytes
         self._session: bytes | None = None
         self._numbers = itertools.count(1)
         self._connecting = asyncio.Lock()
@@ -85,7 +93,7 @@ class SourceClient:
         self,
         method: str,
         params: bytes,
-        on_notice: Callable[[bytes], None] = ignore,
+        on_notice: Callable[[jsonrpc.Message], None] = ignore,
         repeated: Headers = NONE,
     ) -> Answer:
         """Ask once and wait for the answer, which is a result or a JSON-RPC error.
@@ -93,17 +101,19 @@ class SourceClient:
         Args:
             method: of the request.
             params: a JSON object; `_meta` of a modern request is added here.
-            on_notice: gets notifications that precede the answer, as they came.
+            on_notice: gets notifications that precede the answer.
             repeated: arguments that the tool wants repeated as headers; for modern sources.
 
         Raises:
             UpstreamError: there is no answer; whether the call ran is then unknown.
         """
         await self.connect()
+        session = self._session
         answer = await self._ask(method, params, on_notice, repeated)
-        if answer.status == NOT_FOUND and self._session is not None:
+        if answer.status == NOT_FOUND and session is not None:
             # The server forgot the session and by the protocol has not looked at the request.
-            self.protocol, self._session = "", None
+            if self._session == session:
+                self.protocol, self._session = "", None
             await self.connect()
             answer = await self._ask(method, params, on_notice, repeated)
         if answer.message is None:
@@ -131,6 +141,9 @@ class SourceClient:
             cursor = result.get("nextCursor")
             if cursor is None:
                 return pages
+            if not isinstance(cursor, str):
+                message = f"source `{self._source}` sent a cursor of `{method}` that is no string"
+                raise errors.UpstreamError(message)
             params = orjson.dumps({"cursor": cursor})
         message = f"source `{self._source}` has more than {MAXIMUM_PAGES} pages of `{method}`"
         raise errors.UpstreamError(message)
@@ -138,7 +151,7 @@ class SourceClient:
     async def close(self) -> None:
         """End the session at the source, if there is one; errors are of no interest."""
         if self._session is not None:
-            conversation = Conversation(self._source, None, ignore, self._refuse)
+            conversation = self._conversation(None, ignore)
             request = upstream.Request("DELETE", self._path, self._legacy_headers(), b"")
             sending = self._way.send(request, conversation)
             try:
@@ -152,14 +165,26 @@ class SourceClient:
         return bool(self.protocol)
 
     async def _discover(self) -> bool:
-        try:
-            answer = await self._ask_modern("server/discover", b"{}", ignore)
-        except errors.UpstreamError:
-            return False
-        result = answer.message.result if answer.message is not None else None
-        if isinstance(result, dict) and MODERN in _versions(result):
-            self.protocol = MODERN
-            return True
+        """Whether the source speaks the modern era; one that rejects the version is asked again.
+
+        A server may reject the first choice and name what it takes; ours may be among that.
+        """
+        for _ in range(2):
+            try:
+                answer = await self._ask_modern("server/discover", b"{}", ignore)
+            except errors.UpstreamError:
+                return False
+            message = answer.message
+            if message is None:
+                return False
+            if MODERN in _versions(message.result, "supportedVersions"):
+                self.protocol = MODERN
+                return True
+            error = message.error
+            if error is None or error.get("code") != jsonrpc.UNSUPPORTED_VERSION:
+                return False
+            if MODERN not in _versions(error.get("data"), "supported"):
+                return False
         return False
 
     async def _initialize(self) -> None:
@@ -174,25 +199,30 @@ class SourceClient:
         self._session = answer.headers.get(b"mcp-session-id")
         self.protocol = str(result["protocolVersion"])
         body = b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
-        conversation = Conversation(self._source, None, ignore, self._refuse)
-        await self._exchange(body, self._legacy_headers(), conversation)
+        await self._exchange(body, self._legacy_headers(), self._conversation(None, ignore))
 
     async def _ask(
         self,
         method: str,
         params: bytes,
-        on_notice: Callable[[bytes], None],
+        on_notice: Callable[[jsonrpc.Message], None],
         repeated: Headers = NONE,
     ) -> Answer:
         if self.is_modern:
             return await self._ask_modern(method, params, on_notice, repeated)
-        return await self._send(method, params, self._legacy_headers(), on_notice)
+        try:
+            return await self._send(
+                method, _without_modern_meta(params), self._legacy_headers(), on_notice
+            )
+        except _CancelledError as cancelled:
+            self._tell(_CANCELLED % cancelled.identifier.encode())
+            raise
 
     async def _ask_modern(
         self,
         method: str,
         params: bytes,
-        on_notice: Callable[[bytes], None],
+        on_notice: Callable[[jsonrpc.Message], None],
         repeated: Headers = NONE,
     ) -> Answer:
         extra = [
@@ -212,7 +242,7 @@ class SourceClient:
         method: str,
         params: bytes,
         extra: list[tuple[bytes, bytes]],
-        on_notice: Callable[[bytes], None],
+        on_notice: Callable[[jsonrpc.Message], None],
     ) -> Answer:
         identifier = f"mesh7-{next(self._numbers)}"
         body = b'{"jsonrpc":"2.0","id":"%b","method":"%b","params":%b}' % (
@@ -255,8 +285,8 @@ class SourceClient:
         conversation.answer.add_done_callback(lambda done: done.exception())
 
 
-def _versions(result: dict[str, object]) -> list[object]:
-    versions = result.get("supportedVersions")
+def _versions(holder: object, key: str) -> list[object]:
+    versions = holder.get(key) if isinstance(holder, dict) else None
     return versions if isinstance(versions, list) else []
 
 

@@ -6,6 +6,7 @@ second path; `record` is told what became of the call.
 
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from mesh7_core.policy import calls, judge
 from mesh7_core.policy.decision import Decision, Verdict
@@ -52,6 +53,8 @@ class Gate:
         self.counts = Counts()
         self.monotonic_ns = clock.monotonic_ns
         self._clock = clock
+        self._millisecond = -1
+        self._moment = clock.now()
         self._append = append if audit is not AuditShare.OFF else None
         self._denied_only = audit is AuditShare.DENIED
 
@@ -65,12 +68,20 @@ class Gate:
         if view is None:
             return NO_BUNDLE
         try:
-            needs = judge.needs(view, call, self._clock.now())
+            needs = judge.needs(view, call, self._now())
             return judge.decide(needs, judge.NO_LEDGER)
         except Exception:
             # The gate's edge (style: errors): a defect of ours must deny, and must be seen.
             log.exception("judging failed; the call is denied")
             return MALFORMED_FOR_JUDGE
+
+    def _now(self) -> datetime:
+        """The time that policies see, to the millisecond; calls within one share the value."""
+        millisecond = self._clock.wall_ns() // 1_000_000
+        if millisecond != self._millisecond:
+            self._millisecond = millisecond
+            self._moment = datetime.fromtimestamp(millisecond / 1000, UTC)
+        return self._moment
 
     def may_call(self, agent: calls.Agent, family: calls.Family, source: str, name: str) -> bool:
         """Whether some call to this name could pass; lists show nothing else."""

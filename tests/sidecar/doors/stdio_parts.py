@@ -110,6 +110,7 @@ class StdioClient:
         stdin, self._to = os.pipe()
         self._from, stdout = os.pipe()
         self._stdout = stdout
+        self.rest = b""
         named = client or Client(agent="coder")
         chosen = Client(agent=named.agent, labels=named.labels, source=named.source,
                         stdin=stdin, stdout=stdout)  # fmt: skip
@@ -151,12 +152,12 @@ class StdioClient:
         return await self.exit_code()
 
     async def exit_code(self) -> int:
-        """Wait for the end; nothing may come on stdout any more."""
+        """Wait for the end; what came on stdout and was not received is `rest` then."""
         async with asyncio.timeout(PATIENCE_S):
             code = await self.task
         os.close(self._stdout)
         self._stdout = -1
-        assert await self._lines.read() == b""
+        self.rest = await self._lines.read()
         return code
 
     def dispose(self) -> None:

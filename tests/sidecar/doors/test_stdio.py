@@ -79,6 +79,7 @@ async def test_a_modern_call_goes_through_with_its_headers_and_identity(house: H
     client.send(call("echo", "a", text="é\n"))
     answer = await client.receive()
     assert await client.close() == 0
+    assert client.rest == b""
     assert answer["id"] == "a"
     assert told(answer)["arguments"] == {"text": "é\n"}
     [(method, target, fields)] = house.gateways[0].heads
@@ -107,6 +108,7 @@ async def test_a_call_that_is_held_blocks_no_other(house: House) -> None:
     assert last["id"] == "held"
     assert last["result"]["isError"] is True
     assert await client.close() == 0
+    assert client.rest == b""
 
 
 @pytest.mark.promise("M5")
@@ -136,6 +138,7 @@ async def test_a_modern_cancellation_closes_the_request_and_is_not_answered(
     [notice] = told(seen)
     assert notice["method"] == "notifications/cancelled"
     assert await client.close() == 0
+    assert client.rest == b""
 
 
 @pytest.mark.promise("M9")
@@ -190,6 +193,7 @@ async def test_blank_lines_and_notifications_are_not_answered_and_malformed_line
         (5, -32600),
     ]
     assert await client.close() == 0
+    assert client.rest == b""
     assert house.gateways[0].heads == []
 
 

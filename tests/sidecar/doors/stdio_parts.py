@@ -76,6 +76,7 @@ class SmallGateway:
     async def close(self) -> None:
         assert self._listener is not None
         self._control.dismiss()
+        self.way.close()
         await self._listener.close_gracefully(PATIENCE_S)
         await self.children.close()
         self.held.release()

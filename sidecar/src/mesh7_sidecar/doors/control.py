@@ -33,6 +33,7 @@ class Control:
         self._status = status
         self._joined = joined
         self._members: set[Exchange] = set()
+        self._is_ending = False
 
     def __call__(self, exchange: Exchange) -> None:
         """Answer one request."""
@@ -50,12 +51,16 @@ class Control:
 
         Before the listener is closed: it would wait for these answers, which have no end.
         """
+        self._is_ending = True
         for exchange in tuple(self._members):
             self._leave(exchange)
             exchange.finish()
 
     def _join(self, exchange: Exchange) -> None:
         """An answer without an end: the caller is joined as long as it reads it."""
+        if self._is_ending:
+            exchange.respond(503, JSON, b'{"detail":"this gateway ends, join the next one"}')
+            return
         self._members.add(exchange)
         self._joined(1)
         exchange.on_gone = lambda: self._leave(exchange)

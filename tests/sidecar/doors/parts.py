@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import json
 import textwrap
 from collections.abc import AsyncIterator, Mapping
@@ -122,7 +123,7 @@ class Agent:
     async def send(
         self,
         path: str,
-        body: bytes | dict[str, object] | None = None,
+        body: bytes | Mapping[str, object] | None = None,
         headers: Mapping[str, str] = BOTH,
         method: str = "POST",
     ) -> Reply:
@@ -139,7 +140,9 @@ class Agent:
         method: str = "POST",
     ) -> AsyncIterator[ClientResponse]:
         """One request; leaving the block closes the connection."""
-        data = json.dumps(body).encode() if isinstance(body, dict) else body
+        data = json.dumps(body).encode() if isinstance(body, Mapping) else body
+        if isinstance(data, bytes):
+            data = io.BytesIO(data)  # aiohttp warns of large bytes
         async with asyncio.timeout(PATIENCE_S), self._session.request(
             method, yarl.URL(self.url + path, encoded=True), data=data,
             headers=self._headers | dict(headers), allow_redirects=False,

@@ -6,7 +6,7 @@ It listens on a real socket; what it was asked is kept, what it answers is scrip
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -52,11 +52,11 @@ class Talk:
         assert isinstance(params, dict)
         return params
 
-    def answer(self, result: bytes | dict[str, object], **headers: str) -> web.Response:
+    def answer(self, result: bytes | Mapping[str, object], **headers: str) -> web.Response:
         """A JSON answer with the id asked for."""
         return json_response(self.envelope(result), **headers)
 
-    def envelope(self, result: bytes | dict[str, object]) -> bytes:
+    def envelope(self, result: bytes | Mapping[str, object]) -> bytes:
         """The message that carries `result` under the id asked for."""
         raw = result if isinstance(result, bytes) else json.dumps(result).encode()
         return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (
@@ -81,7 +81,7 @@ def json_response(body: bytes, status: int = 200, **headers: str) -> web.Respons
     )
 
 
-def event(message: bytes | dict[str, object]) -> bytes:
+def event(message: bytes | Mapping[str, object]) -> bytes:
     """One server-sent event."""
     raw = message if isinstance(message, bytes) else json.dumps(message).encode()
     return b"data: " + raw + b"\n\n"
@@ -229,7 +229,7 @@ async def _answer_method(script: Script, talk: Talk, *, is_modern: bool) -> web.
     if method == "tools/call":
         behaviour = script.calls.get(str(talk.params["name"]), _by_name)
         return await behaviour(talk)
-    if "id" not in talk.message:
+    if "id" not in talk.message or not method:
         return web.Response(status=202)
     text = b'{"jsonrpc":"2.0","id":%b,"error":{"code":-32601,"message":"Method not found"}}'
     return json_response(text % json.dumps(talk.message["id"]).encode(), 404 if is_modern else 200)

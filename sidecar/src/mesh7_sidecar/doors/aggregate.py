@@ -6,11 +6,13 @@ the server: it answers the handshake and `server/discover` itself and asks the s
 client, whichever era each of them speaks.
 """
 
+import asyncio
 import secrets
 from typing import Final
 
 import orjson
 
+from mesh7_core.policy import calls
 from mesh7_sidecar.doors.gathering import Gathering
 from mesh7_sidecar.doors.prepared import Prepared
 from mesh7_sidecar.doors.sessions import unknown_session
@@ -23,9 +25,12 @@ MAXIMUM_BODY_BYTES: Final = 4 * 1024 * 1024
 JSON: Final = (b"content-type", b"application/json")
 EVENTS: Final = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache")]
 SERVER_INFO: Final = {"name": "mesh7", "version": "0.1.0"}
-CAPABILITIES: Final[dict[str, object]] = {"tools": {"listChanged": True}, "prompts": {}, "resources": {}}
+CAPABILITIES: Final[dict[str, object]] = {
+    "tools": {"listChanged": True}, "prompts": {}, "resources": {},
+}  # fmt: skip
 MODERN_CAPABILITIES: Final[dict[str, object]] = {"tools": {}, "prompts": {}, "resources": {}}
 TTL_MS: Final = 5000
+CANCELLED: Final = "notifications/cancelled"
 LISTS_CHANGED: Final = b'{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}'
 _KIND = mcp.Kind
 
@@ -38,6 +43,7 @@ class AggregateDoor:
         self._work = work
         self._gathering = Gathering(state)
         self._own_streams: set[Exchange] = set()
+        self._calls: dict[tuple[str, int | str], asyncio.Task[None]] = {}
         state.registry.on_change.append(self._tell_change)
 
     def prepare(self, head: RequestHead, _: paths.AggregateRoute) -> Prepared:
@@ -100,9 +106,11 @@ class AggregateDoor:
         elif asked.kind is _KIND.PASS and asked.message.method == "ping":
             _respond(exchange, _result(asked, {}))
         elif asked.kind in (_KIND.NOTICE, _KIND.IGNORED):
+            if asked.message.method == CANCELLED and not asked.is_modern:
+                self._cancel(prepared.session, asked.message.params.get("requestId"))
             exchange.respond(202, [], b"")
         elif asked.kind in (_KIND.TOOL_CALL, _KIND.PROMPT, _KIND.READ, _KIND.LIST):
-            self._work.run(exchange, self._answer(exchange, prepared, asked))
+            self._run(exchange, prepared, asked)
         else:
             refusal = jsonrpc.Malformed(
                 404 if asked.is_modern else 200, jsonrpc.METHOD_NOT_FOUND,
@@ -110,6 +118,32 @@ class AggregateDoor:
                 asked.message.id,
             )  # fmt: skip
             answers.respond_malformed(exchange.respond, refusal)
+
+    def _run(self, exchange: Exchange, prepared: Prepared, asked: mcp.Asked) -> None:
+        answering = _Answering(exchange, takes_events=prepared.takes_events)
+        task = asyncio.ensure_future(self._answer(exchange.identity, prepared, asked, answering))
+        self._work.follow(exchange, task)
+        identifier = asked.message.id
+        if asked.is_modern or not prepared.session or identifier is None:
+            # A modern client cancels by closing the stream; ids without a session are anybody's.
+            return
+        key = (prepared.session, identifier)
+        self._calls[key] = task
+        task.add_done_callback(lambda done: self._forget_call(key, done, answering))
+
+    def _cancel(self, session: str, identifier: object) -> None:
+        if type(identifier) is int or type(identifier) is str:
+            task = self._calls.get((session, identifier))
+            if task is not None:
+                task.cancel()
+
+    def _forget_call(
+        self, key: tuple[str, int | str], task: asyncio.Task[None], answering: "_Answering"
+    ) -> None:
+        if self._calls.get(key) is task:
+            del self._calls[key]
+        if task.cancelled():
+            answering.end()
 
     def _initialize(self, exchange: Exchange, asked: mcp.Asked) -> None:
         wanted = asked.message.params.get("protocolVersion")
@@ -122,25 +156,11 @@ class AggregateDoor:
         session = (headers.SESSION_ID, identifier.encode())
         exchange.respond(200, [JSON, session], _result(asked, result))
 
-    async def _answer(self, exchange: Exchange, prepared: Prepared, asked: mcp.Asked) -> None:
-        """Ask the sources; what comes before the answer makes it an event stream."""
-        is_started = False
-
-        def on_notice(notice: bytes) -> None:
-            nonlocal is_started
-            if not prepared.takes_events:
-                return
-            if not is_started:
-                is_started = True
-                exchange.start(200, EVENTS)
-            exchange.write(sse.encode(notice))
-
-        status, body = await self._gathering.answer(exchange.identity, prepared, asked, on_notice)
-        if is_started:
-            exchange.write(sse.encode(body))
-            exchange.finish()
-        else:
-            exchange.respond(status, [JSON], body)
+    async def _answer(
+        self, agent: calls.Agent, prepared: Prepared, asked: mcp.Asked, answering: "_Answering"
+    ) -> None:
+        status, body = await self._gathering.answer(agent, prepared, asked, answering.notice)
+        answering.answer(status, body)
 
     def _forget(self, exchange: Exchange) -> None:
         self._own_streams.discard(exchange)
@@ -150,6 +170,39 @@ class AggregateDoor:
         """Sessions with an open stream hear that the lists changed."""
         for exchange in self._own_streams:
             exchange.write(sse.encode(LISTS_CHANGED))
+
+
+class _Answering:
+    """One answer on its way; what comes before it makes it an event stream."""
+
+    def __init__(self, exchange: Exchange, *, takes_events: bool) -> None:
+        self._exchange = exchange
+        self._takes_events = takes_events
+        self._is_started = False
+
+    def notice(self, notice: bytes) -> None:
+        """Pass a notification on; one that the client cannot take, or not as fast, is lost."""
+        if self._takes_events and not self._exchange.is_full:
+            self._start()
+            self._exchange.write(sse.encode(notice))
+
+    def answer(self, status: int, body: bytes) -> None:
+        """Give the answer."""
+        if self._is_started:
+            self._exchange.write(sse.encode(body))
+            self._exchange.finish()
+        else:
+            self._exchange.respond(status, [JSON], body)
+
+    def end(self) -> None:
+        """End without one: a cancelled request is answered by nothing (D32)."""
+        self._start()
+        self._exchange.finish()
+
+    def _start(self) -> None:
+        if not self._is_started:
+            self._is_started = True
+            self._exchange.start(200, EVENTS)
 
 
 def _discovered() -> dict[str, object]:

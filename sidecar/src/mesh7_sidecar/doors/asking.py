@@ -18,7 +18,7 @@ from mesh7_sidecar.gate.gate import Gate
 from mesh7_sidecar.sources.client import SourceClient, ignore
 from mesh7_sidecar.sources.conversation import Answer
 from mesh7_sidecar.sources.registry import Served
-from mesh7_sidecar.wire import mirrored
+from mesh7_sidecar.wire import jsonrpc, mirrored
 
 UNKNOWN_TOOL: Final = Decision(Verdict.DENY, Reason.UNKNOWN_TOOL)
 UNAVAILABLE: Final = Decision(Verdict.DENY, Reason.SOURCE_UNAVAILABLE)
@@ -77,7 +77,7 @@ async def ask(  # noqa: PLR0913 - each says another thing
     params: bytes,
     door: str,
     trace_id: str = "",
-    on_notice: Callable[[bytes], None] = ignore,
+    on_notice: Callable[[jsonrpc.Message], None] = ignore,
 ) -> Answer | Refusal | Failure:
     """Judge a call, make it when it is allowed, and record it.
 
@@ -86,6 +86,9 @@ async def ask(  # noqa: PLR0913 - each says another thing
         on_notice: gets notifications that precede the answer.
     """
     started_ns = gate.monotonic_ns()
+    if served.problem:
+        gate.record(call, UNAVAILABLE, Outcome.REFUSED, door, started_ns, trace_id)
+        return Failure(served.problem)
     decision = await decide(gate, served, call)
 
     def record(outcome: Outcome, detail: str = "") -> None:
@@ -105,8 +108,20 @@ async def ask(  # noqa: PLR0913 - each says another thing
     except asyncio.CancelledError:
         record(Outcome.GONE)
         raise
+    if _is_unfinished(answer):
+        record(Outcome.FAILED, "asks-back")
+        return Failure(
+            f"source `{call.source}` asked for more than the call, which only"
+            f" `/mcp/{call.source}` can pass on"
+        )
     record(*_outcome(answer))
     return answer
+
+
+def _is_unfinished(answer: Answer) -> bool:
+    """`input_required`, `task` and their like: the gateway's client declares none of them."""
+    result = answer.message.result if answer.message is not None else None
+    return result is not None and result.get("resultType", "complete") != "complete"
 
 
 def _outcome(answer: Answer) -> tuple[Outcome, str]:

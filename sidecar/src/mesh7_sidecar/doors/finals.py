@@ -78,13 +78,6 @@ def note_session(post: "Post", fields: Headers) -> None:
             state.sessions.open(agent, post.prepared.source, identifier, state.clock_s())
 
 
-def failing_status(status: int) -> str:
-    """The verb phrase for an HTTP status that is no answer to a tool call."""
-    if status in (401, 403):
-        return f"refused the gateway's credential (HTTP {status}) – set or renew its `auth` key"
-    return f"answered HTTP {status}"
-
-
 def _note_task(post: "Post", result: dict[str, object] | None) -> None:
     """Bind a task's id to the agent that the source gave it to."""
     if result is None:

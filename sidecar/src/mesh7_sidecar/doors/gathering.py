@@ -1,6 +1,8 @@
 """What the aggregate asks of the sources: lists put together, calls sent to the one they name."""
 
 import asyncio
+import logging
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -10,24 +12,43 @@ from mesh7_core import errors
 from mesh7_core.policy import calls
 from mesh7_core.policy.decision import Decision, Verdict
 from mesh7_core.policy.reasons import Reason
-from mesh7_sidecar.doors import asking
+from mesh7_core.telemetry.records import Outcome
+from mesh7_sidecar.doors import asking, server_messages
 from mesh7_sidecar.doors.prepared import Prepared
+from mesh7_sidecar.doors.resources import Shelves
 from mesh7_sidecar.doors.state import McpState
 from mesh7_sidecar.sources.conversation import Answer
-from mesh7_sidecar.sources.registry import Served
-from mesh7_sidecar.wire import answers, jsonrpc, lists, mcp, splice, trace
+from mesh7_sidecar.sources.registry import LIST_S, Served
+from mesh7_sidecar.wire import answers, jsonrpc, lists, mcp, meta, names, splice, trace
+
+log = logging.getLogger("mesh7.doors")
 
 DOOR: Final = "aggregate"
 SEPARATOR: Final = "_"
-MAXIMUM_URIS: Final = 10_000
+RELIST_S: Final = 5.0
 NO_BUNDLE: Final = Decision(Verdict.DENY, Reason.NO_BUNDLE)
 UNKNOWN_TOOL: Final = asking.UNKNOWN_TOOL
 _FAMILIES: Final = {
     "prompts/list": calls.Family.PROMPTS, "resources/list": calls.Family.RESOURCES,
     "resources/templates/list": calls.Family.RESOURCES,
 }  # fmt: skip
+_OTHER = re.compile(r"[^a-z0-9_-]")
 Answered = tuple[int, bytes]
 """HTTP status and JSON-RPC message."""
+
+
+class _Listed:
+    """One entry of a list.
+
+    Attributes:
+        key: what two entries must not have in common.
+    """
+
+    __slots__ = ("key", "raw")
+
+    def __init__(self, key: str, raw: bytes) -> None:
+        self.key = key
+        self.raw = raw
 
 
 class Gathering:
@@ -35,7 +56,8 @@ class Gathering:
 
     def __init__(self, state: McpState) -> None:
         self._state = state
-        self._owners: dict[str, str] = {}
+        self._shelves = Shelves()
+        self._shelved_at_s = float("-inf")
 
     async def answer(
         self,
@@ -52,8 +74,7 @@ class Gathering:
         source, separator, name = asked.name.partition(SEPARATOR)
         served = self._state.registry.find(source, calls.SourceKind.MCP)
         if served is None or not separator or not name:
-            status, _, body = answers.refusal(UNKNOWN_TOOL, asked, asked.name)
-            return status, body
+            return self._unknown(agent, prepared, asked, UNKNOWN_TOOL)
         return await self._ask(agent, prepared, asked, served, name, on_notice)
 
     async def _ask(
@@ -69,9 +90,14 @@ class Gathering:
             agent, asked.family or calls.Family.TOOLS, served.source.name, name, asked.arguments,
             calls.SourceKind.MCP, served.source.host, None, prepared.counted_session,
         )  # fmt: skip
+
+        def heard(notice: jsonrpc.Message) -> None:
+            if server_messages.may_pass(served, None, notice):
+                on_notice(meta.without_ours(notice))
+
         found = await asking.ask(
             self._state.gate, served, served.client, call, asked.message.method,
-            _params(asked, name), DOOR, _trace(prepared, asked), on_notice,
+            _params(asked, name), DOOR, _trace(prepared, asked), heard,
         )  # fmt: skip
         if isinstance(found, asking.Refusal):
             status, _, body = answers.refusal(found.decision, asked, asked.name)
@@ -88,14 +114,46 @@ class Gathering:
         asked: mcp.Asked,
         on_notice: Callable[[bytes], None],
     ) -> Answered:
-        if asked.name not in self._owners:
+        candidates = self._shelves.candidates(asked.name)
+        now_s = self._state.clock_s()
+        # Made-up URIs must not make the gateway list all day.
+        if not candidates and now_s - self._shelved_at_s > RELIST_S:
+            self._shelved_at_s = now_s
             await self._gather(agent, "resources/list")
-        served = self._state.registry.find(self._owners.get(asked.name, ""), calls.SourceKind.MCP)
+            await self._gather(agent, "resources/templates/list")
+            candidates = self._shelves.candidates(asked.name)
+        served = self._reader(agent, asked.name, candidates)
         if served is None:
             decision = Decision(Verdict.DENY, Reason.NOT_LISTED_BY_POLICY)
-            status, _, body = answers.refusal(decision, asked, asked.name)
-            return status, body
+            return self._unknown(agent, prepared, asked, decision)
         return await self._ask(agent, prepared, asked, served, asked.name, on_notice)
+
+    def _reader(self, agent: calls.Agent, uri: str, candidates: list[str]) -> Served | None:
+        """Where the agent may read a URI; where nowhere, the first, whose refusal is recorded."""
+        find, may_call = self._state.registry.find, self._state.gate.may_call
+        found = [served for name in candidates if (served := find(name, calls.SourceKind.MCP))]
+        for served in found:
+            if may_call(agent, calls.Family.RESOURCES, served.source.name, uri):
+                return served
+        return found[0] if found else None
+
+    def _unknown(
+        self, agent: calls.Agent, prepared: Prepared, asked: mcp.Asked, decision: Decision
+    ) -> Answered:
+        """Answer, and record, what belongs to no source."""
+        source, _, name = asked.name.partition(SEPARATOR)
+        if asked.kind is mcp.Kind.READ or not name:
+            source, name = "", asked.name
+        call = calls.Call(
+            agent, asked.family or calls.Family.TOOLS, source, name, asked.arguments,
+            session=prepared.counted_session,
+        )  # fmt: skip
+        gate = self._state.gate
+        gate.record(
+            call, decision, Outcome.REFUSED, DOOR, gate.monotonic_ns(), _trace(prepared, asked)
+        )
+        status, _, body = answers.refusal(decision, asked, asked.name)
+        return status, body
 
     async def _list(self, agent: calls.Agent, asked: mcp.Asked) -> Answered:
         """All sources' entries in the order of their names, in one page.
@@ -106,21 +164,22 @@ class Gathering:
         if self._state.gate.current.bundle is None:
             status, _, body = answers.refusal(NO_BUNDLE, asked, asked.name)
             return status, body
-        entries, failures = await self._gather(agent, asked.message.method)
-        if failures and not entries:
+        listed, failures = await self._gather(agent, asked.message.method)
+        if failures and not listed:
             status, _, body = answers.source_failure(asked, failures[0])
             return status, body
+        entries = [entry.raw for entry in _distinct(listed)]
         body = lists.build_list(
             asked.message.id, asked.message.method, entries, is_modern=asked.is_modern
         )
         return 200, body
 
-    async def _gather(self, agent: calls.Agent, method: str) -> tuple[list[bytes], list[str]]:
+    async def _gather(self, agent: calls.Agent, method: str) -> tuple[list[_Listed], list[str]]:
         sources = self._state.registry.all_of(calls.SourceKind.MCP)
         found = await asyncio.gather(
-            *(self._entries(agent, served, method) for served in sources), return_exceptions=True
+            *(self._in_time(agent, served, method) for served in sources), return_exceptions=True
         )
-        entries: list[bytes] = []
+        entries: list[_Listed] = []
         failures: list[str] = []
         for each in found:
             if isinstance(each, errors.Mesh7Error):
@@ -131,33 +190,42 @@ class Gathering:
                 entries += each
         return entries, failures
 
-    async def _entries(self, agent: calls.Agent, served: Served, method: str) -> list[bytes]:
+    async def _in_time(self, agent: calls.Agent, served: Served, method: str) -> list[_Listed]:
         """One source's entries that the agent may use, renamed.
 
         Raises:
-            UpstreamError: the source could not be asked.
+            UpstreamError: the source could not be asked, or kept the others waiting.
         """
         if served.problem:
             raise errors.UpstreamError(served.problem)
-        if method == "tools/list":
-            return await self._tools(agent, served)
+        try:
+            async with asyncio.timeout(LIST_S):
+                if method == "tools/list":
+                    return await self._tools(agent, served)
+                return await self._entries(agent, served, method)
+        except TimeoutError:
+            message = f"source `{served.source.name}` did not list in time"
+            raise errors.UpstreamError(message) from None
+
+    async def _entries(self, agent: calls.Agent, served: Served, method: str) -> list[_Listed]:
         family, source = _FAMILIES[method], served.source.name
-        entries: list[bytes] = []
+        found: list[lists.Entry] = []
         for answer in await served.client.list_pages(method):
             page = lists.read_page(answer.body, method)
             if isinstance(page, jsonrpc.Malformed):
                 raise errors.UpstreamError(f"source `{source}` sent a list that cannot be read")
-            for entry in page.entries:
-                if not self._state.gate.may_call(agent, family, source, entry.judged):
-                    continue
-                if family is calls.Family.PROMPTS:
-                    entries.append(_renamed(source, entry.name, entry.raw))
-                else:
-                    entries.append(entry.raw)
-                    self._own(entry.judged, source)
-        return entries
+            found += page.entries
+        if method == "resources/list":
+            self._shelves.put_uris(source, (entry.judged for entry in found))
+        elif method == "resources/templates/list":
+            self._shelves.put_templates(source, (entry.name for entry in found))
+        may_call = self._state.gate.may_call
+        kept = [entry for entry in found if may_call(agent, family, source, entry.judged)]
+        if family is calls.Family.PROMPTS:
+            return [_renamed(source, entry.name, entry.raw) for entry in kept]
+        return [_Listed(entry.judged, entry.raw) for entry in kept]
 
-    async def _tools(self, agent: calls.Agent, served: Served) -> list[bytes]:
+    async def _tools(self, agent: calls.Agent, served: Served) -> list[_Listed]:
         catalog, source = served.catalog, served.source.name
         if catalog.needs_reading(""):
             await catalog.read()
@@ -170,14 +238,23 @@ class Gathering:
             if may_call(agent, calls.Family.TOOLS, source, tool.name)
         ]
 
-    def _own(self, uri: str, source: str) -> None:
-        """Remember who listed a URI first; a second source cannot take it over (M12)."""
-        if len(self._owners) < MAXIMUM_URIS:
-            self._owners.setdefault(uri, source)
+
+def _distinct(listed: list[_Listed]) -> list[_Listed]:
+    """Without entries that a client could take for an earlier one; they are reported (M12)."""
+    kept: dict[str, _Listed] = {}
+    for entry in listed:
+        if entry.key in kept:
+            log.warning("`%s` is listed once: another entry looks the same", names.shown(entry.key))
+        else:
+            kept[entry.key] = entry
+    return list(kept.values())
 
 
-def _renamed(source: str, name: str, raw: bytes) -> bytes:
-    return splice.replace(raw, ("name",), orjson.dumps(f"{source}{SEPARATOR}{name}"))
+def _renamed(source: str, name: str, raw: bytes) -> _Listed:
+    """The entry under its name here; clients fold what is no letter, digit, `_` or `-`."""
+    full = f"{source}{SEPARATOR}{name}"
+    folded = _OTHER.sub("_", full.lower())
+    return _Listed(folded, splice.replace(raw, ("name",), orjson.dumps(full)))
 
 
 def _params(asked: mcp.Asked, name: str) -> bytes:
@@ -203,6 +280,9 @@ def _translated(asked: mcp.Asked, found: Answer) -> bytes:
     body = splice.remove_own_meta(body, ("result", "_meta"))
     result = found.message.result if found.message is not None else None
     if asked.is_modern and result is not None and "resultType" not in result:
-        # A legacy source does not know the key that modern clients require.
+        # A legacy source does not know the keys that modern clients require.
         body = splice.insert_key(body, ("result",), "resultType", b'"complete"')
+        if asked.kind is mcp.Kind.READ:
+            body = splice.insert_key(body, ("result",), "cacheScope", b'"private"')
+            body = splice.insert_key(body, ("result",), "ttlMs", b"0")
     return body

@@ -90,7 +90,7 @@ class _Passing:
     def head(self, status: int, fields: Headers) -> None:
         """The source's answer begins."""
         self._status = status
-        self._exchange.start(status, headers.http_response_headers(fields))
+        self._exchange.start(status, headers.http_response_headers(fields) + _length(fields))
         self._exchange.on_drain = self._resume
 
     def data(self, chunk: bytes) -> None:
@@ -121,7 +121,9 @@ class _Passing:
         request = upstream.Request(
             self._exchange.method,
             served.target(self._route.target),
-            headers.http_request_headers(self._exchange.headers) + served.fixed,
+            headers.http_request_headers(self._exchange.headers)
+            + _length(self._exchange.headers if has_body else [])
+            + served.fixed,
             None if has_body else b"",
         )
         self._exchange.on_gone = self._gone
@@ -151,6 +153,11 @@ class _Passing:
                 trace.trace_id(self._trace), detail, status,
             )  # fmt: skip
             self._decision = None
+
+
+def _length(fields: Headers) -> Headers:
+    """The announced length of a body that passes unchanged; servers without chunks want it."""
+    return [pair for pair in fields if pair[0] == b"content-length"]
 
 
 class _AgentBody:

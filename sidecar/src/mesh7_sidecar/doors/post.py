@@ -70,9 +70,12 @@ class Post:
             answers.respond_malformed(self.exchange.respond, asked)
             return
         self.asked = asked
-        if not asked.is_modern and self.prepared.session and not self._find_session():
+        # In either era: the id goes on to the source, whatever the source makes of it (X16).
+        if self.prepared.session and not self._find_session():
             return
-        if asked.kind is _TOOL_CALL:
+        if self.served.problem:
+            self._answer_problem()
+        elif asked.kind is _TOOL_CALL:
             self._take_tool_call()
         else:
             self._take(asked.kind)
@@ -98,9 +101,7 @@ class Post:
 
     def _take_tool_call(self) -> None:
         catalog = self.served.catalog
-        if self.served.problem:
-            self._judged(UNAVAILABLE)
-        elif catalog.needs_reading(self.asked.name):
+        if catalog.needs_reading(self.asked.name):
             reading = asyncio.ensure_future(catalog.read())
             reading.add_done_callback(lambda _: self._look_up())
         else:
@@ -207,6 +208,15 @@ class Post:
         self.exchange.respond(status, fields, body)
         self.record(Outcome.REFUSED)
 
+    def _answer_problem(self) -> None:
+        """Nothing goes to a source whose credential is missing; the answer says which."""
+        asked = self.asked
+        self.exchange.respond(*answers.source_failure(asked, self.served.problem))
+        if asked.kind is _TOOL_CALL:
+            self._call()
+            self.decision = UNAVAILABLE
+            self.record(Outcome.REFUSED)
+
     def _refuse(self, text: str, code: int = jsonrpc.INVALID_REQUEST) -> None:
         refusal = jsonrpc.Malformed(400, code, text, self.asked.message.id)
         answers.respond_malformed(self.exchange.respond, refusal)
@@ -220,5 +230,6 @@ class Post:
         )
         if self.asked.kind is _KIND.LISTEN:
             request.terms = self.served.endless
+            self.state.streams.add(self.exchange)
         self.exchange.on_gone = relay.gone
         relay.sending = self.served.way.send(request, relay)

@@ -11,6 +11,7 @@ from mesh7_core.telemetry.records import Outcome
 from mesh7_sidecar.doors import finals, server_messages
 from mesh7_sidecar.net import upstream
 from mesh7_sidecar.net.exchange import Headers
+from mesh7_sidecar.sources import failures
 from mesh7_sidecar.wire import answers, headers, jsonrpc, mcp, meta, results, sse
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Relay:
     def end(self) -> None:
         """The answer is complete."""
         exchange = self._post.exchange
-        exchange.on_gone = None
+        self._leave()
         if self._events is not None:
             if self._is_final or not self._expects_answer() or self._moves():
                 exchange.finish()
@@ -95,6 +96,7 @@ class Relay:
 
     def gone(self) -> None:
         """The agent left: on modern that is the cancellation, on legacy the source may go on."""
+        self._leave()
         self.sending.abort()
         self._post.record(Outcome.GONE)
 
@@ -126,7 +128,7 @@ class Relay:
             data = meta.without_ours(message)
             post.exchange.write(event.raw if data is event.data else event.with_data(data))
         elif message.kind is jsonrpc.Kind.REQUEST:
-            server_messages.refuse(post.served, post.prepared.block, message)
+            server_messages.refuse(post.served, post.prepared, message)
 
     def _moves(self) -> bool:
         """Whether the client can fetch the answer on a stream that it resumes by an event id."""
@@ -152,8 +154,9 @@ class Relay:
     def _pass_status(self, body: bytes) -> None:
         """A status other than 200, or an answer to what was no request."""
         post = self._post
-        if post.asked.kind is mcp.Kind.TOOL_CALL and self._status not in finals.PASSED_STATUSES:
-            self._break_off(finals.failing_status(self._status), str(self._status))
+        if self._expects_answer() and self._status not in finals.PASSED_STATUSES:
+            what = failures.of_status(self._status, post.served.source)
+            self._break_off(what, str(self._status))
             return
         if self._status == finals.NOT_FOUND and post.session is not None:
             post.state.sessions.close(post.session)
@@ -163,7 +166,7 @@ class Relay:
     def _break_off(self, what: str, detail: str) -> None:
         """Answer in the source's stead; on a started stream as its last event."""
         post = self._post
-        post.exchange.on_gone = None
+        self._leave()
         message = f"source `{post.served.source.name}` {what}"
         status, fields, body = answers.source_failure(post.asked, message)
         if self._events is None:
@@ -175,6 +178,12 @@ class Relay:
             post.exchange.finish()
         self._is_final = True
         post.record(Outcome.FAILED, detail)
+
+    def _leave(self) -> None:
+        post = self._post
+        post.exchange.on_gone = None
+        if post.asked.kind is mcp.Kind.LISTEN:
+            post.state.streams.discard(post.exchange)
 
     def _expects_answer(self) -> bool:
         return self._post.asked.message.kind is jsonrpc.Kind.REQUEST

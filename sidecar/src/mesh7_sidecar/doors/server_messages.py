@@ -7,11 +7,12 @@ ToolSource allows it; roots likewise; elicitation passes by default (design 4).
 from typing import Final
 
 from mesh7_core.policy import bundle
+from mesh7_sidecar.doors.prepared import Prepared
 from mesh7_sidecar.doors.sessions import Session
 from mesh7_sidecar.net import upstream
 from mesh7_sidecar.net.exchange import Headers
 from mesh7_sidecar.sources.registry import Served
-from mesh7_sidecar.wire import jsonrpc
+from mesh7_sidecar.wire import headers, jsonrpc
 
 TOOLS_CHANGED: Final = "notifications/tools/list_changed"
 JSON_HEADERS: Final[Headers] = [
@@ -46,23 +47,28 @@ def is_allowed(source: bundle.Source, method: str) -> bool:
     return method == "ping"
 
 
-def refuse(served: Served, block: bytes, message: jsonrpc.Message) -> None:
+def refuse(served: Served, prepared: Prepared, message: jsonrpc.Message) -> None:
     """Tell the source that its request was refused, so that it does not wait.
 
     Args:
-        block: header lines of the session, rendered.
+        prepared: of a request in the same session.
     """
     body = b'{"jsonrpc":"2.0","id":%b,"error":{"code":%d,"message":"refused by policy"}}' % (
         jsonrpc.encode_id(message.id), REFUSED_CODE,
     )  # fmt: skip
-    request = upstream.Request("POST", served.base, served.fixed, body, None, block)
+    fields = served.fixed + JSON_HEADERS
+    if prepared.session:
+        fields.append((headers.SESSION_ID, prepared.session.encode("latin-1")))
+    if prepared.routing.version is not None:
+        fields.append((headers.PROTOCOL_VERSION, prepared.routing.version.encode("latin-1")))
+    request = upstream.Request("POST", served.base, fields, body)
     served.way.send(request, _NOBODY)
 
 
 class _Nobody:
     """Wants no answer."""
 
-    def head(self, status: int, headers: Headers) -> None: ...
+    def head(self, status: int, fields: Headers) -> None: ...
 
     def data(self, chunk: bytes) -> None: ...
 

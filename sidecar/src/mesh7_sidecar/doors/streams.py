@@ -9,7 +9,6 @@ from mesh7_sidecar.doors import server_messages
 from mesh7_sidecar.doors.prepared import Prepared
 from mesh7_sidecar.doors.sessions import Session
 from mesh7_sidecar.doors.state import McpState
-from mesh7_sidecar.net import headers as header_lines
 from mesh7_sidecar.net import upstream
 from mesh7_sidecar.net.exchange import Exchange, Headers
 from mesh7_sidecar.sources.registry import Served
@@ -52,7 +51,7 @@ class _Stream:
     ) -> None:
         self._streams = streams
         self._exchange = exchange
-        self._block = prepared.block + header_lines.render(server_messages.JSON_HEADERS)
+        self._prepared = prepared
         self._served = served
         self._session = session
         self._events: sse.Decoder | None = None
@@ -112,7 +111,7 @@ class _Stream:
             data = meta.without_ours(message)
             self._exchange.write(event.raw if data is event.data else event.with_data(data))
         elif message.kind is jsonrpc.Kind.REQUEST:
-            server_messages.refuse(self._served, self._block, message)
+            server_messages.refuse(self._served, self._prepared, message)
 
     def _relay_moved(self, event: sse.Event, identifier: int | str | None) -> None:
         """A resumed stream brings the answer of an earlier request; others are nobody's."""

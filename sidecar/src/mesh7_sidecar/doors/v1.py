@@ -24,6 +24,7 @@ from mesh7_sidecar.wire import answers, headers, jsonrpc, paths, splice, trace
 JSON: Final = [(b"content-type", b"application/json")]
 MAXIMUM_BODY_BYTES: Final = 4 * 1024 * 1024
 DRY_RUNS_PER_SECOND: Final = 100
+LATE: Final = "did not list its tools in time"
 
 
 class ToolsDoor:
@@ -52,7 +53,7 @@ class ToolsDoor:
         unavailable: list[object] = []
         for served in state.registry.all_of(calls.SourceKind.MCP):
             name, catalog = served.source.name, served.catalog
-            problem = served.problem or ("" if catalog.was_read else catalog.error)
+            problem = served.problem or ("" if catalog.was_read else catalog.error or LATE)
             if problem:
                 unavailable.append({"source": name, "error": problem})
             for tool in catalog.definitions.values():
@@ -86,7 +87,7 @@ class CallDoor:
             return
         served = self._state.registry.find(wanted.source, calls.SourceKind.MCP)
         if served is None:
-            refuse(exchange, asking.UNKNOWN_TOOL, f"{wanted.source}.{wanted.tool}")
+            self._refuse_unknown(exchange, wanted, object_in(fields, "arguments"))
             return
         place = splice.span(body, ("arguments",))
         arguments = body[place[0] : place[1]] if place is not None else b"{}"
@@ -97,6 +98,19 @@ class CallDoor:
             wanted.session,
         )  # fmt: skip
         self._work.run(exchange, self._answer(exchange, served, call, params, wanted.trace_id))
+
+    def _refuse_unknown(
+        self, exchange: Exchange, wanted: "Wanted", arguments: dict[str, object]
+    ) -> None:
+        call = calls.Call(
+            exchange.identity, calls.Family.TOOLS, wanted.source, wanted.tool, arguments,
+            session=wanted.session,
+        )  # fmt: skip
+        gate = self._state.gate
+        gate.record(
+            call, asking.UNKNOWN_TOOL, Outcome.REFUSED, "v1", gate.monotonic_ns(), wanted.trace_id
+        )
+        refuse(exchange, asking.UNKNOWN_TOOL, call.full_name)
 
     async def _answer(
         self, exchange: Exchange, served: Served, call: calls.Call, params: bytes, trace_id: str
@@ -140,7 +154,8 @@ class DecideDoor:
         fields = read_object(exchange, body, frozenset({"tool", "arguments", "http"}))
         if fields is None:
             return
-        source, dot, name = str(fields.get("tool", "")).partition(".")
+        tool = fields.get("tool")
+        source, dot, name = tool.partition(".") if isinstance(tool, str) else ("", "", "")
         if not dot or not source or not name:
             malformed(exchange, "`tool` must be `<source>.<tool>`")
             return

@@ -19,7 +19,10 @@ class Work:
 
     def run(self, exchange: Exchange, work: Coroutine[None, None, None]) -> None:
         """Answer `exchange` by `work`."""
-        task = asyncio.ensure_future(work)
+        self.follow(exchange, asyncio.ensure_future(work))
+
+    def follow(self, exchange: Exchange, task: asyncio.Task[None]) -> None:
+        """Keep `task`, which answers `exchange`; whoever else cancels it, it answers first."""
         self._running.add(task)
         exchange.on_gone = lambda: _cancel(task)
         task.add_done_callback(lambda done: self._done(exchange, done))

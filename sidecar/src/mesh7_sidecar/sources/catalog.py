@@ -28,6 +28,7 @@ class Catalog:
         source: whose tools; its `include` and `exclude` are applied here.
         client: how to ask.
         clock_s: monotonic seconds.
+        on_change: told whenever the list is another than before.
 
     Attributes:
         definitions: by upstream name, in the order listed; empty before the first list.
@@ -35,13 +36,18 @@ class Catalog:
     """
 
     def __init__(
-        self, source: bundle.Source, client: SourceClient, clock_s: Callable[[], float]
+        self,
+        source: bundle.Source,
+        client: SourceClient,
+        clock_s: Callable[[], float],
+        on_change: Callable[[], None],
     ) -> None:
         self.definitions: dict[str, lists.ToolDefinition] = {}
         self.error = ""
         self._source = source
         self._client = client
         self._clock_s = clock_s
+        self._on_change = on_change
         self._read_at_s: float | None = None
         self._tried_at_s = float("-inf")
         self._reading: asyncio.Task[None] | None = None
@@ -77,15 +83,19 @@ class Catalog:
         if self._reading is None:
             self._reading = asyncio.create_task(self._read())
             self._reading.add_done_callback(self._finished)
-        await asyncio.shield(self._reading)
+        # Not awaited itself: neither its end by `close` nor a waiter's may end the other.
+        await asyncio.wait([self._reading])
 
     def close(self) -> None:
         """Stop reading."""
         if self._reading is not None:
             self._reading.cancel()
 
-    def _finished(self, _: asyncio.Task[None]) -> None:
+    def _finished(self, reading: asyncio.Task[None]) -> None:
         self._reading = None
+        if not reading.cancelled() and reading.exception() is not None:
+            self.error = f"source `{self._source.name}` cannot be listed: a defect of mesh7"
+            log.error("listing failed", exc_info=reading.exception())
 
     async def _read(self) -> None:
         try:
@@ -101,9 +111,10 @@ class Catalog:
             self._tried_at_s = self._clock_s()
         self.error = ""
         self._read_at_s = self._clock_s()
-        self.definitions = {
-            each.name: each for each in definitions if self.serves(each.name)
-        }
+        before = [definition.raw for definition in self.definitions.values()]
+        self.definitions = {each.name: each for each in definitions if self.serves(each.name)}
+        if before != [definition.raw for definition in self.definitions.values()]:
+            self._on_change()
 
     def serves(self, name: str) -> bool:
         """Whether the source's `include` and `exclude` leave `name` in."""

@@ -13,8 +13,10 @@ from collections.abc import Callable
 import orjson
 
 from mesh7_core import errors
+from mesh7_core.policy import bundle
 from mesh7_sidecar.net import upstream
 from mesh7_sidecar.net.exchange import Headers
+from mesh7_sidecar.sources import failures
 from mesh7_sidecar.sources.conversation import Answer, Conversation
 from mesh7_sidecar.wire import headers, jsonrpc, mcp, splice
 
@@ -31,6 +33,8 @@ ENVELOPE = {
 NONE: Headers = []
 ACCEPT = (b"accept", b"application/json, text/event-stream")
 CONTENT_TYPE = (b"content-type", b"application/json")
+_REFUSAL = b'{"jsonrpc":"2.0","id":%b,"error":{"code":-32601,"message":"not supported"}}'
+_CANCELLED = b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"%b"}}'
 NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 
 
@@ -42,11 +46,10 @@ class SourceClient:
     """One conversation partner: negotiates once, then asks.
 
     Args:
-        source: its name, for errors.
+        source: whom it speaks to.
         way: how to reach it.
         path: the request target of its MCP endpoint.
         fixed: headers to send each time, credentials included.
-        maximum_bytes: of one event of a stream.
 
     Attributes:
         protocol: the revision agreed on; empty before the first request.
@@ -54,18 +57,16 @@ class SourceClient:
 
     def __init__(
         self,
-        source: str,
+        source: bundle.Source,
         way: upstream.Upstream,
         path: str,
         fixed: list[tuple[bytes, bytes]],
-        maximum_bytes: int,
     ) -> None:
         self.protocol = ""
         self._source = source
         self._way = way
         self._path = path
         self._fixed = fixed
-        self._maximum_bytes = maximum_bytes
         self._session: bytes | None = None
         self._numbers = itertools.count(1)
         self._connecting = asyncio.Lock()
@@ -117,8 +118,7 @@ class SourceClient:
             await self.connect()
             answer = await self._ask(method, params, on_notice, repeated)
         if answer.message is None:
-            message = f"source `{self._source}` answered HTTP {answer.status}{_advice(answer)}"
-            raise errors.UpstreamError(message)
+            raise self._failure(failures.of_status(answer.status, self._source))
         return answer
 
     async def list_pages(self, method: str) -> list[Answer]:
@@ -136,17 +136,14 @@ class SourceClient:
             if result is None and _is_unknown_method(answer):
                 return pages
             if result is None:
-                message = f"source `{self._source}` answered `{method}` with an error"
-                raise errors.UpstreamError(message)
+                raise self._failure(f"answered `{method}` with an error")
             cursor = result.get("nextCursor")
             if cursor is None:
                 return pages
             if not isinstance(cursor, str):
-                message = f"source `{self._source}` sent a cursor of `{method}` that is no string"
-                raise errors.UpstreamError(message)
+                raise self._failure(f"sent a cursor of `{method}` that is no string")
             params = orjson.dumps({"cursor": cursor})
-        message = f"source `{self._source}` has more than {MAXIMUM_PAGES} pages of `{method}`"
-        raise errors.UpstreamError(message)
+        raise self._failure(f"has more than {MAXIMUM_PAGES} pages of `{method}`")
 
     async def close(self) -> None:
         """End the session at the source, if there is one; errors are of no interest."""
@@ -160,6 +157,9 @@ class SourceClient:
             except (TimeoutError, errors.UpstreamError):
                 sending.abort()
             self._session = None
+
+    def _failure(self, what: str) -> errors.UpstreamError:
+        return errors.UpstreamError(f"source `{self._source.name}` {what}")
 
     def _is_connected(self) -> bool:
         return bool(self.protocol)
@@ -194,8 +194,10 @@ class SourceClient:
         answer = await self._send("initialize", params, [], ignore)
         result = answer.message.result if answer.message is not None else None
         if not isinstance(result, dict) or not isinstance(result.get("protocolVersion"), str):
-            message = f"source `{self._source}` refused the handshake{_advice(answer)}"
-            raise errors.UpstreamError(message)
+            what = "refused the handshake with a JSON-RPC error"
+            if answer.message is None:
+                what = failures.of_status(answer.status, self._source)
+            raise self._failure(what)
         self._session = answer.headers.get(b"mcp-session-id")
         self.protocol = str(result["protocolVersion"])
         body = b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
@@ -210,13 +212,8 @@ class SourceClient:
     ) -> Answer:
         if self.is_modern:
             return await self._ask_modern(method, params, on_notice, repeated)
-        try:
-            return await self._send(
-                method, _without_modern_meta(params), self._legacy_headers(), on_notice
-            )
-        except _CancelledError as cancelled:
-            self._tell(_CANCELLED % cancelled.identifier.encode())
-            raise
+        plain = _without_modern_meta(params)
+        return await self._send(method, plain, self._legacy_headers(), on_notice)
 
     async def _ask_modern(
         self,
@@ -248,8 +245,14 @@ class SourceClient:
         body = b'{"jsonrpc":"2.0","id":"%b","method":"%b","params":%b}' % (
             identifier.encode(), method.encode(), params,
         )  # fmt: skip
-        conversation = Conversation(self._source, identifier, on_notice, self._refuse)
-        return await self._exchange(body, extra, conversation)
+        conversation = self._conversation(identifier, on_notice)
+        try:
+            return await self._exchange(body, extra, conversation)
+        except asyncio.CancelledError:
+            # To a legacy server a closed connection is no cancellation; a handshake has none.
+            if self.protocol and not self.is_modern:
+                self._tell(_CANCELLED % identifier.encode())
+            raise
 
     async def _exchange(
         self, body: bytes, extra: list[tuple[bytes, bytes]], conversation: Conversation
@@ -269,18 +272,27 @@ class SourceClient:
             extra.append((b"mcp-session-id", self._session))
         return extra
 
+    def _conversation(
+        self, identifier: str | None, on_notice: Callable[[jsonrpc.Message], None]
+    ) -> Conversation:
+        return Conversation(
+            self._source.name,
+            identifier,
+            on_notice,
+            self._refuse,
+            self._source.bounds.maximum_response_bytes,
+        )
+
     def _refuse(self, message: jsonrpc.Message) -> None:
         """Answer a server's request with an error, so that it does not wait for us."""
-        identifier = orjson.dumps(message.id)
-        body = (
-            b'{"jsonrpc":"2.0","id":%b,"error":{"code":-32601,"message":"not supported"}}'
-            % identifier
-        )
-        conversation = Conversation(self._source, None, ignore, self._refuse)
-        request = upstream.Request(
-            "POST", self._path, [CONTENT_TYPE, ACCEPT, *self._legacy_headers(), *self._fixed], body
-        )
-        self._way.send(request, conversation)
+        if not self.is_modern:
+            self._tell(_REFUSAL % jsonrpc.encode_id(message.id))
+
+    def _tell(self, body: bytes) -> None:
+        """Send what is not answered, within a legacy session."""
+        fields = [CONTENT_TYPE, ACCEPT, *self._legacy_headers(), *self._fixed]
+        conversation = self._conversation(None, ignore)
+        self._way.send(upstream.Request("POST", self._path, fields, body), conversation)
         # Nobody waits for this answer; a failure of it must not be reported as never retrieved.
         conversation.answer.add_done_callback(lambda done: done.exception())
 
@@ -302,15 +314,14 @@ def _with_modern_meta(params: bytes) -> bytes:
     return params
 
 
+def _without_modern_meta(params: bytes) -> bytes:
+    """`params` without the envelope of a modern agent, which is none of a legacy source's."""
+    for key in ENVELOPE:
+        params = splice.remove_key(params, ("_meta", key))
+    return params
+
+
 def _is_unknown_method(answer: Answer) -> bool:
     """A source without prompts or resources says so by not knowing the method."""
     error = answer.message.error if answer.message is not None else None
     return error is not None and error.get("code") == jsonrpc.METHOD_NOT_FOUND
-
-
-def _advice(answer: Answer) -> str:
-    if answer.status in (401, 403):
-        return ": it wants a credential – set `auth` on the ToolSource"
-    if answer.message is not None and isinstance(answer.message.error, dict):
-        return " with a JSON-RPC error"
-    return ""

@@ -9,9 +9,8 @@ from collections.abc import Callable
 
 from mesh7_core import errors
 from mesh7_sidecar.net import upstream
-from mesh7_sidecar.wire import jsonrpc, sse
+from mesh7_sidecar.wire import jsonrpc, results, sse
 
-MAXIMUM_EVENT_BYTES = 16 * 1024 * 1024
 OK = 200
 
 
@@ -22,7 +21,8 @@ class Answer:
         status: the HTTP status.
         headers: lower-case names.
         body: the JSON-RPC message as it came; empty when there was none (202).
-        message: the parsed message; None when there was none.
+        message: the parsed message; None when there was none. Of a result that is no strict JSON
+            it has `isError` and `resultType` alone.
     """
 
     __slots__ = ("body", "headers", "message", "status")
@@ -46,22 +46,25 @@ class Conversation:
     Args:
         source: its name, for errors.
         identifier: the JSON-RPC id that was sent; None for a notification.
-        on_notice: gets every notification's raw JSON that precedes the answer.
+        on_notice: gets every notification that precedes the answer.
         on_request: gets every request that the server sends before it answers.
+        maximum_bytes: of one event of a stream.
     """
 
     def __init__(
         self,
         source: str,
         identifier: str | None,
-        on_notice: Callable[[bytes], None],
+        on_notice: Callable[[jsonrpc.Message], None],
         on_request: Callable[[jsonrpc.Message], None],
+        maximum_bytes: int,
     ) -> None:
         self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._source = source
         self._identifier = identifier
         self._on_notice = on_notice
         self._on_request = on_request
+        self._maximum_bytes = maximum_bytes
         self._status = 0
         self._headers: dict[bytes, bytes] = {}
         self._chunks: list[bytes] = []
@@ -73,7 +76,7 @@ class Conversation:
         self._headers = dict(headers)
         content_type = self._headers.get(b"content-type", b"")
         if content_type.partition(b";")[0].strip().lower() == b"text/event-stream":
-            self._events = sse.Decoder(MAXIMUM_EVENT_BYTES)
+            self._events = sse.Decoder(self._maximum_bytes)
 
     def data(self, chunk: bytes) -> None:
         """Some of the answer's body."""
@@ -83,6 +86,8 @@ class Conversation:
         for event in self._events.feed(chunk):
             if event.data and not self.answer.done():
                 self._read(event.data)
+        if self._events.is_overflowed and not self.answer.done():
+            self._fail("sent an event that is too large")
 
     def end(self) -> None:
         """The answer is complete."""
@@ -105,9 +110,9 @@ class Conversation:
     def _read(self, body: bytes) -> None:
         message = jsonrpc.parse(body)
         if isinstance(message, jsonrpc.Malformed):
-            self._fail("sent something that is not JSON-RPC")
+            self._read_lax(body)
         elif message.kind is jsonrpc.Kind.NOTIFICATION:
-            self._on_notice(body)
+            self._on_notice(message)
         elif message.kind is jsonrpc.Kind.REQUEST:
             # Its id may equal ours; only a response can be our answer (D13).
             self._on_request(message)
@@ -117,6 +122,20 @@ class Conversation:
             self._fail("answered another request than the one it was asked")
         else:
             self.answer.set_result(Answer(self._status, self._headers, body, message))
+
+    def _read_lax(self, body: bytes) -> None:
+        """A tool may return what strict JSON has not, such as half a surrogate pair (D30)."""
+        fit = None if self._identifier is None else results.check(body, self._identifier)
+        if not isinstance(fit, results.Fit) or fit.is_protocol_error:
+            self._fail("sent something that is not JSON-RPC")
+            return
+        result: dict[str, object] = {"isError": True} if fit.is_tool_error else {}
+        if fit.result_type:
+            result["resultType"] = fit.result_type
+        message = jsonrpc.Message(
+            jsonrpc.Kind.RESPONSE, self._identifier, "", {}, body, result=result
+        )
+        self.answer.set_result(Answer(self._status, self._headers, body, message))
 
     def _is_json(self) -> bool:
         content_type = self._headers.get(b"content-type", b"")

@@ -21,6 +21,8 @@ from mesh7_sidecar.wire import headers
 log = logging.getLogger("mesh7.sources")
 
 ENDLESS_S = 24 * 3600.0
+LIST_S = 10.0
+"""How long one source may keep a list of all sources waiting."""
 MAXIMUM_PASSED = 64
 
 
@@ -50,7 +52,11 @@ class Served:
     )
 
     def __init__(
-        self, source: bundle.Source, way: upstream.Upstream, clock_s: Callable[[], float]
+        self,
+        source: bundle.Source,
+        way: upstream.Upstream,
+        clock_s: Callable[[], float],
+        on_change: Callable[[], None],
     ) -> None:
         self.source = source
         self.way = way
@@ -64,8 +70,8 @@ class Served:
             answer_s=ENDLESS_S, idle_s=ENDLESS_S, stream_s=ENDLESS_S,
             maximum_bytes=source.bounds.maximum_response_bytes,
         )  # fmt: skip
-        self.client = SourceClient(source.name, way, self.base, self.fixed)
-        self.catalog = Catalog(source, self.client, clock_s)
+        self.client = SourceClient(source, way, self.base, self.fixed)
+        self.catalog = Catalog(source, self.client, clock_s, on_change)
 
     def target(self, path: str) -> str:
         """The request target of a path below an `http` source's URL; `path` starts with `/`."""
@@ -112,6 +118,9 @@ class Registry:
     Args:
         connect: a source → how to reach it.
         clock_s: monotonic seconds.
+
+    Attributes:
+        on_change: told whenever lists of tools may be others than before.
     """
 
     def __init__(
@@ -143,12 +152,13 @@ class Registry:
             if old is not None and old.source == source:
                 self._served[name] = before.pop(name)
             else:
-                self._served[name] = Served(source, self._connect(source), self._clock_s)
+                self._served[name] = Served(
+                    source, self._connect(source), self._clock_s, self._tell_change
+                )
         for served in before.values():
             served.close()
         self.rearm()
-        for told in self.on_change:
-            told()
+        self._tell_change()
 
     def rearm(self) -> None:
         """Read all credentials again; called regularly, so that a rotation needs no restart."""
@@ -156,13 +166,23 @@ class Registry:
             served.arm(self._credentials)
 
     async def warm(self) -> None:
-        """Read every catalog that was never read; failures stay with their source."""
+        """Read every catalog that was never read; failures stay with their source.
+
+        Waits for `LIST_S` at most: a source that is slow to list goes on reading by itself.
+        """
         cold = [
             served.catalog.read()
             for served in self.all_of(calls.SourceKind.MCP)
             if not served.catalog.was_read and not served.problem
         ]
-        await asyncio.gather(*cold)
+        if cold:
+            _, late = await asyncio.wait(map(asyncio.ensure_future, cold), timeout=LIST_S)
+            for waiting in late:
+                waiting.cancel()
+
+    def _tell_change(self) -> None:
+        for told in self.on_change:
+            told()
 
     def close(self) -> None:
         """Let go of everything."""

@@ -1,7 +1,6 @@
 """The way out: reuse, ends, deadlines, caps. Nothing is ever retried."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -11,35 +10,10 @@ from mesh7_sidecar.net.exchange import Exchange
 from mesh7_sidecar.net.identity import always
 from mesh7_sidecar.net.upstream import FailureKind, Request, Terms
 from tests.conftest import Eventually
-from tests.sidecar.net.conftest import Listen, Scripted
+from tests.sidecar.net.conftest import Listen, MakePool, Scripted
 from tests.sidecar.net.parts import AGENT, EchoApp, Heard, HoldingApp, Steps
 
-MakePool = Callable[..., pool.Pool]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-
-@pytest.fixture
-async def make_pool(quick_sweep: sweep.Sweep) -> AsyncIterator[MakePool]:
-    """A pool towards a URL, closed with the test."""
-    made: list[pool.Pool] = []
-
-    def make(url: str, **bounds: object) -> pool.Pool:
-        terms = bounds.pop("terms", Terms())
-        rule = bounds.pop("rule", origin.EVERYWHERE)
-        each = pool.Pool(
-            origin.origin_of(url),
-            quick_sweep,
-            terms,  # type: ignore[arg-type]  # popped from a mapping
-            pool.PoolBounds(**bounds),  # type: ignore[arg-type]  # the same
-            rule,  # type: ignore[arg-type]  # the same
-        )
-        made.append(each)
-        return each
-
-    yield make
-    for each in made:
-        each.close()
-    await asyncio.sleep(0)
 
 
 def url_of(server: listener.Listener) -> str:

@@ -62,7 +62,18 @@ class Link(asyncio.Protocol):
         """Write one request; the link is fresh."""
         self._sending = sending
         self._has_head = False
+        if sending.is_full:
+            self._start_full(sending)
+        else:
+            self._transport.write(sending.take(self))
+
+    def _start_full(self, sending: "PooledSending") -> None:
+        """Write what piled up while we were dialling; whoever waits for room hears of it."""
+        sending.is_full = False
         self._transport.write(sending.take(self))
+        # Else `pause_writing` was called meanwhile, and `resume_writing` will tell.
+        if not sending.is_full:
+            sending.drained()
 
     def is_fresh(self) -> bool:
         """Idle and nothing came since: no end of the stream, no bytes nobody asked for.
@@ -84,6 +95,7 @@ class Link(asyncio.Protocol):
                 self._pool.drop(self)
                 self._transport.close()
         elif sending.deadline < now:
+            self._note_silence(sending)
             self._fail(_OVERDUE)
 
     # The sending's side
@@ -147,6 +159,7 @@ class Link(asyncio.Protocol):
         self._pool.drop(self)
         if sending is None:
             return
+        self._note_silence(sending)
         self._leave()
         if exc is None and self._has_head and self._left == heads.UNTIL_CLOSE:
             if sending.is_live:
@@ -174,6 +187,8 @@ class Link(asyncio.Protocol):
     ) -> None:
         self._sending = None
         sending.leave()
+        if self._pool.breaker.failures:
+            self._pool.breaker.answered()
         self._pool.release(self)
         receiver = sending.receiver
         receiver.head(head.status, head.headers)
@@ -224,6 +239,7 @@ class Link(asyncio.Protocol):
             if head.status == _SWITCHING or self._interim > _MAXIMUM_INTERIM_HEADS:
                 self._fail(_MALFORMED)
             return
+        self._pool.breaker.answered()
         failure = sending.judge(head)
         if failure is not None:
             self._fail(failure)
@@ -283,6 +299,13 @@ class Link(asyncio.Protocol):
         if sending.is_live:
             sending.is_live = False
             sending.receiver.end()
+
+    def _note_silence(self, sending: "PooledSending") -> None:
+        """Tell the pool of a failing call if the whole request got not a byte for an answer."""
+        is_heard = self._has_head or self._buffer or self._interim
+        # A request that is not complete yet waits for the agent, which is not the source's fault.
+        if sending.is_sent and not is_heard:
+            self._pool.miss()
 
     def _fail(self, failure: Failure) -> None:
         sending = self._sending

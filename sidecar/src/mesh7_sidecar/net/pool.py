@@ -1,7 +1,8 @@
 """HTTP/1.1 towards one origin: connections kept alive, calls bounded, nothing ever retried.
 
 A call takes the connection that was used last, else a new one is dialled, else it waits, else it
-is `busy`. One sweep looks at all deadlines. Redirects are answers like any other.
+is `busy`; towards an origin that is down it is `resting`. One sweep looks at all deadlines.
+Redirects are answers like any other.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from typing import Final
 
 from mesh7_sidecar.net import headers as header_lines
 from mesh7_sidecar.net import heads
+from mesh7_sidecar.net.breaker import Breaker
 from mesh7_sidecar.net.link import Link
 from mesh7_sidecar.net.origin import EVERYWHERE, AddressRule, Origin
 from mesh7_sidecar.net.sending import PooledSending
@@ -35,6 +37,11 @@ _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _BUSY: Final = Failure(
     kind=FailureKind.BUSY, message="has too many calls under way, try again later", is_unsent=True
 )
+_RESTING: Final = Failure(
+    kind=FailureKind.RESTING,
+    message="failed five times in a row and is left alone for a few seconds",
+    is_unsent=True,
+)
 _DOWN: Final = Failure(kind=FailureKind.REFUSED, message="is being taken down", is_unsent=True)
 _OVERDUE: Final = Failure(
     kind=FailureKind.TIMED_OUT, message="did not get free in time", is_unsent=True
@@ -51,12 +58,14 @@ class PoolBounds:
         connect_s: from looking its name up to a finished TLS handshake.
         idle_s: how long an unused connection is kept, unless the server's `keep-alive` says
             less. Shorter than any server's own patience, so that it is us who close.
+        rest_s: how long an origin that is down is left alone before one call may try it.
     """
 
     concurrency: int = 64
     waiting: int = 64
     connect_s: float = 5.0
     idle_s: float = 15.0
+    rest_s: float = 5.0
 
 
 DEFAULT_BOUNDS: Final = PoolBounds()
@@ -67,6 +76,7 @@ class Pool:
 
     Attributes:
         known: heads of whole answers seen lately, by their bytes up to the empty line.
+        breaker: whether the origin counts as down; links tell it what they hear.
     """
 
     def __init__(
@@ -81,6 +91,7 @@ class Pool:
         """`tls` None means the system's trust with verification, made at the first dialling."""
         self.sweep = sweep
         self.known: dict[bytes, heads.ResponseHead] = {}
+        self.breaker = Breaker(bounds.rest_s)
         self._origin = origin
         self._terms = terms
         self._bounds = bounds
@@ -114,6 +125,9 @@ class Pool:
             return sending
         if self._is_closed:
             self._loop.call_soon(sending.fail, _DOWN)
+            return sending
+        if self.breaker.failures and not self.breaker.admits(self.sweep.now):
+            self._loop.call_soon(sending.fail, _RESTING)
             return sending
         link = None if self._waiting else self._take_idle()
         if link is not None:
@@ -156,6 +170,14 @@ class Pool:
         """A sending that has no link is not wanted any more."""
         if sending in self._waiting:
             self._waiting.remove(sending)
+
+    def miss(self) -> None:
+        """The origin gave no sign of life. If it counts as down now, nobody waits for it."""
+        self.breaker.failed(self.sweep.now)
+        if self.breaker.is_open:
+            waiting, self._waiting = self._waiting, deque()
+            for sending in waiting:
+                sending.fail(_RESTING)
 
     def remember(self, head: heads.ResponseHead, whole: bytes) -> None:
         """Know this head next time, if the answer came in one piece and is a plain one."""
@@ -221,8 +243,12 @@ class Pool:
         self._dialling.discard(asyncio.current_task())
         if link is not None:
             self._adopt(link)
-        elif self._waiting:
-            self._waiting.popleft().fail(failure)
+            return
+        asker = self._waiting.popleft() if self._waiting else None
+        if failure.kind is not FailureKind.FORBIDDEN:
+            self.miss()
+        if asker is not None:
+            asker.fail(failure)
             self._pump()
 
     def _adopt(self, link: Link) -> None:

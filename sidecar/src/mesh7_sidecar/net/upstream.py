@@ -30,6 +30,8 @@ class FailureKind(StrEnum):
     TOO_LARGE = "too-large"
     BUSY = "busy"
     """As many calls as the source may get are under way, and as many again wait."""
+    RESTING = "resting"
+    """It failed several times in a row and is left alone for a while; nothing was sent."""
     UNSENDABLE = "unsendable"
     """The request itself cannot be written as HTTP; nothing was sent."""
 

@@ -54,7 +54,8 @@ class Talk:
 
     def answer(self, result: bytes | Mapping[str, object], **headers: str) -> web.Response:
         """A JSON answer with the id asked for."""
-        return json_response(self.envelope(result), **headers)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return json_response(self.envelope(result), headers=named)
 
     def envelope(self, result: bytes | Mapping[str, object]) -> bytes:
         """The message that carries `result` under the id asked for."""
@@ -73,12 +74,12 @@ class Talk:
 Behaviour = Callable[[Talk], Awaitable[web.StreamResponse]]
 
 
-def json_response(body: bytes, status: int = 200, **headers: str) -> web.Response:
+def json_response(
+    body: bytes, status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
     """A JSON body, as it is."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return web.Response(
-        status=status, body=body, headers={"content-type": "application/json"} | named
-    )
+    fields = {"content-type": "application/json", **(headers or {})}
+    return web.Response(status=status, body=body, headers=fields)
 
 
 def event(message: bytes | Mapping[str, object]) -> bytes:

@@ -1,6 +1,7 @@
 """`/mcp/<source>` for legacy clients: sessions, streams, and what a server asks back."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ class Stream:
         await self._closed.wait()
         return response
 
-    async def write(self, message: dict[str, object]) -> None:
+    async def write(self, message: Mapping[str, object]) -> None:
         """Send an event."""
         async with asyncio.timeout(parts.PATIENCE_S):
             await (await self.opened).write(event(message))

@@ -103,17 +103,7 @@ async def test_names_that_a_client_could_confuse_are_listed_once_and_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Protocols 1.7: clients fold what is no letter, digit, `_` or `-`, and some fold case."""
-    script = Script(
-        tools=[
-            tool("a.b"),
-            tool("a_b"),
-            tool("A_b"),
-            tool("a/b"),
-            tool("a-b"),
-            tool("ä"),
-            tool("c"),
-        ]
-    )
+    script = Script(tools=[tool(name) for name in ("a.b", "a_b", "A_b", "a/b", "a-b", "ä", "c")])
     async with (
         serving(script) as source,
         parts.running(tmp_path, parts.source("s", source.url), parts.OPEN_POLICY) as gateway,

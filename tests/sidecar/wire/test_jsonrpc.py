@@ -238,3 +238,15 @@ def _floats(value: object) -> list[float]:
     if isinstance(value, dict):
         return [found for inner in value.values() for found in _floats(inner)]
     return [found for inner in value for found in _floats(inner)] if isinstance(value, list) else []
+
+
+@pytest.mark.promise("X11")
+def test_an_id_that_nobody_should_have_to_remember_is_refused() -> None:
+    """Ids of open requests are kept, so a source could fill the memory with long ones."""
+    longest = jsonrpc.parse(b'{"jsonrpc":"2.0","id":"%b","method":"ping"}' % (b"x" * 256))
+    longer = jsonrpc.parse(b'{"jsonrpc":"2.0","id":"%b","method":"ping"}' % (b"x" * 257))
+
+    assert isinstance(longest, jsonrpc.Message)
+    assert longer == jsonrpc.Malformed(
+        400, jsonrpc.INVALID_REQUEST, "`id` must have at most 256 characters"
+    )

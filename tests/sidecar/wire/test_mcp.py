@@ -328,3 +328,29 @@ def test_tasks_are_named_by_header_and_body_alike() -> None:
     raw = messages.modern_body("tasks/get", {"taskId": "t-1"})
     assert messages.asked(raw, messages.modern_head("tasks/get", "t-1")).name == "t-1"
     assert messages.refused(raw, messages.modern_head("tasks/get", "t-2")) == (400, -32020)
+
+
+@pytest.mark.promise("X8")
+def test_a_subscription_that_go_would_read_and_we_would_not_is_refused() -> None:
+    """Found in review: `ResourceSubscriptions` went on unjudged, and Go servers fold case."""
+    wanted: dict[str, object] = {"notifications": {"ResourceSubscriptions": ["secret://x"]}}
+    listen = messages.read(messages.modern_body("subscriptions/listen", wanted))
+
+    assert isinstance(mcp.listened_resources(listen), jsonrpc.Malformed)
+
+
+@pytest.mark.promise("X8")
+@pytest.mark.parametrize(
+    "reference",
+    [
+        {"type": "ref/resource", "uri": "file:///ok", "URI": "secret://x"},
+        {"type": "ref/resource", "uri": "file:///ok", "name": "x"},
+        {"type": "ref/prompt", "name": "ok", "uri": "secret://x"},
+        {"type": "ref/prompt", "name": "ok", "Name": "secret"},
+    ],
+)
+def test_a_completion_that_names_two_things_is_refused(reference: dict[str, str]) -> None:
+    """Found in review: the second name is what another reader might complete."""
+    raw = messages.modern_body("completion/complete", {"ref": reference})
+
+    assert messages.refused(raw, messages.modern_head("completion/complete")) == (400, -32602)

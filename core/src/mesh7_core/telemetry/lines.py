@@ -16,6 +16,8 @@ from mesh7_core.telemetry.records import Outcome, Record
 
 DIGEST_BYTES = 16
 MAXIMUM_REMEMBERED = 1024
+MAXIMUM_CHARACTERS = 300
+"""Of a name or session in a line: both are the agent's own, and could fill the disk (X11)."""
 
 _Rendered = tuple[Decision, calls.Agent, bytes]
 
@@ -45,7 +47,7 @@ class Lines:
             self._date,
             nanoseconds // 1000,
             self._common(record),
-            orjson.dumps(f"{call.source}.{call.name}"),
+            orjson.dumps(_cut(f"{call.source}.{call.name}")),
             digest(call.arguments, self._key),
             microseconds // 1000,
             microseconds % 1000,
@@ -78,6 +80,10 @@ def digest(arguments: dict[str, object], key: bytes) -> bytes:
         # orjson stops at 64-bit integers; the standard library is slower and does not.
         content = json.dumps(arguments, sort_keys=True, separators=(",", ":")).encode()
     return b"b2:" + blake2b(content, key=key, digest_size=DIGEST_BYTES).hexdigest().encode()
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAXIMUM_CHARACTERS else text[:MAXIMUM_CHARACTERS] + "…"
 
 
 def _render(record: Record) -> bytes:
@@ -117,10 +123,10 @@ def _occasional(record: Record) -> bytes:
     said: dict[str, object] = {
         "detail": record.detail,
         "status": record.status,
-        "session": call.session,
+        "session": _cut(call.session),
         "traceId": record.trace_id,
     }
     if call.http is not None:
         # The query may carry a secret; the path is what policy judged.
-        said["http"] = {"method": call.http.method, "path": call.http.path}
+        said["http"] = {"method": call.http.method, "path": _cut(call.http.path)}
     return b"," + orjson.dumps({name: value for name, value in said.items() if value})[1:-1]

@@ -24,6 +24,7 @@ _FINAL: Final = 200
 _CLOSED: Final = Failure(
     kind=FailureKind.CLOSED, message="closed the connection before its answer was complete"
 )
+_ENDED: Final = Failure(kind=FailureKind.CLOSED, message="was taken down during the call")
 _OVERDUE: Final = Failure(kind=FailureKind.TIMED_OUT, message="did not answer in time")
 _MALFORMED: Final = Failure(
     kind=FailureKind.MALFORMED, message="answered something that is not HTTP"
@@ -86,6 +87,10 @@ class Link(asyncio.Protocol):
     def close(self) -> None:
         """Close after what is written has been sent."""
         self._transport.close()
+
+    def end(self) -> None:
+        """Close at once; a request under way fails."""
+        self._fail(_ENDED)
 
     def look(self, now: float) -> None:
         """Called by the sweep."""

@@ -145,6 +145,14 @@ class Pool:
         while self._idle:
             self._idle.pop().close()
 
+    def abort(self) -> None:
+        """Take no more requests, and end those under way."""
+        self.close()
+        while self._waiting:
+            self._waiting.popleft().fail(_DOWN)
+        for link in tuple(self._links):
+            link.end()
+
     # For links and sendings alone
 
     def release(self, link: Link) -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mesh7_sidecar.net.link import Link
     from mesh7_sidecar.net.pool import Pool
 
+_OK: Final = 200
 _EVENT_STREAM: Final = b"text/event-stream"
 _PLAIN: Final = frozenset({None, b"", b"identity"})
 _EARLY_BYTES: Final = 65_536
@@ -139,8 +140,14 @@ class PooledSending:
                 return Failure(
                     kind=FailureKind.MALFORMED, message="encoded its answer, though asked not to"
                 )
-        kind = next((value for name, value in head.headers if name == b"content-type"), b"")
-        self.is_stream = kind.partition(b";")[0].strip().lower() == _EVENT_STREAM
+        kinds = [value for name, value in head.headers if name == b"content-type"]
+        if len(kinds) > 1:
+            # Two readers could take two of them, and bound the body differently.
+            return Failure(kind=FailureKind.MALFORMED, message="sent two content types")
+        kind = kinds[0] if kinds else b""
+        # Who reads the answer whole reads events at 200 alone, so only there size is no matter.
+        may_stream = head.status == _OK or self.terms.allows_encoding
+        self.is_stream = may_stream and kind.partition(b";")[0].strip().lower() == _EVENT_STREAM
         if self.is_stream:
             self.hear()
         elif head.length > self.terms.maximum_bytes and not self.is_head:

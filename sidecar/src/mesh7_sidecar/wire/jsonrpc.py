@@ -32,6 +32,7 @@ _PARAMS_KEYS = frozenset({
     "inputResponses", "level", "name", "notifications", "progress", "progressToken",
     "protocolVersion", "reason", "ref", "requestId", "requestState", "task", "taskId", "uri",
 })  # fmt: skip
+MAXIMUM_ID_CHARACTERS: Final = 256
 _ABSENT: Final = object()
 
 
@@ -147,10 +148,13 @@ def _read(envelope: dict[str, object], body: bytes) -> Message | Malformed:
     identifier = envelope.get("id", _ABSENT)
     # `type is`: bool is a subclass of int and no id.
     known_id = identifier if type(identifier) is int or type(identifier) is str else None
+    if type(identifier) is str and len(identifier) > MAXIMUM_ID_CHARACTERS:
+        # Ids are remembered while a request is open, so their length is what a peer can fill.
+        return _invalid(f"`id` must have at most {MAXIMUM_ID_CHARACTERS} characters")
     if envelope.get("jsonrpc") != "2.0":
         return _invalid('`jsonrpc` must be the string "2.0"', known_id)
     if not _ENVELOPE_KEYS.issuperset(envelope):
-        folded = _folded_twin(envelope, _ENVELOPE_KEYS)
+        folded = folded_twin(envelope, _ENVELOPE_KEYS)
         if folded is not None:
             return _invalid(f"an envelope key must be spelled `{folded}`", known_id)
     if "method" not in envelope:
@@ -175,7 +179,7 @@ def _read_request(
     elif type(params) is not dict:
         return _invalid("`params` must be an object", identifier)
     elif not _PARAMS_KEYS.issuperset(params):
-        folded = _folded_twin(params, _PARAMS_KEYS)
+        folded = folded_twin(params, _PARAMS_KEYS)
         if folded is not None:
             return _invalid(f"a key of `params` must be spelled `{folded}`", identifier)
     return Message(_REQUEST if identifier is not None else _NOTIFICATION,
@@ -207,7 +211,7 @@ def _read_response(
     return Message(Kind.RESPONSE, identifier, "", {}, body, error=error)
 
 
-def _folded_twin(keys: dict[str, object], known: frozenset[str]) -> str | None:
+def folded_twin(keys: dict[str, object], known: frozenset[str]) -> str | None:
     """The known key that one of `keys` equals only after folding; None when there is none."""
     folded = {name.casefold(): name for name in known}
     for key in keys:

@@ -23,7 +23,11 @@ META_SUBSCRIPTION: Final = "io.modelcontextprotocol/subscriptionId"
 MODERN_VERSIONS: Final = ("2026-07-28",)
 LEGACY_VERSIONS: Final = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 
-_ABSENT: Final = object()
+_LISTEN_KEYS: Final = frozenset({
+    "promptsListChanged", "resourceSubscriptions", "resourcesListChanged", "taskIds",
+    "toolsListChanged",
+})  # fmt: skip
+_REFERENCE_KEYS: Final = frozenset({"name", "title", "type", "uri"})
 
 
 class Kind(IntEnum):
@@ -201,6 +205,9 @@ def listened_resources(message: Message) -> tuple[str, ...] | Malformed:
     wanted = message.params.get("notifications")
     if not isinstance(wanted, dict):
         return _bad_params(message, "`notifications` must be an object", is_modern=True)
+    if (twin := jsonrpc.folded_twin(wanted, _LISTEN_KEYS)) is not None:
+        text = f"a key of `notifications` must be spelled `{twin}`"
+        return _bad_params(message, text, is_modern=True)
     uris_wanted = wanted.get("resourceSubscriptions")
     if uris_wanted is None:
         return ()
@@ -309,11 +316,12 @@ def _read(message: Message, row: _Row, *, is_modern: bool, version: str) -> Aske
 
 def _read_completion(message: Message, *, is_modern: bool, version: str) -> Asked | Malformed:
     reference = message.params.get("ref")
-    if isinstance(reference, dict):
-        name, uri = reference.get("name"), reference.get("uri")
-        if reference.get("type") == "ref/prompt" and isinstance(name, str) and name:
+    # A second name in another spelling is what another reader might complete (Go folds case).
+    if isinstance(reference, dict) and jsonrpc.folded_twin(reference, _REFERENCE_KEYS) is None:
+        kind, name, uri = reference.get("type"), reference.get("name"), reference.get("uri")
+        if kind == "ref/prompt" and isinstance(name, str) and name and uri is None:
             return Asked(Kind.COMPLETE, message, is_modern, version, Family.PROMPTS, name)
-        if reference.get("type") == "ref/resource" and isinstance(uri, str):
+        if kind == "ref/resource" and isinstance(uri, str) and name is None:
             canonical = uris.canonical(uri)
             if canonical is None:
                 return _bad_params(message, _AMBIGUOUS_URI, is_modern=is_modern)

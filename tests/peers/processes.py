@@ -65,6 +65,7 @@ async def running(
     *,
     environment: Mapping[str, str] | None = None,
     sockets: Sequence[socket.socket] = (),
+    log: Path | None = None,
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """A program that runs while the block does; its output is the caller's to read or to leave.
 
@@ -72,8 +73,9 @@ async def running(
         argv: the program and its arguments.
         environment: added to ours.
         sockets: handed over: the program has them under the same numbers, we close ours.
+        log: where its stderr is appended; our own stderr when not given.
     """
-    process = await _started(argv, environment, sockets=sockets)
+    process = await _started(argv, environment, sockets=sockets, log=log)
     try:
         yield process
     finally:
@@ -114,9 +116,11 @@ async def _started(
     *,
     sockets: Sequence[socket.socket] = (),
     stdin: int = asyncio.subprocess.DEVNULL,
+    log: Path | None = None,
 ) -> asyncio.subprocess.Process:
     # Output that nobody reads would fill a pipe: what nobody captures goes to our own stderr.
     capture = asyncio.subprocess.PIPE
+    file = log.open("ab") if log is not None else None
     try:
         return await asyncio.create_subprocess_exec(
             *argv,
@@ -124,10 +128,12 @@ async def _started(
             env={**os.environ, **(environment or {})},
             stdin=stdin,
             stdout=capture,
-            stderr=capture if stdin == capture else None,
+            stderr=capture if stdin == capture else file,
             pass_fds=[each.fileno() for each in sockets],
             start_new_session=True,
         )
     finally:
         for each in sockets:
             each.close()
+        if file is not None:
+            file.close()

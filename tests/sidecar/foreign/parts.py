@@ -3,13 +3,14 @@
 import contextlib
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from tests.peers import asking, gateway
 
+NOTHING: Mapping[str, str] = {}
 META_DECISION = "mesh7.dev/decision"
 META_REASON = "mesh7.dev/reason"
 META_RULE = "mesh7.dev/rule"
@@ -36,12 +37,12 @@ class Guarded:
     running: gateway.GatewayProcess
 
     async def ask(
-        self, client: str, door: Door, source: str, *calls: tuple[str, dict[str, object]]
+        self, client: str, door: Door, source: str, *calls: tuple[str, Mapping[str, object]]
     ) -> asking.Answered:
         """Let a client list and call a source's tools by the names that it has at this door."""
         is_aggregate = door in (Door.AGGREGATE, Door.STDIO_AGGREGATE)
         prefix = f"{source}_" if is_aggregate else ""
-        named = [(prefix + tool, arguments) for tool, arguments in calls]
+        named = [(prefix + tool, dict(arguments)) for tool, arguments in calls]
         return await asking.ask(client, self._target(door, source), *named)
 
     def _target(self, door: Door, source: str) -> str | list[str]:
@@ -70,9 +71,11 @@ async def guarding(place: Path, *manifests: str) -> AsyncIterator[Guarded]:
         yield Guarded(folder=folder, running=running)
 
 
-def stdio_source(name: str, *command: str | Path) -> str:
-    """The manifest of a stdio server."""
-    return _source(name, {"transport": "Stdio", "command": [str(word) for word in command]})
+def stdio_source(name: str, *command: str | Path, env: Mapping[str, str] = NOTHING) -> str:
+    """The manifest of a stdio server; `env` is added to the few variables that it gets."""
+    added = [{"name": key, "value": value} for key, value in env.items()]
+    words = [str(word) for word in command]
+    return _source(name, {"transport": "Stdio", "command": words, "env": added})
 
 
 def http_source(name: str, url: str) -> str:
@@ -80,17 +83,17 @@ def http_source(name: str, url: str) -> str:
     return _source(name, {"transport": "StreamableHTTP", "url": url})
 
 
-def policy(rules: list[dict[str, object]]) -> str:
+def policy(rules: Sequence[Mapping[str, object]]) -> str:
     """The manifest of a policy for everybody that denies what no rule names."""
-    spec = {"selector": {}, "defaultAction": "Deny", "rules": rules}
+    spec = {"selector": {}, "defaultAction": "Deny", "rules": list(rules)}
     return _manifest("AgentPolicy", "agents", spec)
 
 
-def _source(name: str, mcp: dict[str, object]) -> str:
+def _source(name: str, mcp: Mapping[str, object]) -> str:
     return _manifest("ToolSource", name, {"mcp": mcp})
 
 
-def _manifest(kind: str, name: str, spec: dict[str, object]) -> str:
+def _manifest(kind: str, name: str, spec: Mapping[str, object]) -> str:
     # JSON is YAML, and quotes paths and expressions by itself.
     head = {"apiVersion": "mesh7.dev/v1alpha1", "kind": kind, "metadata": {"name": name}}
     return json.dumps({**head, "spec": spec}) + "\n"

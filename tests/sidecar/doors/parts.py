@@ -239,7 +239,13 @@ class Running:
         self.sessions.append(session)
         return Agent(session, "http://127.0.0.1", x_mesh7_agent=name)
 
+    async def stop(self) -> None:
+        """Stop it before the block ends."""
+        self.is_stopped = True
+        await self.gateway.close()
+
     def __post_init__(self) -> None:
+        self.is_stopped = False
         self.sessions: list[aiohttp.ClientSession] = []
 
     @property
@@ -260,6 +266,7 @@ async def running(place: Path, *manifests: str, **changes: object) -> AsyncItera
     held = main.hold(settings, "test")
     assert isinstance(held, state.Held)
     gateway = await main.start(settings, held)
+    served: Running | None = None
     try:
         async with aiohttp.ClientSession(auto_decompress=False) as session:
             agent = Agent(session, f"http://{gateway.status()['listen']}")
@@ -268,7 +275,8 @@ async def running(place: Path, *manifests: str, **changes: object) -> AsyncItera
             for each in served.sessions:
                 await each.close()
     finally:
-        await gateway.close()
+        if served is None or not served.is_stopped:
+            await gateway.close()
 
 
 def write(folder: Path, *manifests: str) -> None:

@@ -160,8 +160,8 @@ async def test_a_token_file_without_a_token_is_an_error(tmp_path: Path, content:
     "path",
     ["/", "/mcp/", "/mcp/s/", "//mcp", "/MCP", "/mcp?x", "/mcp/s?x=1", "/m%63p", "/mcp/%73",
      "/mcp/S", "/mcp/../mcp", "/./mcp", "/v1/tools/", "/v1/tools/s", "/v1/tools/s.t/",
-     "/v1/decide/", "/v1/tools/%73.t", "/v1/tools/s.%74", "/v1", "/http", "/http/s", "/control/status",
-     "/control/join", "/metrics", "/healthz"],
+     "/v1/decide/", "/v1/tools/%73.t", "/v1/tools/s.%74", "/v1", "/http", "/http/s",
+     "/control/status", "/control/join", "/metrics", "/healthz"],
 )  # fmt: skip
 async def test_every_other_spelling_of_a_path_is_not_found(tmp_path: Path, path: str) -> None:
     script = Script(tools=[tool("t")])

@@ -37,7 +37,7 @@ def api(url: str, more: str = "") -> str:
     ("target", "sent"),
     [
         ("/", "/"), ("/a/b", "/a/b"), ("/a?x=1&x=%2F..", "/a?x=1&x=%2F.."), ("/%61", "/%61"),
-        ("/a/", "/a/"), ("/a;v=1", "/a;v=1"), ("/caf%C3%A9", "/caf%C3%A9"),
+        ("/a/", "/a/"), ("/caf%C3%A9", "/caf%C3%A9"),
     ],
 )  # fmt: skip
 async def test_a_target_is_forwarded_as_it_was_sent(tmp_path: Path, target: str, sent: str) -> None:
@@ -57,7 +57,8 @@ async def test_a_target_is_forwarded_as_it_was_sent(tmp_path: Path, target: str,
     "target",
     ["/secret", "/%73ecret", "/sec%72et/x", "/secret?x", "/a//secret", "/a/../secret",
      "/a/%2e%2e/secret", "/%2fsecret", "/a%2f..%2fsecret", "/%2573ecret", "/a\\..\\secret", "",
-     "/secret%00", "/;/../secret", "/a/..;/secret"],
+     "/secret%00", "/;/../secret", "/a/..;/secret",
+     "/secret;x", "/a;/secret"],
 )  # fmt: skip
 async def test_no_spelling_of_a_denied_path_reaches_the_source(tmp_path: Path, target: str) -> None:
     script = Script(everything=plainly)
@@ -109,6 +110,7 @@ async def test_the_agents_credentials_stay_behind_and_the_sources_are_added(
         return web.Response(body=b"a,b", headers=kept | dropped)
 
     script = Script(everything=answer)
+    own = "auth: {key: bill, header: X-Api-Key}\nheaders: [{name: X-Team, value: t}]"
     sent = {
         "authorization": "Bearer agents-own", "proxy-authorization": "x", "cookie": "c=1",
         "x-api-key": "agents-key", "x-forwarded-for": "1.2.3.4", "forwarded": "for=1.2.3.4",
@@ -119,10 +121,7 @@ async def test_the_agents_credentials_stay_behind_and_the_sources_are_added(
         serving(script) as source,
         parts.running(
             tmp_path,
-            api(
-                source.url,
-                "auth: {key: bill, header: X-Api-Key}\nheaders: [{name: X-Team, value: t}]",
-            ),
+            api(source.url, own),
             POLICY,
             environment={"MESH7_CREDENTIAL_BILL": "the-real-one"},
         ) as gateway,
@@ -145,7 +144,7 @@ async def test_the_agents_credentials_stay_behind_and_the_sources_are_added(
 
 @pytest.mark.promise("S6")
 async def test_a_rotated_credential_is_used_without_a_restart(
-    tmp_path: Path, eventually: object
+    tmp_path: Path,
 ) -> None:
     script = Script(everything=plainly)
     secrets = tmp_path / "credentials"
@@ -355,11 +354,11 @@ async def test_an_answer_that_breaks_off_is_not_taken_for_a_whole_one(tmp_path: 
     async with (
         serving(script) as source,
         parts.running(tmp_path, api(source.url), POLICY) as gateway,
+        gateway.agent.open("/http/api/x", None, PLAIN, "GET") as response,
     ):
-        async with gateway.agent.open("/http/api/x", None, PLAIN, "GET") as response:
-            assert await response.content.readexactly(4) == b"half"
-            with pytest.raises(aiohttp.ClientPayloadError):
-                await response.read()
+        assert await response.content.readexactly(4) == b"half"
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await response.read()
 
     assert [record["outcome"] for record in parts.audited(tmp_path)] == ["failed"]
 
@@ -368,7 +367,7 @@ async def test_an_answer_that_breaks_off_is_not_taken_for_a_whole_one(tmp_path: 
 async def test_a_backend_that_is_down_or_slow_is_a_502_that_names_the_source(
     tmp_path: Path,
 ) -> None:
-    async def silent(talk: Talk) -> web.StreamResponse:
+    async def silent(_: Talk) -> web.StreamResponse:
         await asyncio.Event().wait()
         return web.Response()
 

@@ -452,7 +452,7 @@ async def test_a_subscription_streams_until_the_gateway_stops(tmp_path: Path) ->
         refused = await ask(gateway, MODERN, "subscriptions/listen", {"notifications": secret})
         async with gateway.agent.open("/mcp/s", body, fields) as response:
             first = await parts.next_event(response)
-            closing = asyncio.ensure_future(gateway.gateway.close())
+            closing = asyncio.ensure_future(gateway.stop())
             rest = await response.read()
         async with asyncio.timeout(parts.PATIENCE_S):
             await closing

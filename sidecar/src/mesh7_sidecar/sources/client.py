@@ -145,19 +145,6 @@ class SourceClient:
             params = orjson.dumps({"cursor": cursor})
         raise self._failure(f"has more than {MAXIMUM_PAGES} pages of `{method}`")
 
-    async def close(self) -> None:
-        """End the session at the source, if there is one; errors are of no interest."""
-        if self._session is not None:
-            conversation = self._conversation(None, ignore)
-            request = upstream.Request("DELETE", self._path, self._legacy_headers(), b"")
-            sending = self._way.send(request, conversation)
-            try:
-                async with asyncio.timeout(1):
-                    await conversation.answer
-            except (TimeoutError, errors.UpstreamError):
-                sending.abort()
-            self._session = None
-
     def _failure(self, what: str) -> errors.UpstreamError:
         return errors.UpstreamError(f"source `{self._source.name}` {what}")
 
@@ -259,10 +246,11 @@ class SourceClient:
     ) -> Answer:
         sent = [CONTENT_TYPE, ACCEPT, *extra, *self._fixed]
         request = upstream.Request("POST", self._path, sent, body)
-        sending = self._way.send(request, conversation)
+        conversation.sending = sending = self._way.send(request, conversation)
         try:
             return await conversation.answer
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, errors.UpstreamError):
+            # A source whose answer is refused must not go on talking.
             sending.abort()
             raise
 
@@ -292,7 +280,8 @@ class SourceClient:
         """Send what is not answered, within a legacy session."""
         fields = [CONTENT_TYPE, ACCEPT, *self._legacy_headers(), *self._fixed]
         conversation = self._conversation(None, ignore)
-        self._way.send(upstream.Request("POST", self._path, fields, body), conversation)
+        request = upstream.Request("POST", self._path, fields, body)
+        conversation.sending = self._way.send(request, conversation)
         # Nobody waits for this answer; a failure of it must not be reported as never retrieved.
         conversation.answer.add_done_callback(lambda done: done.exception())
 

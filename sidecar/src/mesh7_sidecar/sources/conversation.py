@@ -43,6 +43,10 @@ class Answer:
 class Conversation:
     """The receiver of one exchange with a source.
 
+    Attributes:
+        answer: done when there is one, or none will come.
+        sending: the exchange under way; set right after it was sent.
+
     Args:
         source: its name, for errors.
         identifier: the JSON-RPC id that was sent; None for a notification.
@@ -50,6 +54,8 @@ class Conversation:
         on_request: gets every request that the server sends before it answers.
         maximum_bytes: of one event of a stream.
     """
+
+    sending: upstream.Sending
 
     def __init__(
         self,
@@ -80,6 +86,10 @@ class Conversation:
 
     def data(self, chunk: bytes) -> None:
         """Some of the answer's body."""
+        if self.answer.done():
+            # Nothing follows an answer; a source that goes on all the same is not listened to.
+            self.sending.abort()
+            return
         if self._events is None:
             self._chunks.append(chunk)
             return
@@ -110,7 +120,8 @@ class Conversation:
     def _read(self, body: bytes) -> None:
         message = jsonrpc.parse(body)
         if isinstance(message, jsonrpc.Malformed):
-            self._read_lax(body)
+            if self._status == OK:
+                self._read_lax(body)
         elif message.kind is jsonrpc.Kind.NOTIFICATION:
             self._on_notice(message)
         elif message.kind is jsonrpc.Kind.REQUEST:

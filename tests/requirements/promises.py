@@ -123,18 +123,7 @@ PROMISES: dict[str, Promise] = {
 _NOT_YET = "the test is being written with the part that keeps it"
 
 OPEN: dict[str, str] = {
-    "D2": _NOT_YET,
-    "D3": _NOT_YET,
-    "D6": _NOT_YET,
     "D23": _NOT_YET,
-    "D33": _NOT_YET,
-    "M7": _NOT_YET,
     "M10": "every popular client at once is a later issue; the MCP SDKs and FastMCP come first",
-    "P1": _NOT_YET,
-    "S2": _NOT_YET,
-    "S5": _NOT_YET,
-    "S6": _NOT_YET,
-    "X10": _NOT_YET,
-    "X16": _NOT_YET,
 }
 """Promises that no test is tied to yet, and why. An entry that is tied must be removed."""

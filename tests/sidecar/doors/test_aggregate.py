@@ -69,6 +69,7 @@ def lists(key: str, *entries: dict[str, object]) -> Behaviour:
 
 @pytest.mark.promise("M12")
 @pytest.mark.promise("M2")
+@pytest.mark.promise("D6")
 @ERAS
 async def test_tools_are_called_by_source_and_name_and_sources_come_by_name(
     tmp_path: Path, era: str

@@ -230,6 +230,7 @@ async def test_a_backends_status_and_body_pass_as_they_are(
 
 
 @pytest.mark.promise("S5")
+@pytest.mark.promise("X10")
 async def test_an_encoded_answer_passes_encoded(tmp_path: Path) -> None:
     packed = zlib.compress(b"x" * 1000)
 

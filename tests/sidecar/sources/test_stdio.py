@@ -397,18 +397,41 @@ async def test_a_child_that_exits_after_each_handshake_costs_a_growing_pause_onl
     """Promised by D12: a crash-looping upstream takes nothing down and is not started in a loop."""
     command = (*PLAIN, "--exit-after-handshake")
     async with serving(source_of(command)) as way:
-        failures = []
-        for _ in range(8):
-            try:
-                session = await initialize(way)
-            except FetchError as error:
-                failures.append(error.failure)
-                break
+        session = await initialize(way)
+        await ask(way, post({"method": "notifications/initialized"}, session))
+        failures = [await failure_of(way, legacy("pid", session)) for _ in range(8)]
+    kinds = [each.kind for each in failures]
+    assert kinds == sorted(kinds), "closed, and then refused at once"
+    assert {kinds[0], kinds[-1]} == {"closed", "refused"}
+    assert failures[-1].is_unsent
+    last = failures[-1].message
+    assert last.startswith("is started again in 2 s: its program exited with code 0")
+
+
+@pytest.mark.promise("M8")
+async def test_a_session_whose_child_died_goes_on_with_another(eventually: Eventually) -> None:
+    """Promised by M8: clients do not open a new session by themselves, so the gateway does."""
+    async with serving(source_of(PLAIN)) as way:
+        session = await initialize(way)
+        first = seen(await ask(way, legacy("pid", session)))
+        async with streaming(way, bare("GET", session)) as stream:
+            failure = await failure_of(way, legacy("die", session))
+            assert [piece async for piece in stream] == []
+        late = {"method": "notifications/cancelled", "params": {"requestId": 1}}
+        assert (await ask(way, post(late, session))).status == 202
+        asked = [asyncio.ensure_future(ask(way, legacy("pid", session, n))) for n in ("a", "b")]
+        answers = await asyncio.gather(*asked)
+        notices = seen(await ask(way, legacy("seen", session)))
+        async with streaming(way, bare("GET", session)) as stream:
             await ask(way, post({"method": "notifications/initialized"}, session))
-            while (await ask(way, bare("GET", session))).status != 404:
-                pass
-    assert [(each.kind, each.is_unsent) for each in failures] == [("refused", True)]
-    assert failures[0].message.startswith("is started again in 2 s: its program exited with code 0")
+            assert (await next_message(stream))["method"] == "notifications/tools/list_changed"
+        assert (await ask(way, bare("DELETE", session))).status == 204
+        assert (await ask(way, legacy("pid", session))).status == 404
+        await eventually(lambda: way.status().sessions == 0)
+    assert failure.message == "gave no answer: its program exited with code 3"
+    assert [messages(each)[-1]["id"] for each in answers] == ["a", "b"]
+    assert len({seen(each) for each in answers} | {first}) == 2
+    assert [each["method"] for each in notices] == ["notifications/initialized"]
 
 
 @pytest.mark.promise("D14")

@@ -6,6 +6,8 @@ a request of the server whose id equals one of ours is a request (D13).
 
     shared channel     modern requests of all clients; nothing of the server's own goes to anybody
     session's channel  one legacy session; the server may ask the client, on the session's streams
+
+A session outlives its child: another channel says the client's own `initialize` again.
 """
 
 import itertools
@@ -22,6 +24,8 @@ from mesh7_sidecar.wire.lines import Overlong
 
 MAXIMUM_UNWRITTEN_BYTES: Final = 16 * 1024 * 1024
 MAXIMUM_OWED: Final = 64
+GREETING: Final = 0
+"""The id of a handshake that is said again; all others count from 1."""
 REQUEST_CANCELLED: Final = -32800
 
 _CANCEL: Final = (
@@ -34,6 +38,7 @@ _REFUSE: Final = (
 _CANCELLED: Final = (
     b'{"jsonrpc":"2.0","id":%b,"error":{"code":%d,"message":"the client cancelled the request"}}'
 )
+_INITIALIZED: Final = b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
 _TELLS_ALL: Final = frozenset({
     "notifications/tools/list_changed", "notifications/resources/list_changed",
     "notifications/prompts/list_changed", "notifications/resources/updated",
@@ -73,6 +78,7 @@ class Channel:
         started_s: when it was made.
         used_s: when a client last spoke.
         is_over: it takes nothing more.
+        greeting: the client's `initialize`, once a child has accepted it; else empty.
     """
 
     def __init__(
@@ -87,6 +93,9 @@ class Channel:
         self.child: Child | None = None
         self.started_s = self.used_s = clock_s()
         self.is_over = False
+        self.greeting = b""
+        self._is_greeting = False
+        self._asked_greeting = b""
         self._name = name
         self._maximum_concurrency = maximum_concurrency
         self._on_end = on_end
@@ -108,11 +117,20 @@ class Channel:
         if self.is_over:
             return False
         self.child = child
-        unstarted, self._unstarted = self._unstarted, []
-        for number, line in unstarted:
-            if number == 0 or number in self._pending:
-                self._write(number, line)
+        if self._is_greeting:
+            child.write(_numbered(self.greeting, GREETING)[0])
+        else:
+            self._write_unstarted()
         return True
+
+    def greet_again(self, greeting: bytes) -> None:
+        """Open a session anew that lost its child; what it is asked waits for the child's answer.
+
+        Args:
+            greeting: of the channel before; goes out first.
+        """
+        self.greeting = greeting
+        self._is_greeting = True
 
     def ask(self, message: jsonrpc.Message, pending: Pending) -> int | upstream.Failure:
         """Put a request to the child.
@@ -125,12 +143,10 @@ class Channel:
         if self.child is not None and self.child.unwritten_bytes > MAXIMUM_UNWRITTEN_BYTES:
             return _NOT_READING
         number = next(self._numbers)
-        line = identifiers.with_id(_one_line(message.raw), b"%d" % number)
-        token = splice.span(line, ("params", "_meta", "progressToken"))
-        if token is not None:
-            pending.token = line[token[0] : token[1]]
-            line = line[: token[0]] + b"%d" % number + line[token[1] :]
+        line, pending.token = _numbered(message.raw, number)
         self.used_s = pending.asked_s
+        if message.method == "initialize":
+            self._asked_greeting = message.raw
         self._pending[number] = pending
         self._write(number, line)
         return number
@@ -183,12 +199,18 @@ class Channel:
                 return
 
     def _write(self, number: int, line: bytes) -> None:
-        if self.child is None:
+        if self.child is None or self._is_greeting:
             self._unstarted.append((number, line))
             return
         if number in self._pending:
             self._pending[number].is_written = True
         self.child.write(line)
+
+    def _write_unstarted(self) -> None:
+        unstarted, self._unstarted = self._unstarted, []
+        for number, line in unstarted:
+            if number == 0 or number in self._pending:
+                self._write(number, line)
 
     # From the child.
 
@@ -231,6 +253,9 @@ class Channel:
             self.stream.close()
 
     def _answered(self, message: jsonrpc.Message) -> None:
+        if self._is_greeting and message.id == GREETING:
+            self._greeted(message)
+            return
         pending = self._taken(message.id)
         if pending is None:
             # Late, or an answer to nothing.
@@ -238,10 +263,20 @@ class Channel:
             return
         line = identifiers.with_id(message.raw, pending.identifier)
         code = message.error["code"] if message.error is not None else None
+        if pending.method == "initialize" and message.error is None:
+            self.greeting = self._asked_greeting
         if pending.method == "subscriptions/listen":
             path = ("result", "_meta", mcp.META_SUBSCRIPTION)
             line = splice.replace(line, path, pending.identifier)
         pending.answer(line, code if isinstance(code, int) else None)
+
+    def _greeted(self, message: jsonrpc.Message) -> None:
+        if message.error is not None:
+            self.ended("its program refused the handshake that it had accepted before")
+            return
+        self._is_greeting = False
+        self._write(0, _INITIALIZED)
+        self._write_unstarted()
 
     def _asked_back(self, message: jsonrpc.Message) -> None:
         if self.stream is None or len(self._owed) >= MAXIMUM_OWED or message.id is None:
@@ -299,6 +334,15 @@ class Channel:
 
     def _taken(self, number: object) -> Pending | None:
         return self._pending.pop(number, None) if type(number) is int else None
+
+
+def _numbered(raw: bytes, number: int) -> tuple[bytes, bytes | None]:
+    """A request under an id of ours, its progress token too; and the token that it had."""
+    line = identifiers.with_id(_one_line(raw), b"%d" % number)
+    token = splice.span(line, ("params", "_meta", "progressToken"))
+    if token is None:
+        return line, None
+    return line[: token[0]] + b"%d" % number + line[token[1] :], line[token[0] : token[1]]
 
 
 def _one_line(raw: bytes) -> bytes:

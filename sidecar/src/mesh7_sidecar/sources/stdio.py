@@ -7,7 +7,8 @@
     DELETE with Mcp-Session-Id        the session and its child end
 
 A child that dies fails what it was asked and nothing else. The next request starts another, at
-once if the last one had lasted, else after a growing pause (D12, D14). Nothing is sent twice.
+once if the last one had lasted, else after a growing pause (D12, D14). Nothing is sent twice but
+a session's `initialize`: clients do not open a new session by themselves, so it is opened again.
 """
 
 import asyncio
@@ -174,25 +175,18 @@ class StdioUpstream:
             asking.refuses(message.id, (message.status, message.code, message.message))
             return
         is_request = message.kind is jsonrpc.Kind.REQUEST
-        minted: Headers = []
-        if session:
-            channel = self._sessions.get(session)
-            if channel is None:
-                asking.refuses(message.id, _UNKNOWN_SESSION)
-                return
-        elif not is_request:
+        if not session and not is_request:
             # Modern notifications mean nothing over HTTP, and nobody has asked a client anything.
             asking.answers(202, [], b"")
             return
-        else:
-            opened = self._sessionless(message)
-            if not isinstance(opened, Channel):
-                asking.declines(message.id, opened)
-                return
-            channel = opened
-            minted = self._minted(channel)
+        channel = self._channel_for(session, message)
+        if not isinstance(channel, Channel):
+            asking.declines(message.id, channel)
+            return
         if not is_request:
-            channel.tell(message)
+            # A child that ended awaits no answer, and there is nothing to cancel at it.
+            if not channel.is_over:
+                channel.tell(message)
             asking.answers(202, [], b"")
             return
         pending = Pending(
@@ -201,7 +195,7 @@ class StdioUpstream:
             request.terms or self._terms,
             self._loop.time(),
             accepts_events=accepts_events,
-            headers=minted,
+            headers=[] if session else self._minted(channel),
             is_modern=channel.stream is None,
         )
         number = channel.ask(message, pending)
@@ -209,6 +203,18 @@ class StdioUpstream:
             asking.fails(number)
         else:
             asking.under_way(channel, number)
+
+    def _channel_for(
+        self, session: str, message: jsonrpc.Message
+    ) -> "Channel | upstream.Failure | tuple[int, int, str]":
+        if not session:
+            return self._sessionless(message)
+        channel = self._sessions.get(session)
+        if channel is None:
+            return _UNKNOWN_SESSION
+        if channel.is_over and message.kind is jsonrpc.Kind.REQUEST:
+            return self._reopen(session, channel)
+        return channel
 
     def _sessionless(
         self, message: jsonrpc.Message
@@ -231,6 +237,14 @@ class StdioUpstream:
                 return channel
             self._shared = channel
         return self._shared
+
+    def _reopen(self, session: str, ended: Channel) -> Channel | upstream.Failure:
+        """Another child for a session whose own ended; its stream goes on."""
+        channel = self._start(ended.stream)
+        if isinstance(channel, Channel):
+            channel.greet_again(ended.greeting)
+            self._sessions[session] = channel
+        return channel
 
     def _minted(self, channel: Channel) -> Headers:
         return [
@@ -295,7 +309,10 @@ class StdioUpstream:
             "a source's program ended",
             extra={"source": self._source.name, "why": ending, "stderr": self._stderr.lines()[-3:]},
         )
-        self._stop(channel, ending)
+        if channel.greeting and channel.child is not None:
+            self._keep(channel.child.stop())
+        elif not channel.greeting:
+            self._stop(channel, ending)
 
     def _stop(self, channel: Channel, ending: str) -> None:
         """Forget a channel and end its child; what is under way fails."""

@@ -111,7 +111,7 @@ def read_file(path: Path) -> bytes:
 
 def _is_set(path: Path) -> bool:
     return any(
-        name == names.BASELINE_FOLDER or name.endswith(folder.SUFFIXES) for name in _names(path)
+        name == names.BASELINE_FOLDER or compiled_folder.is_manifest(name) for name in _names(path)
     )
 
 
@@ -121,7 +121,8 @@ def _folders(path: Path) -> list[Path]:
 
 def _names(path: Path) -> list[str]:
     try:
-        return sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
+        names_in = (entry.name for entry in path.iterdir())
+        return sorted(name for name in names_in if not compiled_folder.is_hidden(name))
     except OSError as error:
         message = f"{path}: cannot be read: {error.strerror} – give a manifest or a folder of them"
         raise errors.SettingsError(message) from error

@@ -7,7 +7,8 @@ import asyncio
 import gc
 import logging
 import os
-from collections.abc import Mapping
+import socket
+from collections.abc import Callable, Coroutine, Mapping
 
 from mesh7_core import errors
 from mesh7_core.compiling import compiler
@@ -31,7 +32,7 @@ from mesh7_sidecar.gate.gate import Gate
 from mesh7_sidecar.net import admin, identity, listener, origin, pool, upstream
 from mesh7_sidecar.net.sweep import Sweep
 from mesh7_sidecar.settings import AuditShare, Settings
-from mesh7_sidecar.sources.credentials import Credentials
+from mesh7_sidecar.sources.credentials import Credentials, check_folder
 from mesh7_sidecar.sources.registry import Registry
 from mesh7_sidecar.sources.stdio import Children
 from mesh7_sidecar.state import Held
@@ -42,6 +43,8 @@ log = logging.getLogger("mesh7.gateway")
 GRACE_S = 10.0
 REARM_S = 1.0
 GARBAGE_THRESHOLD = 20_000
+_IdentifyAs = Callable[[calls.Agent], listener.Identify]
+"""Who calls on a listener, given who calls without saying more."""
 
 
 class Gateway:
@@ -80,13 +83,15 @@ class Gateway:
             audit=settings.audit,
         )
         self._mcp = McpState(gate=self._gate, registry=self._registry, clock_s=clock.monotonic_s)
-        self._listeners: list[listener.Listener] = []
+        self._listeners: list[tuple[listener.Listener, _IdentifyAs]] = []
+        self._identified = self._agent()
+        self._is_ending = False
         self._listen = ""
         self._admin: admin.Admin | None = None
         self._joined = 0
         self._everybody_left = asyncio.Event()
         self._control: Control | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Load the folder, open the listeners, begin to watch.
@@ -100,6 +105,7 @@ class Gateway:
         try:
             admin_socket = listening.admin_socket(self._settings)
             token = listening.read_token(self._settings.token_file)
+            check_folder(self._settings.credentials)
             self._load()
         except errors.Mesh7Error:
             for each in (data, admin_socket):
@@ -109,9 +115,7 @@ class Gateway:
         doors = self._doors()
         if data is not None:
             app = App(self._guard(token, data.getsockname()[1]), doors, self._gate.count_refused)
-            identify = identity.always(self._agent())
-            server = await listener.serve(app, [data], identify, sweep=self._sweep)
-            self._listeners.append(server)
+            server = await self._serve(app, data, identity.always)
             host, port = server.addresses[0]
             self._listen = f"{admin.bracketed(host)}:{port}"
         await self._open_unix_socket(doors)
@@ -120,11 +124,8 @@ class Gateway:
             self._admin = await admin.serve_admin(
                 admin.admin_app(self.ready, hosts), [admin_socket]
             )
-        self._tasks = [
-            asyncio.create_task(self._reload.watch()),
-            asyncio.create_task(self._rearm()),
-            asyncio.create_task(self._registry.warm()),
-        ]
+        for work in (self._reload.watch(), self._rearm(), self._registry.warm()):
+            self._keep(work)
         # What is loaded stays: the collector need not walk it again and again.
         gc.collect()
         gc.freeze()
@@ -132,13 +133,14 @@ class Gateway:
 
     async def close(self) -> None:
         """Stop accepting, let calls in flight finish for `GRACE_S`, then end everything."""
-        for task in self._tasks:
+        self._is_ending = True
+        for task in tuple(self._tasks):
             task.cancel()
         if self._control is not None:
             self._control.dismiss()
         for stream in tuple(self._mcp.streams):
             stream.finish()
-        await asyncio.gather(*(each.close_gracefully(GRACE_S) for each in self._listeners))
+        await asyncio.gather(*(each.close_gracefully(GRACE_S) for each, _ in self._listeners))
         if self._admin is not None:
             await self._admin.close()
         self._registry.close()
@@ -155,7 +157,7 @@ class Gateway:
 
     def ready(self) -> tuple[bool, Mapping[str, object]]:
         """What `/readyz` says: ready with a bundle in force, even when a later edit is broken."""
-        return self._current.bundle is not None, {
+        return self._current.bundle is not None and not self._is_ending, {
             "bundle": self._current.digest,
             "problems": list(self._reload.problems),
         }
@@ -181,8 +183,6 @@ class Gateway:
     def _load(self) -> None:
         if not self._reload.load():
             raise errors.ManifestError("\n".join(self._reload.problems))
-        for warning in self._reload.warnings:
-            log.warning("%s", warning)
 
     def _apply(self, compiled: compiler.Compiled) -> None:
         if compiled.bundle is None:
@@ -191,6 +191,18 @@ class Gateway:
         settings = self._settings
         credentials = Credentials(settings.credentials, settings.environment, compiled.credentials)
         self._registry.apply(compiled.bundle.sources, credentials)
+        self._identify_callers()
+        if self._listeners:
+            # A new source is listed at once; at the start that waits until somebody listens.
+            self._keep(self._registry.warm())
+
+    def _identify_callers(self) -> None:
+        """Another namespace makes every caller another agent."""
+        agent = self._agent()
+        if agent != self._identified:
+            self._identified = agent
+            for server, identify in self._listeners:
+                server.identify_by(identify(agent))
 
     def _connect(self, source: bundle.Source) -> upstream.Upstream:
         if source.transport is bundle.Transport.STDIO:
@@ -243,9 +255,14 @@ class Gateway:
         guard = Guard(hosts=LOOPBACK_HOSTS, origins=none, own_origins=none, token=None)
         app = App(guard, doors, self._gate.count_refused)
         self._control = control = Control(app, self.status, self._count_joined)
-        unix = listener.unix_socket(self._held.socket)
-        identify = identity.joined(self._agent())
-        self._listeners.append(await listener.serve(control, [unix], identify, sweep=self._sweep))
+        await self._serve(control, listening.unix_socket(self._held.socket), identity.joined)
+
+    async def _serve(
+        self, app: listener.App, bound: socket.socket, identify: _IdentifyAs
+    ) -> listener.Listener:
+        server = await listener.serve(app, [bound], identify(self._agent()), sweep=self._sweep)
+        self._listeners.append((server, identify))
+        return server
 
     def _count_joined(self, change: int) -> None:
         self._joined += change
@@ -258,3 +275,14 @@ class Gateway:
             await asyncio.sleep(REARM_S)
             self._registry.rearm()
             self._mcp.sessions.expire(self._clock.monotonic_s())
+
+    def _keep(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            # A defect of ours must be seen; calls go on by what is in force.
+            log.error("a task in the background failed", exc_info=task.exception())

@@ -47,6 +47,19 @@ def admin_socket(settings: Settings) -> socket.socket | None:
         return _bind("--admin", Address(address.host, 0))
 
 
+def unix_socket(path: Path) -> socket.socket:
+    """The socket of the state folder.
+
+    Raises:
+        SettingsError: nothing can listen there.
+    """
+    try:
+        return listener.unix_socket(path)
+    except OSError as error:
+        message = f"`{path}` cannot be listened on: {error.strerror} – give another `--state`"
+        raise errors.SettingsError(message) from error
+
+
 def read_token(path: Path | None) -> bytes | None:
     """The token that callers must send; None when none is asked for.
 
@@ -82,9 +95,18 @@ def is_loopback(host: str) -> bool:
 def _bind(flag: str, address: Address) -> socket.socket:
     host = "127.0.0.1" if address.host == "localhost" else address.host
     try:
-        return listener.tcp_socket(host, address.port)
+        bound = listener.tcp_socket(host, address.port)
+        try:
+            # At once: a bound port that nobody listens on can still be taken by another program.
+            bound.listen()
+        except OSError:
+            bound.close()
+            raise
     except (OSError, OverflowError) as error:
-        code = error.errno if isinstance(error, OSError) else None
-        why = "is in use by another program" if code == errno.EADDRINUSE else f"fails: {error}"
+        why = "cannot be listened on"
+        if isinstance(error, OSError):
+            is_taken = error.errno == errno.EADDRINUSE
+            why = "is in use by another program" if is_taken else f"fails: {error.strerror}"
         message = f"`{flag} {address}` {why} – give another address with `{flag} HOST:PORT`"
         raise errors.SettingsError(message) from error
+    return bound

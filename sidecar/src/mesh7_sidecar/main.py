@@ -9,7 +9,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 
 import uvloop
 
@@ -86,22 +86,24 @@ async def _run(settings: Settings, announce: Announce) -> int:
     held = hold(settings, "mesh7 run")
     if isinstance(held, state.HeldElsewhere):
         raise errors.SettingsError(str(held))
+    # Before anything is announced: whoever reads that may stop us at once.
+    stopping = _stopping()
     gateway = await start(settings, held)
     try:
         announce(gateway.status())
-        await _stopped()
+        await stopping.wait()
     finally:
         await gateway.close()
     return 0
 
 
-def _stopped() -> Awaitable[bool]:
-    """Wait for SIGTERM or SIGINT."""
+def _stopping() -> asyncio.Event:
+    """Set by SIGTERM or SIGINT."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    return stop.wait()
+    return stop
 
 
 def _log_to_stderr() -> None:

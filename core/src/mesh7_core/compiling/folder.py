@@ -18,7 +18,12 @@ def is_manifest(path: str) -> bool:
         path: relative to the folder, with `/`.
     """
     parts = [part for part in path.split("/") if part not in ("", ".", "..")]
-    return path.endswith(SUFFIXES) and not any(part.startswith(".") for part in parts)
+    return path.endswith(SUFFIXES) and not any(is_hidden(part) for part in parts)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is passed over: an editor's swap file, a `..data` symlink, `.git`."""
+    return name.startswith(".")
 
 
 def read(files: Mapping[str, bytes]) -> manifests.Reading:

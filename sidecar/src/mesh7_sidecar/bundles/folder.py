@@ -5,13 +5,14 @@ symlink (a mounted ConfigMap) all count, and none can be missed (D24).
 """
 
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from mesh7_core import errors
+from mesh7_core.compiling import folder as manifests
 
-SUFFIXES = (".yaml", ".yml", ".json")
 MAXIMUM_FILES = 10_000
 MAXIMUM_FILE_BYTES = 16 * 1024 * 1024
 MAXIMUM_DEPTH = 16
@@ -21,7 +22,7 @@ MAXIMUM_DEPTH = 16
 class Signature:
     """What tells two states of a folder apart without reading the files."""
 
-    entries: tuple[tuple[str, int, int, int], ...]
+    entries: tuple[tuple[str, int, int, int, int], ...]
 
 
 def signature(directory: Path) -> Signature:
@@ -32,8 +33,9 @@ def signature(directory: Path) -> Signature:
     """
     return Signature(
         entries=tuple(
-            (str(path), status.st_mtime_ns, status.st_size, status.st_ino)
-            for path, status in _manifests(directory)
+            # The change time too: a copy may carry the modification time of what it replaces.
+            (str(path), found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
+            for path, found in _manifests(directory)
         )
     )
 
@@ -47,8 +49,12 @@ def read(directory: Path) -> dict[str, bytes]:
         SettingsError: the folder or a file cannot be read, or a file is too large.
     """
     files: dict[str, bytes] = {}
-    for path, status in _manifests(directory):
-        if status.st_size > MAXIMUM_FILE_BYTES:
+    for path, found in _manifests(directory):
+        if not stat.S_ISREG(found.st_mode):
+            # Reading a named pipe would wait for a writer that may never come.
+            message = f"{path}: is no file – give a manifest, or another name"
+            raise errors.SettingsError(message)
+        if found.st_size > MAXIMUM_FILE_BYTES:
             message = f"{path}: larger than {MAXIMUM_FILE_BYTES} bytes – split it"
             raise errors.SettingsError(message)
         try:
@@ -63,7 +69,8 @@ def _manifests(directory: Path) -> list[tuple[Path, os.stat_result]]:
     try:
         found = sorted(_walk(directory, 0))
     except OSError as error:
-        message = f"{directory}: cannot be read: {error.strerror} – give a folder of manifests"
+        where = error.filename or directory
+        message = f"{where}: cannot be read: {error.strerror} – give a folder of manifests"
         raise errors.SettingsError(message) from error
     if len(found) > MAXIMUM_FILES:
         message = f"{directory}: more than {MAXIMUM_FILES} manifests – give a smaller folder"
@@ -74,15 +81,17 @@ def _manifests(directory: Path) -> list[tuple[Path, os.stat_result]]:
 def _walk(directory: Path, depth: int) -> Iterator[tuple[Path, os.stat_result]]:
     with os.scandir(directory) as entries:
         for entry in entries:
-            if entry.name.startswith("."):
+            if manifests.is_hidden(entry.name):
                 continue
             if entry.is_dir():
                 # A symlink loop ends here instead of at the kernel's own limit.
                 if depth < MAXIMUM_DEPTH:
                     yield from _walk(Path(entry.path), depth + 1)
-            elif entry.name.endswith(SUFFIXES):
+            elif manifests.is_manifest(entry.name):
                 try:
                     yield Path(entry.path), entry.stat()
                 except FileNotFoundError:
+                    # A symlink to nothing may stand for a policy that denies.
+                    if entry.is_symlink():
+                        raise
                     # Gone between listing and looking: the next look sees the new state.
-                    continue

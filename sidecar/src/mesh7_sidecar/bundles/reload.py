@@ -1,7 +1,8 @@
 """Hot reload: a changed folder is compiled aside and swapped whole, or not at all.
 
-A broken edit keeps the last good set in force and is told in the log, in `/readyz` and in
-`mesh7 status` until it is mended.
+A change is taken up once the folder has been still for one look, so that a file caught between
+an editor's truncating and its writing is never in force. A broken edit keeps the last good set in
+force and is told in the log, in `/readyz` and in `mesh7 status` until it is mended.
 """
 
 import asyncio
@@ -16,7 +17,11 @@ from mesh7_sidecar.bundles import folder
 
 log = logging.getLogger("mesh7.reload")
 
-POLL_S = 0.25
+POLL_S = 0.2
+MAXIMUM_RESTLESS_LOOKS = 4
+"""A folder that is never still is taken as it is after so many looks."""
+_State = folder.Signature | str
+"""How the folder was found: its signature, or why it cannot be read."""
 
 
 class Reload:
@@ -52,10 +57,12 @@ class Reload:
         self._environment = environment
         self._apply = apply
         self._now = now
-        self._seen: folder.Signature | None = None
+        self._seen: _State | None = None
+        self._changing: _State | None = None
+        self._restless_looks = 0
 
     def load(self) -> bool:
-        """Compile the folder now; True when it is in force afterwards.
+        """Compile the folder now; True when it is in force afterwards, else see `problems`.
 
         Raises:
             SettingsError: the folder cannot be read.
@@ -64,23 +71,58 @@ class Reload:
         return self._judge(self._compile(folder.read(self._directory)))
 
     async def watch(self) -> None:
-        """Look for changes until cancelled; no error ends it."""
+        """Look for changes until cancelled; nothing that is written into the folder ends it."""
         while True:
             await asyncio.sleep(POLL_S)
-            try:
-                await self._look()
-            except errors.Mesh7Error as error:
-                self._tell((error.message,))
+            await self.look()
 
-    async def _look(self) -> None:
-        seen = folder.signature(self._directory)
+    async def look(self) -> None:
+        """Look once; `watch` does so at an interval."""
+        # In a thread: thousands of files take longer to look at than a call may wait.
+        seen = await asyncio.to_thread(self._state)
         if seen == self._seen:
-            return
-        # A compiler run over many rules takes a while; calls go on meanwhile.
-        files = folder.read(self._directory)
-        compiled = await asyncio.to_thread(self._compile, files)
+            self._changing = None
+        elif self._is_still(seen):
+            await self._take(seen)
+
+    def _state(self) -> _State:
+        """What the folder looks like, or why nothing can be seen."""
+        try:
+            return folder.signature(self._directory)
+        except errors.SettingsError as error:
+            return error.message
+
+    def _is_still(self, seen: _State) -> bool:
+        if self._changing is None:
+            self._restless_looks = 0
+        self._restless_looks += 1
+        if seen == self._changing or self._restless_looks >= MAXIMUM_RESTLESS_LOOKS:
+            self._changing = None
+            return True
+        self._changing = seen
+        return False
+
+    async def _take(self, seen: _State) -> None:
         self._seen = seen
-        self._judge(compiled)
+        if isinstance(seen, str):
+            self._tell((seen,))
+            return
+        try:
+            # Calls go on meanwhile: a compiler run over many rules takes a while.
+            compiled = await asyncio.to_thread(self._read)
+        except errors.SettingsError as error:
+            # Not every reason shows in the signature, so look again.
+            self._seen = None
+            self._tell((error.message,))
+            return
+        was_broken = bool(self.problems)
+        if self._judge(compiled):
+            log.info(
+                "the folder is %s", "in order again and in force" if was_broken else "in force"
+            )
+
+    def _read(self) -> compiler.Compiled:
+        return self._compile(folder.read(self._directory))
 
     def _compile(self, files: Mapping[str, bytes]) -> compiler.Compiled:
         return compiler.compile_files(
@@ -91,24 +133,25 @@ class Reload:
         found = [
             diagnostic.located_in(self._directory.as_posix()) for diagnostic in compiled.diagnostics
         ]
-        self.warnings = _texts(found, diagnostics.Severity.WARNING)
         if compiled.bundle is None:
             self._tell(_texts(found, diagnostics.Severity.ERROR))
             return False
         self._apply(compiled)
         self.loaded_at = self._now()
-        if self.problems:
-            log.info("the folder is in order again and in force")
         self.problems = ()
+        self.warnings = _texts(found, diagnostics.Severity.WARNING)
+        for warning in self.warnings:
+            log.warning("%s", warning)
         return True
 
     def _tell(self, problems: tuple[str, ...]) -> None:
         if problems == self.problems:
             return
         self.problems = problems
-        for problem in problems:
-            log.error("%s", problem)
+        # At the start nothing is in force: there whoever asked for the folder is told.
         if self.loaded_at is not None:
+            for problem in problems:
+                log.error("%s", problem)
             log.error("the last good set stays in force")
 
 

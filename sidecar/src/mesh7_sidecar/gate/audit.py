@@ -2,25 +2,25 @@
 
 Lines wait in memory for at most `FLUSH_S` and are written as one block by a worker thread, so that
 a slow disk stops no call; a SIGKILL loses at most that span. They are rendered as they come: done
-by the thread, a block of them would hold the interpreter for milliseconds. What does not fit is
-dropped and counted, and the count is written as a line of its own.
+by the thread, a block of them would hold the interpreter for milliseconds. What does not fit, or
+cannot be written, is dropped and counted, and the count is written as a line of its own.
 """
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
 
+from mesh7_core import errors
 from mesh7_core.telemetry.records import Record
+from mesh7_sidecar.gate.generations import Generations, Loss
 
 log = logging.getLogger("mesh7.audit")
 
 FLUSH_S = 0.05
+CLOSE_S = 5.0
 MAXIMUM_WAITING_BYTES = 64 * 1024 * 1024
 MAXIMUM_FILE_BYTES = 128 * 1024 * 1024
-KEPT_GENERATIONS = 4
 
 
 class AuditFile:
@@ -29,22 +29,42 @@ class AuditFile:
     Args:
         path: `audit.jsonl`; older generations are `audit.jsonl.1` (the newest) to `.4`.
         render: a record → its line without the newline.
+        maximum_bytes: a file that reaches it becomes a generation.
+        maximum_waiting_bytes: what memory may hold while the disk is slow.
+
+    Raises:
+        SettingsError: no records can be written there.
     """
 
-    def __init__(self, path: Path, render: Callable[[Record], bytes]) -> None:
-        self._path = path
+    def __init__(
+        self,
+        path: Path,
+        render: Callable[[Record], bytes],
+        *,
+        maximum_bytes: int = MAXIMUM_FILE_BYTES,
+        maximum_waiting_bytes: int = MAXIMUM_WAITING_BYTES,
+    ) -> None:
         self._render = render
-        self._file = _open_private(path)
+        self._maximum_waiting_bytes = maximum_waiting_bytes
+        try:
+            self._files = Generations(path, maximum_bytes)
+        except OSError as error:
+            message = (
+                f"`{path}` cannot be written: {error.strerror} – mend it, or start with "
+                "`--audit off`"
+            )
+            raise errors.SettingsError(message) from error
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
         self._dropped = 0
+        self._trouble = ""
         self._flushing: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
     def append(self, record: Record) -> None:
         """Take a record; never blocks, never raises."""
-        if self._waiting_bytes >= MAXIMUM_WAITING_BYTES:
+        if self._waiting_bytes >= self._maximum_waiting_bytes:
             self._dropped += 1
             return
         line = self._render(record)
@@ -54,54 +74,51 @@ class AuditFile:
             self._timer = self._loop.call_later(FLUSH_S, self._flush)
 
     async def close(self) -> None:
-        """Write what waits, then close the file."""
-        while self._waiting or self._flushing is not None:
-            if self._flushing is None:
-                self._flush()
-            if self._flushing is not None:
-                await asyncio.wait({self._flushing})
+        """Write what waits, for `CLOSE_S` at most, then close the file."""
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                while self._waiting or self._flushing is not None:
+                    await self._flush_now()
+                if self._dropped and not self._trouble:
+                    await self._flush_now()
+        except TimeoutError:
+            log.error("audit records were lost: the disk does not answer")  # noqa: TRY400
+            return
         if self._timer is not None:
             self._timer.cancel()
-        self._file.close()
+        self._files.close()
+
+    async def _flush_now(self) -> None:
+        if self._flushing is None:
+            self._flush()
+        if self._flushing is not None:
+            await asyncio.wait({self._flushing})
 
     def _flush(self) -> None:
         lines, self._waiting = self._waiting, []
         self._waiting_bytes = 0
-        if self._dropped:
-            lines.append(b'{"dropped":%d}' % self._dropped)
-            self._dropped = 0
+        told, self._dropped = self._dropped, 0
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._flushing = self._loop.run_in_executor(None, self._write, lines)
-        self._flushing.add_done_callback(self._flushed)
+        future = self._loop.run_in_executor(None, self._files.write, lines, told)
+        self._flushing = asyncio.ensure_future(self._flushed(future))
 
-    def _flushed(self, done: asyncio.Future[None]) -> None:
-        self._flushing = None
-        failure = done.exception()
-        if failure is not None:
-            log.error("audit records were lost: %s", failure)
+    async def _flushed(self, writing: asyncio.Future[Loss | None]) -> None:
+        try:
+            loss = await writing
+        finally:
+            self._flushing = None
+        if loss is not None:
+            self._dropped += loss.records
+        self._tell(loss.why if loss is not None else "")
         if self._waiting:
             self._timer = self._loop.call_later(FLUSH_S, self._flush)
 
-    def _write(self, lines: list[bytes]) -> None:
-        self._file.write(b"\n".join(lines) + b"\n")
-        self._file.flush()
-        if self._file.tell() >= MAXIMUM_FILE_BYTES:
-            self._file = _rotate(self._path, self._file)
-
-
-def _open_private(path: Path) -> BinaryIO:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
-    os.fchmod(descriptor, 0o600)
-    return os.fdopen(descriptor, "ab")
-
-
-def _rotate(path: Path, file: BinaryIO) -> BinaryIO:
-    file.close()
-    for number in range(KEPT_GENERATIONS - 1, 0, -1):
-        older = path.with_name(f"{path.name}.{number}")
-        if older.exists():
-            older.replace(path.with_name(f"{path.name}.{number + 1}"))
-    path.replace(path.with_name(f"{path.name}.1"))
-    return _open_private(path)
+    def _tell(self, trouble: str) -> None:
+        """Log what is wrong with the file once, not twenty times a second."""
+        if trouble and trouble != self._trouble:
+            log.error("audit records are lost: the file cannot be written: %s", trouble)
+        elif self._trouble and not trouble:
+            log.info("audit records are written again")
+        self._trouble = trouble

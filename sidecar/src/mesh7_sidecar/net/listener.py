@@ -93,6 +93,11 @@ class Listener:
         self.sweep.unwatch(self._look)
         return len(left)
 
+    def identify_by(self, identify: Identify) -> None:
+        """Take whoever calls for somebody else, from the next request on."""
+        self._identify = identify
+        self.known.clear()
+
     # For the connections alone
 
     def admit(self, connection: Connection) -> bool:
@@ -126,7 +131,7 @@ class Listener:
         if raw.find(b"\r\n") > self.limits.target_bytes:
             raise heads.BadHead(414, f"the target is larger than {self.limits.target_bytes} bytes")
         head = heads.parse_request(raw)
-        read = head, self._identify_by(head)
+        read = head, self._caller_of(head)
         if len(key) <= _LARGEST_KNOWN_HEAD:
             self._remember(key, read)
         return read
@@ -142,7 +147,7 @@ class Listener:
             self._seen.clear()
         self._seen.add(fingerprint)
 
-    def _identify_by(self, head: heads.RequestHead) -> Agent:
+    def _caller_of(self, head: heads.RequestHead) -> Agent:
         try:
             return self._identify(head)
         except heads.DuplicateHeader as error:

@@ -5,6 +5,8 @@ In order: a file named like the key in `--credentials DIR`, the environment vari
 whenever it changed, so that a rotation needs no restart (S6).
 """
 
+import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -61,10 +63,46 @@ class Credentials:
         if "/" in key or key.startswith("."):
             return None
         try:
-            with (self._directory / key).open("rb") as file:
-                return file.read(MAXIMUM_BYTES).decode()
+            return _read(self._directory / key)
         except FileNotFoundError:
             return None
-        except (OSError, UnicodeDecodeError) as error:
-            message = f"credential file `{key}` cannot be read – {error.__class__.__name__}"
+        except OSError as error:
+            message = f"credential file `{key}` cannot be read: {error.strerror} – make it readable"
             raise errors.SettingsError(message) from error
+        except ValueError as error:
+            message = (
+                f"credential file `{key}` holds no token – write the bare token into it, at most "
+                f"{MAXIMUM_BYTES} bytes of ASCII"
+            )
+            raise errors.SettingsError(message) from error
+
+
+def check_folder(directory: Path | None) -> None:
+    """Whether credentials can be read from `directory` at all; None is fine.
+
+    Raises:
+        SettingsError: it is no folder, or may not be read.
+    """
+    if directory is None:
+        return
+    try:
+        os.scandir(directory).close()
+    except OSError as error:
+        message = (
+            f"`--credentials {directory}` cannot be read: {error.strerror} – give a folder with "
+            "one file per key"
+        )
+        raise errors.SettingsError(message) from error
+
+
+def _read(path: Path) -> str:
+    """The file's text; ValueError when it is no short text."""
+    # O_NONBLOCK: a named pipe must not hang us.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError
+        content = file.read(MAXIMUM_BYTES + 1)
+    if len(content) > MAXIMUM_BYTES:
+        raise ValueError
+    return content.decode()

@@ -33,7 +33,7 @@ from mesh7_sidecar.net import admin, identity, listener, origin, pool, upstream
 from mesh7_sidecar.net.sweep import Sweep
 from mesh7_sidecar.settings import AuditShare, Settings
 from mesh7_sidecar.sources.credentials import Credentials, check_folder
-from mesh7_sidecar.sources.registry import Registry
+from mesh7_sidecar.sources.registry import Registry, Ways
 from mesh7_sidecar.sources.stdio import Children
 from mesh7_sidecar.state import Held
 from mesh7_sidecar.wire import paths
@@ -42,6 +42,7 @@ log = logging.getLogger("mesh7.gateway")
 
 GRACE_S = 10.0
 REARM_S = 1.0
+_STREAM_BOUNDS = pool.PoolBounds(concurrency=256, waiting=0)
 GARBAGE_THRESHOLD = 20_000
 _IdentifyAs = Callable[[calls.Agent], listener.Identify]
 """Who calls on a listener, given who calls without saying more."""
@@ -83,6 +84,7 @@ class Gateway:
             audit=settings.audit,
         )
         self._mcp = McpState(gate=self._gate, registry=self._registry, clock_s=clock.monotonic_s)
+        self._registry.on_change.append(self._mcp.end_forbidden_streams)
         self._listeners: list[tuple[listener.Listener, _IdentifyAs]] = []
         self._identified = self._agent()
         self._is_ending = False
@@ -138,8 +140,7 @@ class Gateway:
             task.cancel()
         if self._control is not None:
             self._control.dismiss()
-        for stream in tuple(self._mcp.streams):
-            stream.finish()
+        self._mcp.end_streams()
         await asyncio.gather(*(each.close_gracefully(GRACE_S) for each, _ in self._listeners))
         if self._admin is not None:
             await self._admin.close()
@@ -187,10 +188,12 @@ class Gateway:
     def _apply(self, compiled: compiler.Compiled) -> None:
         if compiled.bundle is None:
             return
-        self._current.swap(compiled.bundle)
         settings = self._settings
         credentials = Credentials(settings.credentials, settings.environment, compiled.credentials)
+        # The sources first: if one cannot be made, the old policy stays with the old sources.
         self._registry.apply(compiled.bundle.sources, credentials)
+        self._current.swap(compiled.bundle)
+        self._registry.tell_change()
         self._identify_callers()
         if self._listeners:
             # A new source is listed at once; at the start that waits until somebody listens.
@@ -204,9 +207,10 @@ class Gateway:
             for server, identify in self._listeners:
                 server.identify_by(identify(agent))
 
-    def _connect(self, source: bundle.Source) -> upstream.Upstream:
+    def _connect(self, source: bundle.Source) -> Ways:
         if source.transport is bundle.Transport.STDIO:
-            return self._children.upstream(source)
+            child = self._children.upstream(source)
+            return Ways(calls=child, streams=child)
         bounds = source.bounds
         terms = upstream.Terms(
             answer_s=bounds.timeout.total_seconds(),
@@ -216,7 +220,11 @@ class Gateway:
         limits = pool.PoolBounds(
             concurrency=bounds.maximum_concurrency, waiting=bounds.maximum_concurrency
         )
-        return pool.Pool(origin.origin_of(source.url), self._sweep, terms, limits)
+        place = origin.origin_of(source.url)
+        return Ways(
+            calls=pool.Pool(place, self._sweep, terms, limits),
+            streams=pool.Pool(place, self._sweep, terms, _STREAM_BOUNDS),
+        )
 
     def _agent(self) -> calls.Agent:
         loaded = self._current.bundle

@@ -11,11 +11,11 @@ from aiohttp import web
 from mesh7_core import errors
 from mesh7_core.compiling import compiler
 from mesh7_core.policy import bundle, calls
-from mesh7_sidecar.net import origin, pool, upstream
+from mesh7_sidecar.net import origin, pool
 from mesh7_sidecar.net.sweep import Sweep
 from mesh7_sidecar.sources.catalog import RETRY_S, STALE_S
 from mesh7_sidecar.sources.credentials import Credentials
-from mesh7_sidecar.sources.registry import Registry, Served
+from mesh7_sidecar.sources.registry import Registry, Served, Ways
 from mesh7_sidecar.wire import jsonrpc
 from tests.sidecar.doors import parts
 from tests.sidecar.doors.scripted_source import (
@@ -59,8 +59,9 @@ async def registered(
     """A registry that serves these."""
     sweep = Sweep(0.02)
 
-    def connect(source: bundle.Source) -> upstream.Upstream:
-        return pool.Pool(origin.origin_of(source.url), sweep)
+    def connect(source: bundle.Source) -> Ways:
+        way = pool.Pool(origin.origin_of(source.url), sweep)
+        return Ways(calls=way, streams=way)
 
     registry = Registry(connect, clock or Time())
     apply(registry, *sources)

@@ -69,3 +69,12 @@ class Decision:
     @override
     def __repr__(self) -> str:
         return f"Decision({self.verdict}, {self.reason}, {self.rules})"
+
+
+NO_BUNDLE = Decision(Verdict.DENY, Reason.NO_BUNDLE)
+"""There is nothing to judge by yet."""
+UNKNOWN_TOOL = Decision(Verdict.DENY, Reason.UNKNOWN_TOOL)
+"""The source does not list it, or the agent may not know that it does."""
+UNKNOWN_SOURCE = Decision(Verdict.DENY, Reason.UNKNOWN_SOURCE)
+SOURCE_UNAVAILABLE = Decision(Verdict.DENY, Reason.SOURCE_UNAVAILABLE)
+"""The source's list cannot be read, so no name of it is known or unknown."""

@@ -17,6 +17,7 @@ class Outcome(StrEnum):
     PROTOCOL_ERROR = "protocol-error"
     FAILED = "failed"
     GONE = "gone"
+    MOVED = "moved"
     REFUSED = "refused"
     DRY_RUN = "dry-run"
 

@@ -75,7 +75,7 @@ class AggregateDoor:
         else:
             exchange.start(200, EVENTS)
             self._own_streams.add(exchange)
-            self._state.streams.add(exchange)
+            self._state.streams[exchange] = lambda: True
             exchange.on_gone = lambda: self._forget(exchange)
 
     def _read(self, exchange: Exchange, prepared: Prepared, body: bytes) -> None:
@@ -164,7 +164,7 @@ class AggregateDoor:
 
     def _forget(self, exchange: Exchange) -> None:
         self._own_streams.discard(exchange)
-        self._state.streams.discard(exchange)
+        self._state.streams.pop(exchange, None)
 
     def _tell_change(self) -> None:
         """Sessions with an open stream hear that the lists changed."""

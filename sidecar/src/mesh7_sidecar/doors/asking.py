@@ -7,21 +7,16 @@ source, record.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 from mesh7_core import errors
 from mesh7_core.policy import calls
-from mesh7_core.policy.decision import Decision, Verdict
-from mesh7_core.policy.reasons import Reason
+from mesh7_core.policy.decision import SOURCE_UNAVAILABLE, UNKNOWN_TOOL, Decision, Verdict
 from mesh7_core.telemetry.records import Outcome
 from mesh7_sidecar.gate.gate import Gate
 from mesh7_sidecar.sources.client import SourceClient, ignore
 from mesh7_sidecar.sources.conversation import Answer
 from mesh7_sidecar.sources.registry import Served
-from mesh7_sidecar.wire import jsonrpc, mirrored
-
-UNKNOWN_TOOL: Final = Decision(Verdict.DENY, Reason.UNKNOWN_TOOL)
-UNAVAILABLE: Final = Decision(Verdict.DENY, Reason.SOURCE_UNAVAILABLE)
+from mesh7_sidecar.wire import headers, jsonrpc, mirrored
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,26 +41,15 @@ async def decide(gate: Gate, served: Served, call: calls.Call) -> Decision:
     """What is decided about a call, the source's own list of tools considered."""
     if call.family is calls.Family.TOOLS:
         if served.problem:
-            return UNAVAILABLE
+            return SOURCE_UNAVAILABLE
         catalog = served.catalog
         if catalog.needs_reading(call.name):
             await catalog.read()
         if not catalog.knows(call.name):
-            return UNKNOWN_TOOL if catalog.was_read else UNAVAILABLE
+            return UNKNOWN_TOOL if catalog.was_read else SOURCE_UNAVAILABLE
     decided: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
     gate.judge(call, decided.set_result)
     return await decided
-
-
-def told(gate: Gate, call: calls.Call, decision: Decision) -> Decision:
-    """What the agent is told: what no list shows must look like what does not exist."""
-    if decision.verdict is not Verdict.DENY or decision.reason in (
-        Reason.NO_BUNDLE, Reason.SOURCE_UNAVAILABLE,
-    ):  # fmt: skip
-        return decision
-    if gate.may_call(call.agent, call.family, call.source, call.name):
-        return decision
-    return UNKNOWN_TOOL
 
 
 async def ask(  # noqa: PLR0913 - each says another thing
@@ -87,7 +71,7 @@ async def ask(  # noqa: PLR0913 - each says another thing
     """
     started_ns = gate.monotonic_ns()
     if served.problem:
-        gate.record(call, UNAVAILABLE, Outcome.REFUSED, door, started_ns, trace_id)
+        gate.record(call, SOURCE_UNAVAILABLE, Outcome.REFUSED, door, started_ns, trace_id)
         return Failure(served.problem)
     decision = await decide(gate, served, call)
 
@@ -96,12 +80,9 @@ async def ask(  # noqa: PLR0913 - each says another thing
 
     if decision.verdict is not Verdict.ALLOW:
         record(Outcome.REFUSED)
-        return Refusal(told(gate, call, decision))
+        return Refusal(gate.told(call, decision))
     try:
-        definition = served.catalog.definitions.get(call.name)
-        wanted = definition.mirrored if definition is not None else ()
-        repeated = mirrored.repeated(wanted, call.arguments)
-        answer = await client.request(method, params, on_notice, repeated)
+        answer = await client.request(method, params, on_notice, _repeated(served, call))
     except errors.UpstreamError as error:
         record(Outcome.FAILED, "unavailable")
         return Failure(error.message)
@@ -116,6 +97,14 @@ async def ask(  # noqa: PLR0913 - each says another thing
         )
     record(*_outcome(answer))
     return answer
+
+
+def _repeated(served: Served, call: calls.Call) -> headers.HeaderList:
+    """The arguments that the tool wants repeated as headers; prompts have nothing like that."""
+    if call.family is not calls.Family.TOOLS:
+        return []
+    definition = served.catalog.definitions.get(call.name)
+    return mirrored.repeated(definition.mirrored, call.arguments) if definition is not None else []
 
 
 def _is_unfinished(answer: Answer) -> bool:

@@ -5,19 +5,14 @@ may not call; `input_required` results lose nothing but are refused when they as
 ToolSource does not let through.
 """
 
-import logging
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from mesh7_core.policy import calls
 from mesh7_core.telemetry.records import Outcome
 from mesh7_sidecar.doors import server_messages
+from mesh7_sidecar.doors.inbound import Inbound
 from mesh7_sidecar.net.exchange import Headers
 from mesh7_sidecar.wire import answers, headers, jsonrpc, lists, mcp, results
-
-if TYPE_CHECKING:
-    from mesh7_sidecar.doors.post import Post
-
-log = logging.getLogger("mesh7.doors")
 
 OK: Final = 200
 NOT_FOUND: Final = 404
@@ -41,57 +36,59 @@ class Ending:
         self.status = status
 
 
-def judge(post: "Post", body: bytes, fields: Headers) -> Ending:
+def judge(inbound: Inbound, body: bytes, fields: Headers) -> Ending:
     """Check one answer and make it what the agent gets.
 
     Args:
-        post: of a request, so that it has an id.
+        inbound: of a request, so that it has an id.
     """
-    asked = post.asked
+    asked = inbound.asked
     if asked.message.id is None:
-        return _instead(post, "answered a message that was no request")
+        return _instead(inbound, "answered a message that was no request")
     if asked.kind is mcp.Kind.LIST:
-        return _list(post, body, asked.message.id)
+        return _list(inbound, body, asked.message.id)
     fit = results.check(body, asked.message.id)
     if isinstance(fit, results.Unfit):
-        return _instead(post, fit.what)
+        return _instead(inbound, fit.what)
     if fit.is_protocol_error:
         return Ending(fit.body, Outcome.PROTOCOL_ERROR)
     for method in fit.input_methods:
-        if not server_messages.is_allowed(post.served.source, method):
-            return _instead(post, "asked for input that its ToolSource does not let through")
+        if not server_messages.is_allowed(inbound.served.source, method):
+            return _instead(inbound, "asked for input that its ToolSource does not let through")
     if asked.kind is mcp.Kind.INITIALIZE:
-        note_session(post, fields)
+        note_session(inbound, fields)
     elif fit.result_type == "task":
-        _note_task(post, fit.result)
+        _note_task(inbound, fit.result)
     return Ending(fit.body, Outcome.TOOL_ERROR if fit.is_tool_error else Outcome.OK)
 
 
-def note_session(post: "Post", fields: Headers) -> None:
+def note_session(inbound: Inbound, fields: Headers) -> None:
     """Bind the session id that an `initialize` was answered with to the agent that asked."""
-    if post.asked.kind is not mcp.Kind.INITIALIZE:
+    if inbound.asked.kind is not mcp.Kind.INITIALIZE:
         return
     for name, value in fields:
         if name == headers.SESSION_ID:
             identifier = value.decode("latin-1")
-            state, agent = post.state, post.exchange.identity
-            state.sessions.open(agent, post.prepared.source, identifier, state.clock_s())
+            state, agent = inbound.state, inbound.exchange.identity
+            state.sessions.open(
+                agent, inbound.prepared.source, identifier, state.clock_s(), inbound.served
+            )
 
 
-def _note_task(post: "Post", result: dict[str, object] | None) -> None:
+def _note_task(inbound: Inbound, result: dict[str, object] | None) -> None:
     """Bind a task's id to the agent that the source gave it to."""
     if result is None:
         return
     task = result.get("task")
     identifier = task.get("taskId") if isinstance(task, dict) else result.get("taskId")
     if isinstance(identifier, str):
-        post.state.tasks.remember(post.exchange.identity, post.prepared.source, identifier)
+        inbound.state.tasks.remember(inbound.exchange.identity, inbound.prepared.source, identifier)
 
 
-def _list(post: "Post", body: bytes, wanted: int | str) -> Ending:
-    agent, source = post.exchange.identity, post.prepared.source
-    family = post.asked.family or calls.Family.TOOLS
-    catalog, may_call = post.served.catalog, post.state.gate.may_call
+def _list(inbound: Inbound, body: bytes, wanted: int | str) -> Ending:
+    agent, source = inbound.exchange.identity, inbound.prepared.source
+    family = inbound.asked.family or calls.Family.TOOLS
+    catalog, may_call = inbound.served.catalog, inbound.state.gate.may_call
 
     def keep(name: str) -> bool:
         if family is calls.Family.TOOLS and not catalog.serves(name):
@@ -101,18 +98,17 @@ def _list(post: "Post", body: bytes, wanted: int | str) -> Ending:
     # Lists are read strictly, whatever their size: what cannot be read cannot be filtered.
     message = jsonrpc.parse(body)
     if isinstance(message, jsonrpc.Malformed) or message.kind is not jsonrpc.Kind.RESPONSE:
-        return _instead(post, "sent a list that cannot be read")
+        return _instead(inbound, "sent a list that cannot be read")
     if message.id != wanted or type(message.id) is not type(wanted):
-        return _instead(post, "answered another request than the one it was asked")
-    filtered = lists.filter_list(body, post.asked.message.method, keep)
+        return _instead(inbound, "answered another request than the one it was asked")
+    filtered = lists.filter_list(body, inbound.asked.message.method, keep)
     if isinstance(filtered, jsonrpc.Malformed):
-        return _instead(post, "sent a list that cannot be read")
-    for dropped in filtered.dropped:
-        log.warning("source `%s`: `%s` is not served: it %s", source, dropped.name, dropped.why)
+        return _instead(inbound, "sent a list that cannot be read")
+    inbound.served.tell_dropped(inbound.asked.message.method, filtered.dropped)
     return Ending(filtered.body, Outcome.OK)
 
 
-def _instead(post: "Post", what: str) -> Ending:
-    message = f"source `{post.served.source.name}` {what}"
-    status, _, body = answers.source_failure(post.asked, message)
+def _instead(inbound: Inbound, what: str) -> Ending:
+    message = f"source `{inbound.served.source.name}` {what}"
+    status, _, body = answers.source_failure(inbound.asked, message)
     return Ending(body, Outcome.FAILED, "malformed", status)

@@ -10,7 +10,7 @@ import orjson
 
 from mesh7_core import errors
 from mesh7_core.policy import calls
-from mesh7_core.policy.decision import Decision, Verdict
+from mesh7_core.policy.decision import NO_BUNDLE, UNKNOWN_TOOL, Decision, Verdict
 from mesh7_core.policy.reasons import Reason
 from mesh7_core.telemetry.records import Outcome
 from mesh7_sidecar.doors import asking, server_messages
@@ -26,8 +26,6 @@ log = logging.getLogger("mesh7.doors")
 DOOR: Final = "aggregate"
 SEPARATOR: Final = "_"
 RELIST_S: Final = 5.0
-NO_BUNDLE: Final = Decision(Verdict.DENY, Reason.NO_BUNDLE)
-UNKNOWN_TOOL: Final = asking.UNKNOWN_TOOL
 _FAMILIES: Final = {
     "prompts/list": calls.Family.PROMPTS, "resources/list": calls.Family.RESOURCES,
     "resources/templates/list": calls.Family.RESOURCES,
@@ -227,8 +225,8 @@ class Gathering:
 
     async def _tools(self, agent: calls.Agent, served: Served) -> list[_Listed]:
         catalog, source = served.catalog, served.source.name
-        if catalog.needs_reading(""):
-            await catalog.read()
+        if catalog.needs_reading("") and not await catalog.read_within(LIST_S):
+            raise errors.UpstreamError(f"source `{source}` did not list in time")
         if not catalog.was_read:
             raise errors.UpstreamError(catalog.error)
         may_call = self._state.gate.may_call

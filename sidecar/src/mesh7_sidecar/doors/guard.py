@@ -60,8 +60,8 @@ class Guard:
     Attributes:
         hosts: names that Host may carry, lower case, without port; IPv6 in brackets.
         origins: browser origins that the settings allow.
-        own_origins: the listener's own address as an origin. No page is served from it, so no
-            browser can honestly send it; programs that do are let in (MCP asks for that).
+        own_origins: the listener's own address as an origin. A browser sends
+            `Sec-Fetch-Site` with it and is refused; programs that send it are let in (MCP asks).
         token: the bearer token callers must send; None = none is asked for.
     """
 

@@ -6,7 +6,7 @@ directions, as fast as the slower side takes it.
 """
 
 from mesh7_core.policy import calls
-from mesh7_core.policy.decision import Decision, Verdict
+from mesh7_core.policy.decision import UNKNOWN_SOURCE, Decision, Verdict
 from mesh7_core.policy.reasons import Reason
 from mesh7_core.telemetry.records import Outcome
 from mesh7_sidecar.gate.gate import Gate
@@ -46,7 +46,7 @@ class HttpDoor:
         )
         passing = _Passing(self._gate, exchange, call, route)
         if served is None:
-            passing.refuse(Decision(Verdict.DENY, Reason.UNKNOWN_SOURCE))
+            passing.refuse(UNKNOWN_SOURCE)
         else:
             self._gate.judge(call, lambda decision: passing.decided(served, decision))
 

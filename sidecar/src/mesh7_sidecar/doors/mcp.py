@@ -1,14 +1,14 @@
 """The door `/mcp/<source>`: one MCP server, its own tool names, bytes passed through.
 
 Both eras of Streamable HTTP. Everything is decided on the body; what may pass goes on as the bytes
-it came as. `post.Post` is one message on its way in, `relay.Relay` its answer on the way out.
+it came as. `post` takes one message on its way in, `relay` its answer on the way out.
 """
 
 from typing import Final
 
 from mesh7_core.policy import calls
-from mesh7_sidecar.doors import streams
-from mesh7_sidecar.doors.post import Post
+from mesh7_sidecar.doors import post, streams
+from mesh7_sidecar.doors.inbound import Inbound
 from mesh7_sidecar.doors.prepared import Prepared
 from mesh7_sidecar.doors.sessions import unknown_session
 from mesh7_sidecar.doors.state import McpState
@@ -38,7 +38,8 @@ class McpDoor:
         if served is None:
             answers.respond_malformed(exchange.respond, _unknown_source(prepared.source))
         elif exchange.method == "POST":
-            exchange.collect(MAXIMUM_BODY_BYTES, Post(self._state, exchange, prepared, served).read)
+            inbound = Inbound(self._state, exchange, prepared, served)
+            exchange.collect(MAXIMUM_BODY_BYTES, lambda _, body: post.read(inbound, body))
         elif prepared.session and exchange.method in ("GET", "DELETE"):
             self._open_session(exchange, prepared, served)
         else:
@@ -47,7 +48,7 @@ class McpDoor:
     def _open_session(self, exchange: Exchange, prepared: Prepared, served: Served) -> None:
         sessions = self._state.sessions
         session = sessions.find(
-            exchange.identity, prepared.source, prepared.session, self._state.clock_s()
+            exchange.identity, prepared.source, prepared.session, self._state.clock_s(), served
         )
         if session is None:
             answers.respond_malformed(exchange.respond, unknown_session(None))

@@ -9,11 +9,14 @@ from collections.abc import Callable
 
 from mesh7_core.policy import calls
 from mesh7_core.policy.reasons import Reason
+from mesh7_sidecar.sources.registry import Served
 from mesh7_sidecar.wire import jsonrpc
 
 MAXIMUM_SESSIONS = 10_000
 IDLE_S = 3600.0
 MAXIMUM_ASKED = 256
+MAXIMUM_MOVED = 16
+MAXIMUM_ID_CHARACTERS = 256
 
 
 class Session:
@@ -22,15 +25,29 @@ class Session:
     Attributes:
         agent: who opened it.
         source: the source's name; empty for the aggregate.
+        served: the very source that minted the id; after an edit of its definition another one
+            bears its name, and must not be told the id. None for the aggregate.
+        has_stream: its GET stream is open; there is one at a time.
         asked: JSON-RPC ids of server requests that were let through and await an answer.
         moved: what to do with the answer to a request whose stream the source ended early; the
             answer comes on a stream that the client resumes (`Last-Event-ID`).
     """
 
-    __slots__ = ("agent", "asked", "identifier", "moved", "source", "used_at_s")
+    __slots__ = (
+        "agent", "asked", "has_stream", "identifier", "moved", "served", "source", "used_at_s",
+    )  # fmt: skip
 
-    def __init__(self, agent: calls.Agent, source: str, identifier: str, now_s: float) -> None:
+    def __init__(
+        self,
+        agent: calls.Agent,
+        source: str,
+        identifier: str,
+        now_s: float,
+        served: Served | None,
+    ) -> None:
         self.agent = agent
+        self.served = served
+        self.has_stream = False
         self.source = source
         self.identifier = identifier
         self.asked: OrderedDict[int | str, None] = OrderedDict()
@@ -43,7 +60,7 @@ class Session:
         Args:
             judge: makes the source's answer what the agent gets.
         """
-        if len(self.moved) >= MAXIMUM_ASKED:
+        if len(self.moved) >= MAXIMUM_MOVED:
             self.moved.popitem(last=False)
         self.moved[identifier] = judge
 
@@ -70,20 +87,38 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._open)
 
-    def open(self, agent: calls.Agent, source: str, identifier: str, now_s: float) -> Session:
-        """Bind a freshly minted id; the longest unused session gives way beyond the bound."""
+    def open(
+        self,
+        agent: calls.Agent,
+        source: str,
+        identifier: str,
+        now_s: float,
+        served: Served | None = None,
+    ) -> None:
+        """Bind a freshly minted id; the longest unused session gives way beyond the bound.
+
+        An id that is too long to come back is not bound: `prepared` refuses it.
+        """
+        if len(identifier) > MAXIMUM_ID_CHARACTERS:
+            return
         self.expire(now_s)
         if len(self._open) >= MAXIMUM_SESSIONS:
             self._open.popitem(last=False)
-        session = self._open[source, identifier] = Session(agent, source, identifier, now_s)
-        return session
+        self._open[source, identifier] = Session(agent, source, identifier, now_s, served)
 
     def find(
-        self, agent: calls.Agent, source: str, identifier: str, now_s: float
+        self,
+        agent: calls.Agent,
+        source: str,
+        identifier: str,
+        now_s: float,
+        served: Served | None = None,
     ) -> Session | None:
-        """The session, if this agent opened it and it is not expired; None is answered 404."""
+        """The session, if this agent opened it here and it is not expired; None is 404."""
         session = self._open.get((source, identifier))
-        if session is None or session.agent != agent or now_s - session.used_at_s > IDLE_S:
+        if session is None or session.agent != agent or session.served is not served:
+            return None
+        if now_s - session.used_at_s > IDLE_S:
             return None
         session.used_at_s = now_s
         self._open.move_to_end((source, identifier))

@@ -16,7 +16,8 @@ class McpState:
 
     Attributes:
         clock_s: monotonic seconds, for sessions.
-        streams: answers without an end; finished first when the gateway stops.
+        streams: answers without an end, each with whether it may go on under the policy in force;
+            finished first when the gateway stops.
     """
 
     gate: Gate
@@ -24,4 +25,15 @@ class McpState:
     clock_s: Callable[[], float]
     sessions: Sessions = field(default_factory=Sessions)
     tasks: Tasks = field(default_factory=Tasks)
-    streams: set[Exchange] = field(default_factory=set)
+    streams: dict[Exchange, Callable[[], bool]] = field(default_factory=dict)
+
+    def end_streams(self) -> None:
+        """End every open stream, so that a stop need not wait for it."""
+        for exchange in tuple(self.streams):
+            exchange.abandon()
+
+    def end_forbidden_streams(self) -> None:
+        """End streams that the policy in force would not open any more."""
+        for exchange, may_go_on in tuple(self.streams.items()):
+            if not may_go_on():
+                exchange.abandon()

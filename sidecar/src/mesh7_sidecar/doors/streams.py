@@ -3,6 +3,7 @@
 Events pass as they came; requests to the agent are policed like those on any other stream.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from mesh7_sidecar.doors import server_messages
@@ -12,21 +13,28 @@ from mesh7_sidecar.doors.state import McpState
 from mesh7_sidecar.net import upstream
 from mesh7_sidecar.net.exchange import Exchange, Headers
 from mesh7_sidecar.sources.registry import Served
-from mesh7_sidecar.wire import headers, jsonrpc, meta, sse
+from mesh7_sidecar.wire import answers, headers, jsonrpc, meta, sse
 
 OK: Final = 200
+_TAKEN: Final = jsonrpc.Malformed(
+    409, jsonrpc.INVALID_REQUEST, "the stream of this session is open already"
+)
 
 
 def open_stream(
     state: McpState, exchange: Exchange, prepared: Prepared, served: Served, session: Session
 ) -> None:
-    """Relay the session's stream until either side ends it."""
+    """Relay the session's stream until either side ends it; a session has one at a time."""
+    if session.has_stream:
+        answers.respond_malformed(exchange.respond, _TAKEN)
+        return
+    session.has_stream = True
     stream = _Stream(state.streams, exchange, prepared, served, session)
     request = upstream.Request(
         "GET", served.base, served.fixed, b"", served.endless, prepared.block
     )
-    stream.sending = served.way.send(request, stream)
-    state.streams.add(exchange)
+    stream.sending = served.streams.send(request, stream)
+    state.streams[exchange] = lambda: True
     exchange.on_gone = stream.gone
 
 
@@ -43,7 +51,7 @@ class _Stream:
 
     def __init__(
         self,
-        streams: set[Exchange],
+        streams: dict[Exchange, Callable[[], bool]],
         exchange: Exchange,
         prepared: Prepared,
         served: Served,
@@ -64,6 +72,8 @@ class _Stream:
             self._exchange.on_drain = self.sending.resume
         else:
             # 405 is how a source says that it has no such stream.
+            self._leave()
+            self.sending.abort()
             self._exchange.respond(status, passed, b"")
 
     def data(self, chunk: bytes) -> None:
@@ -72,6 +82,7 @@ class _Stream:
         for event in self._events.feed(chunk):
             self._relay(event)
         if self._events.is_overflowed:
+            self._leave()
             self.sending.abort()
             self._exchange.finish()
         elif self._exchange.is_full:
@@ -95,7 +106,8 @@ class _Stream:
             self._exchange.respond(502, [], failure.kind.encode())
 
     def _leave(self) -> None:
-        self._streams.discard(self._exchange)
+        self._session.has_stream = False
+        self._streams.pop(self._exchange, None)
         self._exchange.on_gone = None
 
     def _relay(self, event: sse.Event) -> None:

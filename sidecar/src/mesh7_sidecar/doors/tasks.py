@@ -9,6 +9,7 @@ from collections import OrderedDict
 from mesh7_core.policy import calls
 
 MAXIMUM_TASKS = 10_000
+MAXIMUM_ID_CHARACTERS = 256
 
 
 class Tasks:
@@ -18,7 +19,12 @@ class Tasks:
         self._owners: OrderedDict[tuple[str, str], calls.Agent] = OrderedDict()
 
     def remember(self, agent: calls.Agent, source: str, identifier: str) -> None:
-        """`source` gave `agent` this task; the oldest is forgotten beyond the bound."""
+        """`source` gave `agent` this task; the oldest is forgotten beyond the bound.
+
+        An id that is too long to be kept ten thousand times is not: nobody can ask after it.
+        """
+        if len(identifier) > MAXIMUM_ID_CHARACTERS:
+            return
         if len(self._owners) >= MAXIMUM_TASKS:
             self._owners.popitem(last=False)
         self._owners.setdefault((source, identifier), agent)

@@ -10,7 +10,7 @@ from typing import Final
 import orjson
 
 from mesh7_core.policy import calls
-from mesh7_core.policy.decision import Decision, Verdict
+from mesh7_core.policy.decision import NO_BUNDLE, UNKNOWN_TOOL, Decision, Verdict
 from mesh7_core.policy.reasons import Reason
 from mesh7_core.telemetry.records import Outcome
 from mesh7_sidecar.doors import asking
@@ -42,7 +42,7 @@ class ToolsDoor:
         if exchange.method != "GET":
             exchange.respond(405, [(b"allow", b"GET")], b"")
         elif self._state.gate.current.bundle is None:
-            refuse(exchange, Decision(Verdict.DENY, Reason.NO_BUNDLE), "")
+            refuse(exchange, NO_BUNDLE, "")
         else:
             self._work.run(exchange, self._answer(exchange))
 
@@ -107,10 +107,8 @@ class CallDoor:
             session=wanted.session,
         )  # fmt: skip
         gate = self._state.gate
-        gate.record(
-            call, asking.UNKNOWN_TOOL, Outcome.REFUSED, "v1", gate.monotonic_ns(), wanted.trace_id
-        )
-        refuse(exchange, asking.UNKNOWN_TOOL, call.full_name)
+        gate.record(call, UNKNOWN_TOOL, Outcome.REFUSED, "v1", gate.monotonic_ns(), wanted.trace_id)
+        refuse(exchange, UNKNOWN_TOOL, call.full_name)
 
     async def _answer(
         self, exchange: Exchange, served: Served, call: calls.Call, params: bytes, trace_id: str
@@ -160,6 +158,8 @@ class DecideDoor:
             malformed(exchange, "`tool` must be `<source>.<tool>`")
             return
         part = http_part(fields)
+        if isinstance(part, calls.HttpPart) and name != part.method.lower():
+            part = "`tool` must be `<source>.` and the lower-case method of `http`"
         if isinstance(part, str):
             malformed(exchange, part)
             return
@@ -183,7 +183,7 @@ class DecideDoor:
             kind, served.source.host if served is not None else "", part, wanted.session,
         )  # fmt: skip
         if served is None:
-            decision = asking.UNKNOWN_TOOL
+            decision = UNKNOWN_TOOL
         elif kind is calls.SourceKind.HTTP:
             decision = gate.decide(call)
         else:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from mesh7_core.policy import calls, judge
-from mesh7_core.policy.decision import Decision, Verdict
+from mesh7_core.policy.decision import NO_BUNDLE, UNKNOWN_TOOL, Decision, Verdict
 from mesh7_core.policy.reasons import Reason
 from mesh7_core.telemetry import records
 from mesh7_sidecar.bundles.current import Current
@@ -18,7 +18,7 @@ from mesh7_sidecar.settings import AuditShare
 
 log = logging.getLogger("mesh7.gate")
 
-NO_BUNDLE = Decision(Verdict.DENY, Reason.NO_BUNDLE)
+_TOLD_PLAINLY = frozenset({Reason.NO_BUNDLE, Reason.SOURCE_UNAVAILABLE})
 MALFORMED_FOR_JUDGE = Decision(Verdict.DENY, Reason.MALFORMED)
 
 
@@ -64,10 +64,10 @@ class Gate:
 
     def decide(self, call: calls.Call) -> Decision:
         """The decision, without a ledger: reserves nothing, opens nothing."""
-        view = self.current.view(call.agent)
-        if view is None:
-            return NO_BUNDLE
         try:
+            view = self.current.view(call.agent)
+            if view is None:
+                return NO_BUNDLE
             needs = judge.needs(view, call, self._now())
             return judge.decide(needs, judge.NO_LEDGER)
         except Exception:
@@ -82,6 +82,17 @@ class Gate:
             self._millisecond = millisecond
             self._moment = datetime.fromtimestamp(millisecond / 1000, UTC)
         return self._moment
+
+    def told(self, call: calls.Call, decision: Decision) -> Decision:
+        """What an agent is told of a refusal: what no list shows must look like what is not there.
+
+        A source that cannot be read hides nothing: all its names are told alike.
+        """
+        if decision.verdict is not Verdict.DENY or decision.reason in _TOLD_PLAINLY:
+            return decision
+        if self.may_call(call.agent, call.family, call.source, call.name):
+            return decision
+        return UNKNOWN_TOOL
 
     def may_call(self, agent: calls.Agent, family: calls.Family, source: str, name: str) -> bool:
         """Whether some call to this name could pass; lists show nothing else."""

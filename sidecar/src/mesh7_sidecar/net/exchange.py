@@ -242,6 +242,13 @@ class Exchange:
             wire.send(b"0\r\n\r\n")
         self._close_with(wire)
 
+    def abandon(self) -> None:
+        """Finish a started answer for a reason of our own; whoever feeds it hears `on_gone`."""
+        on_gone = self.on_gone
+        self.finish()
+        if on_gone is not None:
+            on_gone()
+
     def abort(self) -> None:
         """Cut a started answer, so that the client cannot take it for a whole one."""
         wire = self._wire

@@ -162,3 +162,6 @@ class Upstream(Protocol):
 
     def close(self) -> None:
         """Take no more requests; those under way finish within their terms."""
+
+    def abort(self) -> None:
+        """Take no more requests, and end those under way."""

@@ -51,6 +51,7 @@ class Catalog:
         self._read_at_s: float | None = None
         self._tried_at_s = float("-inf")
         self._reading: asyncio.Task[None] | None = None
+        self._began_at_s = 0.0
 
     @property
     def was_read(self) -> bool:
@@ -80,11 +81,26 @@ class Catalog:
 
         An older list stays in force when reading fails.
         """
+        # Not awaited itself: neither its end by `close` nor a waiter's may end the other.
+        await asyncio.wait([self._start()])
+
+    async def read_within(self, patience_s: float) -> bool:
+        """Like `read`, waiting at most `patience_s` from when the reading began.
+
+        So a source that never lists keeps the first who asks waiting, not everybody each time.
+        Returns whether the reading is over.
+        """
+        reading = self._start()
+        left_s = self._began_at_s + patience_s - self._clock_s()
+        done, _ = await asyncio.wait([reading], timeout=max(0.0, left_s))
+        return bool(done)
+
+    def _start(self) -> "asyncio.Task[None]":
         if self._reading is None:
+            self._began_at_s = self._clock_s()
             self._reading = asyncio.create_task(self._read())
             self._reading.add_done_callback(self._finished)
-        # Not awaited itself: neither its end by `close` nor a waiter's may end the other.
-        await asyncio.wait([self._reading])
+        return self._reading
 
     def close(self) -> None:
         """Stop reading."""

@@ -7,6 +7,7 @@ connections, its child process and its catalog.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from mesh7_core import errors
@@ -16,7 +17,7 @@ from mesh7_sidecar.net.exchange import Headers
 from mesh7_sidecar.sources.catalog import Catalog
 from mesh7_sidecar.sources.client import SourceClient
 from mesh7_sidecar.sources.credentials import Credentials
-from mesh7_sidecar.wire import headers
+from mesh7_sidecar.wire import headers, lists
 
 log = logging.getLogger("mesh7.sources")
 
@@ -26,12 +27,26 @@ LIST_S = 10.0
 MAXIMUM_PASSED = 64
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ways:
+    """How to reach one source.
+
+    Attributes:
+        calls: for what is answered; at most `bounds.maxConcurrency` at once.
+        streams: for streams that may last for hours, so that they take no place from calls; may
+            be the same.
+    """
+
+    calls: upstream.Upstream
+    streams: upstream.Upstream
+
+
 class Served:
     """One source and what is known of it.
 
     Attributes:
         source: its definition.
-        way: how to reach it.
+        way: how to reach it with a call; `streams`: with a stream that may last.
         fixed: headers it gets each time, its credential among them.
         problem: why it cannot be used at all; empty when it can.
         client: the gateway's own conversation with it; of an `mcp` source only.
@@ -40,6 +55,7 @@ class Served:
     """
 
     __slots__ = (
+        "_dropped",
         "_passed",
         "base",
         "catalog",
@@ -48,18 +64,21 @@ class Served:
         "fixed",
         "problem",
         "source",
+        "streams",
         "way",
     )
 
     def __init__(
         self,
         source: bundle.Source,
-        way: upstream.Upstream,
+        ways: Ways,
         clock_s: Callable[[], float],
         on_change: Callable[[], None],
     ) -> None:
         self.source = source
-        self.way = way
+        self.way = ways.calls
+        self.streams = ways.streams
+        self._dropped: tuple[lists.Dropped, ...] = ()
         self.problem = ""
         self.fixed: list[tuple[bytes, bytes]] = []
         self._passed: dict[int, tuple[Headers, Headers]] = {}
@@ -70,7 +89,7 @@ class Served:
             answer_s=ENDLESS_S, idle_s=ENDLESS_S, stream_s=ENDLESS_S,
             maximum_bytes=source.bounds.maximum_response_bytes,
         )  # fmt: skip
-        self.client = SourceClient(source, way, self.base, self.fixed)
+        self.client = SourceClient(source, ways.calls, self.base, self.fixed)
         self.catalog = Catalog(source, self.client, clock_s, on_change)
 
     def target(self, path: str) -> str:
@@ -91,6 +110,17 @@ class Served:
             known = self._passed[id(fields)] = (fields, headers.mcp_response_headers(fields))
         return known[1]
 
+    def tell_dropped(self, method: str, dropped: tuple[lists.Dropped, ...]) -> None:
+        """Log what of a list is not served, once as long as it is the same; one line."""
+        if not dropped or dropped == self._dropped:
+            return
+        self._dropped = dropped
+        first = dropped[0]
+        log.warning(
+            "source `%s`: %d entries of %s are not served, first `%s`: it %s",
+            self.source.name, len(dropped), method, first.name, first.why,
+        )  # fmt: skip
+
     def arm(self, credentials: Credentials) -> None:
         """Set the fixed headers anew; a credential that is missing becomes the problem."""
         fixed = [(name.encode(), value.encode()) for name, value in self.source.headers]
@@ -109,6 +139,7 @@ class Served:
     def close(self) -> None:
         """Let go of connections and children; calls under way end as failed."""
         self.catalog.close()
+        self.streams.abort()
         self.way.close()
 
 
@@ -125,7 +156,7 @@ class Registry:
 
     def __init__(
         self,
-        connect: Callable[[bundle.Source], upstream.Upstream],
+        connect: Callable[[bundle.Source], Ways],
         clock_s: Callable[[], float],
     ) -> None:
         self._connect = connect
@@ -144,21 +175,21 @@ class Registry:
         return [served for served in self._served.values() if served.source.kind is kind]
 
     def apply(self, sources: Mapping[str, bundle.Source], credentials: Credentials) -> None:
-        """Serve these and no others."""
+        """Serve these and no others; call `tell_change` when policy and sources fit again."""
         self._credentials = credentials
-        before, self._served = self._served, {}
-        for name, source in sorted(sources.items()):
-            old = before.get(name)
-            if old is not None and old.source == source:
-                self._served[name] = before.pop(name)
-            else:
-                self._served[name] = Served(
-                    source, self._connect(source), self._clock_s, self._tell_change
-                )
-        for served in before.values():
-            served.close()
+        before = self._served
+        # All are made before any is put in force: an error leaves everything as it was.
+        fresh = {
+            name: before[name]
+            if name in before and before[name].source == source
+            else Served(source, self._connect(source), self._clock_s, self.tell_change)
+            for name, source in sorted(sources.items())
+        }
+        self._served = fresh
+        for name, served in before.items():
+            if fresh.get(name) is not served:
+                served.close()
         self.rearm()
-        self._tell_change()
 
     def rearm(self) -> None:
         """Read all credentials again; called regularly, so that a rotation needs no restart."""
@@ -168,19 +199,18 @@ class Registry:
     async def warm(self) -> None:
         """Read every catalog that was never read; failures stay with their source.
 
-        Waits for `LIST_S` at most: a source that is slow to list goes on reading by itself.
+        A source that is slow to list goes on reading by itself, and keeps nobody waiting longer
+        than `LIST_S` from when it began.
         """
         cold = [
-            served.catalog.read()
+            served.catalog.read_within(LIST_S)
             for served in self.all_of(calls.SourceKind.MCP)
             if not served.catalog.was_read and not served.problem
         ]
-        if cold:
-            _, late = await asyncio.wait(map(asyncio.ensure_future, cold), timeout=LIST_S)
-            for waiting in late:
-                waiting.cancel()
+        await asyncio.gather(*cold)
 
-    def _tell_change(self) -> None:
+    def tell_change(self) -> None:
+        """Tell whoever listens that lists, sources or what may be called are not what they were."""
         for told in self.on_change:
             told()
 

@@ -75,6 +75,7 @@ def apply(registry: Registry, *sources: bundle.Source) -> None:
     """Serve these and no others."""
     named = MappingProxyType({source.name: source for source in sources})
     registry.apply(named, Credentials(None, {}, {}))
+    registry.tell_change()
 
 
 def served(registry: Registry, name: str = "s") -> Served:

@@ -3,20 +3,22 @@
 import asyncio
 import contextlib
 import json
+import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+from aiohttp import web
 
 from mesh7_cli import exits
 from mesh7_cli.gateway import Gateway
 from tests.peers import processes
 from tests.peers.gateway import GatewayProcess, running_gateway
 from tests.sidecar.doors import parts
-from tests.sidecar.doors.scripted_source import Script, ScriptedSource, serving, tool
+from tests.sidecar.doors.scripted_source import Script, ScriptedSource, Talk, serving, tool
 
 PATIENCE_S = 5.0
 STEP_S = 0.01
@@ -150,3 +152,21 @@ def is_ready(*names: str) -> Callable[[Status], bool]:
 async def mesh7(*words: str | Path, timeout_s: float = 15.0) -> processes.Finished:
     """Run a command of the CLI to its end."""
     return await processes.run([sys.executable, "-m", "mesh7_cli", *words], timeout_s=timeout_s)
+
+
+async def comes_true(claim: Callable[[], Awaitable[bool]]) -> None:
+    """Return when the claim is true, within five seconds."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not await claim():
+        assert time.monotonic() < deadline, f"did not come true within {PATIENCE_S:.0f} s"
+        await asyncio.sleep(STEP_S)
+
+
+async def unauthorized(talk: Talk) -> web.StreamResponse:
+    """A source that finds our credential wrong, and repeats it."""
+    return web.Response(status=401, text=f"bad credential {talk.headers.get('authorization')}")
+
+
+def make_pipe(path: Path) -> None:
+    """A named pipe that nobody reads."""
+    os.mkfifo(path)

@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from mcp import Client
+from mcp.client import ClientRequestContext
+from mcp_types import CallToolResult, ListRootsResult, Root, TextContent
+from pydantic import FileUrl
 
 from tests.peers import asking, npm
 from tests.sidecar.foreign import parts
@@ -100,3 +104,24 @@ async def test_what_the_server_refuses_reaches_the_client_as_the_server_said_it(
 
     assert [(each.is_error, each.meta) for each in answered.calls] == [(True, {})]
     assert "Access denied - path outside allowed directories" in answered.calls[0].text
+
+
+async def offer_everything(context: ClientRequestContext) -> ListRootsResult:
+    del context
+    return ListRootsResult(roots=[Root(uri=FileUrl("file:///"))])
+
+
+@pytest.mark.promise("M5")
+async def test_a_client_cannot_widen_what_the_server_serves_by_offering_roots(
+    guarded: parts.Guarded, shared: Path
+) -> None:
+    """`serverRequests.roots` is Deny by default: this server would serve what a client offers."""
+    url = f"{guarded.running.url}/mcp/files"
+    async with Client(url, mode="legacy", list_roots_callback=offer_everything) as client:
+        listed = await client.call_tool("list_allowed_directories", {})
+        outside = await client.call_tool("read_text_file", {"path": "/etc/hostname"})
+
+    assert isinstance(listed, CallToolResult)
+    assert isinstance(outside, CallToolResult)
+    assert listed.content == [TextContent(type="text", text=f"Allowed directories:\n{shared}")]
+    assert outside.is_error

@@ -51,13 +51,13 @@ def stdio(settings: Settings, source: str | None) -> int:
         ManifestError, SettingsError: it cannot start; the message says what to do.
     """
     # Imported here: `mesh7 run` has no use for it.
-    from mesh7_sidecar.doors import stdio as bridge  # noqa: PLC0415
+    from mesh7_sidecar.stdio import program  # noqa: PLC0415
 
     _log_to_stderr()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        client = bridge.Client(agent=settings.agent, labels=settings.labels, source=source)
+        client = program.Client(agent=settings.agent, labels=settings.labels, source=source)
         return runner.run(
-            bridge.run_stdio(
+            program.run_stdio(
                 settings.state,
                 client,
                 lambda: hold(settings, "mesh7 stdio"),

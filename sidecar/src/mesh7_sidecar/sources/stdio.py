@@ -24,9 +24,9 @@ from mesh7_sidecar.net import upstream
 from mesh7_sidecar.net.heads import Headers
 from mesh7_sidecar.net.sweep import Sweep
 from mesh7_sidecar.sources import child
-from mesh7_sidecar.sources.asking import Asking
 from mesh7_sidecar.sources.backoff import Backoff
 from mesh7_sidecar.sources.channel import Channel
+from mesh7_sidecar.sources.child_sending import ChildSending
 from mesh7_sidecar.sources.pending import Pending
 from mesh7_sidecar.sources.session_stream import SessionStream
 from mesh7_sidecar.wire import headers, jsonrpc, mcp
@@ -126,7 +126,7 @@ class StdioUpstream:
 
     def send(self, request: upstream.Request, receiver: upstream.Receiver) -> upstream.Sending:
         """Send once. A body must be whole."""
-        asking = Asking(receiver, self._source.bounds.maximum_response_bytes)
+        asking = ChildSending(receiver, self._source.bounds.maximum_response_bytes)
         if self._is_closed:
             asking.fails(_refused("is not served any more"))
             return asking
@@ -168,7 +168,7 @@ class StdioUpstream:
     # Requests.
 
     def _post(
-        self, request: upstream.Request, asking: Asking, session: str, *, accepts_events: bool
+        self, request: upstream.Request, asking: ChildSending, session: str, *, accepts_events: bool
     ) -> None:
         message = jsonrpc.parse(request.body or b"")
         if isinstance(message, jsonrpc.Malformed):
@@ -253,7 +253,7 @@ class StdioUpstream:
             if each is channel
         ]
 
-    def _open_stream(self, asking: Asking, session: str, *, accepts_events: bool) -> None:
+    def _open_stream(self, asking: ChildSending, session: str, *, accepts_events: bool) -> None:
         channel = self._sessions.get(session)
         if channel is None or channel.stream is None:
             asking.refuses(None, _UNKNOWN_SESSION)
@@ -264,7 +264,7 @@ class StdioUpstream:
         else:
             self._loop.call_soon(channel.stream.open, asking.outlet)
 
-    def _delete(self, asking: Asking, session: str) -> None:
+    def _delete(self, asking: ChildSending, session: str) -> None:
         channel = self._sessions.get(session)
         if channel is None:
             asking.refuses(None, _UNKNOWN_SESSION)

@@ -9,13 +9,13 @@ from pathlib import Path
 from mesh7_core.policy import bundle, calls
 from mesh7_sidecar import state
 from mesh7_sidecar.doors.control import Control
-from mesh7_sidecar.doors.stdio import Client, run_stdio
 from mesh7_sidecar.net import listener, upstream
 from mesh7_sidecar.net.exchange import Exchange
 from mesh7_sidecar.net.heads import Headers
 from mesh7_sidecar.net.identity import always
 from mesh7_sidecar.net.sweep import Sweep
 from mesh7_sidecar.sources import stdio
+from mesh7_sidecar.stdio.program import Client, run_stdio
 from tests.sidecar.sources.test_stdio import Json
 
 PATIENCE_S = 10.0

@@ -15,8 +15,8 @@ from mcp.client.stdio import stdio_client
 
 from mesh7_sidecar import state
 from tests.conftest import Eventually
-from tests.sidecar.doors.test_stdio import call
 from tests.sidecar.sources.test_stdio import Json, is_alive, told
+from tests.sidecar.stdio.test_bridge import call
 
 Write = Callable[[dict[str, str]], Path]
 SCRIPTED = Path(__file__).parents[2] / "fakes" / "stdio_server.py"

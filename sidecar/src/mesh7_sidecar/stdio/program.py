@@ -16,12 +16,12 @@ from typing import Final, Protocol
 
 from mesh7_core import errors
 from mesh7_sidecar import state
-from mesh7_sidecar.doors import joining
-from mesh7_sidecar.doors.bridge import Bridge
-from mesh7_sidecar.doors.pipes import Output, read_lines
 from mesh7_sidecar.net import identity, origin, pool
 from mesh7_sidecar.net.heads import Headers
 from mesh7_sidecar.net.sweep import Sweep
+from mesh7_sidecar.stdio import joining
+from mesh7_sidecar.stdio.bridge import Bridge
+from mesh7_sidecar.stdio.pipes import Output, read_lines
 
 FINISH_S: Final = 10.0
 JOIN_S: Final = 30.0

@@ -13,10 +13,10 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-from mesh7_sidecar.doors.pipes import Output
-from mesh7_sidecar.doors.replies import Reply, concluding, error
 from mesh7_sidecar.net import upstream
 from mesh7_sidecar.net.heads import Headers
+from mesh7_sidecar.stdio.pipes import Output
+from mesh7_sidecar.stdio.replies import Reply, concluding, error
 from mesh7_sidecar.wire import headers, identifiers, jsonrpc, mcp, mirrored
 from mesh7_sidecar.wire.lines import Overlong
 

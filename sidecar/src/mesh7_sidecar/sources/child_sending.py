@@ -11,7 +11,7 @@ from mesh7_sidecar.sources.pending import JSON
 from mesh7_sidecar.wire import jsonrpc
 
 
-class Asking:
+class ChildSending:
     """One request under way. What we answer ourselves comes a turn later, as a source's would.
 
     Attributes:

@@ -11,9 +11,9 @@ import pytest
 
 from mesh7_core import errors
 from mesh7_sidecar import state
-from mesh7_sidecar.doors.stdio import Client
-from tests.sidecar.doors.stdio_parts import SmallGateway, StdioClient
+from mesh7_sidecar.stdio.program import Client
 from tests.sidecar.sources.test_stdio import PLAIN, VERSION, Json, source_of, told
+from tests.sidecar.stdio.parts import SmallGateway, StdioClient
 
 Start = Callable[[state.Held], Awaitable[SmallGateway]]
 META = {

@@ -74,10 +74,11 @@ async def test_a_folder_that_comes_back_as_it_was_is_in_order_again(tmp_path: Pa
     watched = Watched(tmp_path)
     watched.directory.rename(tmp_path / "away")
     await watched.reload.look()
-    assert watched.reload.problems == (), "moved for a moment only, as far as one look can tell"
+    assert list(watched.reload.problems) == [], (
+        "moved for a moment only, as far as one look can tell"
+    )
     await watched.reload.look()
-    [problem] = watched.reload.problems
-    assert problem.startswith(f"{watched.directory}: cannot be read: ")
+    assert watched.reload.problems[0].startswith(f"{watched.directory}: cannot be read: ")
 
     (tmp_path / "away").rename(watched.directory)
     await watched.reload.look()

@@ -3,6 +3,7 @@
 import json
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,18 @@ import pytest
 from mesh7_sidecar import state
 from tests.peers import processes
 from tests.sidecar.doors import parts as doors
+from tests.sidecar.doors.scripted_source import Script
 from tests.sidecar.lifecycle import parts
-from tests.sidecar.lifecycle.parts import ALLOW_ALL, guarded, scripted
+from tests.sidecar.lifecycle.parts import ALLOW_ALL, Guarded, guarded, scripted
 
-SECRET = "hunter2-is-a-secret"
+SECRET = "hunter2-is-a-secret"  # noqa: S105 - it must be shown nowhere
 ANY_PORTS = ("--listen", "127.0.0.1:0", "--admin", "off")
+
+
+async def sends(served: Guarded, script: Script, value: str) -> bool:
+    """Whether a call carries this credential by now."""
+    await served.call("s.echo")
+    return bool(script.seen) and script.seen[-1].headers.get("x-key") == value
 
 
 async def run(*words: str | Path) -> processes.Finished:
@@ -69,7 +77,7 @@ async def test_a_missing_variable_is_an_error_at_load_with_its_place(tmp_path: P
 
 
 async def test_an_empty_folder_starts_denies_everything_and_says_so(tmp_path: Path) -> None:
-    """P2: nothing is allowed by nobody having said so; what is legal to edit to is legal to start."""
+    """P2: what is legal as an edit is legal at the start, and nothing is allowed by it."""
     (tmp_path / "folder").mkdir()
     async with guarded(tmp_path) as served:
         assert "no manifest found: every call is denied" in served.logged
@@ -183,13 +191,7 @@ async def test_a_credential_that_arrives_or_changes_needs_no_restart(tmp_path: P
         assert "credential `billing` is missing" in parts.of_source(found, "s")["error"]
         for value in ("first", "second"):
             key.write_text(f"{value}\n", encoding="utf-8")
-            seen = source.script.seen
-
-            async def is_used(value: str = value) -> bool:
-                await served.call("s.echo")
-                return bool(seen) and seen[-1].headers.get("x-key") == value
-
-            await parts.comes_true(is_used)
+            await parts.comes_true(partial(sends, served, source.script, value))
 
 
 @pytest.mark.promise("D14")

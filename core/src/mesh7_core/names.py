@@ -28,6 +28,9 @@ CREDENTIAL_VARIABLE_PREFIX = "MESH7_CREDENTIAL_"
 
 NAMESPACE_NAME_LABEL = "kubernetes.io/metadata.name"
 
+RELEASE = "0.1.0"
+"""The version of all distributions of this workspace; tests hold it to their `pyproject.toml`."""
+
 META_PREFIX = f"{GROUP}/"
 """`_meta` keys under it are the gateway's alone; from agent or upstream they are dropped (M3)."""
 

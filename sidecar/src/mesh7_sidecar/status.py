@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from mesh7_core import names
 from mesh7_core.policy import bundle, calls
 from mesh7_sidecar.bundles.reload import Reload
 from mesh7_sidecar.gate.gate import Counts
 from mesh7_sidecar.settings import Settings
 from mesh7_sidecar.sources.registry import Registry, Served
 from mesh7_sidecar.sources.stdio import StdioUpstream
-
-VERSION = "0.1.0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +43,7 @@ def describe(facts: Facts) -> Mapping[str, object]:
     loaded, loaded_at = facts.bundle, facts.reload.loaded_at
     return {
         "pid": facts.pid,
-        "version": VERSION,
+        "version": names.RELEASE,
         "directory": str(facts.settings.directory),
         "namespace": facts.agent.namespace,
         "agent": facts.agent.service_account,

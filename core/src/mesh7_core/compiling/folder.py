@@ -22,7 +22,7 @@ def is_manifest(path: str) -> bool:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is passed over: an editor's swap file, a `..data` symlink, `.git`."""
+    """Whether a file or folder is passed over, as a swap file, a `..data` symlink or `.git`."""
     return name.startswith(".")
 
 

@@ -12,19 +12,18 @@ from typing import Final
 
 import orjson
 
+from mesh7_core import names
 from mesh7_core.policy import calls
 from mesh7_sidecar.doors.gathering import Gathering
 from mesh7_sidecar.doors.prepared import Prepared
-from mesh7_sidecar.doors.sessions import unknown_session
+from mesh7_sidecar.doors.sessions import answers_nothing, unknown_session
 from mesh7_sidecar.doors.state import McpState
 from mesh7_sidecar.doors.work import Work
 from mesh7_sidecar.net.exchange import Exchange, RequestHead
 from mesh7_sidecar.wire import answers, headers, jsonrpc, mcp, paths, sse
 
-MAXIMUM_BODY_BYTES: Final = 4 * 1024 * 1024
-JSON: Final = (b"content-type", b"application/json")
 EVENTS: Final = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache")]
-SERVER_INFO: Final = {"name": "mesh7", "version": "0.1.0"}
+SERVER_INFO: Final = {"name": "mesh7", "version": names.RELEASE}
 CAPABILITIES: Final[dict[str, object]] = {
     "tools": {"listChanged": True}, "prompts": {}, "resources": {},
 }  # fmt: skip
@@ -56,7 +55,7 @@ class AggregateDoor:
             answers.respond_malformed(exchange.respond, prepared.refusal)
         elif exchange.method == "POST":
             exchange.collect(
-                MAXIMUM_BODY_BYTES, lambda _, body: self._read(exchange, prepared, body)
+                jsonrpc.MAXIMUM_BYTES, lambda _, body: self._read(exchange, prepared, body)
             )
         elif prepared.session and exchange.method in ("GET", "DELETE"):
             self._open_session(exchange, prepared)
@@ -111,6 +110,8 @@ class AggregateDoor:
             exchange.respond(202, [], b"")
         elif asked.kind in (_KIND.TOOL_CALL, _KIND.PROMPT, _KIND.READ, _KIND.LIST):
             self._run(exchange, prepared, asked)
+        elif asked.kind is _KIND.ANSWER:
+            answers.respond_malformed(exchange.respond, answers_nothing(asked.message.id))
         else:
             refusal = jsonrpc.Malformed(
                 404 if asked.is_modern else 200, jsonrpc.METHOD_NOT_FOUND,
@@ -154,7 +155,7 @@ class AggregateDoor:
             "protocolVersion": version, "capabilities": CAPABILITIES, "serverInfo": SERVER_INFO,
         }  # fmt: skip
         session = (headers.SESSION_ID, identifier.encode())
-        exchange.respond(200, [JSON, session], _result(asked, result))
+        exchange.respond(200, [headers.JSON, session], _result(asked, result))
 
     async def _answer(
         self, agent: calls.Agent, prepared: Prepared, asked: mcp.Asked, answering: "_Answering"
@@ -192,7 +193,7 @@ class _Answering:
             self._exchange.write(sse.encode(body))
             self._exchange.finish()
         else:
-            self._exchange.respond(status, [JSON], body)
+            self._exchange.respond(status, [headers.JSON], body)
 
     def end(self) -> None:
         """End without one: a cancelled request is answered by nothing (D32)."""
@@ -221,4 +222,4 @@ def _result(asked: mcp.Asked, result: dict[str, object]) -> bytes:
 
 
 def _respond(exchange: Exchange, body: bytes) -> None:
-    exchange.respond(200, [JSON], body)
+    exchange.respond(200, [headers.JSON], body)

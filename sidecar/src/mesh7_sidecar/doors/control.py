@@ -11,8 +11,9 @@ import orjson
 
 from mesh7_sidecar.net.exchange import Exchange
 from mesh7_sidecar.net.listener import App
+from mesh7_sidecar.wire import headers
 
-JSON: Final = [(b"content-type", b"application/json")]
+JSON: Final = [headers.JSON]
 STATUS: Final = "/control/status"
 JOIN: Final = "/control/join"
 

@@ -17,6 +17,12 @@ from mesh7_sidecar.wire import answers, headers, paths, trace
 
 DOOR = "http"
 ERROR_STATUS = 400
+_STATUSES = {
+    upstream.FailureKind.BUSY: 503,
+    upstream.FailureKind.RESTING: 503,
+    upstream.FailureKind.TIMED_OUT: 504,
+}
+"""What a failure to get an answer is to an HTTP client; the others are a bad gateway, 502."""
 
 
 class HttpDoor:
@@ -114,7 +120,8 @@ class _Passing:
             self._record(Outcome.FAILED, detail=failure.kind, status=self._status)
         else:
             source = self._call.source
-            self._answer_failure(502, f"source `{source}` {failure.message}", failure.kind)
+            status = _STATUSES.get(failure.kind, 502)
+            self._answer_failure(status, f"source `{source}` {failure.message}", failure.kind)
 
     def _pass_on(self, served: Served) -> None:
         has_body = not self._exchange.is_received or self._exchange.head.length != 0

@@ -4,7 +4,6 @@ Both eras of Streamable HTTP. Everything is decided on the body; what may pass g
 it came as. `post` takes one message on its way in, `relay` its answer on the way out.
 """
 
-from typing import Final
 
 from mesh7_core.policy import calls
 from mesh7_sidecar.doors import post, streams
@@ -15,8 +14,6 @@ from mesh7_sidecar.doors.state import McpState
 from mesh7_sidecar.net.exchange import Exchange, RequestHead
 from mesh7_sidecar.sources.registry import Served
 from mesh7_sidecar.wire import answers, jsonrpc, paths
-
-MAXIMUM_BODY_BYTES: Final = 4 * 1024 * 1024
 
 
 class McpDoor:
@@ -39,7 +36,7 @@ class McpDoor:
             answers.respond_malformed(exchange.respond, _unknown_source(prepared.source))
         elif exchange.method == "POST":
             inbound = Inbound(self._state, exchange, prepared, served)
-            exchange.collect(MAXIMUM_BODY_BYTES, lambda _, body: post.read(inbound, body))
+            exchange.collect(jsonrpc.MAXIMUM_BYTES, lambda _, body: post.read(inbound, body))
         elif prepared.session and exchange.method in ("GET", "DELETE"):
             self._open_session(exchange, prepared, served)
         else:

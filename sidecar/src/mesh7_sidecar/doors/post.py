@@ -12,7 +12,7 @@ from mesh7_core.policy.decision import Decision, Verdict
 from mesh7_core.telemetry.records import Outcome
 from mesh7_sidecar.doors.inbound import Inbound
 from mesh7_sidecar.doors.relay import Relay
-from mesh7_sidecar.doors.sessions import unknown_session
+from mesh7_sidecar.doors.sessions import answers_nothing, unknown_session
 from mesh7_sidecar.net import upstream
 from mesh7_sidecar.wire import answers, jsonrpc, mcp, meta, mirrored
 
@@ -110,7 +110,8 @@ def _take_answer(inbound: Inbound) -> None:
     if inbound.session is not None and inbound.session.may_answer(inbound.asked.message.id):
         _pass_on(inbound)
     else:
-        _refuse(inbound, "this answers no request that was let through in this session")
+        refusal = answers_nothing(inbound.asked.message.id)
+        answers.respond_malformed(inbound.exchange.respond, refusal)
 
 
 def _take_listen(inbound: Inbound) -> None:
@@ -188,7 +189,9 @@ def _pass_on(inbound: Inbound) -> None:
 
 
 def _may_listen(inbound: Inbound) -> bool:
-    """Whether the policy in force would open this subscription."""
+    """Whether sources and policy in force would open this subscription."""
+    if not inbound.state.serves(inbound.served):
+        return False
     wanted = mcp.listened_resources(inbound.asked.message)
     agent, source = inbound.exchange.identity, inbound.prepared.source
     return not isinstance(wanted, jsonrpc.Malformed) and all(

@@ -15,7 +15,6 @@ from mesh7_sidecar.net.exchange import Headers
 from mesh7_sidecar.sources import failures
 from mesh7_sidecar.wire import answers, headers, jsonrpc, mcp, meta, results, sse
 
-JSON: Final = (b"content-type", b"application/json")
 OK: Final = 200
 
 

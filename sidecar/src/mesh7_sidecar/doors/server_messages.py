@@ -16,7 +16,7 @@ from mesh7_sidecar.wire import headers, jsonrpc
 
 TOOLS_CHANGED: Final = "notifications/tools/list_changed"
 JSON_HEADERS: Final[Headers] = [
-    (b"content-type", b"application/json"),
+    headers.JSON,
     (b"accept", b"application/json, text/event-stream"),
 ]
 REFUSED_CODE: Final = -32601

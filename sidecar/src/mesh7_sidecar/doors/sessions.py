@@ -27,14 +27,17 @@ class Session:
         source: the source's name; empty for the aggregate.
         served: the very source that minted the id; after an edit of its definition another one
             bears its name, and must not be told the id. None for the aggregate.
-        has_stream: its GET stream is open; there is one at a time.
+        streams: its open GET stream; one at a time.
+        resumed: its open GET streams that go on where another ended (`Last-Event-ID`), which
+            clients open beside that one; as many as answers can be moved.
         asked: JSON-RPC ids of server requests that were let through and await an answer.
         moved: what to do with the answer to a request whose stream the source ended early; the
             answer comes on a stream that the client resumes (`Last-Event-ID`).
     """
 
     __slots__ = (
-        "agent", "asked", "has_stream", "identifier", "moved", "served", "source", "used_at_s",
+        "agent", "asked", "identifier", "moved", "resumed", "served", "source", "streams",
+        "used_at_s",
     )  # fmt: skip
 
     def __init__(
@@ -47,7 +50,8 @@ class Session:
     ) -> None:
         self.agent = agent
         self.served = served
-        self.has_stream = False
+        self.streams: set[object] = set()
+        self.resumed: set[object] = set()
         self.source = source
         self.identifier = identifier
         self.asked: OrderedDict[int | str, None] = OrderedDict()
@@ -149,4 +153,14 @@ def unknown_session(identifier: int | str | None) -> jsonrpc.Malformed:
         "this session is not known here – start a new one with `initialize`",
         identifier,
         reason=Reason.UNKNOWN_SESSION,
+    )
+
+
+def answers_nothing(identifier: int | str | None) -> jsonrpc.Malformed:
+    """The answer to a client's response that no request was let through for."""
+    return jsonrpc.Malformed(
+        400,
+        jsonrpc.INVALID_REQUEST,
+        "this answers no request that was let through in this session",
+        identifier,
     )

@@ -7,7 +7,7 @@ from mesh7_sidecar.doors.sessions import Sessions
 from mesh7_sidecar.doors.tasks import Tasks
 from mesh7_sidecar.gate.gate import Gate
 from mesh7_sidecar.net.exchange import Exchange
-from mesh7_sidecar.sources.registry import Registry
+from mesh7_sidecar.sources.registry import Registry, Served
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,10 @@ class McpState:
     sessions: Sessions = field(default_factory=Sessions)
     tasks: Tasks = field(default_factory=Tasks)
     streams: dict[Exchange, Callable[[], bool]] = field(default_factory=dict)
+
+    def serves(self, served: Served) -> bool:
+        """Whether this very source is in force, not removed and not another by its name."""
+        return self.registry.find(served.source.name, served.source.kind) is served
 
     def end_streams(self) -> None:
         """End every open stream, so that a stop need not wait for it."""

@@ -8,7 +8,7 @@ from typing import Final
 
 from mesh7_sidecar.doors import server_messages
 from mesh7_sidecar.doors.prepared import Prepared
-from mesh7_sidecar.doors.sessions import Session
+from mesh7_sidecar.doors.sessions import MAXIMUM_MOVED, Session
 from mesh7_sidecar.doors.state import McpState
 from mesh7_sidecar.net import upstream
 from mesh7_sidecar.net.exchange import Exchange, Headers
@@ -16,6 +16,7 @@ from mesh7_sidecar.sources.registry import Served
 from mesh7_sidecar.wire import answers, headers, jsonrpc, meta, sse
 
 OK: Final = 200
+LAST_EVENT_ID: Final = b"last-event-id"
 _TAKEN: Final = jsonrpc.Malformed(
     409, jsonrpc.INVALID_REQUEST, "the stream of this session is open already"
 )
@@ -24,17 +25,22 @@ _TAKEN: Final = jsonrpc.Malformed(
 def open_stream(
     state: McpState, exchange: Exchange, prepared: Prepared, served: Served, session: Session
 ) -> None:
-    """Relay the session's stream until either side ends it; a session has one at a time."""
-    if session.has_stream:
+    """Relay the session's stream until either side ends it; a session has one at a time.
+
+    One that is resumed may stand beside it: so clients fetch an answer that moved.
+    """
+    is_resumed = any(name == LAST_EVENT_ID for name, _ in exchange.headers)
+    places = session.resumed if is_resumed else session.streams
+    if len(places) >= (MAXIMUM_MOVED if is_resumed else 1):
         answers.respond_malformed(exchange.respond, _TAKEN)
         return
-    session.has_stream = True
+    places.add(exchange)
     stream = _Stream(state.streams, exchange, prepared, served, session)
     request = upstream.Request(
         "GET", served.base, served.fixed, b"", served.endless, prepared.block
     )
     stream.sending = served.streams.send(request, stream)
-    state.streams[exchange] = lambda: True
+    state.streams[exchange] = lambda: state.serves(served)
     exchange.on_gone = stream.gone
 
 
@@ -106,7 +112,8 @@ class _Stream:
             self._exchange.respond(502, [], failure.kind.encode())
 
     def _leave(self) -> None:
-        self._session.has_stream = False
+        self._session.streams.discard(self._exchange)
+        self._session.resumed.discard(self._exchange)
         self._streams.pop(self._exchange, None)
         self._exchange.on_gone = None
 

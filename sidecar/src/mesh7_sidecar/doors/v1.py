@@ -21,8 +21,6 @@ from mesh7_sidecar.sources.conversation import Answer
 from mesh7_sidecar.sources.registry import Served
 from mesh7_sidecar.wire import answers, headers, jsonrpc, paths, splice, trace
 
-JSON: Final = [(b"content-type", b"application/json")]
-MAXIMUM_BODY_BYTES: Final = 4 * 1024 * 1024
 DRY_RUNS_PER_SECOND: Final = 100
 LATE: Final = "did not list its tools in time"
 
@@ -60,7 +58,8 @@ class ToolsDoor:
                 if state.gate.may_call(exchange.identity, calls.Family.TOOLS, name, tool.name):
                     raw = splice.replace(tool.raw, ("name",), orjson.dumps(f"{name}.{tool.name}"))
                     tools.append(orjson.Fragment(raw))
-        exchange.respond(200, JSON, orjson.dumps({"tools": tools, "unavailable": unavailable}))
+        body = orjson.dumps({"tools": tools, "unavailable": unavailable})
+        exchange.respond(200, [headers.JSON], body)
 
 
 class CallDoor:
@@ -78,7 +77,7 @@ class CallDoor:
         """Call the tool."""
         if is_json_post(exchange, prepared.is_json):
             exchange.collect(
-                MAXIMUM_BODY_BYTES, lambda _, body: self._read(exchange, prepared, body)
+                jsonrpc.MAXIMUM_BYTES, lambda _, body: self._read(exchange, prepared, body)
             )
 
     def _read(self, exchange: Exchange, wanted: "Wanted", body: bytes) -> None:
@@ -145,7 +144,7 @@ class DecideDoor:
         elif is_json_post(exchange, prepared.is_json):
             self._lately.append(now_s)
             exchange.collect(
-                MAXIMUM_BODY_BYTES, lambda _, body: self._read(exchange, prepared, body)
+                jsonrpc.MAXIMUM_BYTES, lambda _, body: self._read(exchange, prepared, body)
             )
 
     def _read(self, exchange: Exchange, wanted: "Wanted", body: bytes) -> None:
@@ -189,7 +188,7 @@ class DecideDoor:
         else:
             decision = await asking.decide(gate, served, call)
         gate.record(call, decision, Outcome.DRY_RUN, "decide", started_ns, wanted.trace_id)
-        exchange.respond(200, JSON, answers.decided(decision))
+        exchange.respond(200, [headers.JSON], answers.decided(decision))
 
 
 class Wanted:
@@ -273,7 +272,7 @@ def answer_result(exchange: Exchange, answer: Answer, source: str) -> None:
         fail(exchange, f"source `{source}` answered with an error: {text}")
         return
     body = splice.remove_own_meta(answer.body[place[0] : place[1]], ("_meta",))
-    exchange.respond(200, JSON, body)
+    exchange.respond(200, [headers.JSON], body)
 
 
 def refuse(exchange: Exchange, decision: Decision, name: str) -> None:

@@ -243,9 +243,15 @@ class Exchange:
         self._close_with(wire)
 
     def abandon(self) -> None:
-        """Finish a started answer for a reason of our own; whoever feeds it hears `on_gone`."""
+        """End the answer for a reason of our own; whoever feeds it hears `on_gone`.
+
+        One that has not begun is cut: nothing on the connection would tell the client of its end.
+        """
         on_gone = self.on_gone
-        self.finish()
+        if self._mode is _OPEN:
+            self.abort()
+        else:
+            self.finish()
         if on_gone is not None:
             on_gone()
 

@@ -7,8 +7,7 @@ from mesh7_sidecar.net import upstream
 from mesh7_sidecar.net.heads import Headers
 from mesh7_sidecar.sources.channel import Channel
 from mesh7_sidecar.sources.outlet import Outlet
-from mesh7_sidecar.sources.pending import JSON
-from mesh7_sidecar.wire import jsonrpc
+from mesh7_sidecar.wire import headers, jsonrpc
 
 
 class ChildSending:
@@ -43,7 +42,7 @@ class ChildSending:
         body = b'{"jsonrpc":"2.0","id":%b,"error":{"code":%d,"message":%b}}' % (
             jsonrpc.encode_id(identifier), code, jsonrpc.encode_id(text),
         )  # fmt: skip
-        self.answers(status, [JSON], body)
+        self.answers(status, [headers.JSON], body)
 
     def declines(
         self, identifier: int | str | None, why: upstream.Failure | tuple[int, int, str]

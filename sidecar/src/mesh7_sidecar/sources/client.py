@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import orjson
 
-from mesh7_core import errors
+from mesh7_core import errors, names
 from mesh7_core.policy import bundle
 from mesh7_sidecar.net import upstream
 from mesh7_sidecar.net.exchange import Headers
@@ -20,11 +20,11 @@ from mesh7_sidecar.sources import failures
 from mesh7_sidecar.sources.conversation import Answer, Conversation
 from mesh7_sidecar.wire import headers, jsonrpc, mcp, splice
 
-MODERN = "2026-07-28"
-LEGACY = "2025-11-25"
+MODERN = mcp.MODERN_VERSIONS[-1]
+LEGACY = mcp.LEGACY_VERSIONS[-1]
 MAXIMUM_PAGES = 100
 NOT_FOUND = 404
-CLIENT_INFO = {"name": "mesh7", "version": "0.1.0"}
+CLIENT_INFO = {"name": "mesh7", "version": names.RELEASE}
 ENVELOPE = {
     mcp.META_VERSION: orjson.dumps(MODERN),
     mcp.META_CLIENT: orjson.dumps(CLIENT_INFO),
@@ -32,10 +32,8 @@ ENVELOPE = {
 }
 NONE: Headers = []
 ACCEPT = (b"accept", b"application/json, text/event-stream")
-CONTENT_TYPE = (b"content-type", b"application/json")
 _REFUSAL = b'{"jsonrpc":"2.0","id":%b,"error":{"code":-32601,"message":"not supported"}}'
 _CANCELLED = b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"%b"}}'
-NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 
 
 def ignore(_: jsonrpc.Message) -> None:
@@ -214,8 +212,8 @@ class SourceClient:
             (b"mcp-method", method.encode()),
             *repeated,
         ]
-        if method in NAMED:
-            name = splice.span(params, (NAMED[method],))
+        if method in mcp.NAMED:
+            name = splice.span(params, (mcp.NAMED[method],))
             if name is not None:
                 written = str(orjson.loads(params[name[0] : name[1]]))
                 extra.append((b"mcp-name", headers.encode_value(written)))
@@ -244,7 +242,7 @@ class SourceClient:
     async def _exchange(
         self, body: bytes, extra: list[tuple[bytes, bytes]], conversation: Conversation
     ) -> Answer:
-        sent = [CONTENT_TYPE, ACCEPT, *extra, *self._fixed]
+        sent = [headers.JSON, ACCEPT, *extra, *self._fixed]
         request = upstream.Request("POST", self._path, sent, body)
         conversation.sending = sending = self._way.send(request, conversation)
         try:
@@ -278,7 +276,7 @@ class SourceClient:
 
     def _tell(self, body: bytes) -> None:
         """Send what is not answered, within a legacy session."""
-        fields = [CONTENT_TYPE, ACCEPT, *self._legacy_headers(), *self._fixed]
+        fields = [headers.JSON, ACCEPT, *self._legacy_headers(), *self._fixed]
         conversation = self._conversation(None, ignore)
         request = upstream.Request("POST", self._path, fields, body)
         conversation.sending = self._way.send(request, conversation)

@@ -9,9 +9,8 @@ from typing import Final
 from mesh7_sidecar.net import upstream
 from mesh7_sidecar.net.heads import Headers
 from mesh7_sidecar.sources.outlet import Outlet
-from mesh7_sidecar.wire import jsonrpc, mcp, sse
+from mesh7_sidecar.wire import headers, jsonrpc, mcp, sse
 
-JSON: Final = (b"content-type", b"application/json")
 EVENTS: Final = (b"content-type", b"text/event-stream")
 
 # How the modern revision maps JSON-RPC errors to HTTP; what is not here is 200. Source:
@@ -88,7 +87,7 @@ class Pending:
         status = 200
         if self._is_modern and error_code is not None:
             status = STATUS_OF_ERROR.get(error_code, 200)
-        self._outlet.whole(status, [JSON, *self._headers], line)
+        self._outlet.whole(status, [headers.JSON, *self._headers], line)
 
     def fail(self, failure: upstream.Failure) -> None:
         """There will be no answer."""

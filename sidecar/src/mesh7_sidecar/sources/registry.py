@@ -78,7 +78,7 @@ class Served:
         self.source = source
         self.way = ways.calls
         self.streams = ways.streams
-        self._dropped: tuple[lists.Dropped, ...] = ()
+        self._dropped: dict[str, tuple[lists.Dropped, ...]] = {}
         self.problem = ""
         self.fixed: list[tuple[bytes, bytes]] = []
         self._passed: dict[int, tuple[Headers, Headers]] = {}
@@ -112,9 +112,9 @@ class Served:
 
     def tell_dropped(self, method: str, dropped: tuple[lists.Dropped, ...]) -> None:
         """Log what of a list is not served, once as long as it is the same; one line."""
-        if not dropped or dropped == self._dropped:
+        if not dropped or dropped == self._dropped.get(method):
             return
-        self._dropped = dropped
+        self._dropped[method] = dropped
         first = dropped[0]
         log.warning(
             "source `%s`: %d entries of %s are not served, first `%s`: it %s",
@@ -137,9 +137,10 @@ class Served:
         self.fixed[:] = fixed
 
     def close(self) -> None:
-        """Let go of connections and children; calls under way end as failed."""
+        """Let go of connections and children; calls under way finish, streams end."""
         self.catalog.close()
-        self.streams.abort()
+        if self.streams is not self.way:
+            self.streams.abort()
         self.way.close()
 
 

@@ -25,10 +25,6 @@ TERMS: Final = upstream.Terms(answer_s=math.inf, idle_s=math.inf, stream_s=math.
 REOPEN_S: Final = 1.0
 GOODBYE_S: Final = 1.0
 MAXIMUM_TOOLS: Final = 10_000
-_NAMED: Final = {
-    "tools/call": "name", "prompts/get": "name", "resources/read": "uri",
-    "tasks/get": "taskId", "tasks/update": "taskId", "tasks/cancel": "taskId",
-}  # fmt: skip
 _INITIALIZED: Final = b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
 
 log = logging.getLogger("mesh7.stdio")
@@ -52,7 +48,7 @@ class Bridge:
         self._output = output
         self._fixed = [
             *identity,
-            (b"content-type", b"application/json"),
+            headers.JSON,
             (b"accept", b"application/json, text/event-stream"),
         ]
         self._asked: dict[int | str, asyncio.Task[None]] = {}
@@ -175,7 +171,7 @@ class Bridge:
             (headers.PROTOCOL_VERSION, headers.encode_value(version)),
             (headers.METHOD, headers.encode_value(message.method)),
         ]
-        name = message.params.get(_NAMED.get(message.method, ""))
+        name = message.params.get(mcp.NAMED.get(message.method, ""))
         if isinstance(name, str):
             extra.append((headers.NAME, headers.encode_value(name)))
         arguments = message.params.get("arguments")

@@ -12,9 +12,10 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
+from mesh7_sidecar.wire import jsonrpc
 from mesh7_sidecar.wire.lines import Lines, Overlong
 
-MAXIMUM_LINE_BYTES: Final = 4 * 1024 * 1024
+MAXIMUM_LINE_BYTES: Final = jsonrpc.MAXIMUM_BYTES
 _CHUNK_BYTES: Final = 65_536
 _CHUNKS_AHEAD: Final = 16
 _HIGH_WATER: Final = 4 * 1024 * 1024

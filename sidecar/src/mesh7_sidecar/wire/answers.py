@@ -16,14 +16,13 @@ import orjson
 from mesh7_core.policy.calls import Family
 from mesh7_core.policy.decision import Decision, Verdict
 from mesh7_core.policy.reasons import Reason
-from mesh7_sidecar.wire import jsonrpc, mcp, meta, names, wording
+from mesh7_sidecar.wire import headers, jsonrpc, mcp, meta, names, wording
 from mesh7_sidecar.wire.headers import HeaderList
 
 REFUSED_CODE: Final = 403
 THROTTLED_CODE: Final = 429
 HELD_CODE: Final = 202
 
-JSON: Final = (b"content-type", b"application/json")
 PROBLEM: Final = (b"content-type", b"application/problem+json")
 
 Answer = tuple[int, HeaderList, bytes]
@@ -59,13 +58,13 @@ def refusal(decision: Decision, asked: mcp.Asked, name: str) -> Answer:
     if asked.kind is mcp.Kind.TOOL_CALL:
         shown = asked.name if decision.reason in wording.UNKNOWN else name
         result = refused_result(decision, shown, is_modern=asked.is_modern)
-        return 200, [JSON], _HEAD + identifier + _RESULT + result + b"}"
+        return 200, [headers.JSON], _HEAD + identifier + _RESULT + result + b"}"
     family = asked.family or Family.RESOURCES
     if decision.reason in wording.UNKNOWN:
         text = wording.unknown(_NOUNS[family], asked.name)
-        return 200, [JSON], _error(identifier, jsonrpc.INVALID_PARAMS, text, None)
+        return 200, [headers.JSON], _error(identifier, jsonrpc.INVALID_PARAMS, text, None)
     text = wording.sentence(decision, name)
-    return 200, [JSON], _error(identifier, _code(decision), text, _facts(decision))
+    return 200, [headers.JSON], _error(identifier, _code(decision), text, _facts(decision))
 
 
 def refused_result(decision: Decision, name: str, *, is_modern: bool) -> bytes:
@@ -93,7 +92,7 @@ def refused_result(decision: Decision, name: str, *, is_modern: bool) -> bytes:
 def malformed(refused: jsonrpc.Malformed) -> Answer:
     """The JSON-RPC error for input that goes nowhere."""
     body = _error(jsonrpc.encode_id(refused.id), refused.code, refused.message, refused.data)
-    return refused.status, [JSON], body
+    return refused.status, [headers.JSON], body
 
 
 def respond_malformed(
@@ -115,8 +114,8 @@ def source_failure(asked: mcp.Asked, message: str) -> Answer:
     identifier = jsonrpc.encode_id(asked.message.id)
     if asked.kind is mcp.Kind.TOOL_CALL:
         result = failed_result(message, is_modern=asked.is_modern)
-        return 200, [JSON], _HEAD + identifier + _RESULT + result + b"}"
-    return 200, [JSON], _error(identifier, jsonrpc.INTERNAL_ERROR, message, None)
+        return 200, [headers.JSON], _HEAD + identifier + _RESULT + result + b"}"
+    return 200, [headers.JSON], _error(identifier, jsonrpc.INTERNAL_ERROR, message, None)
 
 
 def failed_result(message: str, *, is_modern: bool) -> bytes:

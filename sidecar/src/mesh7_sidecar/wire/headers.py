@@ -17,6 +17,7 @@ HeaderList = list[tuple[bytes, bytes]]
 """Lower-case names, order and duplicates kept."""
 
 CONTENT_TYPE: Final = b"content-type"
+JSON: Final = (CONTENT_TYPE, b"application/json")
 SESSION_ID: Final = b"mcp-session-id"
 PROTOCOL_VERSION: Final = b"mcp-protocol-version"
 METHOD: Final = b"mcp-method"

@@ -32,6 +32,8 @@ _PARAMS_KEYS = frozenset({
     "inputResponses", "level", "name", "notifications", "progress", "progressToken",
     "protocolVersion", "reason", "ref", "requestId", "requestState", "task", "taskId", "uri",
 })  # fmt: skip
+MAXIMUM_BYTES: Final = 4 * 1024 * 1024
+"""Of a message that an agent sends (design 10); the doors collect no more."""
 MAXIMUM_ID_CHARACTERS: Final = 256
 _ABSENT: Final = object()
 

@@ -167,6 +167,8 @@ _LEGACY: Final[dict[str, _Row]] = _BOTH_ERAS | {
     "resources/subscribe": (Kind.SUBSCRIBE, Family.RESOURCES, "uri"),
     "resources/unsubscribe": (Kind.SUBSCRIBE, Family.RESOURCES, "uri"),
 }
+NAMED: Final = {method: row[2] for method, row in _MODERN.items() if row[2]}
+"""Modern methods whose target the header `Mcp-Name` repeats, and the key of `params` it has."""
 _FORWARDED_NOTICES: Final = frozenset({
     "notifications/cancelled", "notifications/initialized", "notifications/progress",
     "notifications/roots/list_changed",

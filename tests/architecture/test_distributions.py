@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mesh7_core import names
 from tests.architecture import tree
 
 _MEMBERS = ("core", "sidecar", "cli")
@@ -34,6 +35,7 @@ def test_all_distributions_have_one_version_and_ask_for_each_other_by_it() -> No
     }
     version = versions.pop()
     assert versions == set()
+    assert version == names.RELEASE
     assert siblings == {f"mesh7-core=={version}", f"mesh7-sidecar=={version}"}
 
 

@@ -45,7 +45,8 @@ def test_routes(target: str, expected: paths.Route) -> None:
         "/http/api/a/..", "/http/api/./x", "/http/api/%2e%2e/x", "/http/api/%2E./x",
         "/http/api/a%2fb", "/http/api/a%5cb", "/http/api/a\\b", "/http/api/a%00", "/http/api/%0a",
         "/http/api/%ff", "/http/api/%c0%af", "/http/api/a%252e", "/http/api/%zz", "/http/api/%",
-        "/http/api/a b", "/http/api/..;x/y", "/http/api/v1/admin;x/users", "/http/api/a%3Bb", "/http/api/a#b", "/http/api/x?a#b", "/http/api/x?a b",
+        "/http/api/a b", "/http/api/..;x/y", "/http/api/v1/admin;x/users",
+        "/http/api/a%3Bb", "/http/api/a#b", "/http/api/x?a#b", "/http/api/x?a b",
         "/http/api/x?a\r\nHost: y", "/http/api/\u00e9", "/http/api/%E2%80%AE", "/http/../mcp/x",
     ],
 )  # fmt: skip

@@ -20,6 +20,11 @@ class Current:
         """The digest of the bundle in force; empty before the first."""
         return self.bundle.digest if self.bundle is not None else ""
 
+    @property
+    def remembered(self) -> int:
+        """For how many agents it is known what they are judged by; at most `MAXIMUM_VIEWS`."""
+        return len(self._views)
+
     def swap(self, fresh: bundle.Bundle) -> None:
         """Put another bundle in force; the next call is judged by it."""
         self._views = {}

@@ -1,0 +1,204 @@
+"""The audit file: what it holds, who may read it, how it grows old, how it fails."""
+
+import asyncio
+import json
+import logging
+import os
+import stat
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from mesh7_core import errors
+from mesh7_core.policy import calls
+from mesh7_core.policy.decision import Decision, Verdict
+from mesh7_core.policy.reasons import Reason
+from mesh7_core.telemetry.records import Outcome, Record
+from mesh7_sidecar.gate import generations
+from mesh7_sidecar.gate.audit import AuditFile
+from tests.peers import processes
+from tests.sidecar.lifecycle.parts import eventually
+
+AGENT = calls.Agent(namespace="default", service_account="tester", pod="here", labels={})
+ALLOWED = Decision(Verdict.ALLOW, Reason.ALLOWED_BY_RULE)
+
+
+def record(number: int) -> Record:
+    """One record, told from others by its number."""
+    call = calls.Call(
+        AGENT, calls.Family.TOOLS, "s", str(number), {}, calls.SourceKind.MCP, "", None, ""
+    )
+    return Record(call, ALLOWED, Outcome.OK, ended_ns=0, duration_ns=0, door="v1", bundle="")
+
+
+def render(one: Record) -> bytes:
+    """A line of ten bytes with its newline."""
+    return b'{"n":%3d}' % int(one.call.name)
+
+
+def lines_of(path: Path) -> list[dict[str, int]]:
+    """The records of a file, each line whole."""
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def content(path: Path) -> bytes:
+    """All of a file."""
+    return path.read_bytes()
+
+
+def mode(path: Path) -> int:
+    """Who may do what."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def beside(path: Path) -> list[Path]:
+    """Everything in the folder of a file."""
+    return list(path.parent.iterdir())
+
+
+def make_public(path: Path) -> None:
+    path.touch()
+    path.chmod(0o644)
+
+
+def ends_with(path: Path, number: int) -> bool:
+    """Whether this record is the last of the file."""
+    return lines_of(path)[-1:] == [{"n": number}]
+
+
+def has_rotated(path: Path, number: int) -> bool:
+    """Whether this record is the last of the newest generation, and a new file is there."""
+    newest = path.with_name("audit.jsonl.1")
+    return newest.exists() and ends_with(newest, number) and path.exists()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "audit.jsonl"
+
+
+async def test_records_are_written_in_order_within_the_promised_time(path: Path) -> None:
+    """Design 11: at most 50 ms of records are lost by a SIGKILL; so nobody has to close it."""
+    audit = AuditFile(path, render)
+    for number in range(3):
+        audit.append(record(number))
+
+    await eventually(lambda: content(path) != b"", within_s=1.0)
+    assert content(path) == b'{"n":  0}\n{"n":  1}\n{"n":  2}\n'
+    await audit.close()
+
+
+@pytest.mark.parametrize("mask", [0, 0o077])
+async def test_the_file_is_its_owner_s_alone(path: Path, mask: int) -> None:
+    """Design 10: files in the state folder are private by their own mode, not by the umask's."""
+    make_public(path)
+    before = os.umask(mask)
+    try:
+        await AuditFile(path, render).close()
+    finally:
+        os.umask(before)
+
+    assert mode(path) == 0o600
+
+
+def make_link(path: Path) -> None:
+    path.with_name("target").write_bytes(b"precious")
+    path.symlink_to(path.with_name("target"))
+
+
+@pytest.mark.parametrize("make", [make_link, Path.mkdir, os.mkfifo])
+async def test_what_is_no_file_of_ours_is_refused(path: Path, make: Callable[[Path], None]) -> None:
+    make(path)
+
+    with pytest.raises(errors.SettingsError, match=r"audit\.jsonl` cannot be written: "):
+        AuditFile(path, render)
+
+
+async def test_a_full_file_becomes_a_generation_and_four_are_kept(path: Path) -> None:
+    """docs/reference/audit.md."""
+    audit = AuditFile(path, render, maximum_bytes=20)
+    for number in range(0, 14, 2):
+        audit.append(record(number))
+        audit.append(record(number + 1))
+        await eventually(partial(has_rotated, path, number + 1))
+    await audit.close()
+
+    files = [path.with_name(f"audit.jsonl.{number}") for number in (1, 2, 3, 4)]
+    assert [lines_of(each) for each in files] == [
+        [{"n": 12}, {"n": 13}], [{"n": 10}, {"n": 11}], [{"n": 8}, {"n": 9}], [{"n": 6}, {"n": 7}],
+    ]  # fmt: skip
+    assert content(path) == b""
+    assert sorted(each.name for each in beside(path)) == [
+        "audit.jsonl",
+        *(each.name for each in files),
+    ]
+    assert {mode(each) for each in [path, *files]} == {0o600}
+
+
+async def test_a_rotation_that_fails_loses_nothing(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Something in the way of `audit.jsonl.1` must not end the audit."""
+    for number in range(1, generations.KEPT + 1):
+        (path.with_name(f"audit.jsonl.{number}") / "in the way").mkdir(parents=True)
+    audit = AuditFile(path, render, maximum_bytes=10)
+    for number in range(3):
+        audit.append(record(number))
+        await eventually(partial(ends_with, path, number))
+    await audit.close()
+
+    assert lines_of(path) == [{"n": 0}, {"n": 1}, {"n": 2}]
+    troubles = [each for each in caplog.records if each.levelno == logging.ERROR]
+    assert len(troubles) == 1, "told once, not at every write"
+
+
+async def test_what_memory_cannot_hold_is_dropped_and_the_count_is_written(path: Path) -> None:
+    """Design 11: telemetry never blocks a call, and says what it dropped."""
+    audit = AuditFile(path, render, maximum_waiting_bytes=18)
+    for number in range(5):
+        audit.append(record(number))
+    await audit.close()
+
+    assert lines_of(path) == [{"n": 0}, {"n": 1}, {"dropped": 3}]
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from mesh7_sidecar.gate.generations import Generations
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (25, resource.RLIM_INFINITY))
+files = Generations(Path(sys.argv[1]), 1_000)
+first = files.write([b"123456789"] * 4, 0)
+again = files.write([b"more"], 2)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+print(first.records, again.records, files.write([b"later"], 5), first.why)
+"""
+
+
+async def test_lines_that_a_full_disk_refuses_are_counted_and_cut_no_later_one(path: Path) -> None:
+    """A disk that is full again has room: what is written then is whole."""
+    found = await processes.run([sys.executable, "-c", FULL_DISK, path], timeout_s=10)
+
+    assert found.out == "2 3 None File too large\n", found.err
+    assert content(path) == b'123456789\n123456789\n12345\nlater\n{"dropped":5}\n'
+
+
+def test_what_was_dropped_before_is_told_behind_the_lines(path: Path) -> None:
+    files = generations.Generations(path, 1_000)
+    assert files.write([b"a", b"b"], 0) is None
+    assert files.write([b"c"], 7) is None
+    files.close()
+
+    assert content(path) == b'a\nb\nc\n{"dropped":7}\n'
+
+
+async def test_close_ends_although_a_flush_is_under_way(path: Path) -> None:
+    audit = AuditFile(path, render)
+    audit.append(record(1))
+    await asyncio.gather(audit.close(), asyncio.sleep(0))
+
+    assert lines_of(path) == [{"n": 1}]

@@ -1,0 +1,121 @@
+"""The gate's edge: what cannot be judged is denied, and seen."""
+
+import logging
+from datetime import UTC, datetime
+
+import pytest
+from typing_extensions import override
+
+from mesh7_core.compiling import compiler
+from mesh7_core.policy import calls, view
+from mesh7_core.policy.decision import Decision, Verdict
+from mesh7_core.policy.reasons import Reason
+from mesh7_core.telemetry.records import Outcome, Record
+from mesh7_sidecar.bundles.current import MAXIMUM_VIEWS, Current
+from mesh7_sidecar.clock import Clock
+from mesh7_sidecar.gate.gate import Gate
+from mesh7_sidecar.settings import AuditShare
+from tests.sidecar.lifecycle.parts import policy
+
+AT_NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+CLOCK = Clock(
+    wall_ns=lambda: int(AT_NOON.timestamp()) * 10**9,
+    monotonic_ns=lambda: 5_000,
+    monotonic_s=lambda: 5.0,
+)
+RULES = policy(
+    "p",
+    'name: morning, tools: ["*.early"], when: "now < timestamp(\'2026-11-21T12:00:00Z\')",'
+    " action: Allow",
+    'name: rest, tools: ["*.echo"], action: Allow',
+)
+
+
+class Broken(Current):
+    """A bundle in force that has a defect of ours."""
+
+    @override
+    def view(self, agent: calls.Agent) -> view.AgentView | None:
+        raise RuntimeError("a defect")
+
+
+def agent(name: str = "tester") -> calls.Agent:
+    return calls.Agent(namespace="default", service_account=name, pod="here", labels={})
+
+
+def call(name: str = "echo", who: str = "tester") -> calls.Call:
+    return calls.Call(
+        agent(who), calls.Family.TOOLS, "s", name, {}, calls.SourceKind.MCP, "", None, ""
+    )
+
+
+def in_force() -> Current:
+    """A set that is in force."""
+    compiled = compiler.compile_files({"p.yaml": RULES.encode()}).bundle
+    assert compiled is not None
+    current = Current()
+    current.swap(compiled)
+    return current
+
+
+def gate(current: Current, kept: list[Record] | None = None, share: str = "all") -> Gate:
+    """A gate whose records are kept."""
+    append = kept.append if kept is not None else None
+    return Gate(current, clock=CLOCK, append=append, audit=AuditShare(share))
+
+
+@pytest.mark.promise("P2")
+def test_an_error_in_judging_denies_and_is_seen(caplog: pytest.LogCaptureFixture) -> None:
+    """The house style: blanket only at the gate's edge, where it denies and logs."""
+    decided = gate(Broken()).decide(call())
+
+    assert decided.verdict is Verdict.DENY
+    [line] = [each for each in caplog.records if each.levelno == logging.ERROR]
+    assert line.exc_info is not None
+
+
+@pytest.mark.promise("P2")
+def test_before_the_first_bundle_everything_is_denied() -> None:
+    empty = gate(Current())
+
+    assert empty.decide(call()) == Decision(Verdict.DENY, Reason.NO_BUNDLE)
+    assert not empty.may_call(agent(), calls.Family.TOOLS, "s", "echo")
+
+
+def test_the_answer_comes_once_and_is_the_decision() -> None:
+    told: list[Decision] = []
+    judge = gate(in_force())
+    judge.judge(call(), told.append)
+
+    assert told == [judge.decide(call())]
+    assert told[0].verdict is Verdict.ALLOW
+
+
+@pytest.mark.promise("P5")
+def test_policies_see_the_time_of_the_clock_that_was_handed_in() -> None:
+    """Noon is not before noon."""
+    assert gate(in_force()).decide(call("early")).verdict is Verdict.DENY
+
+
+@pytest.mark.parametrize(("share", "kept"), [("all", 2), ("denied", 1), ("off", 0)])
+def test_the_share_says_which_records_are_kept(share: str, kept: int) -> None:
+    """docs/reference/audit.md; what is counted does not depend on it."""
+    records: list[Record] = []
+    judge = gate(in_force(), records, share)
+    for name in ("echo", "other"):
+        judge.record(call(name), judge.decide(call(name)), Outcome.OK, "v1", 0)
+
+    assert len(records) == kept
+    assert all(each.decision.verdict is Verdict.DENY for each in records[-1:])
+    assert (judge.counts.allowed, judge.counts.denied) == (1, 1)
+
+
+@pytest.mark.promise("X11")
+def test_made_up_agents_do_not_fill_the_memory() -> None:
+    """What is remembered of each agent is bounded."""
+    current = in_force()
+    judge = gate(current)
+    for number in range(2 * MAXIMUM_VIEWS + 1):
+        judge.decide(call(who=f"agent-{number}"))
+
+    assert current.remembered <= MAXIMUM_VIEWS

@@ -145,3 +145,12 @@ def test_the_aggregate_list_is_private_and_complete() -> None:
     }  # fmt: skip
     legacy = lists.build_list(1, "prompts/list", [], is_modern=False)
     assert json.loads(legacy)["result"] == {"prompts": []}
+
+
+@pytest.mark.promise("X11")
+def test_a_page_that_would_hold_everybody_up_is_not_read() -> None:
+    """Found in review: 250,000 entries stopped the event loop for two seconds."""
+    entries = ",".join(f'{{"name":"t{number}"}}' for number in range(10_001))
+    body = f'{{"jsonrpc":"2.0","id":1,"result":{{"tools":[{entries}]}}}}'.encode()
+
+    assert isinstance(lists.read_page(body, "tools/list"), jsonrpc.Malformed)

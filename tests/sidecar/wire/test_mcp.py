@@ -354,3 +354,12 @@ def test_a_completion_that_names_two_things_is_refused(reference: dict[str, str]
     raw = messages.modern_body("completion/complete", {"ref": reference})
 
     assert messages.refused(raw, messages.modern_head("completion/complete")) == (400, -32602)
+
+
+@pytest.mark.promise("X11")
+def test_a_meta_object_that_would_hold_everybody_up_is_refused() -> None:
+    """Found in review: a quarter of a million keys stopped the event loop for two seconds."""
+    meta = messages.ENVELOPE | {f"k{number}": 1 for number in range(256)}
+    raw = messages.body("tools/list", {"_meta": meta})
+
+    assert messages.refused(raw, messages.modern_head("tools/list")) == (400, -32602)

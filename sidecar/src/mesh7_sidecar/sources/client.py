@@ -303,9 +303,7 @@ def _with_modern_meta(params: bytes) -> bytes:
 
 def _without_modern_meta(params: bytes) -> bytes:
     """`params` without the envelope of a modern agent, which is none of a legacy source's."""
-    for key in ENVELOPE:
-        params = splice.remove_key(params, ("_meta", key))
-    return params
+    return splice.remove_keys(params, ("_meta",), ENVELOPE.__contains__)
 
 
 def _is_unknown_method(answer: Answer) -> bool:

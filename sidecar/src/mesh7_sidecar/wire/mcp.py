@@ -23,6 +23,8 @@ META_SUBSCRIPTION: Final = "io.modelcontextprotocol/subscriptionId"
 MODERN_VERSIONS: Final = ("2026-07-28",)
 LEGACY_VERSIONS: Final = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 
+MAXIMUM_META_KEYS: Final = 256
+"""It is edited key by key where eras meet, and a quarter of a million would stop everybody."""
 _LISTEN_KEYS: Final = frozenset({
     "promptsListChanged", "resourceSubscriptions", "resourcesListChanged", "taskIds",
     "toolsListChanged",
@@ -195,6 +197,9 @@ def classify(message: Message, routing: Routing) -> Asked | Malformed:
         meta = {}
     elif not isinstance(meta, dict):
         return _bad_params(message, "`_meta` must be an object", is_modern=True)
+    if len(meta) > MAXIMUM_META_KEYS:
+        text = f"`_meta` must have at most {MAXIMUM_META_KEYS} keys"
+        return _bad_params(message, text, is_modern=True)
     if META_VERSION in meta or META_CAPABILITIES in meta:
         return _classify_modern(message, meta, routing)
     if routing.version is not None and routing.version not in LEGACY_VERSIONS:

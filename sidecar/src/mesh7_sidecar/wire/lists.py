@@ -111,7 +111,11 @@ def read_page(body: bytes, method: str) -> Page | Malformed:
     result = message.result if message.result is not None else {}
     listed = result.get(list_key, [])
     cursor = result.get("nextCursor")
-    if not isinstance(listed, list) or len(listed) > MAXIMUM_ENTRIES or not (cursor is None or isinstance(cursor, str)):
+    if (
+        not isinstance(listed, list)
+        or len(listed) > MAXIMUM_ENTRIES
+        or not (cursor is None or isinstance(cursor, str))
+    ):
         return _unreadable(message)
     place = splice.span(body, ("result", list_key))
     places = [] if place is None else list(splice.elements(body, place[0]))
@@ -228,5 +232,8 @@ def _judge(method: str, name: str, seen: set[str]) -> tuple[str, str | None]:
 
 def _unreadable(message: jsonrpc.Message) -> Malformed:
     return Malformed(
-        502, jsonrpc.INTERNAL_ERROR, "the source's list is not a list of at most 10,000 named objects", message.id
+        502,
+        jsonrpc.INTERNAL_ERROR,
+        f"the source's list is not one of at most {MAXIMUM_ENTRIES} named objects",
+        message.id,
     )

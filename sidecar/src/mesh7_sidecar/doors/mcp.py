@@ -4,7 +4,6 @@ Both eras of Streamable HTTP. Everything is decided on the body; what may pass g
 it came as. `post` takes one message on its way in, `relay` its answer on the way out.
 """
 
-
 from mesh7_core.policy import calls
 from mesh7_sidecar.doors import post, streams
 from mesh7_sidecar.doors.inbound import Inbound

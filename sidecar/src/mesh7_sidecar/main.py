@@ -6,6 +6,7 @@ logging.
 
 import asyncio
 import logging
+import resource
 import signal
 import sys
 import time
@@ -19,6 +20,8 @@ from mesh7_sidecar.clock import Clock
 from mesh7_sidecar.gateway import Gateway
 from mesh7_sidecar.settings import Settings
 
+OPEN_FILES = 8_192
+"""The data listener's 4,000 connections, as many to sources, and some to spare."""
 Announce = Callable[[Mapping[str, object]], None]
 _CLOCK = Clock(wall_ns=time.time_ns, monotonic_ns=time.monotonic_ns, monotonic_s=time.monotonic)
 
@@ -37,6 +40,7 @@ def run(settings: Settings, announce: Announce) -> int:
         ManifestError, SettingsError: it cannot start; the message says what to do.
     """
     _log_to_stderr()
+    _allow_open_files()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_run(settings, announce))
 
@@ -110,3 +114,11 @@ def _log_to_stderr() -> None:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
+
+
+def _allow_open_files() -> None:
+    """Use what we are allowed: the usual soft limits (1,024; macOS 256) are fewer than our own."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

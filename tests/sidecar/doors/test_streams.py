@@ -84,6 +84,21 @@ async def test_a_session_has_one_stream_at_a_time(tmp_path: Path) -> None:
     assert (second.status, second.error["code"]) == (409, -32600)
 
 
+@pytest.mark.promise("X11")
+async def test_a_session_of_the_aggregate_has_one_stream_at_a_time(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    async with parts.running(tmp_path, parts.OPEN_POLICY) as gateway:
+        fields = BOTH | in_session(await gateway.agent.initialize("/mcp"))
+        async with gateway.agent.open("/mcp", None, fields, "GET") as response:
+            second = await gateway.agent.send("/mcp", None, fields, "GET")
+            await _reload(gateway, eventually, NO_B)
+            told = await parts.next_event(response)
+
+    assert second.status == 409
+    assert told["method"] == "notifications/tools/list_changed"
+
+
 @pytest.mark.promise("M5")
 async def test_a_stream_is_resumed_beside_the_one_that_is_open(tmp_path: Path) -> None:
     """Clients fetch a moved answer while their own stream stays open; sixteen at most."""
@@ -218,13 +233,15 @@ async def test_the_streams_of_a_removed_source_end_at_once(
             gateway.agent.open("/mcp/s", None, session, "GET") as stream,
             gateway.agent.open("/mcp/s", body, fields) as subscription,
             gateway.agent.open("/mcp/child", None, childs, "GET") as of_child,
+            gateway.agent.open("/mcp/child", body, fields) as childs_subscription,
         ):
-            await parts.next_event(stream)
-            await parts.next_event(subscription)
+            for each in (stream, subscription, childs_subscription):
+                await parts.next_event(each)
             await _reload(gateway, eventually, parts.OPEN_POLICY)
             assert await stream.read() == b""
             await subscription.read()
             await of_child.read()
+            await childs_subscription.read()
             async with asyncio.timeout(parts.PATIENCE_S):
                 for talk in streams.talks:
                     await talk.gone.wait()

@@ -16,7 +16,7 @@ from mesh7_core import names
 from mesh7_core.policy import calls
 from mesh7_sidecar.doors.gathering import Gathering
 from mesh7_sidecar.doors.prepared import Prepared
-from mesh7_sidecar.doors.sessions import answers_nothing, unknown_session
+from mesh7_sidecar.doors.sessions import STREAM_TAKEN, Session, answers_nothing, unknown_session
 from mesh7_sidecar.doors.state import McpState
 from mesh7_sidecar.doors.work import Work
 from mesh7_sidecar.net.exchange import Exchange, RequestHead
@@ -71,11 +71,17 @@ class AggregateDoor:
         elif exchange.method == "DELETE":
             self._state.sessions.close(session)
             exchange.respond(200, [], b"")
+        elif session.streams:
+            answers.respond_malformed(exchange.respond, STREAM_TAKEN)
         else:
-            exchange.start(200, EVENTS)
-            self._own_streams.add(exchange)
-            self._state.streams[exchange] = lambda: True
-            exchange.on_gone = lambda: self._forget(exchange)
+            self._open_stream(exchange, session)
+
+    def _open_stream(self, exchange: Exchange, session: Session) -> None:
+        exchange.start(200, EVENTS)
+        session.streams.add(exchange)
+        self._own_streams.add(exchange)
+        self._state.streams[exchange] = lambda: True
+        exchange.on_gone = lambda: self._forget(exchange, session)
 
     def _read(self, exchange: Exchange, prepared: Prepared, body: bytes) -> None:
         message = jsonrpc.parse(body)
@@ -163,7 +169,8 @@ class AggregateDoor:
         status, body = await self._gathering.answer(agent, prepared, asked, answering.notice)
         answering.answer(status, body)
 
-    def _forget(self, exchange: Exchange) -> None:
+    def _forget(self, exchange: Exchange, session: Session) -> None:
+        session.streams.discard(exchange)
         self._own_streams.discard(exchange)
         self._state.streams.pop(exchange, None)
 

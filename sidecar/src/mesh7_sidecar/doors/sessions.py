@@ -6,6 +6,7 @@ agent that opened it: anybody else's is unknown (M7, D9). Pure: the time is an a
 
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Final
 
 from mesh7_core.policy import calls
 from mesh7_core.policy.reasons import Reason
@@ -17,6 +18,9 @@ IDLE_S = 3600.0
 MAXIMUM_ASKED = 256
 MAXIMUM_MOVED = 16
 MAXIMUM_ID_CHARACTERS = 256
+STREAM_TAKEN: Final = jsonrpc.Malformed(
+    409, jsonrpc.INVALID_REQUEST, "the stream of this session is open already"
+)
 
 
 class Session:

@@ -8,7 +8,7 @@ from typing import Final
 
 from mesh7_sidecar.doors import server_messages
 from mesh7_sidecar.doors.prepared import Prepared
-from mesh7_sidecar.doors.sessions import MAXIMUM_MOVED, Session
+from mesh7_sidecar.doors.sessions import MAXIMUM_MOVED, STREAM_TAKEN, Session
 from mesh7_sidecar.doors.state import McpState
 from mesh7_sidecar.net import upstream
 from mesh7_sidecar.net.exchange import Exchange, Headers
@@ -17,9 +17,6 @@ from mesh7_sidecar.wire import answers, headers, jsonrpc, meta, sse
 
 OK: Final = 200
 LAST_EVENT_ID: Final = b"last-event-id"
-_TAKEN: Final = jsonrpc.Malformed(
-    409, jsonrpc.INVALID_REQUEST, "the stream of this session is open already"
-)
 
 
 def open_stream(
@@ -32,7 +29,7 @@ def open_stream(
     is_resumed = any(name == LAST_EVENT_ID for name, _ in exchange.headers)
     places = session.resumed if is_resumed else session.streams
     if len(places) >= (MAXIMUM_MOVED if is_resumed else 1):
-        answers.respond_malformed(exchange.respond, _TAKEN)
+        answers.respond_malformed(exchange.respond, STREAM_TAKEN)
         return
     places.add(exchange)
     stream = _Stream(state.streams, exchange, prepared, served, session)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,10 @@ PATIENCE_S = 5.0
 ATTACK = 666
 """The JSON-RPC id of everything that an attacker sends."""
 TOOLS = ("echo", "risky", "hidden")
+WELL = "well"
+"""The tool of honest calls, which are not counted as having reached the source."""
+OWN_METHODS = ("initialize", "notifications/initialized", "server/discover", "tools/list")
+_STATUS_LINE = re.compile(rb"HTTP/1\.1 [0-9]{3} ")
 Headers = Iterable[tuple[str, str]]
 
 
@@ -34,7 +39,7 @@ class Answer:
     @property
     def count(self) -> int:
         """How many answers came."""
-        return self.body.count(b"HTTP/1.1 ") + (self.status > 0)
+        return len(_STATUS_LINE.findall(self.body)) + (self.status > 0)
 
 
 class Attack:
@@ -47,8 +52,7 @@ class Attack:
     @property
     def reached(self) -> list[Talk]:
         """Requests that the source got and the gateway did not make of its own accord."""
-        own = b'"mesh7-', b'"notifications/initialized"'
-        return [talk for talk in self._script.seen if not any(mark in talk.body for mark in own)]
+        return [talk for talk in self._script.seen if not _is_own(talk)]
 
     @property
     def tools_called(self) -> list[str]:
@@ -89,7 +93,7 @@ class Attack:
 
     async def is_well(self) -> bool:
         """Whether an honest call is still answered."""
-        return (await self.served.call("s.echo")).status == 200
+        return (await self.served.call(f"s.{WELL}")).status == 200
 
 
 @contextlib.asynccontextmanager
@@ -110,7 +114,7 @@ async def attacked(
         tools: that the source lists.
     """  # fmt: skip
     script = script or Script()
-    async with scripted(*tools, script=script) as source:
+    async with scripted(*tools, WELL, script=script) as source:
         sources = doors.source("s", source.url, more)
         async with guarded(place, sources, *(manifests or (doors.OPEN_POLICY,))) as served:
             await served.until(parts.is_ready("s"))
@@ -135,6 +139,14 @@ def modern_headers(name: str = "echo", method: str = "tools/call") -> dict[str, 
 
 
 LEGACY_HEADERS = doors.BOTH | {"mcp-protocol-version": doors.LEGACY}
+
+
+def _is_own(talk: Talk) -> bool:
+    """Whether the gateway asked for itself, or for the honest caller."""
+    if talk.method == "tools/call":
+        return talk.params["name"] == WELL
+    is_numbered = b'"mesh7-' in talk.body or talk.method == "notifications/initialized"
+    return is_numbered and talk.method in OWN_METHODS
 
 
 async def _answer(reader: asyncio.StreamReader) -> Answer:

@@ -81,7 +81,7 @@ class Guarded:
         """The first status of which the claim is true, within five seconds."""
         return await until(self.gateway.state, claim)
 
-    async def call(self, name: str, **arguments: object) -> parts.Reply:
+    async def call(self, name: str, /, **arguments: object) -> parts.Reply:
         """`POST /v1/tools/<source>.<tool>`."""
         body: dict[str, object] = {"arguments": arguments}
         return await self.agent.send(f"/v1/tools/{name}", body, parts.JSON)

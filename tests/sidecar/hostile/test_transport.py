@@ -332,16 +332,26 @@ async def test_x11_a_flood_of_handshakes_starts_no_flood_of_children(tmp_path: P
 
 
 @pytest.mark.promise("X11")
-async def test_x11_a_flood_of_sessions_leaves_the_gateway_well(tmp_path: Path) -> None:
-    """Sessions are bounded (tests/sidecar/doors); here nothing of them slows a call."""
+@pytest.mark.timeout(60)
+async def test_x11_a_flood_of_sessions_pushes_the_oldest_out(tmp_path: Path) -> None:
+    """docs/reference/limits.md: 10,000 live sessions; nothing of them slows a call."""
     params: dict[str, object] = {
         "protocolVersion": doors.LEGACY, "capabilities": {},
         "clientInfo": {"name": "x", "version": "1"},
     }  # fmt: skip
     lines = [f"{name}: {value}" for name, value in LEGACY_HEADERS.items()]
     async with attacked(tmp_path) as attack:
-        flood = [raw("/mcp", legacy("initialize", params), lines)] * 3_000
+        agent = attack.served.agent
+        oldest = doors.in_session(await agent.initialize("/mcp"))
+        assert (await agent.legacy("/mcp", "ping", {}, **oldest)).status == 200
+        before = resident_bytes(attack.served.gateway.pid)
+        flood = [raw("/mcp", legacy("initialize", params), lines)] * 10_000
         assert await pipelined(attack, flood) == len(flood)
+
+        assert (await agent.legacy("/mcp", "ping", {}, **oldest)).status == 404
+        newest = doors.in_session(await agent.initialize("/mcp"))
+        assert (await agent.legacy("/mcp", "ping", {}, **newest)).status == 200
+        assert resident_bytes(attack.served.gateway.pid) - before < 30 * MIB
         assert attack.reached == []
         started = time.monotonic()
         assert await attack.is_well()

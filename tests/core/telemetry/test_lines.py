@@ -1,0 +1,85 @@
+"""A record's line: always one JSON object, whatever arguments and names the call had."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mesh7_core.policy import calls
+from mesh7_core.policy.decision import Decision, Verdict
+from mesh7_core.policy.reasons import Reason
+from mesh7_core.telemetry import lines
+from mesh7_core.telemetry.records import Outcome, Record
+
+KEY = b"k" * 32
+AGENT = calls.Agent(namespace="default", service_account="tester", pod="here", labels={})
+ALLOWED = Decision(Verdict.ALLOW, Reason.ALLOWED_BY_RULE)
+# What strict JSON can hold; lone surrogates are refused before anything is judged.
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**40), 10**40) | TEXT
+    | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=12,
+)  # fmt: skip
+ARGUMENTS = st.dictionaries(TEXT, VALUES, max_size=5)
+
+
+def record(
+    arguments: dict[str, object] | None = None, name: str = "echo", agent: calls.Agent = AGENT
+) -> Record:
+    call = calls.Call(
+        agent, calls.Family.TOOLS, "s", name, arguments or {}, calls.SourceKind.MCP, "", None, ""
+    )
+    return Record(
+        call, ALLOWED, Outcome.OK, ended_ns=1_795_219_200_123_456_789, duration_ns=1_234_567,
+        door="v1", bundle="sha256:0",
+    )  # fmt: skip
+
+
+def reversed_keys(value: object) -> object:
+    """The same value with the keys of every object in the other order."""
+    if isinstance(value, dict):
+        return {key: reversed_keys(each) for key, each in reversed(value.items())}
+    return [reversed_keys(each) for each in value] if isinstance(value, list) else value
+
+
+@given(ARGUMENTS, TEXT)
+def test_every_call_has_a_line_that_is_one_json_object(
+    arguments: dict[str, object], name: str
+) -> None:
+    """A record that cannot be written would be a call without a trace."""
+    line = lines.Lines(KEY).line(record(arguments, name))
+
+    assert b"\n" not in line
+    found = json.loads(line)
+    assert found["tool"] == f"s.{name}"
+    assert found["time"] == "2026-11-21T00:00:00.123456Z"
+    assert found["durationMs"] == 1.234
+
+
+@given(ARGUMENTS)
+def test_a_digest_does_not_depend_on_the_order_of_keys(arguments: dict[str, object]) -> None:
+    """docs/reference/audit.md."""
+    turned = reversed_keys(arguments)
+    assert isinstance(turned, dict)
+
+    assert lines.digest(turned, KEY) == lines.digest(arguments, KEY)
+    assert lines.digest(arguments, b"another key, 16+") != lines.digest(arguments, KEY)
+
+
+@pytest.mark.promise("AG17")
+def test_numbers_that_a_float_would_make_equal_have_other_digests() -> None:
+    numbers: list[object] = [2**53, 2**53 + 1, 2**64, 2**64 + 1, 10**30, 10**30 + 1, 1, 1.0, "1"]
+
+    assert len({lines.digest({"n": number}, KEY) for number in numbers}) == len(numbers)
+
+
+def test_what_lines_share_is_rendered_anew_for_another_agent() -> None:
+    """The rendered part is remembered by identity; another agent must never get it."""
+    rendering = lines.Lines(KEY)
+    for number in range(2 * lines.MAXIMUM_REMEMBERED + 1):
+        name = f"agent-{number}"
+        agent = calls.Agent(namespace="default", service_account=name, pod="here", labels={})
+        assert json.loads(rendering.line(record(agent=agent)))["agent"]["serviceAccount"] == name

@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING
 
 from mesh7_core import errors
 from mesh7_core.compiling import compiler
@@ -29,14 +30,17 @@ from mesh7_sidecar.doors.v1 import CallDoor, DecideDoor, ToolsDoor
 from mesh7_sidecar.doors.work import Work
 from mesh7_sidecar.gate.audit import AuditFile
 from mesh7_sidecar.gate.gate import Gate
-from mesh7_sidecar.net import admin, identity, listener, origin, pool, upstream
+from mesh7_sidecar.net import identity, listener, origin, pool, upstream
 from mesh7_sidecar.net.sweep import Sweep
-from mesh7_sidecar.settings import AuditShare, Settings
+from mesh7_sidecar.settings import Address, AuditShare, Settings
 from mesh7_sidecar.sources.credentials import Credentials, check_folder
 from mesh7_sidecar.sources.registry import Registry, Ways
 from mesh7_sidecar.sources.stdio import Children
 from mesh7_sidecar.state import Held
 from mesh7_sidecar.wire import paths
+
+if TYPE_CHECKING:
+    from mesh7_sidecar.net import admin
 
 log = logging.getLogger("mesh7.gateway")
 
@@ -118,14 +122,10 @@ class Gateway:
         if data is not None:
             app = App(self._guard(token, data.getsockname()[1]), doors, self._gate.count_refused)
             server = await self._serve(app, data, identity.always)
-            host, port = server.addresses[0]
-            self._listen = f"{admin.bracketed(host)}:{port}"
+            self._listen = str(Address(*server.addresses[0]))
         await self._open_unix_socket(doors)
-        if admin_socket is not None and self._settings.admin is not None:
-            hosts = [admin.bracketed(self._settings.admin.host)]
-            self._admin = await admin.serve_admin(
-                admin.admin_app(self.ready, hosts), [admin_socket]
-            )
+        if admin_socket is not None:
+            self._admin = await self._serve_admin(admin_socket)
         for work in (self._reload.watch(), self._rearm(), self._registry.warm()):
             self._keep(work)
         # What is loaded stays: the collector need not walk it again and again.
@@ -171,7 +171,7 @@ class Gateway:
             settings=self._settings,
             agent=self._agent(),
             listen=self._listen,
-            admin="".join(f"{admin.bracketed(host)}:{port}" for host, port in addresses[:1]),
+            admin="".join(str(Address(*each)) for each in addresses[:1]),
             started_at=self._started_at,
             now=self._clock.now(),
             bundle=self._current.bundle,
@@ -180,6 +180,14 @@ class Gateway:
             counts=self._gate.counts,
         )
         return status.describe(facts)
+
+    async def _serve_admin(self, bound: socket.socket) -> "admin.Admin":
+        # Imported here: aiohttp weighs 12 MB, which `mesh7 stdio` and `--admin off` do without.
+        from mesh7_sidecar.net import admin  # noqa: PLC0415
+
+        address = self._settings.admin
+        hosts = [address.authority] if address is not None else []
+        return await admin.serve_admin(admin.admin_app(self.ready, hosts), [bound])
 
     def _load(self) -> None:
         if not self._reload.load():
@@ -238,7 +246,7 @@ class Gateway:
     def _guard(self, token: bytes | None, port: int) -> Guard:
         hosts = set(LOOPBACK_HOSTS)
         if self._settings.listen is not None:
-            hosts.add(admin.bracketed(self._settings.listen.host).lower().encode())
+            hosts.add(self._settings.listen.authority.lower().encode())
         return Guard(
             hosts=frozenset(hosts),
             origins=frozenset(each.encode() for each in self._settings.allowed_origins),

@@ -27,8 +27,13 @@ class Address:
     host: str
     port: int
 
+    @property
+    def authority(self) -> str:
+        """The host as it stands in a `host` header, without the port."""
+        return f"[{self.host}]" if ":" in self.host else self.host
+
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return f"{self.authority}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,5 @@
 """The admin listener: whether the gateway lives and is ready. Nothing secret, nothing that acts."""
 
-import ipaddress
 import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
@@ -57,15 +56,6 @@ async def serve_admin(app: web.Application, sockets: Sequence[socket.socket]) ->
     for each in sockets:
         await web.SockSite(runner, each).start()
     return Admin(runner)
-
-
-def bracketed(host: str) -> str:
-    """An address as it stands in a `host` header."""
-    try:
-        is_v6 = ipaddress.ip_address(host).version == 6  # noqa: PLR2004
-    except ValueError:
-        is_v6 = False
-    return f"[{host}]" if is_v6 else host
 
 
 def _guard(hosts: frozenset[str]) -> typedefs.Middleware:

@@ -164,7 +164,8 @@ class Pool:
             link.close()
         else:
             self._idle.append(link)
-            link.idle_until = self.sweep.now + self._bounds.idle_s
+            link.released_at = self.sweep.now
+            link.idle_until = link.released_at + self._bounds.idle_s
 
     def drop(self, link: Link) -> None:
         """A link is of no more use."""

@@ -58,7 +58,7 @@ class PooledSending:
     def abort(self) -> None:
         """Want no more of it; the receiver hears nothing further. Late is harmless."""
         if self.is_live:
-            self.is_live = False
+            self._part()
             self._cut()
 
     def pause(self) -> None:
@@ -170,11 +170,21 @@ class PooledSending:
         if self.is_live:
             self.receiver.head(status, headers)
 
+    def finish(self) -> None:
+        """The answer is complete."""
+        if self.is_live:
+            self._part().end()
+
     def fail(self, failure: Failure) -> None:
         """The rest will not come."""
         if self.is_live:
-            self.is_live = False
-            self.receiver.fail(failure)
+            self._part().fail(failure)
+
+    def _part(self) -> Receiver:
+        """Let go of the receiver, which holds us: else only the garbage collector frees both."""
+        self.is_live = False
+        receiver, self.receiver = self.receiver, _NOBODY
+        return receiver
 
     def _push(self, payload: bytes) -> None:
         if self._link is not None:
@@ -195,4 +205,17 @@ class PooledSending:
             self._pool.give_up(self)
 
 
+class _Nobody:
+    """Hears nothing."""
+
+    def head(self, status: int, headers: Headers) -> None: ...
+
+    def data(self, chunk: bytes) -> None: ...
+
+    def end(self) -> None: ...
+
+    def fail(self, failure: Failure) -> None: ...
+
+
+_NOBODY: Final = _Nobody()
 _ENCODING: Final = b"content-encoding"

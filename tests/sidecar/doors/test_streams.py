@@ -179,6 +179,8 @@ async def test_a_session_ends_with_the_server_that_opened_it(
             await gateway.agent.send("/mcp/s", None, fields, "GET"),
             await gateway.agent.send("/mcp/s", None, fields, "DELETE"),
         ]
+        # So that the new server is asked for certain before we look at what it saw.
+        await gateway.agent.modern("/mcp/s", "tools/call", {"name": "ok", "arguments": {}})
 
     assert [reply.status for reply in replies] == [404] * 4
     assert {talk.headers.get("mcp-session-id") for talk in new.seen} == {None}

@@ -33,7 +33,7 @@ from mesh7_core.compiling.policies import compile_policy
 from mesh7_core.compiling.references import check_sources
 from mesh7_core.compiling.sources import compile_source
 from mesh7_core.compiling.texts import Parser
-from mesh7_core.policy import rules
+from mesh7_core.policy import rules, view
 from mesh7_core.policy.bundle import Bundle, Grant, Source
 from mesh7_core.policy.conditions import Condition
 
@@ -222,8 +222,8 @@ class _Run:
         if selector is None:
             return True
         place = ("spec", "namespaceSelector")
-        selectors.compile_selector(selector, (), document, place, self.findings)
-        if selectors.selects_labels(selector, self.labels):
+        compiled = selectors.compile_selector(selector, (), document, place, self.findings)
+        if view.selects_labels(compiled, self.labels):
             return True
         self.findings.note(document, place, f"does not select namespace `{self.namespace}`, the "
                            "policy is left out")  # fmt: skip

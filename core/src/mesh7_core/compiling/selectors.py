@@ -1,9 +1,7 @@
-"""Label selectors from written to meant, and matching them against a namespace's labels.
+"""Label selectors from written to meant.
 
 Pure: no clock, no network, no logging.
 """
-
-from collections.abc import Mapping
 
 from mesh7_core.api import objects
 from mesh7_core.api.manifests import Document
@@ -39,22 +37,3 @@ def compile_selector(
         ),
         service_accounts=service_accounts,
     )
-
-
-def selects_labels(written: objects.LabelSelector, labels: Mapping[str, str]) -> bool:
-    """Whether the labels meet every part; Kubernetes semantics."""
-    return all(labels.get(key) == value for key, value in written.match_labels.items()) and all(
-        _is_met(expression, labels.get(expression.key)) for expression in written.match_expressions
-    )
-
-
-def _is_met(expression: objects.LabelExpression, value: str | None) -> bool:
-    match expression.operator:
-        case "In":
-            return value is not None and value in expression.values
-        case "NotIn":
-            return value is None or value not in expression.values
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None

@@ -6,7 +6,7 @@ a made-up name needs nothing new.
 Pure: no clock, no network, no logging.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -244,14 +244,16 @@ def view_of(bundle: Bundle, agent: Agent) -> AgentView:
 
 def selects(selector: Selector, agent: Agent) -> bool:
     """Whether every part of the selector matches the agent; empty parts match all."""
-    labels = agent.labels
-    return (
-        all(labels.get(key) == value for key, value in selector.match_labels)
-        and all(_is_met(one, labels.get(one.key)) for one in selector.match_expressions)
-        and (
-            not selector.service_accounts
-            or any(glob.matches(agent.service_account) for glob in selector.service_accounts)
-        )
+    return selects_labels(selector, agent.labels) and (
+        not selector.service_accounts
+        or any(glob.matches(agent.service_account) for glob in selector.service_accounts)
+    )
+
+
+def selects_labels(selector: Selector, labels: Mapping[str, str]) -> bool:
+    """Whether the labels, an agent's or a namespace's, meet every label part of the selector."""
+    return all(labels.get(key) == value for key, value in selector.match_labels) and all(
+        _is_met(one, labels.get(one.key)) for one in selector.match_expressions
     )
 
 

@@ -82,10 +82,6 @@ class Routing:
         self.params: headers.HeaderList = []
 
 
-NO_ROUTING: Final = Routing()
-"""For transports without headers; a modern message needs headers, so doors make them up there."""
-
-
 def read_routing(received: headers.HeaderList) -> Routing:
     """Pick the routing headers out of a request's head."""
     routing = Routing()

@@ -103,13 +103,6 @@ def repeated(wanted: tuple[Declared, ...], arguments: dict[str, object]) -> head
     return found
 
 
-def verify_param_headers(
-    schema: object, arguments: dict[str, object], received: headers.HeaderList
-) -> str | None:
-    """`mismatch` against a schema that was not read before."""
-    return mismatch(declared(schema), arguments, received)
-
-
 def _schemas(root: object) -> Iterator[tuple[_Path | None, dict[str, object]]]:
     """Every schema in `root`; its path is None below anything but plain `properties`."""
     pending: list[tuple[_Path | None, object]] = [((), root)]

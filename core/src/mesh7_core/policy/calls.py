@@ -72,11 +72,15 @@ class Call:
         arguments: the parsed `arguments` object; an empty dict when there is none.
         http: the request line of a plain HTTP call, else None.
         session: the session id, empty when there is none.
+        body: what is forwarded, for whoever needs the exact call: a JSON-RPC message, or at least
+            `{"params": …}`; of a plain HTTP call the request's body, empty unless `judge.is_exact`
+            asked for it.
+        definition: digest of the tool's definition as listed; empty when it has none.
     """
 
     __slots__ = (
-        "agent", "arguments", "family", "http", "name", "session", "source", "source_host",
-        "source_kind",
+        "agent", "arguments", "body", "definition", "family", "http", "name", "session", "source",
+        "source_host", "source_kind",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - one field each; a dataclass would cost five times as much
@@ -90,6 +94,8 @@ class Call:
         source_host: str = "",
         http: HttpPart | None = None,
         session: str = "",
+        body: bytes = b"",
+        definition: str = "",
     ) -> None:
         self.agent = agent
         self.family = family
@@ -100,6 +106,8 @@ class Call:
         self.source_host = source_host
         self.http = http
         self.session = session
+        self.body = body
+        self.definition = definition
 
     @property
     def full_name(self) -> ToolName:

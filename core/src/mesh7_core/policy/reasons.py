@@ -14,6 +14,9 @@ class Reason(StrEnum):
     ALLOWED_BY_RULE = "allowed-by-rule"
     ALLOWED_BY_DEFAULT = "allowed-by-default"
     AUDIT_ONLY = "audit-only"
+    APPROVED = "approved"
+    GRANTED = "granted"
+    REPLAYED = "replayed"
     # Deny, by what people wrote
     DENIED_BY_RULE = "denied-by-rule"
     DENIED_BY_DEFAULT = "denied-by-default"
@@ -25,6 +28,7 @@ class Reason(StrEnum):
     UNKNOWN_SOURCE = "unknown-source"
     UNKNOWN_METHOD = "unknown-method"
     SOURCE_UNAVAILABLE = "source-unavailable"
+    DEFINITION_CHANGED = "definition-changed"
     NOT_LISTED_BY_POLICY = "not-listed-by-policy"
     SERVER_REQUEST_REFUSED = "server-request-refused"
     # Deny, by the shape of the input
@@ -36,9 +40,14 @@ class Reason(StrEnum):
     FORBIDDEN_HOST = "forbidden-host"
     UNAUTHENTICATED = "unauthenticated"
     UNKNOWN_SESSION = "unknown-session"
+    VETOED = "vetoed"
     # Hold and what becomes of it
     APPROVAL_REQUIRED = "approval-required"
     APPROVAL_UNAVAILABLE = "approval-unavailable"
+    APPROVAL_EXPIRED = "approval-expired"
+    DENIED_BY_PERSON = "denied-by-person"
+    TOO_MANY_PENDING = "too-many-pending"
+    OUTCOME_UNKNOWN = "outcome-unknown"
     # Limits and loops
     LIMIT_EXCEEDED = "limit-exceeded"
     LIMIT_UNAVAILABLE = "limit-unavailable"

@@ -1,0 +1,1 @@
+"""What gateways share: counts, approvals and standing grants; one protocol, three homes."""

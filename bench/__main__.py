@@ -1,4 +1,4 @@
-"""`python -m bench` measures and prints; `python -m bench pieces` times the parts of one call."""
+"""`python -m bench` measures calls; `… approvals` people's decisions; `… pieces` a call's parts."""
 
 import argparse
 import importlib
@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import calls, children, contenders, envoy, gateway, report, rounds
+from bench import calls, children, contenders, envoy, gateway, report, rounds, valkey
 from bench import upstream as tool_server
 
 
@@ -19,6 +19,11 @@ def main() -> int:
 
         print(pieces.markdown())
         return 0
+    if asked.what == "approvals":
+        approvals = importlib.import_module("bench.approvals")
+
+        print(approvals.markdown())
+        return 0
     tool_server.require_programs()
     plan = rounds.Plan(
         rounds=asked.rounds or (1 if asked.quick else 5),
@@ -27,8 +32,11 @@ def main() -> int:
     cores = children.cores()
     with tempfile.TemporaryDirectory(prefix="mesh7-bench-") as name:
         folder = Path(name)
-        with tool_server.serving(cores.load, folder) as port:
-            chosen = _chosen(port, folder, asked.only)
+        with (
+            tool_server.serving(cores.load, folder) as port,
+            valkey.serving(cores.load, folder) as redis_port,
+        ):
+            chosen = _chosen(port, redis_port, folder, asked.only)
             with contenders.all_started(chosen, cores.measured, folder) as started:
                 results = rounds.measure(started, plan, cores, folder)
     print(report.markdown(results, plan, f"python -m bench {' '.join(sys.argv[1:])}".strip()))
@@ -37,7 +45,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["run", "pieces"], default="run")
+    parser.add_argument("what", nargs="?", choices=["run", "approvals", "pieces"], default="run")
     parser.add_argument("--rounds", type=int, help="turns of every contender (5)")
     parser.add_argument("--seconds", type=int, help="of load at each step of a turn (4)")
     parser.add_argument("--quick", action="store_true", help="one round of one second each")
@@ -45,8 +53,10 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _chosen(port: int, folder: Path, only: list[str] | None) -> list[contenders.Contender]:
-    everybody = _everybody(port, folder)
+def _chosen(
+    port: int, redis_port: int, folder: Path, only: list[str] | None
+) -> list[contenders.Contender]:
+    everybody = _everybody(port, redis_port, folder)
     if not only:
         return everybody
     wanted = [each for each in everybody if any(word in each.name for word in only)]
@@ -54,7 +64,7 @@ def _chosen(port: int, folder: Path, only: list[str] | None) -> list[contenders.
     return [each for each in everybody if each in wanted or each.name in needed]
 
 
-def _everybody(port: int, folder: Path) -> list[contenders.Contender]:
+def _everybody(port: int, redis_port: int, folder: Path) -> list[contenders.Contender]:
     direct = contenders.Contender(
         name="direct",
         argv=(),
@@ -64,7 +74,14 @@ def _everybody(port: int, folder: Path) -> list[contenders.Contender]:
         marker=calls.MARKER,
     )
     with_rbac = envoy.with_rbac(port, folder)
-    ours = gateway.contender("mesh7", 10, "all", port, folder)
+    ours = gateway.contender("mesh7", gateway.Shape(), port, folder)
+    shapes = {
+        "mesh7, limit in SQLite": gateway.Shape(is_limited=True),
+        "mesh7, limit in Redis": gateway.Shape(is_limited=True, redis_port=redis_port),
+        "mesh7, audit off": gateway.Shape(audit="off"),
+        "mesh7, 1,000 rules": gateway.Shape(rules=1_000),
+        "mesh7, 10,000 rules": gateway.Shape(rules=10_000),
+    }
     return [
         direct,
         _relay(port),
@@ -73,9 +90,7 @@ def _everybody(port: int, folder: Path) -> list[contenders.Contender]:
         contenders.made_up(with_rbac, envoy.DENIED),
         ours,
         contenders.made_up(ours, gateway.UNKNOWN),
-        gateway.contender("mesh7, audit off", 10, "off", port, folder),
-        gateway.contender("mesh7, 1,000 rules", 1_000, "all", port, folder),
-        gateway.contender("mesh7, 10,000 rules", 10_000, "all", port, folder),
+        *(gateway.contender(name, shape, port, folder) for name, shape in shapes.items()),
     ]
 
 

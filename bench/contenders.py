@@ -73,14 +73,15 @@ def all_started(contenders: list[Contender], core: int, folder: Path) -> Iterato
                 name = contender.name.replace(" ", "-").replace(",", "")
                 argv = list(contender.argv)
                 child = stack.enter_context(children.running(name, argv, core, folder))
-                _wait(contender, child)
+                wait(contender, child)
                 ready_s = time.monotonic() - begun
-            _wait(contender, child)
+            wait(contender, child)
             started[contender.name] = Started(contender=contender, child=child, ready_s=ready_s)
         yield list(started.values())
 
 
-def _wait(contender: Contender, child: children.Child | None) -> None:
+def wait(contender: Contender, child: children.Child | None) -> None:
+    """Return once it gives the right answer; end the run when it does not."""
     deadline = time.monotonic() + _READY_WITHIN_S
     while True:
         answer = calls.ask(contender.port, contender.path, contender.names) or ""

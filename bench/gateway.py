@@ -1,6 +1,7 @@
 """Our gateway as a contender: `mesh7 run` on a folder with so many rules, one with a `when`."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench import calls, catalog, contenders, upstream
@@ -26,24 +27,36 @@ spec:
 """
 
 
-def contender(
-    name: str, rules: int, audit: str, upstream_port: int, folder: Path
-) -> contenders.Contender:
-    """A gateway of its own folder, state and port.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """How a gateway of ours is set up.
 
-    Args:
+    Attributes:
         rules: how many, the one that allows the call the last.
         audit: `all` or `off`.
+        is_limited: the call counts against a limit that it never reaches.
+        redis_port: where the ledger is kept; 0 = in SQLite.
     """
+
+    rules: int = 10
+    audit: str = "all"
+    is_limited: bool = False
+    redis_port: int = 0
+
+
+def contender(name: str, shape: Shape, upstream_port: int, folder: Path) -> contenders.Contender:
+    """A gateway of its own folder, state and port."""
     port = upstream.free_port()
     place = folder / name.replace(" ", "-").replace(",", "")
     manifests = place / "manifests"
     manifests.mkdir(parents=True)
     (manifests / "source.yaml").write_text(_SOURCE.format(port=upstream_port), encoding="utf-8")
-    (manifests / "policy.yaml").write_text(policy(rules), encoding="utf-8")
-    argv = (str(Path(sys.executable).with_name("mesh7")), "run", str(manifests),
+    (manifests / "policy.yaml").write_text(policy(shape), encoding="utf-8")
+    argv: tuple[str, ...] = (str(Path(sys.executable).with_name("mesh7")), "run", str(manifests),
             "--listen", f"127.0.0.1:{port}", "--admin", "off", "--state", str(place / "state"),
-            "--audit", audit)  # fmt: skip
+            "--audit", shape.audit)  # fmt: skip
+    if shape.redis_port:
+        argv += ("--redis", f"redis://127.0.0.1:{shape.redis_port}")
     return contenders.Contender(
         name=name,
         argv=argv,
@@ -54,16 +67,19 @@ def contender(
     )
 
 
-def policy(rules: int) -> str:
+def policy(shape: Shape) -> str:
     """An AgentPolicy of so many rules, each for one tool by name; the last one has the `when`."""
     listed = catalog.TOOLS[1:]
-    others = [*listed, *(f"other_{number:05d}" for number in range(rules - 1 - len(listed)))]
+    others = [*listed, *(f"other_{number:05d}" for number in range(shape.rules - 1 - len(listed)))]
     lines = [
         f'  - {{name: r{number}, tools: ["billing.{tool}"], action: Allow}}'
         for number, tool in enumerate(others)
     ]
+    limits = ", limits: [calls]" if shape.is_limited else ""
     lines.append(
         f'  - {{name: small-refunds, tools: ["billing.{calls.TOOL}"], '
-        'when: "args.amount < 500", action: Allow}'
+        f'when: "args.amount < 500", action: Allow{limits}}}'
     )
+    if shape.is_limited:
+        lines.append("  limits:\n  - {name: calls, per: Agent, max: 1000000000, window: 1m}")
     return _POLICY.format(rules="\n".join(lines))

@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from mesh7_core.ledger import protocol
+
 DEFAULT_LISTEN_PORT = 7007
 DEFAULT_ADMIN_PORT = 7008
+DEFAULT_HOLD_S = 50.0
 
 
 class AuditShare(StrEnum):
@@ -37,6 +40,21 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RedisSettings:
+    """Where the shared ledger is.
+
+    Attributes:
+        url: `redis://` or, with TLS, `rediss://`; may name the user, never the password.
+        password: of that user; None = none is sent. No repr shows it.
+        ca: certificates that vouch for a `rediss://` server; None = the system's.
+    """
+
+    url: str
+    password: str | None = field(default=None, repr=False)
+    ca: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """One gateway on a laptop.
 
@@ -54,6 +72,15 @@ class Settings:
             which is refused beyond loopback.
         audit: which records are written.
         allowed_origins: browser origins that may call; none by default.
+        hold_s: how long a held call is kept waiting for people at most; 0 = it is answered at
+            once. A rule may say less.
+        caps: how many requests may be pending at once.
+        allow_scripted_approval: people may decide without a terminal.
+        approvers: the Unix group whose members alone may decide, by a socket of their own;
+            None = whoever may open the gateway's socket.
+        redis: where the ledger is shared; None = SQLite in the state folder.
+        replicas: how many gateways share each limit that says `onStoreLoss: Local`; 0 = not
+            known, and such a limit then denies when the store is lost.
         environment: what `${NAME}` in a ToolSource and `MESH7_CREDENTIAL_<KEY>` are read from.
     """
 
@@ -69,6 +96,12 @@ class Settings:
     token_file: Path | None = None
     audit: AuditShare = AuditShare.ALL
     allowed_origins: tuple[str, ...] = ()
+    hold_s: float = DEFAULT_HOLD_S
+    caps: protocol.Caps = field(default_factory=protocol.Caps)
+    allow_scripted_approval: bool = False
+    approvers: str | None = None
+    redis: RedisSettings | None = None
+    replicas: int = 1
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 

@@ -78,3 +78,5 @@ UNKNOWN_TOOL = Decision(Verdict.DENY, Reason.UNKNOWN_TOOL)
 UNKNOWN_SOURCE = Decision(Verdict.DENY, Reason.UNKNOWN_SOURCE)
 SOURCE_UNAVAILABLE = Decision(Verdict.DENY, Reason.SOURCE_UNAVAILABLE)
 """The source's list cannot be read, so no name of it is known or unknown."""
+DEFINITION_CHANGED = Decision(Verdict.DENY, Reason.DEFINITION_CHANGED)
+"""Its definition is not the accepted one; the agent is told that there is no such thing."""

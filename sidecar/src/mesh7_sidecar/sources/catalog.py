@@ -116,8 +116,11 @@ class Catalog:
     async def _read(self) -> None:
         try:
             pages = await self._client.list_pages("tools/list")
+            instructions = self._client.instructions
             definitions = [
-                definition for page in pages for definition in lists.tool_definitions(page.body)
+                definition
+                for page in pages
+                for definition in lists.tool_definitions(page.body, instructions)
             ]
         except errors.Mesh7Error as error:
             self.error = error.message

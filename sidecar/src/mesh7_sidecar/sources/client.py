@@ -51,6 +51,7 @@ class SourceClient:
 
     Attributes:
         protocol: the revision agreed on; empty before the first request.
+        instructions: what the server tells every model that uses it; empty when nothing.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class SourceClient:
         fixed: list[tuple[bytes, bytes]],
     ) -> None:
         self.protocol = ""
+        self.instructions = ""
         self._source = source
         self._way = way
         self._path = path
@@ -164,6 +166,7 @@ class SourceClient:
                 return False
             if MODERN in _versions(message.result, "supportedVersions"):
                 self.protocol = MODERN
+                self.instructions = instructions_of(message.result)
                 return True
             error = message.error
             if error is None or error.get("code") != jsonrpc.UNSUPPORTED_VERSION:
@@ -185,6 +188,7 @@ class SourceClient:
             raise self._failure(what)
         self._session = answer.headers.get(b"mcp-session-id")
         self.protocol = str(result["protocolVersion"])
+        self.instructions = instructions_of(result)
         body = b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
         await self._exchange(body, self._legacy_headers(), self._conversation(None, ignore))
 
@@ -282,6 +286,12 @@ class SourceClient:
         conversation.sending = self._way.send(request, conversation)
         # Nobody waits for this answer; a failure of it must not be reported as never retrieved.
         conversation.answer.add_done_callback(lambda done: done.exception())
+
+
+def instructions_of(result: dict[str, object] | None) -> str:
+    """The `instructions` of an answer to `initialize` or `server/discover`; empty without any."""
+    found = result.get("instructions") if result is not None else None
+    return found if isinstance(found, str) else ""
 
 
 def _versions(holder: object, key: str) -> list[object]:

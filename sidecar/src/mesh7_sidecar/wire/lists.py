@@ -12,6 +12,7 @@ from typing import Final
 import orjson
 
 from mesh7_core import errors
+from mesh7_core.policy import definitions
 from mesh7_sidecar.wire import jsonrpc, meta, mirrored, names, splice, uris
 from mesh7_sidecar.wire.jsonrpc import Malformed
 
@@ -81,20 +82,38 @@ class Filtered:
     dropped: tuple[Dropped, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolDefinition:
     """One tool as its source lists it.
 
     Attributes:
+        name: the source's own.
         raw: the entry's bytes; what pinning digests and lists show.
         fields: as parsed, the name included.
+        instructions: of the server that lists it; empty when it gives none.
         mirrored: arguments that callers must repeat as `Mcp-Param-*` headers.
     """
 
-    name: str
-    raw: bytes
-    fields: Fields
-    mirrored: tuple[mirrored.Declared, ...]
+    __slots__ = ("_digest", "fields", "instructions", "mirrored", "name", "raw")
+
+    def __init__(self, entry: Entry, instructions: str = "") -> None:
+        self.name = entry.name
+        self.raw = entry.raw
+        self.fields = entry.fields
+        self.instructions = instructions
+        self.mirrored = mirrored.declared(entry.fields.get("inputSchema"))
+        self._digest = ""
+
+    @property
+    def digest(self) -> str:
+        """`sha256:` and 64 hex digits of the definition; worked out when first asked for."""
+        if not self._digest:
+            self._digest = definitions.digest(self.text)
+        return self._digest
+
+    @property
+    def text(self) -> str:
+        """The definition in canonical spelling, which the digest is of."""
+        return definitions.text(self.raw, self.instructions)
 
 
 def read_page(body: bytes, method: str) -> Page | Malformed:
@@ -181,8 +200,12 @@ def build_list(
     )  # fmt: skip
 
 
-def tool_definitions(body: bytes) -> tuple[ToolDefinition, ...]:
+def tool_definitions(body: bytes, instructions: str = "") -> tuple[ToolDefinition, ...]:
     """The tools of one page of `tools/list`, without those whose names are refused.
+
+    Args:
+        body: the answer.
+        instructions: of the server that answered.
 
     Raises:
         UpstreamError: the page cannot be read.
@@ -190,13 +213,7 @@ def tool_definitions(body: bytes) -> tuple[ToolDefinition, ...]:
     page = read_page(body, "tools/list")
     if isinstance(page, Malformed):
         raise errors.UpstreamError(f"the list of tools cannot be read: {page.message}")
-    return tuple(
-        ToolDefinition(
-            name=entry.name, raw=entry.raw, fields=entry.fields,
-            mirrored=mirrored.declared(entry.fields.get("inputSchema")),
-        )
-        for entry in page.entries
-    )  # fmt: skip
+    return tuple(ToolDefinition(entry, instructions) for entry in page.entries)
 
 
 def make_private(body: bytes, result: Fields) -> bytes:

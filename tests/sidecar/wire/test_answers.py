@@ -19,6 +19,7 @@ THROTTLED = Decision(
 HELD = Decision(
     Verdict.HOLD, Reason.APPROVAL_REQUIRED, (RULE,), request_id="0192f3c4-aaaa", retry_after_s=30
 )
+PENDING = Decision(Verdict.HOLD, Reason.APPROVAL_REQUIRED, (RULE,), request_id="r-abc")
 UNKNOWN = Decision(Verdict.DENY, Reason.UNKNOWN_TOOL)
 
 
@@ -184,6 +185,8 @@ def test_malformed_input_gets_the_specifications_error() -> None:
         (DENIED, 403, []),
         (THROTTLED, 429, [(b"retry-after", b"12")]),
         (HELD, 403, [(b"retry-after", b"30")]),
+        (PENDING, 403, [(b"retry-after", b"5")]),
+        (Decision(Verdict.DENY, Reason.TOO_MANY_PENDING), 429, []),
         (UNKNOWN, 404, []),
         (Decision(Verdict.DENY, Reason.UNKNOWN_SOURCE), 404, []),
         (Decision(Verdict.DENY, Reason.LOOP_DETECTED), 429, []),
@@ -198,6 +201,138 @@ def test_plain_http_is_refused_by_problem_json(
     assert (found, fields) == (status, [(b"content-type", b"application/problem+json"), *extra])
     assert json.loads(body)["status"] == status
     assert json.loads(body)["reason"] == decision.reason.value
+
+
+@pytest.mark.promise("A3")
+def test_a_held_http_call_is_told_from_a_denied_one_by_its_type() -> None:
+    """Design 6.2: 403 with Retry-After; repeating it is right, so programs must see it."""
+    held = json.loads(answers.problem(PENDING, "api.post")[2])
+    named = ("type", "decision", "reason", "requestId", "retryAfter")
+    assert {key: held[key] for key in named} == {
+        "type": "tag:mesh7.dev,2026:approval-pending", "decision": "Hold",
+        "reason": "approval-required", "requestId": "r-abc", "retryAfter": 5,
+    }  # fmt: skip
+    assert json.loads(answers.problem(DENIED, "api.post")[2])["type"] == "about:blank"
+
+
+@pytest.mark.promise("A3")
+@pytest.mark.parametrize(
+    ("reason", "text"),
+    [
+        (
+            Reason.DENIED_BY_PERSON,
+            (
+                "`billing.pay` was refused by a person (request `r-abc`): not this \\u{202e}month."
+                " The same call will be refused again: do something else, or ask the person you work"
+                " for."
+            ),
+        ),
+        (
+            Reason.APPROVAL_EXPIRED,
+            (
+                "`billing.pay` has not run: no approval came in time (request `r-abc`)."
+                " Repeating exactly the same call asks for one again."
+            ),
+        ),
+        (
+            Reason.OUTCOME_UNKNOWN,
+            (
+                "`billing.pay` was approved and may have run, but its answer is lost"
+                " (request `r-abc`). Look at what it changed before you do anything else;"
+                " repeating it asks a person again."
+            ),
+        ),
+        (
+            Reason.VETOED,
+            (
+                "`billing.pay` was stopped by a person (request `r-abc`): not this \\u{202e}month."
+                " It will be refused until that is lifted: do something else, or ask the person you"
+                " work for."
+            ),
+        ),
+        (
+            Reason.TOO_MANY_PENDING,
+            (
+                "`billing.pay` was refused: too many calls wait for a person's approval already."
+                " The same call can succeed later."
+            ),
+        ),
+        (
+            Reason.APPROVAL_UNAVAILABLE,
+            (
+                "`billing.pay` was refused: a person has to approve it, and none can be asked right"
+                " now. The same call can succeed later."
+            ),
+        ),
+    ],
+)
+def test_what_people_decided_is_told_with_their_words_and_without_their_names(
+    reason: Reason, text: str
+) -> None:
+    """A3: the model learns whether it ran and whether to repeat it; words are made safe (X20)."""
+    decision = Decision(Verdict.DENY, reason, (RULE,), "not this \u202emonth.", request_id="r-abc")
+    result = answered(decision, call("pay"))["result"]
+    assert isinstance(result, dict)
+    assert result["content"] == [{"type": "text", "text": text}]
+
+
+@pytest.mark.promise("M3")
+@pytest.mark.promise("X21")
+def test_a_tool_whose_definition_changed_is_told_as_one_that_does_not_exist() -> None:
+    """Design 8: it is hidden, so its refusal must not give it away."""
+    changed = Decision(Verdict.DENY, Reason.DEFINITION_CHANGED, (RULE,))
+    assert answers.refusal(changed, call(), "a.b") == answers.refusal(UNKNOWN, call(), "c")
+
+
+@pytest.mark.promise("A7")
+@pytest.mark.parametrize(
+    ("kept", "modern", "legacy"),
+    [
+        (
+            b'{"content":[],"resultType":"complete","n":1e400}',
+            (
+                b'{"_meta":{"mesh7.dev/replayOf":"r-abc"},"content":[],"resultType":"complete",'
+                b'"n":1e400}'
+            ),
+            b'{"_meta":{"mesh7.dev/replayOf":"r-abc"},"content":[],"n":1e400}',
+        ),
+        (
+            b'{"_meta":{"a":1},"isError":true}',
+            b'{"resultType":"complete","_meta":{"mesh7.dev/replayOf":"r-abc","a":1},"isError":true}',
+            b'{"_meta":{"mesh7.dev/replayOf":"r-abc","a":1},"isError":true}',
+        ),
+        (
+            b'{"_meta":null}',
+            b'{"resultType":"complete","_meta":{"mesh7.dev/replayOf":"r-abc"}}',
+            b'{"_meta":{"mesh7.dev/replayOf":"r-abc"}}',
+        ),
+        (
+            b"{}",
+            b'{"resultType":"complete","_meta":{"mesh7.dev/replayOf":"r-abc"}}',
+            b'{"_meta":{"mesh7.dev/replayOf":"r-abc"}}',
+        ),
+    ],
+)
+def test_a_kept_result_is_answered_under_the_repeats_id_in_its_era_and_marked(
+    kept: bytes, modern: bytes, legacy: bytes
+) -> None:
+    """Design 6.5: marked; every other byte as the tool sent it (M4)."""
+    old = messages.asked(messages.body("tools/call", {"name": "refund"}, id="z"), [])
+    wrapped = b'{"jsonrpc":"2.0","id":%b,"result":%b}'
+    assert answers.replayed(kept, call(), "r-abc")[2] == wrapped % (b"1", modern)
+    assert answers.replayed(kept, old, "r-abc")[2] == wrapped % (b'"z"', legacy)
+
+
+@pytest.mark.promise("A7")
+def test_a_kept_resource_gets_the_keys_that_modern_clients_require() -> None:
+    """protocols.md 1.2: `ttlMs` and `cacheScope` too."""
+    raw = messages.modern_body("resources/read", {"uri": "memo://a"})
+    asked = messages.asked(raw, messages.modern_head("resources/read", "memo://a"))
+    found = json.loads(answers.replayed(b'{"contents":[]}', asked, "r-abc")[2])["result"]
+    assert found == {
+        "contents": [], "resultType": "complete", "ttlMs": 0, "cacheScope": "private",
+        "_meta": {"mesh7.dev/replayOf": "r-abc"},
+    }  # fmt: skip
 
 
 def test_decide_answers_decision_rule_and_reason() -> None:

@@ -278,9 +278,5 @@ def _translated(asked: mcp.Asked, found: Answer) -> bytes:
     body = splice.remove_own_meta(body, ("result", "_meta"))
     result = found.message.result if found.message is not None else None
     if asked.is_modern and result is not None and "resultType" not in result:
-        # A legacy source does not know the keys that modern clients require.
-        body = splice.insert_key(body, ("result",), "resultType", b'"complete"')
-        if asked.kind is mcp.Kind.READ:
-            body = splice.insert_key(body, ("result",), "cacheScope", b'"private"')
-            body = splice.insert_key(body, ("result",), "ttlMs", b"0")
+        return answers.completed(body, ("result",), asked.kind)
     return body

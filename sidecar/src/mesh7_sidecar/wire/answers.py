@@ -16,7 +16,7 @@ import orjson
 from mesh7_core.policy.calls import Family
 from mesh7_core.policy.decision import Decision, Verdict
 from mesh7_core.policy.reasons import Reason
-from mesh7_sidecar.wire import headers, jsonrpc, mcp, meta, names, wording
+from mesh7_sidecar.wire import headers, jsonrpc, mcp, meta, names, splice, wording
 from mesh7_sidecar.wire.headers import HeaderList
 
 REFUSED_CODE: Final = 403
@@ -24,6 +24,11 @@ THROTTLED_CODE: Final = 429
 HELD_CODE: Final = 202
 
 PROBLEM: Final = (b"content-type", b"application/problem+json")
+PENDING: Final = "tag:mesh7.dev,2026:approval-pending"
+"""The problem type of a held plain HTTP call, the one kind that repeating is right for."""
+PENDING_RETRY_S: Final = 5
+"""When a program should ask again for a held call that says nothing else."""
+REPLAY_OF: Final = b"x-mesh7-replay-of"
 
 Answer = tuple[int, HeaderList, bytes]
 """Status, headers, body; `content-length` is the listener's business."""
@@ -89,6 +94,43 @@ def refused_result(decision: Decision, name: str, *, is_modern: bool) -> bytes:
     return _TEXT + orjson.dumps(text) + _TAILS[is_modern] + fields + b"}}"
 
 
+def replayed(result: bytes, asked: mcp.Asked, request_id: str) -> Answer:
+    """The kept result of an approved call under the id of a repeat, in the repeat's own era.
+
+    The call that was approved may have come by another door.
+    """
+    body = marked(result, request_id)
+    if not asked.is_modern:
+        body = splice.remove_key(body, ("resultType",))
+    else:
+        body = completed(body, (), asked.kind)
+    identifier = jsonrpc.encode_id(asked.message.id)
+    return 200, [headers.JSON], _HEAD + identifier + _RESULT + body + b"}"
+
+
+def marked(result: bytes, request_id: str) -> bytes:
+    """A kept result object that says which request it is the result of."""
+    mark = orjson.dumps(request_id)
+    place = splice.span(result, ("_meta",))
+    if place is not None and result[place[0] : place[0] + 1] == b"{":
+        return splice.set_key(result, ("_meta", meta.REPLAY_OF), mark)
+    return splice.set_key(result, ("_meta",), b'{"%b":%b}' % (meta.REPLAY_OF.encode(), mark))
+
+
+def completed(body: bytes, path: splice.Path, kind: mcp.Kind) -> bytes:
+    """`body` whose result at `path` has the keys that modern clients require.
+
+    A legacy source does not know them.
+    """
+    if splice.span(body, (*path, "resultType")) is not None:
+        return body
+    body = splice.insert_key(body, path, "resultType", b'"complete"')
+    if kind is mcp.Kind.READ:
+        body = splice.insert_key(body, path, "cacheScope", b'"private"')
+        body = splice.insert_key(body, path, "ttlMs", b"0")
+    return body
+
+
 def malformed(refused: jsonrpc.Malformed) -> Answer:
     """The JSON-RPC error for input that goes nowhere."""
     body = _error(jsonrpc.encode_id(refused.id), refused.code, refused.message, refused.data)
@@ -132,9 +174,13 @@ def problem(decision: Decision, name: str) -> Answer:
     if decision.reason is Reason.UNKNOWN_SOURCE:
         status = 404
     text = wording.sentence(decision, name)
-    fields, body = _problem(status, text, _facts(decision))
-    if decision.retry_after_s:
-        fields.append((b"retry-after", b"%d" % decision.retry_after_s))
+    facts, retry_after_s = _facts(decision), decision.retry_after_s
+    if decision.verdict is Verdict.HOLD:
+        retry_after_s = retry_after_s or PENDING_RETRY_S
+        facts |= {"type": PENDING, "retryAfter": retry_after_s}
+    fields, body = _problem(status, text, facts)
+    if retry_after_s:
+        fields.append((b"retry-after", b"%d" % retry_after_s))
     return status, fields, body
 
 

@@ -12,6 +12,7 @@ RULE: Final = "mesh7.dev/rule"
 REASON: Final = "mesh7.dev/reason"
 REQUEST_ID: Final = "mesh7.dev/requestId"
 RETRY_AFTER: Final = "mesh7.dev/retryAfter"
+REPLAY_OF: Final = "mesh7.dev/replayOf"
 
 _IN_PARAMS: Final = ("params", "_meta")
 _IN_RESULT: Final = ("result", "_meta")

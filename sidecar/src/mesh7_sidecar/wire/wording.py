@@ -16,6 +16,7 @@ _FINAL: Final = (
     " or ask the person you work for to change the policy."
 )
 _LATER: Final = "The same call can succeed later."
+_PEOPLES: Final = "do something else, or ask the person you work for."
 
 # Reason → what happened to the call; `{name}` is what was called.
 _HAPPENED: Final[dict[Reason, str]] = {
@@ -25,7 +26,10 @@ _HAPPENED: Final[dict[Reason, str]] = {
     Reason.SOURCE_UNAVAILABLE: "`{name}` was not called: its source cannot be reached.",
     Reason.LIMIT_UNAVAILABLE: "`{name}` was refused: its limit cannot be counted right now.",
     Reason.APPROVAL_UNAVAILABLE: (
-        "`{name}` was refused: a person has to approve it, and this gateway cannot ask one yet."
+        "`{name}` was refused: a person has to approve it, and none can be asked right now."
+    ),
+    Reason.TOO_MANY_PENDING: (
+        "`{name}` was refused: too many calls wait for a person's approval already."
     ),
     Reason.SERVER_REQUEST_REFUSED: "`{name}` was refused: its source asked back for too much.",
     Reason.TOO_LARGE: "`{name}` was refused: it is too large.",
@@ -33,12 +37,37 @@ _HAPPENED: Final[dict[Reason, str]] = {
 }
 _TRANSIENT: Final = frozenset({
     Reason.NO_BUNDLE, Reason.SOURCE_UNAVAILABLE, Reason.LIMIT_UNAVAILABLE, Reason.TOO_MANY,
+    Reason.APPROVAL_UNAVAILABLE, Reason.TOO_MANY_PENDING,
 })  # fmt: skip
-UNKNOWN: Final = frozenset({Reason.UNKNOWN_TOOL, Reason.NOT_LISTED_BY_POLICY})
+UNKNOWN: Final = frozenset({
+    Reason.UNKNOWN_TOOL, Reason.NOT_LISTED_BY_POLICY, Reason.DEFINITION_CHANGED,
+})  # fmt: skip
 """Reasons that answer as if the thing did not exist, all in the same words (design 4)."""
 THROTTLED: Final = frozenset({
     Reason.LIMIT_EXCEEDED, Reason.LIMIT_UNAVAILABLE, Reason.LOOP_DETECTED, Reason.TOO_MANY,
+    Reason.TOO_MANY_PENDING,
 })  # fmt: skip
+
+# Reason → what people did to the call, and what follows from it.
+_BY_PEOPLE: Final[dict[Reason, tuple[str, str]]] = {
+    Reason.DENIED_BY_PERSON: (
+        "was refused by a person", f"The same call will be refused again: {_PEOPLES}",
+    ),
+    Reason.APPROVAL_EXPIRED: (
+        "has not run: no approval came in time",
+        "Repeating exactly the same call asks for one again.",
+    ),
+    Reason.OUTCOME_UNKNOWN: (
+        "was approved and may have run, but its answer is lost",
+        "Look at what it changed before you do anything else; repeating it asks a person again.",
+    ),
+    Reason.VETOED: (
+        "was stopped by a person",
+        f"It will be refused until that is lifted: {_PEOPLES}",
+    ),
+}  # fmt: skip
+_SAID: Final = frozenset({Reason.DENIED_BY_PERSON, Reason.VETOED})
+"""Where the decision's text is what a person wrote about this refusal."""
 
 
 def sentence(decision: Decision, name: str) -> str:
@@ -48,6 +77,8 @@ def sentence(decision: Decision, name: str) -> str:
         return _held(decision, shown)
     if decision.reason in {Reason.LIMIT_EXCEEDED, Reason.LOOP_DETECTED}:
         return _throttled(decision, shown)
+    if decision.reason in _BY_PEOPLE:
+        return _by_people(decision, shown)
     happened = _HAPPENED.get(decision.reason)
     text = _denied(decision, shown) if happened is None else happened.format(name=shown)
     if decision.retry_after_s:
@@ -69,6 +100,15 @@ def _denied(decision: Decision, shown: str) -> str:
     noun = "rule" if len(decision.rules) == 1 else "rules"
     why = f": {names.shown(decision.text, 500)}" if decision.text else ""
     return f"`{shown}` was denied by {noun} {rules} ({decision.reason.value}){why}."
+
+
+def _by_people(decision: Decision, shown: str) -> str:
+    """What people decided, or did not; never who they are."""
+    what, ending = _BY_PEOPLE[decision.reason]
+    request = f" (request `{names.shown(decision.request_id)}`)" if decision.request_id else ""
+    said = decision.reason in _SAID and decision.text
+    why = f": {names.shown(decision.text, 500).rstrip('.')}" if said else ""
+    return f"`{shown}` {what}{request}{why}. {ending}"
 
 
 def _throttled(decision: Decision, shown: str) -> str:

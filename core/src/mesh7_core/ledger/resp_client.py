@@ -1,0 +1,222 @@
+"""A client that keeps one connection to one Redis: connects, greets, comes back after a loss."""
+
+import asyncio
+import contextlib
+import random
+import ssl
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from typing import Final
+
+import hiredis
+
+from mesh7_core.ledger import redis_troubles, resp
+from mesh7_core.ledger.protocol import LOST, Lost
+from mesh7_core.ledger.redis_url import RedisSettings
+
+Ask = Callable[..., Awaitable[resp.Reply | Lost]]
+"""Send one command (its words) on a connection and wait for what comes of it."""
+
+_CONNECT_S: Final = 2.0
+_FIRST_WAIT_S: Final = 0.05
+_LONGEST_WAIT_S: Final = 2.0
+_LASTING_S: Final = 2.0  # a connection that stood as long was a good one
+_IDLE_S: Final = 5.0
+
+
+class Standing(Enum):
+    """How the connection is."""
+
+    CONNECTING = "connecting"
+    READY = "ready"
+    AWAY = "away"
+    CLOSED = "closed"
+
+
+class _FailedError(Exception):
+    """The connection cannot be used; the text says why, for people."""
+
+
+class Client:
+    """Keeps a connection until it is closed; commands while there is none are lost at once.
+
+    Args:
+        settings: which server, and who we are there.
+        greet: what else a fresh connection needs; answers why it cannot be used, or nothing.
+        changed: told of each change of `standing`.
+        pushed: takes what the server sends by itself.
+
+    Attributes:
+        standing: how the connection is.
+        trouble: why it is away, for people; empty when it is not.
+    """
+
+    def __init__(
+        self,
+        settings: RedisSettings,
+        *,
+        greet: Callable[[resp.Pipeline], Awaitable[str]],
+        changed: Callable[[], None],
+        pushed: Callable[[list[resp.Reply]], None],
+    ) -> None:
+        self.standing = Standing.CONNECTING
+        self.trouble = ""
+        self._settings = settings
+        self._greet = greet
+        self._changed = changed
+        self._pushed = pushed
+        self._pipeline: resp.Pipeline | None = None
+        self._over = asyncio.Event()
+        self._why = ""
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Connect, and stay connected; needs a running loop."""
+        if self._task is None and self.standing is not Standing.CLOSED:
+            self._task = asyncio.get_running_loop().create_task(self._stay())
+
+    def send(self, command: bytes, answer: resp.Answer) -> None:
+        """Send a packed command with this turn's others; LOST at once when there is no way."""
+        if self._pipeline is None:
+            answer(LOST)
+        else:
+            self._pipeline.send(command, answer)
+
+    async def ask(self, *words: bytes | str | int) -> resp.Reply | Lost:
+        """Send one command and wait for what comes of it."""
+        return LOST if self._pipeline is None else await ask(self._pipeline, *words)
+
+    def reconnect(self, why: str) -> None:
+        """Leave this server and look again where the address leads (another may lead now)."""
+        if self._pipeline is not None:
+            self._pipeline.drop(why)
+
+    async def close(self) -> None:
+        """Let go; everything in flight is lost."""
+        self._become(Standing.CLOSED, "")
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    # Staying connected
+
+    async def _stay(self) -> None:
+        loop = asyncio.get_running_loop()
+        wait_s = _FIRST_WAIT_S
+        while True:
+            started_s = loop.time()
+            why = await self._live_once()
+            if loop.time() - started_s > _LASTING_S + _CONNECT_S:
+                wait_s = _FIRST_WAIT_S
+            self._become(Standing.AWAY, f"redis at {self._settings.place}: {why}")
+            # Spread, so that all gateways of a cluster do not come back in the same moment.
+            await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+            wait_s = min(_LONGEST_WAIT_S, wait_s * 2)
+
+    async def _live_once(self) -> str:
+        """One connection from beginning to end; why it ended."""
+        self._over.clear()
+        pipeline: resp.Pipeline | None = None
+        try:
+            pipeline = await self._connect()
+            await _hello(pipeline, self._settings)
+            if (why := await self._greet(pipeline)) or (why := self._why_over()):
+                return why
+            self._pipeline = pipeline
+            self._become(Standing.READY, "")
+            await self._watch(pipeline)
+        except _FailedError as failed:
+            return str(failed)
+        else:
+            return self._why
+        finally:
+            self._pipeline = None
+            if pipeline is not None:
+                pipeline.drop("we left")
+
+    async def _connect(self) -> resp.Pipeline:
+        loop = asyncio.get_running_loop()
+        settings = self._settings
+        try:
+            async with asyncio.timeout(_CONNECT_S):
+                _, pipeline = await loop.create_connection(
+                    lambda: resp.Pipeline(loop, ended=self._ended, pushed=self._pushed),
+                    settings.host,
+                    settings.port,
+                    ssl=_tls(settings) if settings.is_tls else None,
+                )
+        except (OSError, ssl.SSLError, TimeoutError, UnicodeError) as error:
+            raise _FailedError(redis_troubles.of_connecting(error)) from error
+        return pipeline
+
+    async def _watch(self, pipeline: resp.Pipeline) -> None:
+        """Wait for the end; ask now and then whether the other side still lives."""
+        while not self._over.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_IDLE_S):
+                    await self._over.wait()
+            pipeline.send(_PING, _ignore)
+
+    def _ended(self, why: str) -> None:
+        self._pipeline = None
+        self._why = why
+        self._over.set()
+        if self.standing is Standing.READY:
+            self._become(Standing.AWAY, f"redis at {self._settings.place}: {why}")
+
+    def _why_over(self) -> str:
+        return self._why if self._over.is_set() else ""
+
+    def _become(self, standing: Standing, trouble: str) -> None:
+        if self.standing is Standing.CLOSED:
+            return
+        is_news = self.standing is not standing
+        self.standing = standing
+        self.trouble = trouble
+        if is_news:
+            self._changed()
+
+
+_PING: Final = resp.pack("PING")
+
+
+def _ignore(_: resp.Reply | Lost) -> None:
+    """Whether the answer came at all is the sweep's business."""
+
+
+async def ask(pipeline: resp.Pipeline, *words: bytes | str | int) -> resp.Reply | Lost:
+    """Send one command and wait for what comes of it; may be cancelled."""
+    future: asyncio.Future[resp.Reply | Lost] = asyncio.get_running_loop().create_future()
+
+    def settle(reply: resp.Reply | Lost) -> None:
+        if not future.done():
+            future.set_result(reply)
+
+    pipeline.send(resp.pack(*words), settle)
+    return await future
+
+
+async def _hello(pipeline: resp.Pipeline, settings: RedisSettings) -> None:
+    """Say who we are, in RESP 3, and choose the database."""
+    words: list[str] = ["HELLO", "3"]
+    if settings.user or settings.password:
+        words += ["AUTH", settings.user or "default", settings.password]
+    steps: list[list[str]] = [words]
+    if settings.database:
+        steps.append(["SELECT", str(settings.database)])
+    for step in steps:
+        match await ask(pipeline, *step):
+            case Lost():
+                raise _FailedError("it does not answer within a second")
+            case hiredis.ReplyError() as error:
+                raise _FailedError(redis_troubles.of_error(error))
+            case _:
+                pass
+
+
+def _tls(settings: RedisSettings) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=settings.ca_file)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context

@@ -223,8 +223,8 @@ def test_a_held_http_call_is_told_from_a_denied_one_by_its_type() -> None:
             Reason.DENIED_BY_PERSON,
             (
                 "`billing.pay` was refused by a person (request `r-abc`): not this \\u{202e}month."
-                " The same call will be refused again: do something else, or ask the person you work"
-                " for."
+                " The same call will be refused again: do something else, or ask the person you"
+                " work for."
             ),
         ),
         (

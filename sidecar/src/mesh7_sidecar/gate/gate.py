@@ -1,7 +1,7 @@
 """The shell around the judge: every door brings its calls here, and nothing is judged elsewhere.
 
-`judge` answers through a callback, so that a ledger trip (a later issue) makes no task and no
-second path; `record` is told what became of the call.
+`judge` answers through a callback, so that a ledger trip makes no task and no second path;
+`record` is told what became of the call.
 """
 
 import logging
@@ -14,6 +14,8 @@ from mesh7_core.policy.reasons import Reason
 from mesh7_core.telemetry import records
 from mesh7_sidecar.bundles.current import Current
 from mesh7_sidecar.clock import Clock
+from mesh7_sidecar.gate import kept
+from mesh7_sidecar.gate.waiting import Wait, unseen
 from mesh7_sidecar.settings import AuditShare
 
 log = logging.getLogger("mesh7.gate")
@@ -58,9 +60,44 @@ class Gate:
         self._append = append if audit is not AuditShare.OFF else None
         self._denied_only = audit is AuditShare.DENIED
 
-    def judge(self, call: calls.Call, answer: Callable[[Decision], None]) -> None:
-        """Decide about `call` and tell `answer`, once; an error in judging denies."""
+    def judge(
+        self,
+        call: calls.Call,
+        answer: Callable[[Decision], None],
+        waits: Callable[[Wait], None] = unseen,
+    ) -> None:
+        """Decide about `call` and tell `answer`, once, now or later; an error in judging denies.
+
+        Args:
+            call: the attempt; `body` must be what is forwarded when `is_exact` says so.
+            answer: is not called for a caller that has left.
+            waits: told at most once, before `answer`, when people may have to be asked; the
+                request id follows when the request is open.
+        """
+        del waits
         answer(self.decide(call))
+
+    def is_exact(self, call: calls.Call) -> bool:
+        """Whether the decision hangs on the exact call, so that its body has to be there first."""
+        del call
+        return False
+
+    async def dry_run(self, call: calls.Call) -> Decision:
+        """What `judge` would come to: reserves nothing, opens nothing, claims nothing."""
+        return self.decide(call)
+
+    def keep(self, decision: Decision, result: kept.Kept) -> None:
+        """Keep what came of an approved call for those who repeat it; before `record`."""
+
+    def replay(self, decision: Decision) -> kept.Kept:
+        """The result that a decision with `Reason.REPLAYED` stands for; until it is recorded."""
+        raise LookupError(decision.request_id)
+
+    def continues(self, decision: Decision, call: calls.Call, request_state: str) -> None:
+        """An approved call came back with `input_required`: its retry needs no new approval."""
+
+    async def close(self) -> None:
+        """Answer whoever waits that the request is pending, at once; finish what is begun."""
 
     def decide(self, call: calls.Call) -> Decision:
         """The decision, without a ledger: reserves nothing, opens nothing."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
 
-from mesh7_sidecar.net import heads
+from mesh7_sidecar.net import heads, peer
 from mesh7_sidecar.net.chunked import BadChunks
 from mesh7_sidecar.net.exchange import Exchange
 from mesh7_sidecar.net.incoming import IncomingBody
@@ -32,12 +32,13 @@ class Connection(asyncio.Protocol):
         is_full: the client does not read what we write.
         deadline: when the sweep calls `expire`; infinite while nobody owes us anything.
         idle_since: sweep time of the last answer, or of the connecting.
+        peer: the process at the other end of a unix socket; None on TCP.
     """
 
     __slots__ = (
         "_body", "_buffer", "_exchange", "_first", "_held", "_is_closing", "_is_last",
         "_is_paused", "_is_wanted", "_listener", "_scanned", "_transport", "_unsent",
-        "deadline", "idle_since", "is_full",
+        "deadline", "idle_since", "is_full", "peer",
     )  # fmt: skip
 
     _transport: asyncio.Transport
@@ -57,6 +58,7 @@ class Connection(asyncio.Protocol):
         self._is_closing = False
         self._is_last = False
         self.is_full = False
+        self.peer: peer.Caller | None = None
         self.deadline = _NEVER
         self.idle_since = listener.sweep.now
 
@@ -69,6 +71,8 @@ class Connection(asyncio.Protocol):
         if not self._listener.admit(self):
             self._is_closing = True
             transport.close()
+            return
+        self.peer = peer.caller(transport.get_extra_info("socket"))
 
     @override
     def data_received(self, data: bytes) -> None:

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from mesh7_core.policy.calls import Agent
 from mesh7_sidecar.net import headers as header_lines
 from mesh7_sidecar.net.heads import DuplicateHeader, Headers, RequestHead
+from mesh7_sidecar.net.peer import Caller
 from mesh7_sidecar.net.statuses import status_line
 
 __all__ = ["BodySink", "DuplicateHeader", "Exchange", "Headers", "RequestHead", "Wire"]
@@ -34,6 +35,7 @@ class Wire(Protocol):
     """What an exchange needs of its connection."""
 
     is_full: bool
+    peer: Caller | None
 
     def send(self, payload: bytes) -> None:
         """Write bytes towards the client."""
@@ -159,6 +161,11 @@ class Exchange:
     def is_collecting(self) -> bool:
         """Pieces of the body lie here until the last one comes."""
         return self._collecting is not None
+
+    @property
+    def peer(self) -> Caller | None:
+        """The process at the other end of a unix socket; None on TCP, and once it has left."""
+        return self._wire.peer if self._wire is not None else None
 
     @property
     def is_gone(self) -> bool:

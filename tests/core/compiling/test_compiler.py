@@ -119,11 +119,12 @@ spec:
             ),
             limits=(writes,),
             loop=rules.Loop(
-                id="shop/support/loops",
+                id=rules.RuleId("shop/support/loops"),
                 per=rules.Per.POD,
                 identical=3,
                 window=timedelta(seconds=10),
                 action=rules.Action.DENY,
+                approval=NOBODY_ASKED,
             ),
             arguments=rules.ArgumentRecord.DIGEST,
             redact=(),

@@ -142,11 +142,12 @@ def a_limit(name: str = "writes", on_store_loss: StoreLoss = StoreLoss.DENY) -> 
 
 def a_loop() -> Loop:
     return Loop(
-        id="shop/policy/loops",
+        id=RuleId("shop/policy/loops"),
         per=Per.POD,
         identical=3,
         window=timedelta(seconds=10),
         action=Action.DENY,
+        approval=APPROVAL,
     )
 
 

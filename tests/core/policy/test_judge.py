@@ -2,7 +2,7 @@
 
 import pytest
 
-from mesh7_core.policy.bundle import Grant
+from mesh7_core.policy.bundle import Effect, Grant
 from mesh7_core.policy.calls import Call, Family
 from mesh7_core.policy.decision import Decision, Verdict
 from mesh7_core.policy.globs import NameGlob
@@ -21,7 +21,7 @@ from tests.core.policy.building import (
 )
 from tests.core.policy.counting import lines_run_by
 
-RESERVED = Facts(ledger=Ledger.RESERVED, request_id="req-1")
+PENDING = Facts(ledger=Ledger.PENDING, request_id="req-1")
 
 
 def decided(*policies: Policy, call: Call | None = None, facts: Facts = NO_LEDGER) -> Decision:
@@ -122,7 +122,7 @@ FAILING = "args.absent == 1"
 def test_opinions_combine(
     policies: list[Policy], expected: tuple[str, str, tuple[str, ...]]
 ) -> None:
-    assert verdict(decided(*policies, facts=RESERVED)) == expected
+    assert verdict(decided(*policies, facts=PENDING)) == expected
 
 
 @pytest.mark.promise("P5")
@@ -172,7 +172,7 @@ def test_a_failing_condition_never_allows_and_never_turns_a_denial_into_a_questi
     rules: list[object], expected: tuple[str, str, tuple[str, ...]]
 ) -> None:
     call = a_call(arguments={"b": 1})
-    decision = decided(a_policy(*rules), call=call, facts=RESERVED)  # type: ignore[arg-type]
+    decision = decided(a_policy(*rules), call=call, facts=PENDING)  # type: ignore[arg-type]
     assert verdict(decision) == expected
 
 
@@ -279,7 +279,7 @@ def test_without_a_ledger_a_limit_says_what_that_means(
     rule = a_rule("Allow", limits=[a_limit(on_store_loss=on_store_loss)])
     decision = decided(a_policy(rule))
     assert (*verdict(decision)[:2], decision.limit) == (*expected, limit)
-    assert verdict(decided(a_policy(rule), facts=RESERVED))[0] == "Allow"
+    assert verdict(decided(a_policy(rule), facts=PENDING))[0] == "Allow"
 
 
 def test_a_spent_limit_denies_and_says_when_to_come_back() -> None:
@@ -302,7 +302,7 @@ def test_without_a_ledger_an_approval_is_unavailable_and_names_who_asked() -> No
         (RuleId("shop/policy/big"),),
         "refunds need finance",
     )
-    assert decided(a_policy(ask), facts=RESERVED).request_id == "req-1"
+    assert decided(a_policy(ask), facts=PENDING).request_id == "req-1"
 
 
 def test_without_a_ledger_repeats_are_not_counted() -> None:
@@ -329,7 +329,7 @@ def test_needs_name_the_grants_of_the_policies_that_asked() -> None:
     def grant(name: str, pattern: str, *, policy: str = "shop/policy", account: str = "") -> Grant:
         return Grant(
             id=name,
-            effect="Allow",
+            effect=Effect.ALLOW,
             service_account=account,
             pod="",
             patterns=(NameGlob.parse(pattern),),
@@ -411,7 +411,7 @@ def test_every_reason_a_voice_can_give_is_known() -> None:
         for when in ("", FAILING, "1 == 2")
         for default in ("Allow", "Deny", "RequireApproval")
     ):
-        for facts in (NO_LEDGER, RESERVED, Facts(ledger=Ledger.SPENT, limit="x")):
+        for facts in (NO_LEDGER, PENDING, Facts(ledger=Ledger.SPENT, limit="x")):
             assert isinstance(decided(*policies, facts=facts), Decision)
 
 

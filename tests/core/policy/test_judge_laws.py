@@ -26,7 +26,7 @@ from tests.core.policy.building import (
 )
 
 STRICTNESS = [Verdict.ALLOW, Verdict.HOLD, Verdict.DENY]
-FACTS = [NO_LEDGER, Facts(ledger=Ledger.RESERVED), Facts(ledger=Ledger.SPENT, limit="x")]
+FACTS = [NO_LEDGER, Facts(ledger=Ledger.ADMITTED), Facts(ledger=Ledger.SPENT, limit="x")]
 
 RULES = st.builds(
     a_rule,

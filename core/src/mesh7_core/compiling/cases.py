@@ -1,7 +1,8 @@
 """Policy cases: calls with the decisions expected, judged by the judge that the gateway uses.
 
-Limits are taken to admit every call and people to be there to ask, so that a case tells what the
-policies mean and not what a ledger has counted. Pure: no clock, no network, no logging.
+Limits are taken to admit every call, grants to be unused and people to be there to ask, so that a
+case tells what the manifests mean and not what a ledger has counted.
+Pure: no clock, no network, no logging.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,7 +26,6 @@ from mesh7_core.policy.view import AgentView, view_of
 DEFAULT_NOW = datetime(2026, 1, 1, tzinfo=UTC)
 """A case says the same every day."""
 
-_ADMITTED = judge.Facts(ledger=judge.Ledger.RESERVED)
 _VERDICTS: Mapping[str, Verdict] = {
     "Allow": Verdict.ALLOW,
     "Deny": Verdict.DENY,
@@ -230,7 +230,8 @@ def _decide(case: Case, source: Source | None, agent: Agent, view: AgentView) ->
         case.written.session,
     )
     now = DEFAULT_NOW if case.written.now is None else case.written.now
-    return judge.decide(judge.needs(view, call, now), _ADMITTED)
+    needs = judge.needs(view, call, now)
+    return judge.decide(needs, judge.admitting(needs, call, now))
 
 
 def _is_served(source: Source, tool: str) -> bool:

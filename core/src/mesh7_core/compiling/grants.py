@@ -46,7 +46,7 @@ def compile_grant(
         return None
     return bundle.Grant(
         id=f"{namespace}/{grant.metadata.name}",
-        effect=spec.effect,
+        effect=bundle.Effect(spec.effect),
         service_account=spec.subject.service_account or "",
         pod=spec.subject.pod or "",
         patterns=patterns,

@@ -26,7 +26,7 @@ DEFAULT_USE_WITHIN = timedelta(minutes=10)
 DEFAULT_RULE = "default"
 """The rule name under which a `defaultAction` speaks; no rule may have it."""
 LOOPS = "loops"
-"""The limit name under which loops speak; no limit may have it."""
+"""The name under which loops refuse and ask; no limit and no rule may have it."""
 
 _JSON_PATH = re.compile(
     r"\$((\.\.?[A-Za-z_][A-Za-z0-9_-]*)|(\.\*)|(\[\*\])|(\[[0-9]+\])|(\['[^'\\]+'\]))+"
@@ -75,7 +75,6 @@ def compile_policy(
     compiled = tuple(_rule(index, one, limits, sheet) for index, one in enumerate(spec.rules))
     _check_names(spec, sheet)
     _check_dead(compiled, spec.rules, sheet)
-    _check_unserved(spec, sheet)
     _check_layer(spec, sheet)
     _check_redact(spec.record.redact, sheet)
     accounts = parser.text_globs(spec.service_accounts or (), ("spec", "serviceAccounts"))
@@ -112,6 +111,8 @@ def _rule(
     if rule.name == DEFAULT_RULE:
         sheet.error((*path, "name"), f"`{DEFAULT_RULE}` is the name of the default action, "
                     "choose another")  # fmt: skip
+    if rule.name == LOOPS:
+        sheet.error((*path, "name"), f"`{LOOPS}` is the name of the policy's loops, choose another")
     if rule.limits and action is rules.Action.DENY:
         sheet.warning((*path, "limits"), f"rule `{rule.name}` denies, its limits never count")
     return rules.Rule(
@@ -192,11 +193,12 @@ def _loop(loops: written.Loops | None, sheet: _Sheet) -> rules.Loop | None:
         return None
     _check_window(loops.window, ("spec", "loops", "window"), sheet)
     return rules.Loop(
-        id=f"{sheet.id}/{LOOPS}",
+        id=rules.RuleId(f"{sheet.id}/{LOOPS}"),
         per=rules.Per(loops.per),
         identical=loops.identical,
         window=loops.window,
         action=rules.Action(loops.action),
+        approval=_approval(written.Approval()),
     )
 
 
@@ -275,47 +277,6 @@ def _check_dead(
 
 def _texts(rule: written.Rule) -> tuple[str, ...]:
     return (*(rule.tools or ()), *(rule.resources or ()), *(rule.prompts or ()))
-
-
-def _check_unserved(spec: written.AgentPolicySpec, sheet: _Sheet) -> None:
-    if spec.mode == "Audit":
-        return
-    enforced = [rule if rule.mode != "Audit" else None for rule in spec.rules]
-    asking = [
-        index
-        for index, rule in enumerate(enforced)
-        if rule is not None and rule.action == "RequireApproval"
-    ]
-    if asking:
-        sheet.warning((*_RULES, asking[0], "action"), "approvals are not served yet: until then "
-                      "the calls are denied as `approval-unavailable`")  # fmt: skip
-    if spec.default_action == "RequireApproval":
-        sheet.warning(("spec", "defaultAction"), "approvals are not served yet: until then the "
-                      "calls are denied as `approval-unavailable`")  # fmt: skip
-    if spec.loops is not None:
-        sheet.warning(("spec", "loops"), "loops are not counted yet: until then repeated calls "
-                      "pass")  # fmt: skip
-    named = {
-        name
-        for rule in enforced
-        if rule is not None and rule.action != "Deny"
-        for name in rule.limits
-    }
-    for index, limit in enumerate(spec.limits):
-        if limit.name in named:
-            sheet.warning((*_LIMITS, index), _limit_warning(limit))
-
-
-def _limit_warning(limit: written.Limit) -> str:
-    if limit.on_store_loss == "Allow":
-        return (
-            f"limits are not counted yet: until then limit `{limit.name}` lets every call pass "
-            "(`onStoreLoss: Allow`)"
-        )
-    return (
-        "limits are not counted yet: until then calls under limit "
-        f"`{limit.name}` are denied as `limit-unavailable`"
-    )
 
 
 def _check_layer(spec: written.AgentPolicySpec, sheet: _Sheet) -> None:

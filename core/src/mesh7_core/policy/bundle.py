@@ -115,20 +115,30 @@ class Source:
     hints: tuple[Hint, ...] = ()
 
 
+class Effect(StrEnum):
+    """What a Grant does: stand in for people, or stop what they stopped."""
+
+    ALLOW = "Allow"
+    DENY = "Deny"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """A compiled Grant; served with the ledger (a later issue), compiled from the start.
+    """A compiled Grant: a standing permission, or a veto.
 
     Attributes:
         id: `<namespace>/<grant>`.
-        effect: `Allow`; vetoes are refused until they are served.
-        service_account: whose calls; empty when `pod` says it, and the other way round.
+        service_account: whose calls; empty = `pod` says it. A veto with neither is for everybody.
+        patterns: of tools; empty = everything, resources and prompts too (a veto only).
+        policy: `<namespace>/<policy>` whose rules it relaxes; empty for a veto.
+        expires_at: None = never (a veto only).
         condition: the compiled `when`, None when there is none.
-        policy: `<namespace>/<policy>` whose rules it relaxes.
+        reason: what people wrote; a vetoed call is told it.
+        created_at: None = not known, then its length counts from now.
     """
 
     id: str
-    effect: str
+    effect: Effect
     service_account: str
     pod: str
     patterns: tuple[NameGlob, ...]
@@ -136,6 +146,8 @@ class Grant:
     expires_at: datetime | None
     maximum_uses: int | None
     condition: Condition | None = None
+    reason: str = ""
+    created_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +157,7 @@ class Bundle:
     Attributes:
         digest: `sha256:` and 64 hex digits over the canonical written set.
         sources: by name, sorted.
+        grants: and vetoes; those made by hand while a gateway runs lie over them.
     """
 
     namespace: str

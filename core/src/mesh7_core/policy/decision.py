@@ -23,17 +23,21 @@ class Decision:
         verdict: Allow, Hold or Deny.
         reason: the stable code.
         rules: ids of the rules that spoke for the verdict, sorted; a default speaks as
-            `<namespace>/<policy>/default`. Empty when no policy had a say.
-        text: the `reason` people wrote on the first of those rules; empty when there is none.
+            `<namespace>/<policy>/default`, a loop as `…/loops`, a veto by its grant's id. Empty
+            when nobody had a say.
+        text: the `reason` people wrote on the first of those rules, or when they denied the
+            call; empty when there is none.
         limit: `<namespace>/<policy>/<limit>` when a limit or loop refused, else empty.
         retry_after_s: whole seconds after which asking again can help; 0 = never by waiting.
-        request_id: the approval request of a Hold, else empty.
+        request_id: the approval request that it waits for, used or was refused by, else empty.
         would: the decision had audit policies and audit rules been enforced; None when they
             would have changed nothing.
+        grants: ids of the standing grants that stood in for people.
     """
 
     __slots__ = (
-        "limit", "reason", "request_id", "retry_after_s", "rules", "text", "verdict", "would",
+        "grants", "limit", "reason", "request_id", "retry_after_s", "rules", "text", "verdict",
+        "would",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - one field each; a dataclass would cost five times as much
@@ -46,6 +50,7 @@ class Decision:
         retry_after_s: int = 0,
         request_id: str = "",
         would: "Decision | None" = None,
+        grants: tuple[str, ...] = (),
     ) -> None:
         self.verdict = verdict
         self.reason = reason
@@ -55,6 +60,7 @@ class Decision:
         self.retry_after_s = retry_after_s
         self.request_id = request_id
         self.would = would
+        self.grants = grants
 
     @override
     def __eq__(self, other: object) -> bool:

@@ -6,10 +6,11 @@ Pure: no clock, no network, no logging.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from mesh7_core.policy import judge
+from mesh7_core.policy.bundle import Grant
 from mesh7_core.policy.calls import Call
 from mesh7_core.policy.conditions import Failed, Outcome
 from mesh7_core.policy.decision import Decision, Verdict
@@ -21,11 +22,13 @@ class Step(StrEnum):
     """The rungs, in the order they are climbed."""
 
     POLICY = "policy"
+    VETO = "veto"
     RULE = "rule"
     DEFAULT = "default"
     VERDICT = "verdict"
     LIMIT = "limit"
     LOOP = "loop"
+    GRANT = "grant"
     APPROVAL = "approval"
     WOULD = "would"
     DECISION = "decision"
@@ -36,9 +39,10 @@ class Rung:
     """One thing that was looked at.
 
     Attributes:
-        subject: the id of the policy, rule, default, limit or loop; empty for what is about all.
+        subject: the id of the policy, veto, rule, default, limit, loop or grant; empty for what is
+            about all.
         outcome: one or two words that do not change: `selected`, `speaks`, `skipped`, `failed`,
-            `passes`, `refuses`, `silent`, an action or a verdict.
+            `passes`, `refuses`, `silent`, `stands in`, an action or a verdict.
         detail: a sentence for people; never quotes the call's arguments.
     """
 
@@ -56,18 +60,28 @@ class Explanation:
     decision: Decision
 
 
+def offline(view: AgentView, call: Call, now: datetime) -> Explanation:
+    """Explain `call` as it would be decided by a ledger in which nothing has happened yet."""
+    facts = judge.admitting(judge.needs(view, call, now), call, now)
+    return explain(view, call, now, facts)
+
+
 def explain(view: AgentView, call: Call, now: datetime, facts: judge.Facts) -> Explanation:
     """Explain the decision about `call` that `judge.decide` comes to with the same values."""
     plan = view.plan(call.family, call.source, call.name)
     rungs = list(_policies(view))
-    enforced = _overheard(plan.enforced, call, now, rungs)
-    would = () if plan.would is None else judge.voices(plan.would, call, now)
-    needs = judge.settle(plan, enforced, would)
+    needs = judge.veto(plan, call, now)
+    rungs += _vetoes(plan.vetoes, needs)
+    if needs is None:
+        enforced = _overheard(plan.enforced, call, now, rungs)
+        would = () if plan.would is None else judge.voices(plan.would, call, now)
+        needs = judge.settle(plan, enforced, would)
+        rungs.append(_verdict(needs))
     decision = judge.decide(needs, facts)
-    rungs.append(_verdict(needs))
     rungs += _limits(needs, facts)
     rungs += _loops(needs, facts)
-    rungs += _approvals(needs, facts)
+    rungs += _grants(needs, judge.covering(needs, call, now))
+    rungs += _approvals(needs, decision)
     if decision.would is not None:
         rungs.append(_would(decision.would))
     rungs.append(
@@ -94,6 +108,18 @@ def _policies(view: AgentView) -> Iterator[Rung]:
             outcome="selected",
             detail=f"selects the agent in the {policy.layer} layer{audited}",
         )
+
+
+def _vetoes(vetoes: tuple[Grant, ...], stopped: judge.Needs | None) -> Iterator[Rung]:
+    speaking = () if stopped is None else stopped.decision.rules
+    for one in vetoes:
+        if one.id in speaking:
+            yield Rung(
+                step=Step.VETO, subject=one.id, outcome="refuses", detail="it stops the call"
+            )
+            return
+        detail = "it has ended, or its `when` is false"
+        yield Rung(step=Step.VETO, subject=one.id, outcome="silent", detail=detail)
 
 
 def _overheard(ladder: Ladder, call: Call, now: datetime, rungs: list[Rung]) -> tuple[Voice, ...]:
@@ -149,38 +175,68 @@ def _verdict(needs: judge.Needs) -> Rung:
 
 def _limits(needs: judge.Needs, facts: judge.Facts) -> Iterator[Rung]:
     for limit in needs.limits:
-        if facts.ledger is judge.Ledger.UNAVAILABLE:
+        if judge.is_lost(limit, facts):
             passes = limit.on_store_loss is StoreLoss.ALLOW
-            detail = f"there is no ledger to count in; onStoreLoss is {limit.on_store_loss}"
+            detail = f"its count is not known; onStoreLoss is {limit.on_store_loss}"
         else:
-            passes = facts.ledger is judge.Ledger.RESERVED or facts.limit != limit.id
-            detail = f"at most {limit.maximum} calls {_span(limit.window)} per {limit.per}"
+            passes = facts.ledger is not judge.Ledger.SPENT or facts.limit != limit.id
+            span = "in a lifetime" if limit.window is None else f"in {_spelled(limit.window)}"
+            detail = f"at most {limit.maximum} calls {span} per {limit.per}, counted when it runs"
         outcome = "passes" if passes else "refuses"
         yield Rung(step=Step.LIMIT, subject=limit.id, outcome=outcome, detail=detail)
 
 
-def _span(window: object) -> str:
-    return "in a lifetime" if window is None else f"in {window}"
-
-
 def _loops(needs: judge.Needs, facts: judge.Facts) -> Iterator[Rung]:
     for loop in needs.loops:
+        is_full = facts.ledger is judge.Ledger.LOOPED and facts.limit == loop.id
         if facts.ledger is judge.Ledger.UNAVAILABLE:
             detail = "there is no ledger, so repeats are not counted"
         else:
-            detail = f"at most {loop.identical} identical calls in {loop.window}"
-        yield Rung(step=Step.LOOP, subject=loop.id, outcome="passes", detail=detail)
+            span = _spelled(loop.window)
+            detail = f"at most {loop.identical} identical calls in {span}, then {loop.action}"
+        outcome = "refuses" if is_full else "passes"
+        yield Rung(step=Step.LOOP, subject=loop.id, outcome=outcome, detail=detail)
 
 
-def _approvals(needs: judge.Needs, facts: judge.Facts) -> Iterator[Rung]:
-    is_lost = facts.ledger is judge.Ledger.UNAVAILABLE
+def _grants(needs: judge.Needs, covering: tuple[tuple[Grant, ...], ...]) -> Iterator[Rung]:
+    standing_in = {grant.id for grants in covering for grant in grants}
+    for one in needs.grants:
+        if one.id in standing_in:
+            most = "" if one.maximum_uses is None else f", {one.maximum_uses} times at most"
+            outcome, detail = "stands in", f"for the people whom `{one.policy}` asks{most}"
+        else:
+            outcome = "silent"
+            detail = (
+                "it has ended, its `when` is not true, or it goes beyond the rule's `grantable`"
+            )
+        yield Rung(step=Step.GRANT, subject=one.id, outcome=outcome, detail=detail)
+
+
+def _approvals(needs: judge.Needs, decision: Decision) -> Iterator[Rung]:
+    outcome = "refuses" if decision.verdict is Verdict.DENY else decision.verdict.value
     for voice in needs.asked:
-        yield Rung(
-            step=Step.APPROVAL,
-            subject=voice.id,
-            outcome="refuses" if is_lost else Verdict.HOLD,
-            detail="nobody can be asked without a ledger" if is_lost else "waits for people",
-        )
+        detail = f"{decision.reason}: {_asked(voice)}"
+        yield Rung(step=Step.APPROVAL, subject=voice.id, outcome=outcome, detail=detail)
+
+
+def _asked(voice: Voice) -> str:
+    approval = voice.approval
+    if approval is None:
+        return "people are asked"
+    who = " or ".join(f"`{group}`" for group in approval.groups)
+    people = "one person" if approval.count == 1 else f"{approval.count} people"
+    whom = f"{people} of {who}" if who else people
+    return f"{whom} must say yes, within {_spelled(approval.timeout)}"
+
+
+def _spelled(span: timedelta) -> str:
+    """`1h30m`, as people write it in a policy."""
+    rest = span // timedelta(milliseconds=1)
+    text = ""
+    for unit, size in (("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
+        count, rest = divmod(rest, size)
+        text += f"{count}{unit}" if count else ""
+    return text or "0s"
 
 
 def _would(would: Decision) -> Rung:

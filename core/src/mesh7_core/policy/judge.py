@@ -7,49 +7,34 @@ Pure and total: no clock, no network, no logging.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
-from typing import assert_never
 
+from mesh7_core.policy import listing, standing
 from mesh7_core.policy.bundle import Grant
 from mesh7_core.policy.calls import Call, Family
 from mesh7_core.policy.conditions import Outcome
+from mesh7_core.policy.deciding import (
+    ADMITTED,
+    NO_LEDGER,
+    Facts,
+    Ledger,
+    decide,
+    is_lost,
+    with_would,
+)
 from mesh7_core.policy.decision import Decision, Verdict
 from mesh7_core.policy.reasons import Reason
-from mesh7_core.policy.rules import Action, Limit, Loop, StoreLoss
-from mesh7_core.policy.view import AgentView, Candidate, Kind, Ladder, Plan, Stand, Voice
+from mesh7_core.policy.rules import Action, Limit, Loop, RuleId
+from mesh7_core.policy.view import AgentView, Candidate, Kind, Ladder, Plan, Voice
+
+__all__ = [
+    "ADMITTED", "NO_LEDGER", "Facts", "Ledger", "Needs", "admitting", "covering", "decide",
+    "is_exact",
+    "is_lost", "looped", "may_call", "needs", "settle", "veto", "voices", "with_would",
+]  # fmt: skip
 
 MOST_SETTLED = 256
 """Combinations of voices remembered per plan; beyond them each call is settled anew."""
-
-
-class Ledger(Enum):
-    """What the ledger said about a call."""
-
-    UNAVAILABLE = "unavailable"
-    RESERVED = "reserved"
-    SPENT = "spent"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What was observed about a call.
-
-    Attributes:
-        limit: the spent limit's id when SPENT, else empty.
-        retry_after_s: whole seconds until it admits again; 0 = never by waiting.
-        request_id: the open approval request of a call that is to be held, else empty.
-    """
-
-    ledger: Ledger
-    limit: str = ""
-    retry_after_s: int = 0
-    request_id: str = ""
-
-
-NO_LEDGER = Facts(ledger=Ledger.UNAVAILABLE)
-"""There is no ledger, or it cannot be reached."""
 
 
 class Needs:
@@ -64,15 +49,14 @@ class Needs:
         limits: of everybody who spoke; empty for a Deny.
         loops: of all policies that take part; empty for a Deny.
         asked: who requires an approval; all must get theirs.
-        grants: standing grants that may stand in for an approval.
+        grants: standing grants of the policies that ask; `covering` says which may stand in.
         hangs_on_ledger: whether the ledger has to be asked at all.
-        without_ledger: the decision when there is no ledger.
-        would: the needs had audit been enforced; None when that changes nothing.
+        would: the needs had audit been enforced, whose limits count under keys of their own;
+            None when that changes nothing.
     """
 
     __slots__ = (
-        "asked", "decision", "grants", "hangs_on_ledger", "limits", "loops", "verdict",
-        "without_ledger", "would",
+        "asked", "decision", "grants", "hangs_on_ledger", "limits", "loops", "verdict", "would",
     )  # fmt: skip
 
     def __init__(
@@ -92,7 +76,6 @@ class Needs:
         self.grants = grants
         self.would = would
         self.hangs_on_ledger = bool(limits or loops or asked)
-        self.without_ledger = _without_ledger(decision, limits)
 
 
 def needs(view: AgentView, call: Call, now: datetime) -> Needs:
@@ -106,9 +89,20 @@ def needs(view: AgentView, call: Call, now: datetime) -> Needs:
     plan = view.plan(call.family, call.source, call.name)
     if plan.constant is not None:
         return plan.constant
+    stopped = veto(plan, call, now)
+    if stopped is not None:
+        return stopped
     enforced = voices(plan.enforced, call, now)
     would = () if plan.would is None else voices(plan.would, call, now)
     return settle(plan, enforced, would)
+
+
+def veto(plan: Plan, call: Call, now: datetime) -> Needs | None:
+    """The Deny of a veto or kill that is in force; None when there is none. Audit lifts none."""
+    found = standing.speaking(plan.vetoes, call, now) if plan.vetoes else None
+    if found is None:
+        return None
+    return Needs(Decision(Verdict.DENY, Reason.VETOED, (RuleId(found.id),), found.reason))
 
 
 def voices(
@@ -152,26 +146,60 @@ def settle(plan: Plan, enforced: tuple[Voice, ...], would: tuple[Voice, ...]) ->
     found = plan.settled.get(key)
     if found is None:
         found = _settled(plan, enforced, would)
-        if plan.enforced.is_constant and (plan.would is None or plan.would.is_constant):
+        if _is_constant(plan):
             plan.constant = found
         elif len(plan.settled) < MOST_SETTLED:
             plan.settled[key] = found
     return found
 
 
-def decide(needs: Needs, facts: Facts) -> Decision:
-    """The decision about a call, by what was observed."""
-    if needs.verdict is Verdict.DENY:
-        return needs.decision
-    match facts.ledger:
-        case Ledger.UNAVAILABLE:
-            return needs.without_ledger
-        case Ledger.SPENT:
-            return _spent(needs.decision, facts)
-        case Ledger.RESERVED:
-            return _held(needs.decision, facts) if needs.asked else needs.decision
-        case _ as unknown:
-            assert_never(unknown)
+def covering(needs: Needs, call: Call, now: datetime) -> tuple[tuple[Grant, ...], ...]:
+    """Per voice of `needs.asked`, the standing grants that may stand in for it, by id.
+
+    Their policy is the voice's, their condition is true, they have not ended at `now`, and they
+    lie within the rule's `grantable`. How often they were used is for the ledger to say.
+    """
+    if not needs.grants:
+        return ((),) * len(needs.asked)
+    return standing.covering(needs.asked, needs.grants, call, now)
+
+
+def admitting(needs: Needs, call: Call, now: datetime) -> Facts:
+    """What a ledger would say in which nothing has happened yet: for who judges offline."""
+    covered = covering(needs, call, now)
+    if not (covered and all(covered)):
+        return ADMITTED
+    used = tuple(dict.fromkeys(grants[0].id for grants in covered))
+    return Facts(ledger=Ledger.GRANTED, grants=used)
+
+
+def looped(needs: Needs, loop: Loop) -> Needs:
+    """The same needs when `loop`, which says RequireApproval, is full: its policy asks too.
+
+    The other loops stay, so that one that denies still does.
+    """
+    voice = Voice(loop.id, Action.REQUIRE_APPROVAL, Kind.RULE, approval=loop.approval)
+    before, asked = needs.decision, (*needs.asked, voice)
+    decision = Decision(
+        Verdict.HOLD,
+        Reason.LOOP_DETECTED,
+        tuple(sorted({one.id for one in asked})),
+        before.text if needs.asked else "",
+        would=before.would,
+    )
+    return Needs(
+        decision,
+        limits=needs.limits,
+        loops=tuple(one for one in needs.loops if one.id != loop.id),
+        asked=asked,
+        grants=needs.grants,
+        would=needs.would,
+    )
+
+
+def is_exact(needs: Needs) -> bool:
+    """Whether the decision hangs on the exact call: its body has to be read first."""
+    return bool(needs.asked or needs.loops)
 
 
 def may_call(view: AgentView, family: Family, source: str, name: str) -> bool:
@@ -181,8 +209,16 @@ def may_call(view: AgentView, family: Family, source: str, name: str) -> bool:
     """
     plan = view.plan(family, source, name)
     if plan.is_listed is None:
-        plan.is_listed = _is_listed(plan)
+        plan.is_listed = listing.is_listed(plan)
     return plan.is_listed
+
+
+def _is_constant(plan: Plan) -> bool:
+    return (
+        plan.enforced.is_constant
+        and (plan.would is None or plan.would.is_constant)
+        and not plan.vetoes
+    )
 
 
 def _settled(plan: Plan, enforced: tuple[Voice, ...], would: tuple[Voice, ...]) -> Needs:
@@ -196,14 +232,14 @@ def _settled(plan: Plan, enforced: tuple[Voice, ...], would: tuple[Voice, ...]) 
 
 
 def _says(needs: Needs) -> tuple[object, ...]:
-    return needs.decision, needs.without_ledger, needs.limits, needs.loops
+    return needs.decision, needs.limits, needs.loops
 
 
 def _needs(
     plan: Plan, ladder: Ladder, decision: Decision, heard: Sequence[Voice], would: Needs | None
 ) -> Needs:
     if would is not None:
-        decision = _with_would(decision, would.without_ledger)
+        decision = with_would(decision, would.decision)
     if decision.verdict is Verdict.DENY:
         return Needs(decision, would=would)
     limits = {limit.id: limit for voice in heard for limit in voice.limits}
@@ -259,88 +295,3 @@ def _combined(family: Family, heard: Sequence[Voice]) -> Decision:
         tuple(dict.fromkeys(voice.id for voice in named)),
         named[0].text if named else "",
     )
-
-
-def _without_ledger(decision: Decision, limits: Sequence[Limit]) -> Decision:
-    """Nobody can be asked, and each limit says what its loss means.
-
-    Without a roster of replicas there is no share of a `Local` limit to count by, so it denies.
-    Loops are a safety net and not a fence: without a ledger they are not counted.
-    """
-    match decision.verdict:
-        case Verdict.DENY:
-            return decision
-        case Verdict.HOLD:
-            return _denied(decision, Reason.APPROVAL_UNAVAILABLE)
-        case Verdict.ALLOW:
-            lost = [one for one in limits if one.on_store_loss is not StoreLoss.ALLOW]
-            return _denied(decision, Reason.LIMIT_UNAVAILABLE, lost[0].id) if lost else decision
-        case _ as unknown:
-            assert_never(unknown)
-
-
-def _denied(
-    decision: Decision, reason: Reason, limit: str = "", retry_after_s: int = 0
-) -> Decision:
-    return Decision(
-        Verdict.DENY,
-        reason,
-        decision.rules,
-        decision.text,
-        limit=limit,
-        retry_after_s=retry_after_s,
-        would=decision.would,
-    )
-
-
-def _spent(decision: Decision, facts: Facts) -> Decision:
-    return _denied(decision, Reason.LIMIT_EXCEEDED, facts.limit, facts.retry_after_s)
-
-
-def _held(decision: Decision, facts: Facts) -> Decision:
-    return Decision(
-        Verdict.HOLD,
-        decision.reason,
-        decision.rules,
-        decision.text,
-        request_id=facts.request_id,
-        would=decision.would,
-    )
-
-
-def _with_would(decision: Decision, would: Decision) -> Decision:
-    return Decision(decision.verdict, decision.reason, decision.rules, decision.text, would=would)
-
-
-def _is_listed(plan: Plan) -> bool:
-    """Every rule could speak that conditions let speak; the layers' chances are then combined."""
-    baseline, namespace = (_chances(*layer) for layer in plan.enforced.layers)
-    passing = {(one, other) for one in baseline for other in namespace}
-    is_tool = plan.family is Family.TOOLS
-    return any(
-        Kind.RULE in pair or Kind.AUDIT_ONLY in pair or (is_tool and Kind.DEFAULT in pair)
-        for pair in passing
-    )
-
-
-def _chances(stand: Stand, policies: Sequence[Sequence[Candidate]]) -> set[Kind | None]:
-    """What a layer may come to short of a Deny: a rule, a default, or None for silence."""
-    if not all(_can_avoid_denial(candidates) for candidates in policies):
-        return set()
-    chances: set[Kind | None] = set()
-    if any(_can_pass(candidates) for candidates in policies):
-        chances.add(Kind.RULE)
-    if all(candidates[-1].condition is not None for candidates in policies):
-        if not stand.defaults:
-            chances.add(None)
-        elif stand.defaults[0].action is not Action.DENY:
-            chances.add(stand.defaults[0].kind)
-    return chances
-
-
-def _can_pass(candidates: Sequence[Candidate]) -> bool:
-    return any(one.rule.action is not Action.DENY for one in candidates)
-
-
-def _can_avoid_denial(candidates: Sequence[Candidate]) -> bool:
-    return _can_pass(candidates) or candidates[-1].condition is not None

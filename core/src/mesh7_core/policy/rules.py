@@ -73,17 +73,6 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Loop:
-    """The same call at most `identical` times within `window`; the next gets `action`."""
-
-    id: str
-    per: Per
-    identical: int
-    window: timedelta
-    action: Action
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Grantable:
     """How far a standing grant may relax a rule."""
 
@@ -109,6 +98,23 @@ class Approval:
     use_within: timedelta
     hold: timedelta | None
     grantable: Grantable | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loop:
+    """The same call at most `identical` times within `window`; the next gets `action`.
+
+    Attributes:
+        id: `<namespace>/<policy>/loops`.
+        approval: who is asked when `action` is RequireApproval.
+    """
+
+    id: RuleId
+    per: Per
+    identical: int
+    window: timedelta
+    action: Action
+    approval: Approval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from mesh7_core.policy.bundle import Bundle, Grant
+from mesh7_core.policy.bundle import Bundle, Effect, Grant
 from mesh7_core.policy.calls import Agent, Family
 from mesh7_core.policy.conditions import Condition
 from mesh7_core.policy.index import Index
@@ -152,12 +152,15 @@ class Plan:
     Attributes:
         would: the ladder with audit policies and rules enforced; None when there are none.
         grants: standing grants of the agent whose globs match the name.
-        constant: the needs of every call to the name, when they do not depend on the call.
+        vetoes: the same of vetoes; whoever judges looks at them first.
+        constant: the needs of every call to the name, when they depend on no call and no time.
         settled: needs by who spoke; bounded by `judge`.
         is_listed: whether some call may pass; None = not asked yet.
     """
 
-    __slots__ = ("constant", "enforced", "family", "grants", "is_listed", "settled", "would")
+    __slots__ = (
+        "constant", "enforced", "family", "grants", "is_listed", "settled", "vetoes", "would",
+    )  # fmt: skip
 
     def __init__(
         self, family: Family, enforced: Ladder, would: Ladder | None, grants: tuple[Grant, ...]
@@ -165,7 +168,8 @@ class Plan:
         self.family = family
         self.enforced = enforced
         self.would = would
-        self.grants = grants
+        self.grants = tuple(one for one in grants if one.effect is Effect.ALLOW)
+        self.vetoes = tuple(one for one in grants if one.effect is Effect.DENY)
         self.constant: Needs | None = None
         self.settled: dict[tuple[Voice, ...], Needs] = {}
         self.is_listed: bool | None = None
@@ -176,6 +180,7 @@ class AgentView:
 
     Attributes:
         policies: all that select the agent, sorted by id.
+        grants: the agent's grants and vetoes, sorted by id.
         enforced, would: both layers' stands, baseline first; `would` is None when nothing is
             audited.
     """
@@ -211,11 +216,7 @@ class AgentView:
         return found
 
     def _look_up(self, family: Family, source: str, name: str) -> Plan:
-        grants = tuple(
-            grant
-            for grant in self.grants
-            if any(glob.matches(source, name) for glob in grant.patterns)
-        )
+        grants = tuple(one for one in self.grants if _is_about(one, family, source, name))
         key = (family, tuple(self._indexes[family].matching(source, name)), grants)
         found = self._plans.get(key)
         if found is None:
@@ -231,15 +232,25 @@ class AgentView:
         return Plan(family, _ladder(self.enforced, enforcing), would, grants)
 
 
-def view_of(bundle: Bundle, agent: Agent) -> AgentView:
-    """Select what bears on `agent`; one of another namespace than the bundle's gets nothing."""
+def view_of(bundle: Bundle, agent: Agent, overlay: tuple[Grant, ...] = ()) -> AgentView:
+    """Select what bears on `agent`; one of another namespace than the bundle's gets nothing.
+
+    Args:
+        bundle: in force.
+        agent: who calls.
+        overlay: grants and vetoes made by hand; they count beside the bundle's.
+    """
     if agent.namespace != bundle.namespace:
         return AgentView((), ())
     policies = sorted(
         (one for one in bundle.policies if selects(one.selector, agent)), key=lambda one: one.id
     )
-    grants = tuple(one for one in bundle.grants if _is_for(one, agent))
-    return AgentView(tuple(policies), grants)
+    grants = sorted(
+        (one for one in (*bundle.grants, *overlay) if _is_for(one, agent)),
+        key=lambda one: one.id,
+    )
+    # Whom no policy selects is denied as such, and no veto has to say it again.
+    return AgentView(tuple(policies), tuple(grants) if policies else ())
 
 
 def selects(selector: Selector, agent: Agent) -> bool:
@@ -276,6 +287,15 @@ def _is_for(grant: Grant, agent: Agent) -> bool:
     return (not grant.service_account or grant.service_account == agent.service_account) and (
         not grant.pod or grant.pod == agent.pod
     )
+
+
+def _is_about(grant: Grant, family: Family, source: str, name: str) -> bool:
+    """Grants are for tools; a veto of everything is for resources and prompts too."""
+    if grant.effect is Effect.DENY and (
+        not grant.patterns or any(glob.text == "*" for glob in grant.patterns)
+    ):
+        return True
+    return family is Family.TOOLS and any(glob.matches(source, name) for glob in grant.patterns)
 
 
 def _is_audited(policies: Iterable[Policy]) -> bool:

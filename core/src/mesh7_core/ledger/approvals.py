@@ -3,107 +3,211 @@
     pending  → approved | denied | expired | withdrawn
     approved → used (once) | lapsed
 
-Time moves it too: `at` says what a request is at a moment, whatever was last written.
+Time moves it too: `at` says what a request is at a moment, whatever was last written. A deadline
+belongs to what comes after it: at `opened_at_ms + timeout_ms` a request is expired already.
 Pure: no clock, no network, no logging.
 """
 
-from dataclasses import dataclass
+from dataclasses import replace
+from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Final
+
+from mesh7_core.ledger.asked import (
+    Asking,
+    Refused,
+    Request,
+    State,
+    Verdict,
+    Vote,
+    counts_for,
+    is_supported,
+    supporters,
+)  # fmt: skip
+from mesh7_core.ledger.writing import decode, encode
+
+__all__ = [
+    "Asking", "Refused", "Request", "State", "Verdict", "Vote",
+    "answers", "at", "claim", "closed_at", "counts_for", "decode", "encode", "ends_at", "finish",
+    "is_supported", "opened", "supporters", "vote", "withdraw",
+]  # fmt: skip
 
 
-class State(StrEnum):
-    """Where a request is in its life."""
+class Step(StrEnum):
+    """What can happen to a request."""
 
-    PENDING = "pending"
-    APPROVED = "approved"
-    DENIED = "denied"
-    EXPIRED = "expired"
-    WITHDRAWN = "withdrawn"
-    USED = "used"
-    LAPSED = "lapsed"
-
-
-class Verdict(StrEnum):
-    """What one person says."""
-
+    COUNT = "count"
+    """Somebody said yes, and more have to."""
     APPROVE = "approve"
+    """Everybody who had to said yes."""
     DENY = "deny"
+    EXPIRE = "expire"
+    WITHDRAW = "withdraw"
+    CLAIM = "claim"
+    LAPSE = "lapse"
+    FINISH = "finish"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asking:
-    """One rule that asks.
+TRANSITIONS: Final = {
+    (State.PENDING, Step.COUNT): State.PENDING,
+    (State.PENDING, Step.APPROVE): State.APPROVED,
+    (State.PENDING, Step.DENY): State.DENIED,
+    (State.PENDING, Step.EXPIRE): State.EXPIRED,
+    (State.PENDING, Step.WITHDRAW): State.WITHDRAWN,
+    (State.APPROVED, Step.CLAIM): State.USED,
+    (State.APPROVED, Step.LAPSE): State.LAPSED,
+    (State.USED, Step.FINISH): State.USED,
+}
+"""All that can happen; what is not here is refused."""
 
-    Attributes:
-        rule: `<namespace>/<policy>/<rule>`.
-        groups: approvers must be in one of them; empty = anybody who may approve.
-        count: distinct people who must say yes.
-        text: the reason people wrote on the rule.
+
+def opened(request: Request, now_ms: int) -> Request:
+    """A request as it starts: pending, decided by nobody, whatever the value said before."""
+    return replace(
+        request, state=State.PENDING, votes=(), opened_at_ms=now_ms, decided_at_ms=0,
+        used_at_ms=0, outcome="", version=1,
+    )  # fmt: skip
+
+
+def at(request: Request, now_ms: int) -> Request:
+    """What a request is at a moment: a pending one expires, an approved one lapses."""
+    step = _overdue(request, now_ms)
+    return request if step is None else replace(request, state=TRANSITIONS[request.state, step])
+
+
+def answers(request: Request, now_ms: int) -> bool:
+    """Whether it is still what its digest is answered by, so that no other may be opened.
+
+    Pending, approved and not used, or denied less than `timeout_ms` ago.
     """
+    state = at(request, now_ms).state
+    if state is State.DENIED:
+        return now_ms < request.decided_at_ms + request.timeout_ms
+    return state in {State.PENDING, State.APPROVED}
 
-    rule: str
-    groups: tuple[str, ...]
-    count: int
-    text: str
+
+def ends_at(request: Request) -> int:
+    """When time changes what it is: expires, lapses, or stops to answer its digest; 0 = never."""
+    if request.state is State.PENDING:
+        return request.opened_at_ms + request.timeout_ms
+    if request.state is State.APPROVED:
+        return request.decided_at_ms + request.use_within_ms
+    if request.state is State.DENIED:
+        return request.decided_at_ms + request.timeout_ms
+    return 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vote:
-    """What one person said.
+def closed_at(request: Request) -> int:
+    """When nothing more could become of it; 0 = something still can (see `at`)."""
+    match request.state:
+        case State.PENDING | State.APPROVED:
+            return 0
+        case State.EXPIRED:
+            return request.opened_at_ms + request.timeout_ms
+        case State.LAPSED:
+            return request.decided_at_ms + request.use_within_ms
+        case State.USED:
+            return request.used_at_ms
+        case State.DENIED | State.WITHDRAWN:
+            return request.decided_at_ms
 
-    Attributes:
-        person: a stable id of the person (laptop: `uid:1000`), what `count` counts.
-        name: what people call them.
-        groups: theirs.
-        reason: what they wrote, may be empty.
-        evidence: how they said it, for the audit (pid, program, ancestors); never decides here.
-        at_ms: set by the home.
+
+def vote(request: Request, vote: Vote, now_ms: int) -> Request | Refused:
+    """Count one person's yes or no.
+
+    A vote counts for every rule that names no group or one of the voter's, so one person may
+    serve several rules; who serves none is refused. One no of anybody who counts is the end.
+
+    Returns:
+        The request with the vote, approved once each rule has its number of distinct people;
+        or why not: decided, expired, the same person again, not theirs to decide.
     """
+    request = at(request, now_ms)
+    if request.state is not State.PENDING:
+        return _too_late(request)
+    before = next((one for one in request.votes if one.person == vote.person), None)
+    if before is not None:
+        return Refused(f"`{before.name}` said {before.verdict} at {_spelled(before.at_ms)} already")
+    if not any(counts_for(asking, vote) for asking in request.asking):
+        return _not_theirs(request, vote)
+    votes = (*request.votes, replace(vote, at_ms=now_ms))
+    step = _said(request.asking, votes, vote.verdict)
+    decided_at_ms = 0 if step is Step.COUNT else now_ms
+    return _moved(replace(request, votes=votes, decided_at_ms=decided_at_ms), step)
 
-    person: str
-    name: str
-    groups: tuple[str, ...]
-    verdict: Verdict
-    reason: str = ""
-    evidence: str = ""
-    at_ms: int = 0
+
+def claim(request: Request, digest: str, now_ms: int) -> Request | Refused:
+    """Use an approval, once, for the very call it was given for."""
+    request = at(request, now_ms)
+    if request.digest != digest:
+        return Refused(f"request `{request.id}` is for another call")
+    if (request.state, Step.CLAIM) not in TRANSITIONS:
+        return _too_late(request)
+    return _moved(replace(request, used_at_ms=now_ms), Step.CLAIM)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """One exact call that waits for people, or did.
+def finish(request: Request, outcome: str) -> Request | Refused:
+    """Note what became of a used one; what was noted first stays."""
+    if (request.state, Step.FINISH) not in TRANSITIONS:
+        return Refused(f"request `{request.id}` was not used")
+    if request.outcome:
+        return Refused(f"request `{request.id}` has an outcome already")
+    return _moved(replace(request, outcome=outcome), Step.FINISH)
 
-    Attributes:
-        id: `r-` and 26 letters or digits, never cut.
-        digest: `sha256:` of asker, tool, canonical arguments, definition and asking rules.
-        agent: `<namespace>/<service account>`; `pod` is the instance, alone allowed to use it.
-        tool: `<source>.<tool>`.
-        arguments: canonical JSON of all that is forwarded, numbers as they were spelled.
-        definition: digest of the tool's definition when it was asked; empty = it has none.
-        asking: the rules, sorted by id.
-        timeout_ms: how long it is pending; a denial answers the same digest as long.
-        use_within_ms: how long an approval can be used.
-        opened_at_ms, decided_at_ms, used_at_ms: 0 = not yet.
-        outcome: of a used one; empty = not known.
-        trace_id: of the call that opened it.
-        version: grows with every change.
-    """
 
-    id: str
-    digest: str
-    agent: str
-    pod: str
-    tool: str
-    arguments: str
-    definition: str
-    asking: tuple[Asking, ...]
-    timeout_ms: int
-    use_within_ms: int
-    state: State = State.PENDING
-    votes: tuple[Vote, ...] = ()
-    opened_at_ms: int = 0
-    decided_at_ms: int = 0
-    used_at_ms: int = 0
-    outcome: str = ""
-    trace_id: str = ""
-    version: int = 1
+def withdraw(request: Request, now_ms: int) -> Request | Refused:
+    """Nobody needs an answer any more; only what is still pending can be withdrawn."""
+    request = at(request, now_ms)
+    if (request.state, Step.WITHDRAW) not in TRANSITIONS:
+        return _too_late(request)
+    return _moved(replace(request, decided_at_ms=now_ms), Step.WITHDRAW)
+
+
+def _said(asking: tuple[Asking, ...], votes: tuple[Vote, ...], verdict: Verdict) -> Step:
+    if verdict is Verdict.DENY:
+        return Step.DENY
+    return Step.APPROVE if is_supported(asking, votes) else Step.COUNT
+
+
+def _moved(request: Request, step: Step) -> Request:
+    return replace(request, state=TRANSITIONS[request.state, step], version=request.version + 1)
+
+
+def _overdue(request: Request, now_ms: int) -> Step | None:
+    if request.state is State.PENDING and now_ms >= ends_at(request):
+        return Step.EXPIRE
+    if request.state is State.APPROVED and now_ms >= ends_at(request):
+        return Step.LAPSE
+    return None
+
+
+def _not_theirs(request: Request, vote: Vote) -> Refused:
+    groups = sorted({group for asking in request.asking for group in asking.groups})
+    named = ", ".join(f"`{group}`" for group in groups)
+    return Refused(f"`{vote.name}` is in none of the groups that may decide this: {named}")
+
+
+def _too_late(request: Request) -> Refused:
+    """What happened to it instead, and when."""
+    decided, named = _spelled(request.decided_at_ms), _names(request)
+    closed = _spelled(closed_at(request))
+    happened = {
+        State.PENDING: "is not decided yet",
+        State.APPROVED: f"was approved by {named} at {decided}",
+        State.DENIED: f"was denied by {named} at {decided}",
+        State.EXPIRED: f"expired at {closed}, before enough people had decided",
+        State.WITHDRAWN: f"was withdrawn at {decided}",
+        State.USED: f"was approved by {named} and used at {closed}",
+        State.LAPSED: f"was approved by {named} at {decided} and not used before {closed}",
+    }
+    return Refused(f"request `{request.id}` {happened[request.state]}")
+
+
+def _names(request: Request) -> str:
+    """Who decided: those who said no if anybody did, else all who said yes."""
+    no = [one for one in request.votes if one.verdict is Verdict.DENY]
+    return ", ".join(f"`{one.name}`" for one in no or request.votes)
+
+
+def _spelled(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

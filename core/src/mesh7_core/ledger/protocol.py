@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol
 
-from mesh7_core.ledger.approvals import Request, Vote
+from mesh7_core.ledger.asked import Refused, Request, Vote
+
+__all__ = [
+    "LOST", "MOST_STANDING", "OBSERVED_ADMITTED", "OBSERVED_LOST", "Caps", "Changed", "Full",
+    "Ledger", "Lost", "Observation", "Observed", "Opened", "Refused", "Seen", "Standing",
+    "Unknown", "Use", "Window",
+]  # fmt: skip
+
+MOST_STANDING: Final = 1000
+"""Standing grants and vetoes made by hand at once; another is refused until some are removed."""
 
 
 class Lost(Enum):
@@ -78,7 +87,7 @@ class Observation:
 
     __slots__ = ("digest", "is_dry", "lease_ms", "repeats", "uses", "windows")
 
-    def __init__(  # noqa: PLR0913 - one field each; made on every call
+    def __init__(
         self,
         windows: tuple[Window, ...],
         repeats: tuple[Window, ...] = (),
@@ -131,7 +140,7 @@ class Observed:
 
     __slots__ = ("granted", "index", "request_id", "retry_after_ms", "seen", "unknown")
 
-    def __init__(  # noqa: PLR0913 - one field each; made on every call
+    def __init__(
         self,
         seen: Seen,
         index: int = 0,
@@ -176,13 +185,6 @@ class Full:
     """
 
     per: str
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """It was not done; `why` is for people: small first letter, no full stop."""
-
-    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +251,7 @@ class Ledger(Protocol):
         """Free what is reserved under `digest`; nothing reserved is fine."""
 
     async def withdraw(self, request_id: str) -> Lost | None:
-        """pending → withdrawn: the pod is gone, or no rule asks any more."""
+        """Pending → withdrawn: the pod is gone, or no rule asks any more."""
 
     async def requests(self) -> tuple[Request, ...] | Lost:
         """All that are open, and those closed within the last 24 hours; oldest first.

@@ -1,0 +1,134 @@
+"""One held call's request and what people say about it: values; `approvals` says what may happen.
+
+Pure: no clock, no network, no logging.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where a request is in its life."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
+    USED = "used"
+    LAPSED = "lapsed"
+
+
+class Verdict(StrEnum):
+    """What one person says."""
+
+    APPROVE = "approve"
+    DENY = "deny"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """One rule that asks.
+
+    Attributes:
+        rule: `<namespace>/<policy>/<rule>`.
+        groups: approvers must be in one of them; empty = anybody who may approve.
+        count: distinct people who must say yes.
+        text: the reason people wrote on the rule.
+    """
+
+    rule: str
+    groups: tuple[str, ...]
+    count: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vote:
+    """What one person said.
+
+    Attributes:
+        person: a stable id of the person (laptop: `uid:1000`), what `count` counts.
+        name: what people call them.
+        groups: theirs.
+        reason: what they wrote, may be empty.
+        evidence: how they said it, for the audit (pid, program, ancestors); never decides here.
+        at_ms: set by the home.
+    """
+
+    person: str
+    name: str
+    groups: tuple[str, ...]
+    verdict: Verdict
+    reason: str = ""
+    evidence: str = ""
+    at_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One exact call that waits for people, or did.
+
+    Attributes:
+        id: `r-` and 26 letters or digits, never cut.
+        digest: `sha256:` of asker, tool, canonical arguments, definition and asking rules.
+        agent: `<namespace>/<service account>`; `pod` is the instance, alone allowed to use it.
+        tool: `<source>.<tool>`.
+        arguments: canonical JSON of all that is forwarded, numbers as they were spelled.
+        definition: digest of the tool's definition when it was asked; empty = it has none.
+        asking: the rules, sorted by id.
+        timeout_ms: how long it is pending; a denial answers the same digest as long.
+        use_within_ms: how long an approval can be used.
+        opened_at_ms, decided_at_ms, used_at_ms: 0 = not yet; `decided_at_ms` is also when it
+            was withdrawn.
+        outcome: of a used one; empty = not known.
+        trace_id: of the call that opened it.
+        version: grows with every change that is written; time alone changes it not.
+    """
+
+    id: str
+    digest: str
+    agent: str
+    pod: str
+    tool: str
+    arguments: str
+    definition: str
+    asking: tuple[Asking, ...]
+    timeout_ms: int
+    use_within_ms: int
+    state: State = State.PENDING
+    votes: tuple[Vote, ...] = ()
+    opened_at_ms: int = 0
+    decided_at_ms: int = 0
+    used_at_ms: int = 0
+    outcome: str = ""
+    trace_id: str = ""
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """It was not done; `why` is for people: small first letter, no full stop."""
+
+    why: str
+
+
+def counts_for(asking: Asking, vote: Vote) -> bool:
+    """Whether this person may speak for this rule."""
+    return not asking.groups or not set(asking.groups).isdisjoint(vote.groups)
+
+
+def supporters(asking: Asking, votes: tuple[Vote, ...]) -> tuple[str, ...]:
+    """The distinct people whose yes counts for a rule, in the order they said it."""
+    return tuple(
+        dict.fromkeys(
+            one.person
+            for one in votes
+            if one.verdict is Verdict.APPROVE and counts_for(asking, one)
+        )
+    )
+
+
+def is_supported(asking: tuple[Asking, ...], votes: tuple[Vote, ...]) -> bool:
+    """Whether every rule has as many people as it asks for; nobody asked = nobody said yes."""
+    return bool(asking) and all(len(supporters(one, votes)) >= max(one.count, 1) for one in asking)

@@ -1,0 +1,152 @@
+"""A request as bytes and back; whatever is not exactly one is none.
+
+The bytes are one JSON object. Reading is strict, because a store can be cut short or written to by
+others: a missing, extra or mistyped key, an unknown word, a time before the one it follows, or a
+state that its votes do not carry all read as nothing.
+Pure: no clock, no network, no logging.
+"""
+
+import json
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import TypeVar
+
+from mesh7_core.ledger import asked
+from mesh7_core.ledger.asked import Asking, Request, State, Verdict, Vote
+
+Word = TypeVar("Word", bound=StrEnum)
+
+_REQUEST = frozenset(Request.__dataclass_fields__)
+_ASKING = frozenset(Asking.__dataclass_fields__)
+_VOTE = frozenset(Vote.__dataclass_fields__)
+_AGREED = (State.APPROVED, State.USED, State.LAPSED)
+
+
+class _NotOneError(ValueError):
+    """What was read is no request."""
+
+
+def encode(request: Request) -> bytes:
+    """One JSON object, keys sorted, no blanks, ASCII."""
+    written = _fields(request, _REQUEST) | {
+        "asking": [_fields(one, _ASKING) for one in request.asking],
+        "votes": [_fields(one, _VOTE) for one in request.votes],
+    }
+    return json.dumps(written, sort_keys=True, separators=(",", ":")).encode("ascii")
+
+
+def decode(written: bytes) -> Request | None:
+    """The request that `encode` made these bytes of; None when it made them of none."""
+    try:
+        request = _request(json.loads(written))
+    except (ValueError, RecursionError):
+        return None
+    return request if _is_true(request) else None
+
+
+def _fields(value: Request | Asking | Vote, names: frozenset[str]) -> dict[str, object]:
+    return {name: getattr(value, name) for name in names}
+
+
+def _request(found: object) -> Request:
+    item = _object(found, _REQUEST)
+    return Request(
+        id=_named(item, "id"), digest=_named(item, "digest"), agent=_text(item, "agent"),
+        pod=_text(item, "pod"), tool=_named(item, "tool"), arguments=_text(item, "arguments"),
+        definition=_text(item, "definition"),
+        asking=tuple(_asking(one) for one in _list(item, "asking")),
+        timeout_ms=_number(item, "timeout_ms"), use_within_ms=_number(item, "use_within_ms"),
+        state=_word(item, "state", State),
+        votes=tuple(_vote(one) for one in _list(item, "votes")),
+        opened_at_ms=_number(item, "opened_at_ms"), decided_at_ms=_number(item, "decided_at_ms"),
+        used_at_ms=_number(item, "used_at_ms"), outcome=_text(item, "outcome"),
+        trace_id=_text(item, "trace_id"), version=_number(item, "version"),
+    )  # fmt: skip
+
+
+def _asking(found: object) -> Asking:
+    item = _object(found, _ASKING)
+    return Asking(
+        rule=_named(item, "rule"),
+        groups=_texts(item, "groups"),
+        count=_number(item, "count"),
+        text=_text(item, "text"),
+    )
+
+
+def _vote(found: object) -> Vote:
+    item = _object(found, _VOTE)
+    return Vote(
+        person=_named(item, "person"),
+        name=_text(item, "name"),
+        groups=_texts(item, "groups"),
+        verdict=_word(item, "verdict", Verdict),
+        reason=_text(item, "reason"),
+        evidence=_text(item, "evidence"),
+        at_ms=_number(item, "at_ms"),
+    )
+
+
+def _is_true(request: Request) -> bool:
+    """Whether people's votes and the times carry the state that is written."""
+    if len({one.person for one in request.votes}) != len(request.votes):
+        return False
+    has_no = any(one.verdict is Verdict.DENY for one in request.votes)
+    has_yes = not has_no and asked.is_supported(request.asking, request.votes)
+    agreed = request.state in _AGREED
+    if agreed != has_yes or (request.state is State.DENIED) != has_no:
+        return False
+    decided = agreed or request.state in {State.DENIED, State.WITHDRAWN}
+    used = request.state is State.USED
+    return (
+        request.opened_at_ms <= (request.decided_at_ms if decided else request.opened_at_ms)
+        and (request.decided_at_ms > 0) == decided
+        and (request.used_at_ms >= request.decided_at_ms if used else request.used_at_ms == 0)
+        and (used or not request.outcome)
+    )
+
+
+def _object(found: object, names: frozenset[str]) -> Mapping[str, object]:
+    if not isinstance(found, dict) or found.keys() != names:
+        raise _NotOneError
+    return found
+
+
+def _list(item: Mapping[str, object], name: str) -> list[object]:
+    found = item[name]
+    if not isinstance(found, list):
+        raise _NotOneError
+    return found
+
+
+def _text(item: Mapping[str, object], name: str) -> str:
+    found = item[name]
+    if not isinstance(found, str):
+        raise _NotOneError
+    return found
+
+
+def _named(item: Mapping[str, object], name: str) -> str:
+    found = _text(item, name)
+    if not found:
+        raise _NotOneError
+    return found
+
+
+def _texts(item: Mapping[str, object], name: str) -> tuple[str, ...]:
+    found = _list(item, name)
+    texts = tuple(one for one in found if isinstance(one, str))
+    if len(texts) != len(found):
+        raise _NotOneError
+    return texts
+
+
+def _number(item: Mapping[str, object], name: str) -> int:
+    found = item[name]
+    if type(found) is not int or found < 0:  # a bool is an int, and no number
+        raise _NotOneError
+    return found
+
+
+def _word(item: Mapping[str, object], name: str, words: type[Word]) -> Word:
+    return words(_text(item, name))

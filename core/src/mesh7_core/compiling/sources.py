@@ -89,7 +89,7 @@ def compile_source(
         include=parser.text_globs(spec.tools.include, ("spec", "tools", "include")),
         exclude=parser.text_globs(spec.tools.exclude, ("spec", "tools", "exclude")),
         pinning=bundle.Pinning(spec.pinning.mode),
-        accepted=_accepted(spec.pinning, sheet),
+        accepted=_accepted(source, way, sheet),
         validate_arguments=spec.validate_arguments,
         server_requests=bundle.ServerRequests(
             sampling=bundle.ServerRequest(spec.server_requests.sampling),
@@ -124,12 +124,6 @@ def _check_unserved(spec: written.ToolSourceSpec, sheet: _Sheet) -> None:
     if spec.validate_arguments:
         sheet.error(("validateArguments",), "`validateArguments: true` is not supported yet, "
                     "remove it")  # fmt: skip
-    if spec.pinning.mode == "Enforce":
-        sheet.error(("pinning", "mode"), "pinning mode `Enforce` is not supported yet, write "
-                    "`Ignore`")  # fmt: skip
-    if spec.pinning.mode == "Warn":
-        sheet.warning(("pinning", "mode"), "pinning is not served yet: until then changed tool "
-                      "definitions pass without a warning")  # fmt: skip
 
 
 def _way(spec: written.ToolSourceSpec, sheet: _Sheet) -> _Way | None:
@@ -256,13 +250,22 @@ def _credential(auth: written.Auth | None, way: _Way, sheet: _Sheet) -> bundle.C
     )
 
 
-def _accepted(pinning: written.Pinning, sheet: _Sheet) -> MappingProxyType[str, str]:
+def _accepted(source: written.ToolSource, way: _Way, sheet: _Sheet) -> MappingProxyType[str, str]:
+    pinning = source.spec.pinning
+    mode = bundle.Pinning(pinning.mode)
+    if way.kind is not SourceKind.MCP and (pinning.accepted or mode is not bundle.Pinning.IGNORE):
+        sheet.error(("pinning",), f"`pinning` does not go with `{way.kind.value}`, remove it: only "
+                    "MCP servers say what their tools are")  # fmt: skip
     found: dict[str, str] = {}
     for index, one in enumerate(pinning.accepted):
         if one.tool in found:
             sheet.error(("pinning", "accepted", index, "tool"), f"tool `{one.tool}` is accepted "
                         "twice, remove one")  # fmt: skip
         found[one.tool] = one.digest
+    if mode is bundle.Pinning.ENFORCE and not found:
+        sheet.warning(("pinning",), "no tool is accepted, so that none is served: look at them "
+                      f"with `mesh7 tools`, then `mesh7 tools accept --all {source.metadata.name}`"
+                      )  # fmt: skip
     return MappingProxyType(found)
 
 

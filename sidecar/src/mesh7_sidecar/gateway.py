@@ -87,7 +87,12 @@ class Gateway:
             append=self._audit.append if self._audit is not None else None,
             audit=settings.audit,
         )
-        self._mcp = McpState(gate=self._gate, registry=self._registry, clock_s=clock.monotonic_s)
+        self._mcp = McpState(
+            gate=self._gate,
+            registry=self._registry,
+            clock_s=clock.monotonic_s,
+            patience=settings.patience,
+        )
         self._registry.on_change.append(self._mcp.end_forbidden_streams)
         self._listeners: list[tuple[listener.Listener, _IdentifyAs]] = []
         self._identified = self._agent()

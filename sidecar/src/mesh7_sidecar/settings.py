@@ -40,6 +40,19 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How a client that reads event streams is kept while people are asked.
+
+    Attributes:
+        stream_after_s: how long nothing is sent; then the answer becomes an event stream.
+        comment_every_s: how often the stream says that it lives.
+    """
+
+    stream_after_s: float = 5.0
+    comment_every_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RedisSettings:
     """Where the shared ledger is.
 
@@ -74,6 +87,7 @@ class Settings:
         allowed_origins: browser origins that may call; none by default.
         hold_s: how long a held call is kept waiting for people at most; 0 = it is answered at
             once. A rule may say less.
+        patience: what clients of held calls see meanwhile.
         caps: how many requests may be pending at once.
         allow_scripted_approval: people may decide without a terminal.
         approvers: the Unix group whose members alone may decide, by a socket of their own;
@@ -97,6 +111,7 @@ class Settings:
     audit: AuditShare = AuditShare.ALL
     allowed_origins: tuple[str, ...] = ()
     hold_s: float = DEFAULT_HOLD_S
+    patience: Patience = field(default_factory=Patience)
     caps: protocol.Caps = field(default_factory=protocol.Caps)
     allow_scripted_approval: bool = False
     approvers: str | None = None

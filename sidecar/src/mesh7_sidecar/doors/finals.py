@@ -8,11 +8,13 @@ ToolSource does not let through.
 from typing import Final
 
 from mesh7_core.policy import calls
+from mesh7_core.policy.decision import Decision
 from mesh7_core.telemetry.records import Outcome
 from mesh7_sidecar.doors import server_messages
 from mesh7_sidecar.doors.inbound import Inbound
+from mesh7_sidecar.gate.kept import McpResult
 from mesh7_sidecar.net.exchange import Headers
-from mesh7_sidecar.wire import answers, headers, jsonrpc, lists, mcp, results
+from mesh7_sidecar.wire import answers, headers, jsonrpc, lists, mcp, results, splice
 
 OK: Final = 200
 NOT_FOUND: Final = 404
@@ -59,6 +61,8 @@ def judge(inbound: Inbound, body: bytes, fields: Headers) -> Ending:
         note_session(inbound, fields)
     elif fit.result_type == "task":
         _note_task(inbound, fit.result)
+    if inbound.decision is not None and inbound.decision.request_id:
+        _keep(inbound, inbound.decision, fit)
     return Ending(fit.body, Outcome.TOOL_ERROR if fit.is_tool_error else Outcome.OK)
 
 
@@ -83,6 +87,19 @@ def _note_task(inbound: Inbound, result: dict[str, object] | None) -> None:
     identifier = task.get("taskId") if isinstance(task, dict) else result.get("taskId")
     if isinstance(identifier, str):
         inbound.state.tasks.remember(inbound.exchange.identity, inbound.prepared.source, identifier)
+
+
+def _keep(inbound: Inbound, decision: Decision, fit: results.Fit) -> None:
+    """Whoever repeats an approved call gets its result; one that asks back may go on."""
+    gate = inbound.state.gate
+    if fit.result_type != "input_required":
+        place = splice.span(fit.body, ("result",))
+        if place is not None:
+            gate.keep(decision, McpResult(fit.body[place[0] : place[1]]))
+    elif inbound.call is not None and fit.result is not None:
+        asked_with = fit.result.get("requestState")
+        if isinstance(asked_with, str):
+            gate.continues(decision, inbound.call, asked_with)
 
 
 def _list(inbound: Inbound, body: bytes, wanted: int | str) -> Ending:

@@ -1,5 +1,6 @@
 """What is known of one MCP message that came to a source's door."""
 
+from collections.abc import Callable
 from typing import Final
 
 from mesh7_core.policy import calls
@@ -8,9 +9,10 @@ from mesh7_core.telemetry.records import Outcome
 from mesh7_sidecar.doors.prepared import Prepared
 from mesh7_sidecar.doors.sessions import Session
 from mesh7_sidecar.doors.state import McpState
-from mesh7_sidecar.net.exchange import Exchange
+from mesh7_sidecar.doors.waiting import Key
+from mesh7_sidecar.net.exchange import Exchange, Headers
 from mesh7_sidecar.sources.registry import Served
-from mesh7_sidecar.wire import mcp
+from mesh7_sidecar.wire import mcp, sse
 
 DOOR: Final = "mcp"
 
@@ -22,13 +24,16 @@ class Inbound:
         asked: what the message asks for; set once it is read.
         call: what is judged; None for what needs no judging, and once it is recorded.
         decision: what was decided; None before.
+        definition: digest of the called tool's definition; empty for what has none.
+        end_wait: stops keeping a held client; None when it is not held.
+        is_streaming: the answer became an event stream while the call was held.
         session: the legacy session it belongs to, if any.
         started_ns: monotonic.
     """
 
     __slots__ = (
-        "asked", "call", "decision", "exchange", "prepared", "served", "session", "started_ns",
-        "state",
+        "asked", "call", "decision", "definition", "end_wait", "exchange", "is_streaming",
+        "prepared", "served", "session", "started_ns", "state",
     )  # fmt: skip
 
     asked: mcp.Asked
@@ -42,6 +47,9 @@ class Inbound:
         self.served = served
         self.call: calls.Call | None = None
         self.decision: Decision | None = None
+        self.definition = ""
+        self.end_wait: Callable[[], None] | None = None
+        self.is_streaming = False
         self.session: Session | None = None
         self.started_ns = 0
 
@@ -58,8 +66,29 @@ class Inbound:
             source.host,
             None,
             self.prepared.counted_session,
+            self.asked.message.raw,
+            self.definition,
         )
         return call
+
+    def respond(self, status: int, fields: Headers, body: bytes) -> None:
+        """Answer; on a stream that began while the call was held as its one message."""
+        if self.is_streaming:
+            self.exchange.write(sse.encode(body))
+            self.exchange.finish()
+        else:
+            self.exchange.respond(status, fields, body)
+
+    def legacy_key(self) -> Key | None:
+        """By what a legacy client cancels this request; modern ones close the connection."""
+        return None if self.asked.is_modern else self.key(self.asked.message.id)
+
+    def key(self, identifier: object) -> Key | None:
+        """The request of this client that has this id; None when it is no id."""
+        if type(identifier) is not int and type(identifier) is not str:
+            return None
+        prepared = self.prepared
+        return self.exchange.identity, prepared.source, prepared.session, identifier
 
     def record(self, outcome: Outcome, detail: str = "") -> None:
         """Write the call's one record; what was not judged has none, and nothing has two."""

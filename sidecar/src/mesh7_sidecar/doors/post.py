@@ -9,10 +9,14 @@ from typing import Final
 
 from mesh7_core.policy import calls, decision
 from mesh7_core.policy.decision import Decision, Verdict
+from mesh7_core.policy.reasons import Reason
 from mesh7_core.telemetry.records import Outcome
+from mesh7_sidecar.doors import held
 from mesh7_sidecar.doors.inbound import Inbound
 from mesh7_sidecar.doors.relay import Relay
 from mesh7_sidecar.doors.sessions import answers_nothing, unknown_session
+from mesh7_sidecar.doors.waiting import CANCELLED
+from mesh7_sidecar.gate.kept import McpResult
 from mesh7_sidecar.net import upstream
 from mesh7_sidecar.wire import answers, jsonrpc, mcp, meta, mirrored
 
@@ -75,6 +79,7 @@ def _look_up(inbound: Inbound) -> None:
     catalog, asked = inbound.served.catalog, inbound.asked
     definition = catalog.definitions.get(asked.name)
     if definition is not None:
+        inbound.definition = definition.digest
         if definition.mirrored and asked.is_modern:
             fault = mirrored.mismatch(
                 definition.mirrored, asked.arguments, inbound.prepared.routing.params
@@ -92,6 +97,8 @@ def _look_up(inbound: Inbound) -> None:
 def _take(inbound: Inbound, kind: mcp.Kind) -> None:
     if kind in _JUDGED:
         _judge(inbound)
+    elif kind is _KIND.NOTICE and _cancels(inbound):
+        inbound.exchange.respond(202, [], b"")
     elif kind in _PASSED or (kind is _KIND.INITIALIZE and inbound.session is None):
         _pass_on(inbound)
     elif kind is _KIND.IGNORED:
@@ -104,6 +111,15 @@ def _take(inbound: Inbound, kind: mcp.Kind) -> None:
         _take_task(inbound)
     else:
         _refuse(inbound, "a session is initialized once")
+
+
+def _cancels(inbound: Inbound) -> bool:
+    """Whether it ended a held call, of which the source has never heard."""
+    message = inbound.asked.message
+    if message.method != CANCELLED:
+        return False
+    key = inbound.key(message.params.get("requestId"))
+    return key is not None and inbound.state.held.cancel(key)
 
 
 def _take_answer(inbound: Inbound) -> None:
@@ -141,19 +157,40 @@ def _take_task(inbound: Inbound) -> None:
 def _judge(inbound: Inbound) -> None:
     asked = inbound.asked
     call = inbound.call_to(asked.family or calls.Family.TOOLS, asked.name)
-    inbound.state.gate.judge(call, lambda found: _judged(inbound, found))
+    inbound.state.gate.judge(
+        call, lambda found: _judged(inbound, found), lambda wait: held.hold(inbound, wait)
+    )
 
 
 def _judged(inbound: Inbound, found: Decision) -> None:
     inbound.decision = found
+    if inbound.end_wait is not None:
+        inbound.end_wait()
     call = inbound.call or inbound.call_to(calls.Family.TOOLS, inbound.asked.name)
     if inbound.exchange.is_gone:
         inbound.record(Outcome.GONE)
     elif found.verdict is Verdict.ALLOW:
-        _pass_on(inbound)
+        if found.reason is Reason.REPLAYED:
+            _replay(inbound, found)
+        else:
+            _pass_on(inbound)
     else:
         shown = inbound.state.gate.told(call, found)
-        inbound.exchange.respond(*answers.refusal(shown, inbound.asked, call.full_name))
+        inbound.respond(*answers.refusal(shown, inbound.asked, call.full_name))
+        inbound.record(Outcome.REFUSED)
+
+
+def _replay(inbound: Inbound, found: Decision) -> None:
+    """Answer what an identical call was answered a moment ago; nothing goes to the source."""
+    kept = inbound.state.gate.replay(found)
+    if isinstance(kept, McpResult):
+        inbound.respond(*answers.replayed(kept.result, inbound.asked, found.request_id))
+        inbound.record(Outcome.OK, Reason.REPLAYED)
+    else:
+        # Another kind of tool under this name a moment ago: what it answered fits nobody here.
+        refusal = Decision(Verdict.DENY, Reason.OUTCOME_UNKNOWN, request_id=found.request_id)
+        inbound.decision = refusal
+        inbound.respond(*answers.refusal(refusal, inbound.asked, inbound.asked.name))
         inbound.record(Outcome.REFUSED)
 
 

@@ -90,7 +90,7 @@ class Relay:
         body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         if self._status == OK and self._inbound.asked.message.kind is jsonrpc.Kind.REQUEST:
             final = finals.judge(self._inbound, body, self._headers)
-            exchange.respond(final.status, self._agent_headers(), final.body)
+            self._inbound.respond(final.status, self._agent_headers(), final.body)
             self._inbound.record(final.outcome, final.detail)
         else:
             self._pass_status(body)
@@ -109,7 +109,8 @@ class Relay:
     def _start_events(self) -> None:
         self._events = sse.Decoder(self._inbound.served.source.bounds.maximum_response_bytes)
         finals.note_session(self._inbound, self._headers)
-        self._inbound.exchange.start(OK, self._agent_headers())
+        if not self._inbound.is_streaming:
+            self._inbound.exchange.start(OK, self._agent_headers())
         self._inbound.exchange.on_drain = self._resume
 
     def _resume(self) -> None:
@@ -170,8 +171,17 @@ class Relay:
             return
         if self._status == finals.NOT_FOUND and inbound.session is not None:
             inbound.state.sessions.close(inbound.session)
-        inbound.exchange.respond(self._status, self._agent_headers(), body)
+        if inbound.is_streaming and not self._answers(body):
+            what = failures.of_status(self._status, inbound.served.source)
+            self._break_off(what, str(self._status))
+            return
+        inbound.respond(self._status, self._agent_headers(), body)
         inbound.record(Outcome.PROTOCOL_ERROR, str(self._status))
+
+    def _answers(self, body: bytes) -> bool:
+        """Whether it can stand on a stream, where its status is lost."""
+        identifier = self._inbound.asked.message.id
+        return identifier is not None and isinstance(results.check(body, identifier), results.Fit)
 
     def _break_off(self, what: str, detail: str) -> None:
         """Answer in the source's stead; on a started stream as its last event."""
@@ -180,7 +190,7 @@ class Relay:
         message = f"source `{inbound.served.source.name}` {what}"
         status, fields, body = answers.source_failure(inbound.asked, message)
         if self._events is None:
-            inbound.exchange.respond(status, fields, body)
+            inbound.respond(status, fields, body)
         else:
             self.sending.abort()
             if self._expects_answer():

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 
 from mesh7_sidecar.doors.sessions import Sessions
 from mesh7_sidecar.doors.tasks import Tasks
+from mesh7_sidecar.doors.waiting import HeldCalls
 from mesh7_sidecar.gate.gate import Gate
 from mesh7_sidecar.net.exchange import Exchange
+from mesh7_sidecar.settings import Patience
 from mesh7_sidecar.sources.registry import Registry, Served
 
 
@@ -18,6 +20,8 @@ class McpState:
         clock_s: monotonic seconds, for sessions.
         streams: answers without an end, each with whether it may go on under the policy in force;
             finished first when the gateway stops.
+        patience: how clients of held calls are kept.
+        held: calls of legacy clients that wait for people.
     """
 
     gate: Gate
@@ -26,6 +30,8 @@ class McpState:
     sessions: Sessions = field(default_factory=Sessions)
     tasks: Tasks = field(default_factory=Tasks)
     streams: dict[Exchange, Callable[[], bool]] = field(default_factory=dict)
+    patience: Patience = field(default_factory=Patience)
+    held: HeldCalls = field(default_factory=HeldCalls)
 
     def serves(self, served: Served) -> bool:
         """Whether this very source is in force, not removed and not another by its name."""

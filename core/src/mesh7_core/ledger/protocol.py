@@ -55,9 +55,10 @@ class Use:
     """One standing grant that may stand in for an approval.
 
     Attributes:
-        key: the grant's id.
+        key: whose uses are counted: the grant's id, and another one for a grant that is made
+            anew under an old name.
         maximum: how often in all; 0 = as often as one likes.
-        expires_at_ms: by the home's clock; 0 = never.
+        expires_at_ms: by the home's clock; 0 = never. The count is forgotten with it.
     """
 
     __slots__ = ("expires_at_ms", "key", "maximum")
@@ -228,7 +229,10 @@ class Ledger(Protocol):
         """Take all that a call hangs on, or nothing; `answer` is called once, now or later."""
 
     async def open(self, request: Request, caps: Caps) -> Opened | Full | Lost:
-        """Ask people. An open request of the same digest is joined, whatever the caps say.
+        """Ask people, or join the request that answers the same digest, whatever the caps say.
+
+        That is one that is pending, approved and not used, or denied less than its `timeout_ms`
+        ago (`approvals.answers`): whoever joins observes again to see which.
 
         The home sets `opened_at_ms` by its own clock.
         """
@@ -262,6 +266,9 @@ class Ledger(Protocol):
     async def request(self, request_id: str) -> Request | Unknown | Lost:
         """One of them, by its whole id."""
 
+    async def used(self, keys: Sequence[str]) -> tuple[int, ...] | Lost:
+        """How often each of these grants was used (`Use.key`); 0 when never or expired."""
+
     async def standing(self) -> tuple[Standing, ...] | Lost:
         """All standing grants and vetoes made by hand, by name."""
 
@@ -272,7 +279,10 @@ class Ledger(Protocol):
         """Remove one; what it was."""
 
     def subscribe(self, told: Callable[[Changed], None]) -> Callable[[], None]:
-        """Be told of changes, also those made by others; the answer ends that."""
+        """Be told of changes, also those made by others; the answer ends that.
+
+        What time alone changes is told by nobody: a request's times say when it expires.
+        """
 
     async def now_ms(self) -> int | Lost:
         """The home's clock."""

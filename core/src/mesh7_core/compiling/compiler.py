@@ -167,7 +167,7 @@ class _Run:
     def grants(
         self, documents: Iterable[Document], policies: Iterable[tuple[rules.Policy, Document]]
     ) -> list[Grant]:
-        known = [policy.id for policy, _ in policies]
+        known = {policy.id: policy for policy, _ in policies}
         found = []
         for document, grant in self._of(documents, written_grants.Grant):
             parser = Parser(document, self.findings)

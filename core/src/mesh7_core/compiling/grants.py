@@ -1,76 +1,215 @@
-"""Grant from written to meant. Grants are served together with approvals, and not before.
+"""Grant from written to meant: a standing permission within its rule's bounds, or a veto.
 
 Pure: no clock, no network, no logging.
 """
 
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
+from mesh7_core import names
 from mesh7_core.api import grants as written
+from mesh7_core.api import manifests
 from mesh7_core.api.manifests import Document
+from mesh7_core.api.places import Path
+from mesh7_core.api.quantities import spell_duration
 from mesh7_core.api.suggestions import advice
+from mesh7_core.compiling.diagnostics import Findings, Severity
 from mesh7_core.compiling.texts import Parser
-from mesh7_core.policy import bundle
+from mesh7_core.policy import bundle, rules
+from mesh7_core.policy.calls import Family
+from mesh7_core.policy.globs import NameGlob
+
+_MADE: Path = ("metadata", "creationTimestamp")
+_TOOLS: Path = ("spec", "tools")
 
 
 def compile_grant(
-    grant: written.Grant, document: Document, namespace: str, policies: Collection[str],
+    grant: written.Grant, document: Document, namespace: str, policies: Mapping[str, rules.Policy],
     parser: Parser,
 ) -> bundle.Grant | None:  # fmt: skip
-    """One standing grant; None for one that answers a held call, or when it cannot be served.
+    """One grant or veto; None for one that answers a held call. Of use only without errors.
 
     Args:
         grant: as written.
         document: where it is written.
         namespace: the effective one.
-        policies: ids of the set's policies.
+        policies: of the set, by id.
         parser: of the same document; its findings are added to.
     """
-    spec, findings = grant.spec, parser.findings
-    if spec.effect == "Deny":
-        # A veto that is read and not kept would let through what somebody stopped.
-        findings.error(document, ("spec", "effect"), "effect `Deny` is not supported yet, write a "
-                       "Deny rule into a policy")  # fmt: skip
-        return None
-    _check_shape(spec, document, parser)
-    findings.warning(document, ("spec",), "grants are not served yet: until then nothing is "
-                     "granted")  # fmt: skip
+    spec = grant.spec
+    effect = bundle.Effect(spec.effect)
+    _check_shape(spec, document, parser.findings)
+    patterns = parser.name_globs(spec.tools or (), _TOOLS)
+    condition = parser.condition(spec.when, ("spec", "when"))
     policy = ""
-    if spec.policy_ref is not None:
+    if effect is bundle.Effect.ALLOW and spec.policy_ref is not None:
         policy = f"{spec.policy_ref.namespace}/{spec.policy_ref.name}"
         if policy not in policies:
-            findings.warning(document, ("spec", "policyRef"), f"unknown policy `{policy}`, "
-                             f"{advice(policy, policies)}")  # fmt: skip
-    patterns = parser.name_globs(spec.tools or (), ("spec", "tools"))
-    condition = parser.condition(spec.when, ("spec", "when"))
-    if spec.request_ref is not None:
-        return None
-    return bundle.Grant(
+            hint = advice(policy, list(policies)) if policies else "there is no policy"
+            parser.findings.error(
+                document, ("spec", "policyRef"), f"unknown policy `{policy}`, {hint}"
+            )
+    compiled = bundle.Grant(
         id=f"{namespace}/{grant.metadata.name}",
-        effect=bundle.Effect(spec.effect),
+        effect=effect,
         service_account=spec.subject.service_account or "",
         pod=spec.subject.pod or "",
         patterns=patterns,
         policy=policy,
         expires_at=spec.expires_at,
-        maximum_uses=spec.max_uses,
+        maximum_uses=spec.max_uses if effect is bundle.Effect.ALLOW else None,
         condition=condition,
+        reason=spec.reason or "",
+        created_at=_created_at(grant.metadata.creation_timestamp, document, parser.findings),
     )
+    if spec.request_ref is not None or spec.digest is not None:
+        return None
+    if policy in policies and patterns:
+        _check_bounds(compiled, policies[policy], document, parser.findings)
+    return compiled
 
 
-def _check_shape(spec: written.GrantSpec, document: Document, parser: Parser) -> None:
-    findings = parser.findings
-    subjects = [one for one in (spec.subject.service_account, spec.subject.pod) if one]
-    if len(subjects) != 1:
-        findings.error(document, ("spec", "subject"), "name exactly one of `serviceAccount` and "
-                       "`pod`")  # fmt: skip
+def compile_standing(text: str, in_force: bundle.Bundle) -> bundle.Grant | tuple[str, ...]:
+    """A grant or veto made by hand while a gateway runs; or what is wrong with it.
+
+    Args:
+        text: one manifest as JSON.
+        in_force: the bundle whose policies it is about.
+    """
+    reading = manifests.read_file("grant.json", text.encode("utf-8", "replace"))
+    if reading.problems:
+        return tuple(problem.message for problem in reading.problems)
+    if [one.kind for one in reading.documents] != [names.GRANT]:
+        return (f"it is not one manifest of kind `{names.GRANT}`",)
+    document = reading.documents[0]
+    if document.namespace not in (None, in_force.namespace):
+        return (f"namespace `{document.namespace}` is not `{in_force.namespace}`",)
+    grant = manifests.validate(document, written.Grant, document.value)
+    if isinstance(grant, list):
+        return tuple(f"{one.path}: {one.message}" for one in grant)
+    findings = Findings()
+    compiled = compile_grant(
+        grant, document, in_force.namespace, {one.id: one for one in in_force.policies},
+        Parser(document, findings),
+    )  # fmt: skip
+    if compiled is None:
+        return ("it answers one held call and stands for no other",)
+    wrong = [one for one in findings.in_order() if one.severity is Severity.ERROR]
+    return tuple(f"{one.path}: {one.message}" for one in wrong) or compiled
+
+
+def asking(policy: rules.Policy, patterns: Sequence[NameGlob]) -> list[rules.Rule]:
+    """The policy's rules that ask people about some tool that the globs name."""
+    return [
+        rule
+        for rule in policy.rules
+        if rule.action is rules.Action.REQUIRE_APPROVAL
+        and rule.family is Family.TOOLS
+        and any(one.meets(other) for one in rule.patterns for other in patterns)
+    ]
+
+
+def _created_at(text: str | None, document: Document, findings: Findings) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return written.parse_moment(text)
+    except ValueError as error:
+        findings.error(document, _MADE, str(error))
+        return None
+
+
+def _check_shape(spec: written.GrantSpec, document: Document, findings: Findings) -> None:
     is_exact = spec.request_ref is not None or spec.digest is not None
-    if is_exact == (spec.tools is not None):
-        findings.error(document, ("spec",), "name either `tools`, or `requestRef` with `digest`")
-    elif is_exact and (spec.request_ref is None or spec.digest is None):
+    if is_exact and (spec.request_ref is None or spec.digest is None):
         findings.error(document, ("spec",), "`requestRef` and `digest` belong together, write both")
-    for name, value in (("expiresAt", spec.expires_at), ("policyRef", spec.policy_ref)):
-        if value is None:
-            findings.error(document, ("spec",), f"`{name}` is missing, effect `Allow` needs it")
+    elif is_exact:
+        findings.warning(document, ("spec",), "it answers one held call of a cluster, here it "
+                         "means nothing")  # fmt: skip
+    if is_exact and spec.tools is not None:
+        findings.error(document, ("spec",), "name either `tools`, or `requestRef` with `digest`")
     if spec.granted_by is not None and spec.granted_by.stamp:
         findings.warning(document, ("spec", "grantedBy"), "`grantedBy` is filled in by a cluster's "
                          "admission, here it means nothing")  # fmt: skip
+    if spec.effect == "Allow":
+        _check_permission(spec, document, findings, is_exact=is_exact)
+    else:
+        _check_veto(spec, document, findings)
+
+
+def _check_permission(
+    spec: written.GrantSpec, document: Document, findings: Findings, *, is_exact: bool
+) -> None:
+    if len([one for one in (spec.subject.service_account, spec.subject.pod) if one]) != 1:
+        findings.error(document, ("spec", "subject"), "name exactly one of `serviceAccount` and "
+                       "`pod`")  # fmt: skip
+    if not is_exact and spec.tools is None:
+        findings.error(document, ("spec",), "name either `tools`, or `requestRef` with `digest`")
+    needed = (
+        ("expiresAt", spec.expires_at is not None),
+        ("policyRef", spec.policy_ref is not None),
+        ("reason", bool(spec.reason and spec.reason.strip())),
+    )
+    for name, is_there in needed:
+        if not is_there:
+            findings.error(document, ("spec",), f"`{name}` is missing, effect `Allow` needs it")
+
+
+def _check_veto(spec: written.GrantSpec, document: Document, findings: Findings) -> None:
+    """What a veto cannot use is a warning: an error would keep it from stopping anything."""
+    if spec.subject.service_account and spec.subject.pod:
+        findings.error(document, ("spec", "subject"), "name at most one of `serviceAccount` and "
+                       "`pod`; `{}` stops every agent")  # fmt: skip
+    for name, value in (("policyRef", spec.policy_ref), ("maxUses", spec.max_uses)):
+        if value is not None:
+            findings.warning(document, ("spec", name), f"effect `Deny` has no use for `{name}`, "
+                             "remove it")  # fmt: skip
+
+
+def _check_bounds(
+    grant: bundle.Grant, policy: rules.Policy, document: Document, findings: Findings
+) -> None:
+    """Whether any rule lets itself be relaxed by the grant; what needs a clock is judged later."""
+    asked = asking(policy, [NameGlob.parse("*")])
+    if not any(_grantable(rule) for rule in asked):
+        findings.error(document, ("spec", "policyRef"), f"no rule of policy `{policy.id}` can be "
+                       "relaxed, add `grantable` to the `approval` of one")  # fmt: skip
+        return
+    for index, glob in enumerate(grant.patterns):
+        if not any(_grantable(rule) for rule in asking(policy, [glob])):
+            findings.warning(document, (*_TOOLS, index), f"no grantable rule of policy "
+                             f"`{policy.id}` is about `{glob.text}`")  # fmt: skip
+    bounds = [(rule, _grantable(rule)) for rule in asking(policy, grant.patterns)]
+    bounded = [(rule, found) for rule, found in bounds if found is not None]
+    if not bounded:
+        return
+    rule, widest = max(bounded, key=lambda pair: pair[1].maximum_uses or 1 << 62)
+    most = widest.maximum_uses
+    if most is not None and (grant.maximum_uses is None or grant.maximum_uses > most):
+        findings.error(document, ("spec", "maxUses"), f"rule `{rule.id}` lets a grant be used "
+                       f"{most} times at most, write `maxUses: {most}` or less")  # fmt: skip
+    rule, widest = max(bounded, key=lambda pair: pair[1].maximum_duration)
+    _check_length(grant, rule, widest, document, findings)
+
+
+def _check_length(
+    grant: bundle.Grant, rule: rules.Rule, grantable: rules.Grantable, document: Document,
+    findings: Findings,
+) -> None:  # fmt: skip
+    place: Path = ("spec", "expiresAt")
+    span = spell_duration(grantable.maximum_duration)
+    if grant.expires_at is None:
+        return
+    if grant.created_at is None:
+        findings.note(document, place, "without `metadata.creationTimestamp` the grant is in force "
+                      f"for the last {span} before its end, as rule `{rule.id}` lets a grant last "
+                      f"{span} at most")  # fmt: skip
+    elif grant.expires_at <= grant.created_at:
+        findings.error(document, place, "it ends before it was made, write a later time")
+    elif grant.expires_at - grant.created_at > grantable.maximum_duration:
+        findings.error(document, place, f"rule `{rule.id}` lets a grant last {span} at most from "
+                       "`metadata.creationTimestamp`, write an earlier time")  # fmt: skip
+
+
+def _grantable(rule: rules.Rule) -> rules.Grantable | None:
+    return None if rule.approval is None else rule.approval.grantable

@@ -140,6 +140,12 @@ class NameGlob:
         """Whether every name that `other` matches is matched here too; see `TextGlob.covers`."""
         return self.source.covers(other.source) and self.name.covers(other.name)
 
+    def meets(self, other: "NameGlob") -> bool:
+        """Whether some name is matched by both."""
+        return _meets(self.source.text, other.source.text) and _meets(
+            self.name.text, other.name.text
+        )
+
 
 def _matches(glob: str, text: str) -> bool:
     """Match the runs between the stars one after the other, each as far left as it goes.
@@ -200,6 +206,22 @@ def _after_sign(reached: Sequence[bool], sign: str, narrow: str) -> list[bool]:
         before and (sign == other or (sign == "?" and other != "*"))
         for before, other in zip(reached, narrow, strict=False)
     ]
+
+
+def _meets(one: str, other: str) -> bool:
+    """From the ends backwards: `ahead[n]` says that the rest of `one` can meet `other[n:]`."""
+    stars = len(other) - len(other.rstrip("*"))
+    ahead = [at >= len(other) - stars for at in range(len(other) + 1)]
+    for sign in reversed(one):
+        row = [False] * len(other) + [sign == "*" and ahead[-1]]
+        for at in range(len(other) - 1, -1, -1):
+            mark = other[at]
+            if "*" in (sign, mark):
+                row[at] = ahead[at] or row[at + 1]
+            else:
+                row[at] = (sign == mark or "?" in (sign, mark)) and ahead[at + 1]
+        ahead = row
+    return ahead[0]
 
 
 def _literal_prefix(glob: str) -> str:

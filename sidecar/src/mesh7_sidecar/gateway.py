@@ -33,6 +33,7 @@ from mesh7_sidecar.gate.gate import Gate
 from mesh7_sidecar.net import identity, listener, origin, pool, upstream
 from mesh7_sidecar.net.sweep import Sweep
 from mesh7_sidecar.settings import Address, AuditShare, Settings
+from mesh7_sidecar.sources.baselines import Baselines
 from mesh7_sidecar.sources.credentials import Credentials, check_folder
 from mesh7_sidecar.sources.registry import Registry, Ways
 from mesh7_sidecar.sources.stdio import Children
@@ -69,7 +70,9 @@ class Gateway:
         self._current = Current()
         self._sweep = Sweep()
         self._children = Children(settings.environment, self._sweep)
-        self._registry = Registry(self._connect, clock.monotonic_s)
+        self._registry = Registry(
+            self._connect, clock.monotonic_s, Baselines(held.directory / "definitions.json")
+        )
         self._reload = Reload(
             settings.directory,
             namespace=settings.namespace,

@@ -13,6 +13,7 @@ from mesh7_core.compiling import compiler
 from mesh7_core.policy import bundle, calls
 from mesh7_sidecar.net import origin, pool
 from mesh7_sidecar.net.sweep import Sweep
+from mesh7_sidecar.sources.baselines import Baselines
 from mesh7_sidecar.sources.catalog import RETRY_S, STALE_S
 from mesh7_sidecar.sources.credentials import Credentials
 from mesh7_sidecar.sources.registry import Registry, Served, Ways
@@ -63,7 +64,7 @@ async def registered(
         way = pool.Pool(origin.origin_of(source.url), sweep)
         return Ways(calls=way, streams=way)
 
-    registry = Registry(connect, clock or Time())
+    registry = Registry(connect, clock or Time(), Baselines(None))
     apply(registry, *sources)
     try:
         yield registry

@@ -18,7 +18,7 @@ TOOLS = (
 
 
 def filtered(body: bytes, keep: set[str], method: str = "tools/list") -> bytes:
-    found = lists.filter_list(body, method, keep.__contains__)
+    found = lists.filter_list(body, method, lambda entry: entry.judged in keep)
     assert isinstance(found, lists.Filtered)
     return found.body
 
@@ -89,7 +89,9 @@ def test_every_kind_of_list_is_judged_by_its_own_name(
 
 def test_entries_are_renamed_for_the_aggregate_and_nothing_else_of_them() -> None:
     """Design 10: `<source>_<tool>`."""
-    found = lists.filter_list(TOOLS, "tools/list", {"write"}.__contains__, "billing_{}".format)
+    found = lists.filter_list(
+        TOOLS, "tools/list", lambda entry: entry.judged == "write", "billing_{}".format
+    )
     assert isinstance(found, lists.Filtered)
     assert b'{"title":"\\u00c9","name":"billing_write"}' in found.body
 

@@ -18,6 +18,8 @@ from mesh7_sidecar.wire import answers, headers, jsonrpc, lists, mcp, results, s
 
 OK: Final = 200
 NOT_FOUND: Final = 404
+_INSTRUCTING: Final = frozenset({mcp.Kind.INITIALIZE, mcp.Kind.DISCOVER})
+_INSTRUCTIONS: Final = "instructions"
 PASSED_STATUSES: Final = frozenset({400, NOT_FOUND})
 """Statuses that have a meaning in MCP and reach the agent as they are."""
 
@@ -54,16 +56,39 @@ def judge(inbound: Inbound, body: bytes, fields: Headers) -> Ending:
         return _instead(inbound, fit.what)
     if fit.is_protocol_error:
         return Ending(fit.body, Outcome.PROTOCOL_ERROR)
-    for method in fit.input_methods:
-        if not server_messages.is_allowed(inbound.served.source, method):
-            return _instead(inbound, "asked for input that its ToolSource does not let through")
-    if asked.kind is mcp.Kind.INITIALIZE:
-        note_session(inbound, fields)
-    elif fit.result_type == "task":
+    if fit.input_methods and not _may_ask(inbound, fit.input_methods):
+        return _instead(inbound, "asked for input that its ToolSource does not let through")
+    note_session(inbound, fields)
+    if fit.result_type == "task":
         _note_task(inbound, fit.result)
     if inbound.decision is not None and inbound.decision.request_id:
         _keep(inbound, inbound.decision, fit)
+    if asked.kind in _INSTRUCTING:
+        return Ending(_instructed(inbound, fit), Outcome.OK)
     return Ending(fit.body, Outcome.TOOL_ERROR if fit.is_tool_error else Outcome.OK)
+
+
+def _instructed(inbound: Inbound, fit: results.Fit) -> bytes:
+    """The answer, without instructions that pinning does not let through.
+
+    Those of an answer too large to be parsed cannot be judged, and neither can those under a key
+    that only some clients read as `instructions`.
+    """
+    catalog, result = inbound.served.catalog, fit.result
+    if not catalog.pins.is_on:
+        return fit.body
+    found = result.get(_INSTRUCTIONS, "") if result is not None else None
+    is_clear = isinstance(found, str) and not any(_is_twin(key) for key in result or ())
+    may_pass = catalog.may_instruct(found if isinstance(found, str) else "")
+    if may_pass and (is_clear or not catalog.pins.is_enforced):
+        return fit.body
+    return splice.remove_keys(
+        fit.body, ("result",), lambda key: key == _INSTRUCTIONS or _is_twin(key)
+    )
+
+
+def _is_twin(key: str) -> bool:
+    return key != _INSTRUCTIONS and key.casefold() == _INSTRUCTIONS
 
 
 def note_session(inbound: Inbound, fields: Headers) -> None:
@@ -89,6 +114,11 @@ def _note_task(inbound: Inbound, result: dict[str, object] | None) -> None:
         inbound.state.tasks.remember(inbound.exchange.identity, inbound.prepared.source, identifier)
 
 
+def _may_ask(inbound: Inbound, methods: tuple[str, ...]) -> bool:
+    source = inbound.served.source
+    return all(server_messages.is_allowed(source, method) for method in methods)
+
+
 def _keep(inbound: Inbound, decision: Decision, fit: results.Fit) -> None:
     """Whoever repeats an approved call gets its result; one that asks back may go on."""
     gate = inbound.state.gate
@@ -107,10 +137,10 @@ def _list(inbound: Inbound, body: bytes, wanted: int | str) -> Ending:
     family = inbound.asked.family or calls.Family.TOOLS
     catalog, may_call = inbound.served.catalog, inbound.state.gate.may_call
 
-    def keep(name: str) -> bool:
-        if family is calls.Family.TOOLS and not catalog.serves(name):
+    def keep(entry: lists.Entry) -> bool:
+        if family is calls.Family.TOOLS and not catalog.may_show(entry):
             return False
-        return may_call(agent, family, source, name)
+        return may_call(agent, family, source, entry.judged)
 
     # Lists are read strictly, whatever their size: what cannot be read cannot be filtered.
     message = jsonrpc.parse(body)

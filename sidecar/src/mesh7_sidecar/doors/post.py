@@ -5,6 +5,7 @@ but for a catalog that has to be read first.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from mesh7_core.policy import calls, decision
@@ -23,6 +24,8 @@ from mesh7_sidecar.wire import answers, jsonrpc, mcp, meta, mirrored
 _KIND = mcp.Kind
 _JUDGED: Final = frozenset({_KIND.READ, _KIND.PROMPT, _KIND.SUBSCRIBE, _KIND.COMPLETE})
 _PASSED: Final = frozenset({_KIND.LIST, _KIND.DISCOVER, _KIND.PASS, _KIND.NOTICE})
+_DEFINING: Final = frozenset({_KIND.LIST, _KIND.DISCOVER, _KIND.INITIALIZE})
+"""Answered with definitions or parts of them, which pinning holds against the gateway's list."""
 _TOOL_CALL = _KIND.TOOL_CALL
 
 
@@ -45,6 +48,8 @@ def read(inbound: Inbound, body: bytes) -> None:
         _answer_problem(inbound)
     elif asked.kind is _TOOL_CALL:
         _take_tool_call(inbound)
+    elif asked.kind in _DEFINING and inbound.served.catalog.is_wanted:
+        _after_reading(inbound, lambda: _take(inbound, asked.kind))
     else:
         _take(inbound, asked.kind)
 
@@ -68,10 +73,14 @@ def _find_session(inbound: Inbound) -> bool:
 def _take_tool_call(inbound: Inbound) -> None:
     catalog = inbound.served.catalog
     if catalog.needs_reading(inbound.asked.name):
-        reading = asyncio.ensure_future(catalog.read())
-        reading.add_done_callback(lambda _: _look_up(inbound))
+        _after_reading(inbound, lambda: _look_up(inbound))
     else:
         _look_up(inbound)
+
+
+def _after_reading(inbound: Inbound, go_on: Callable[[], None]) -> None:
+    reading = asyncio.ensure_future(inbound.served.catalog.read())
+    reading.add_done_callback(lambda _: go_on())
 
 
 def _look_up(inbound: Inbound) -> None:
@@ -88,10 +97,8 @@ def _look_up(inbound: Inbound) -> None:
                 _refuse(inbound, fault, jsonrpc.HEADER_MISMATCH)
                 return
         _judge(inbound)
-    elif catalog.was_read:
-        _judged(inbound, decision.UNKNOWN_TOOL)
     else:
-        _judged(inbound, decision.SOURCE_UNAVAILABLE)
+        _judged(inbound, catalog.refusal(asked.name))
 
 
 def _take(inbound: Inbound, kind: mcp.Kind) -> None:

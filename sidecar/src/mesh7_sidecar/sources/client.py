@@ -90,6 +90,19 @@ class SourceClient:
                 return
             await self._initialize()
 
+    async def renew(self) -> None:
+        """Ask a modern source again what it tells models; a legacy one says it once a session.
+
+        Raises:
+            UpstreamError: it does not say.
+        """
+        if not self.is_modern:
+            return
+        answer = await self._ask_modern("server/discover", b"{}", ignore)
+        if answer.message is None or answer.message.result is None:
+            raise self._failure("does not answer `server/discover` any more")
+        self.instructions = instructions_of(answer.message.result)
+
     async def request(
         self,
         method: str,

@@ -5,6 +5,7 @@ connections, its child process and its catalog.
 """
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,9 +15,11 @@ from mesh7_core import errors
 from mesh7_core.policy import bundle, calls
 from mesh7_sidecar.net import upstream
 from mesh7_sidecar.net.exchange import Headers
+from mesh7_sidecar.sources.baselines import Baselines
 from mesh7_sidecar.sources.catalog import Catalog
 from mesh7_sidecar.sources.client import SourceClient
 from mesh7_sidecar.sources.credentials import Credentials
+from mesh7_sidecar.sources.pins import Pins
 from mesh7_sidecar.wire import headers, lists
 
 log = logging.getLogger("mesh7.sources")
@@ -74,6 +77,7 @@ class Served:
         ways: Ways,
         clock_s: Callable[[], float],
         on_change: Callable[[], None],
+        baselines: Baselines,
     ) -> None:
         self.source = source
         self.way = ways.calls
@@ -90,7 +94,12 @@ class Served:
             maximum_bytes=source.bounds.maximum_response_bytes,
         )  # fmt: skip
         self.client = SourceClient(source, ways.calls, self.base, self.fixed)
-        self.catalog = Catalog(source, self.client, clock_s, on_change)
+        self.catalog = Catalog(Pins(source, baselines), self.client, clock_s, on_change)
+
+    def repin(self, source: bundle.Source) -> None:
+        """Serve it by another pinning; connections, sessions and children go on."""
+        self.source = source
+        self.catalog.repin(source)
 
     def target(self, path: str) -> str:
         """The request target of a path below an `http` source's URL; `path` starts with `/`."""
@@ -150,6 +159,7 @@ class Registry:
     Args:
         connect: a source → how to reach it.
         clock_s: monotonic seconds.
+        baselines: what is known of earlier definitions.
 
     Attributes:
         on_change: told whenever lists of tools may be others than before.
@@ -159,9 +169,11 @@ class Registry:
         self,
         connect: Callable[[bundle.Source], Ways],
         clock_s: Callable[[], float],
+        baselines: Baselines,
     ) -> None:
         self._connect = connect
         self._clock_s = clock_s
+        self._baselines = baselines
         self._served: dict[str, Served] = {}
         self._credentials = Credentials(None, {}, {})
         self.on_change: list[Callable[[], None]] = []
@@ -182,15 +194,23 @@ class Registry:
         # All are made before any is put in force: an error leaves everything as it was.
         fresh = {
             name: before[name]
-            if name in before and before[name].source == source
-            else Served(source, self._connect(source), self._clock_s, self.tell_change)
+            if name in before and _differs_in_pinning_at_most(before[name].source, source)
+            else self._serve(source)
             for name, source in sorted(sources.items())
         }
         self._served = fresh
+        for name, source in sources.items():
+            if fresh[name].source != source:
+                fresh[name].repin(source)
         for name, served in before.items():
             if fresh.get(name) is not served:
                 served.close()
         self.rearm()
+
+    def _serve(self, source: bundle.Source) -> Served:
+        return Served(
+            source, self._connect(source), self._clock_s, self.tell_change, self._baselines
+        )
 
     def rearm(self) -> None:
         """Read all credentials again; called regularly, so that a rotation needs no restart."""
@@ -198,7 +218,7 @@ class Registry:
             served.arm(self._credentials)
 
     async def warm(self) -> None:
-        """Read every catalog that was never read; failures stay with their source.
+        """Read every catalog that was never read or may be outdated; failures stay where they are.
 
         A source that is slow to list goes on reading by itself, and keeps nobody waiting longer
         than `LIST_S` from when it began.
@@ -206,7 +226,7 @@ class Registry:
         cold = [
             served.catalog.read_within(LIST_S)
             for served in self.all_of(calls.SourceKind.MCP)
-            if not served.catalog.was_read and not served.problem
+            if served.catalog.is_due and not served.problem
         ]
         await asyncio.gather(*cold)
 
@@ -220,3 +240,7 @@ class Registry:
         for served in self._served.values():
             served.close()
         self._served = {}
+
+
+def _differs_in_pinning_at_most(one: bundle.Source, other: bundle.Source) -> bool:
+    return one == dataclasses.replace(other, pinning=one.pinning, accepted=one.accepted)

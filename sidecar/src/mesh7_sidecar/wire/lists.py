@@ -93,9 +93,10 @@ class ToolDefinition:
         mirrored: arguments that callers must repeat as `Mcp-Param-*` headers.
     """
 
-    __slots__ = ("_digest", "fields", "instructions", "mirrored", "name", "raw")
+    __slots__ = ("_digest", "_entry", "fields", "instructions", "mirrored", "name", "raw")
 
     def __init__(self, entry: Entry, instructions: str = "") -> None:
+        self._entry = entry
         self.name = entry.name
         self.raw = entry.raw
         self.fields = entry.fields
@@ -114,6 +115,10 @@ class ToolDefinition:
     def text(self) -> str:
         """The definition in canonical spelling, which the digest is of."""
         return definitions.text(self.raw, self.instructions)
+
+    def told(self, instructions: str) -> "ToolDefinition":
+        """The same tool of a server that gives other instructions."""
+        return ToolDefinition(self._entry, instructions)
 
 
 def read_page(body: bytes, method: str) -> Page | Malformed:
@@ -157,10 +162,10 @@ def read_page(body: bytes, method: str) -> Page | Malformed:
 def filter_list(
     body: bytes,
     method: str,
-    keep: Callable[[str], bool],
+    keep: Callable[[Entry], bool],
     rename: Callable[[str], str] | None = None,
 ) -> Filtered | Malformed:
-    """Cut a list answer to the entries whose judged name `keep` wants, and make it private.
+    """Cut a list answer to the entries that `keep` wants, and make it private.
 
     Args:
         body: the source's answer.
@@ -171,7 +176,7 @@ def filter_list(
     page = read_page(body, method)
     if isinstance(page, Malformed):
         return page
-    kept = [entry for entry in page.entries if keep(entry.judged)]
+    kept = [entry for entry in page.entries if keep(entry)]
     written = body
     if len(kept) < len(page.entries) or page.dropped or (kept and rename is not None):
         raws = [entry.raw if rename is None else renamed(entry, method, rename) for entry in kept]

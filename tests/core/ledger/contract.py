@@ -57,8 +57,7 @@ async def observed(ledger: Ledger, observation: Observation) -> Observed:
 async def opened(ledger: Ledger, request: Request, caps: Caps | None = None) -> str:
     """Open a request; its id, or the id of the one that was joined."""
     answer = await ledger.open(request, caps or Caps())
-    if not isinstance(answer, Opened):
-        raise AssertionError(answer)
+    assert isinstance(answer, Opened), answer
     return answer.request_id
 
 
@@ -88,7 +87,7 @@ def request_id(number: int) -> str:
     return f"r-{number:026d}"
 
 
-def request(  # noqa: PLR0913 - one of each that tests vary
+def request(
     number: int = 1,
     digest: str = "sha256:a",
     pod: str = "pod-1",

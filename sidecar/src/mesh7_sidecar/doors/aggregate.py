@@ -18,18 +18,18 @@ from mesh7_sidecar.doors.gathering import Gathering
 from mesh7_sidecar.doors.prepared import Prepared
 from mesh7_sidecar.doors.sessions import STREAM_TAKEN, Session, answers_nothing, unknown_session
 from mesh7_sidecar.doors.state import McpState
+from mesh7_sidecar.doors.waiting import CANCELLED, COMMENT, EVENTS, Comments
 from mesh7_sidecar.doors.work import Work
 from mesh7_sidecar.net.exchange import Exchange, RequestHead
+from mesh7_sidecar.settings import Patience
 from mesh7_sidecar.wire import answers, headers, jsonrpc, mcp, paths, sse
 
-EVENTS: Final = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache")]
 SERVER_INFO: Final = {"name": "mesh7", "version": names.RELEASE}
 CAPABILITIES: Final[dict[str, object]] = {
     "tools": {"listChanged": True}, "prompts": {}, "resources": {},
 }  # fmt: skip
 MODERN_CAPABILITIES: Final[dict[str, object]] = {"tools": {}, "prompts": {}, "resources": {}}
 TTL_MS: Final = 5000
-CANCELLED: Final = "notifications/cancelled"
 LISTS_CHANGED: Final = b'{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}'
 _KIND = mcp.Kind
 
@@ -127,8 +127,10 @@ class AggregateDoor:
             answers.respond_malformed(exchange.respond, refusal)
 
     def _run(self, exchange: Exchange, prepared: Prepared, asked: mcp.Asked) -> None:
-        answering = _Answering(exchange, takes_events=prepared.takes_events)
+        patience = self._state.patience
+        answering = _Answering(exchange, patience, takes_events=prepared.takes_events)
         task = asyncio.ensure_future(self._answer(exchange.identity, prepared, asked, answering))
+        task.add_done_callback(lambda _: answering.stop())
         self._work.follow(exchange, task)
         identifier = asked.message.id
         if asked.is_modern or not prepared.session or identifier is None:
@@ -166,7 +168,7 @@ class AggregateDoor:
     async def _answer(
         self, agent: calls.Agent, prepared: Prepared, asked: mcp.Asked, answering: "_Answering"
     ) -> None:
-        status, body = await self._gathering.answer(agent, prepared, asked, answering.notice)
+        status, body = await self._gathering.answer(agent, prepared, asked, answering)
         answering.answer(status, body)
 
     def _forget(self, exchange: Exchange, session: Session) -> None:
@@ -183,10 +185,12 @@ class AggregateDoor:
 class _Answering:
     """One answer on its way; what comes before it makes it an event stream."""
 
-    def __init__(self, exchange: Exchange, *, takes_events: bool) -> None:
+    def __init__(self, exchange: Exchange, patience: Patience, *, takes_events: bool) -> None:
         self._exchange = exchange
+        self._patience = patience
         self._takes_events = takes_events
         self._is_started = False
+        self._comments: Comments | None = None
 
     def notice(self, notice: bytes) -> None:
         """Pass a notification on; one that the client cannot take, or not as fast, is lost."""
@@ -194,8 +198,19 @@ class _Answering:
             self._start()
             self._exchange.write(sse.encode(notice))
 
+    def wait(self) -> None:
+        """People are asked: say now and then that the connection lives."""
+        if self._takes_events:
+            self._comments = Comments(self._patience, self._speak)
+
+    def stop(self) -> None:
+        """Nobody is waited for any more."""
+        if self._comments is not None:
+            self._comments.stop()
+
     def answer(self, status: int, body: bytes) -> None:
         """Give the answer."""
+        self.stop()
         if self._is_started:
             self._exchange.write(sse.encode(body))
             self._exchange.finish()
@@ -206,6 +221,11 @@ class _Answering:
         """End without one: a cancelled request is answered by nothing (D32)."""
         self._start()
         self._exchange.finish()
+
+    def _speak(self) -> None:
+        self._start()
+        if not self._exchange.is_full:
+            self._exchange.write(COMMENT)
 
     def _start(self) -> None:
         if not self._is_started:

@@ -1,22 +1,27 @@
 """One call by the gateway's own client: for doors behind which the agent speaks no MCP to a source.
 
-The same steps as on the data path (`post.Post`), as a coroutine: look the name up, judge, ask the
-source, record.
+The same steps as on the data path (`post`), as a coroutine: look the name up, judge (waiting for
+people when they are asked), ask the source, record. Cancelling it is how its agent leaves.
 """
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from mesh7_core import errors
 from mesh7_core.policy import calls
-from mesh7_core.policy.decision import SOURCE_UNAVAILABLE, UNKNOWN_TOOL, Decision, Verdict
+from mesh7_core.policy.decision import SOURCE_UNAVAILABLE, Decision, Verdict
+from mesh7_core.policy.reasons import Reason
 from mesh7_core.telemetry.records import Outcome
+from mesh7_sidecar.doors.waiting import left
 from mesh7_sidecar.gate.gate import Gate
+from mesh7_sidecar.gate.kept import McpResult
+from mesh7_sidecar.gate.waiting import Wait
 from mesh7_sidecar.sources.client import SourceClient, ignore
 from mesh7_sidecar.sources.conversation import Answer
 from mesh7_sidecar.sources.registry import Served
-from mesh7_sidecar.wire import headers, jsonrpc, mirrored
+from mesh7_sidecar.wire import headers, jsonrpc, mirrored, splice
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +42,28 @@ class Failure:
     message: str
 
 
-async def decide(gate: Gate, served: Served, call: calls.Call) -> Decision:
-    """What is decided about a call, the source's own list of tools considered."""
-    if call.family is calls.Family.TOOLS:
-        if served.problem:
-            return SOURCE_UNAVAILABLE
-        catalog = served.catalog
-        if catalog.needs_reading(call.name):
-            await catalog.read()
-        if not catalog.knows(call.name):
-            return UNKNOWN_TOOL if catalog.was_read else SOURCE_UNAVAILABLE
-    decided: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
-    gate.judge(call, decided.set_result)
-    return await decided
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """Nothing was called: this is what an identical, approved call was answered a moment ago."""
+
+    result: bytes
+    request_id: str
+
+
+async def refused_by_list(served: Served, call: calls.Call) -> Decision | None:
+    """What the source's own list of tools decides: None = the call may be judged."""
+    if call.family is not calls.Family.TOOLS:
+        return None
+    if served.problem:
+        return SOURCE_UNAVAILABLE
+    catalog = served.catalog
+    if catalog.needs_reading(call.name):
+        await catalog.read()
+    definition = catalog.definitions.get(call.name)
+    if definition is None:
+        return catalog.refusal(call.name)
+    call.definition = definition.digest
+    return None
 
 
 async def ask(  # noqa: PLR0913 - each says another thing
@@ -62,41 +76,136 @@ async def ask(  # noqa: PLR0913 - each says another thing
     door: str,
     trace_id: str = "",
     on_notice: Callable[[jsonrpc.Message], None] = ignore,
-) -> Answer | Refusal | Failure:
+    on_wait: Callable[[], None] = lambda: None,
+) -> Answer | Replayed | Refusal | Failure:
     """Judge a call, make it when it is allowed, and record it.
 
     Args:
         params: the request's `params` as JSON, the upstream's own names in it.
         on_notice: gets notifications that precede the answer.
+        on_wait: told when people have to be asked.
     """
     started_ns = gate.monotonic_ns()
-    if served.problem:
-        gate.record(call, SOURCE_UNAVAILABLE, Outcome.REFUSED, door, started_ns, trace_id)
-        return Failure(served.problem)
-    decision = await decide(gate, served, call)
+    call.body = b'{"params":%b}' % params
 
-    def record(outcome: Outcome, detail: str = "") -> None:
+    def record(decision: Decision, outcome: Outcome, detail: str = "") -> None:
         gate.record(call, decision, outcome, door, started_ns, trace_id, detail)
 
+    if served.problem:
+        record(SOURCE_UNAVAILABLE, Outcome.REFUSED)
+        return Failure(served.problem)
+    decision = await refused_by_list(served, call)
+    if decision is None:
+        decision = await _Judging(gate, call, record).decided(on_wait)
     if decision.verdict is not Verdict.ALLOW:
-        record(Outcome.REFUSED)
+        record(decision, Outcome.REFUSED)
         return Refusal(gate.told(call, decision))
-    try:
-        answer = await client.request(method, params, on_notice, _repeated(served, call))
-    except errors.UpstreamError as error:
-        record(Outcome.FAILED, "unavailable")
-        return Failure(error.message)
-    except asyncio.CancelledError:
-        record(Outcome.GONE)
-        raise
-    if _is_unfinished(answer):
-        record(Outcome.FAILED, "asks-back")
-        return Failure(
-            f"source `{call.source}` asked for more than the call, which only"
-            f" `/mcp/{call.source}` can pass on"
-        )
-    record(*_outcome(answer))
-    return answer
+    if decision.reason is Reason.REPLAYED:
+        return _replay(gate, decision, record)
+    made = _Made(gate, call, decision, record)
+    return await made.by(client, method, params, on_notice, _repeated(served, call))
+
+
+class _Judging:
+    """One call before the judge, which may take as long as people do."""
+
+    def __init__(self, gate: Gate, call: calls.Call, record: "_Record") -> None:
+        self._gate = gate
+        self._call = call
+        self._record = record
+        self._wait: Wait | None = None
+        self._is_left = False
+        self._decided: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
+
+    async def decided(self, on_wait: Callable[[], None]) -> Decision:
+        """The decision. Whoever stops waiting for it leaves: nothing runs for them."""
+
+        def waits(wait: Wait) -> None:
+            self._wait = wait
+            if self._is_left:
+                self._leave(wait)
+            else:
+                on_wait()
+
+        self._gate.judge(self._call, self._answer, waits)
+        try:
+            return await self._decided
+        except asyncio.CancelledError:
+            self._is_left = True
+            if not self._decided.cancelled():
+                self._record(self._decided.result(), Outcome.GONE)
+            elif self._wait is not None:
+                self._leave(self._wait)
+            raise
+
+    def _answer(self, decision: Decision) -> None:
+        if self._is_left:
+            self._record(decision, Outcome.GONE)
+        else:
+            self._decided.set_result(decision)
+
+    def _leave(self, wait: Wait) -> None:
+        wait.leave()
+        self._record(left(wait), Outcome.GONE)
+
+
+class _Record(Protocol):
+    def __call__(self, decision: Decision, outcome: Outcome, detail: str = "") -> None: ...
+
+
+def _replay(gate: Gate, decision: Decision, record: _Record) -> Replayed | Refusal:
+    kept = gate.replay(decision)
+    if isinstance(kept, McpResult):
+        record(decision, Outcome.OK, Reason.REPLAYED)
+        return Replayed(kept.result, decision.request_id)
+    refusal = Decision(Verdict.DENY, Reason.OUTCOME_UNKNOWN, request_id=decision.request_id)
+    record(refusal, Outcome.REFUSED)
+    return Refusal(refusal)
+
+
+class _Made:
+    """One call that is made."""
+
+    def __init__(self, gate: Gate, call: calls.Call, decision: Decision, record: _Record) -> None:
+        self._gate = gate
+        self._call = call
+        self._decision = decision
+        self._record = record
+
+    async def by(
+        self,
+        client: SourceClient,
+        method: str,
+        params: bytes,
+        on_notice: Callable[[jsonrpc.Message], None],
+        repeated: headers.HeaderList,
+    ) -> Answer | Failure:
+        """What the source answers."""
+        decision = self._decision
+        try:
+            answer = await client.request(method, params, on_notice, repeated)
+        except errors.UpstreamError as error:
+            self._record(decision, Outcome.FAILED, "unavailable")
+            return Failure(error.message)
+        except asyncio.CancelledError:
+            self._record(decision, Outcome.GONE)
+            raise
+        if _is_unfinished(answer):
+            self._record(decision, Outcome.FAILED, "asks-back")
+            return Failure(
+                f"source `{self._call.source}` asked for more than the call, which only"
+                f" `/mcp/{self._call.source}` can pass on"
+            )
+        if decision.request_id:
+            self._keep(answer)
+        self._record(decision, *_outcome(answer))
+        return answer
+
+    def _keep(self, answer: Answer) -> None:
+        body = splice.remove_own_meta(answer.body, ("result", "_meta"))
+        place = splice.span(body, ("result",))
+        if place is not None:
+            self._gate.keep(self._decision, McpResult(body[place[0] : place[1]]))
 
 
 def _repeated(served: Served, call: calls.Call) -> headers.HeaderList:

@@ -3,8 +3,7 @@
 import asyncio
 import logging
 import re
-from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 import orjson
 
@@ -35,6 +34,16 @@ Answered = tuple[int, bytes]
 """HTTP status and JSON-RPC message."""
 
 
+class Watcher(Protocol):
+    """Sees what comes before an answer."""
+
+    def notice(self, notice: bytes) -> None:
+        """The source says something."""
+
+    def wait(self) -> None:
+        """People are asked."""
+
+
 class _Listed:
     """One entry of a list.
 
@@ -62,18 +71,18 @@ class Gathering:
         agent: calls.Agent,
         prepared: Prepared,
         asked: mcp.Asked,
-        on_notice: Callable[[bytes], None],
+        watcher: Watcher,
     ) -> Answered:
         """The answer to a list, a call, a prompt or a read."""
         if asked.kind is mcp.Kind.LIST:
             return await self._list(agent, asked)
         if asked.kind is mcp.Kind.READ:
-            return await self._read(agent, prepared, asked, on_notice)
+            return await self._read(agent, prepared, asked, watcher)
         source, separator, name = asked.name.partition(SEPARATOR)
         served = self._state.registry.find(source, calls.SourceKind.MCP)
         if served is None or not separator or not name:
             return self._unknown(agent, prepared, asked, UNKNOWN_TOOL)
-        return await self._ask(agent, prepared, asked, served, name, on_notice)
+        return await self._ask(agent, prepared, asked, served, name, watcher)
 
     async def _ask(
         self,
@@ -82,7 +91,7 @@ class Gathering:
         asked: mcp.Asked,
         served: Served,
         name: str,
-        on_notice: Callable[[bytes], None],
+        watcher: Watcher,
     ) -> Answered:
         call = calls.Call(
             agent, asked.family or calls.Family.TOOLS, served.source.name, name, asked.arguments,
@@ -91,17 +100,20 @@ class Gathering:
 
         def heard(notice: jsonrpc.Message) -> None:
             if server_messages.may_pass(served, None, notice):
-                on_notice(meta.without_ours(notice))
+                watcher.notice(meta.without_ours(notice))
 
         found = await asking.ask(
             self._state.gate, served, served.client, call, asked.message.method,
-            _params(asked, name), DOOR, _trace(prepared, asked), heard,
+            _params(asked, name), DOOR, _trace(prepared, asked), heard, watcher.wait,
         )  # fmt: skip
         if isinstance(found, asking.Refusal):
             status, _, body = answers.refusal(found.decision, asked, asked.name)
             return status, body
         if isinstance(found, asking.Failure):
             status, _, body = answers.source_failure(asked, found.message)
+            return status, body
+        if isinstance(found, asking.Replayed):
+            status, _, body = answers.replayed(found.result, asked, found.request_id)
             return status, body
         return 200, _translated(asked, found)
 
@@ -110,7 +122,7 @@ class Gathering:
         agent: calls.Agent,
         prepared: Prepared,
         asked: mcp.Asked,
-        on_notice: Callable[[bytes], None],
+        watcher: Watcher,
     ) -> Answered:
         candidates = self._shelves.candidates(asked.name)
         now_s = self._state.clock_s()
@@ -124,7 +136,7 @@ class Gathering:
         if served is None:
             decision = Decision(Verdict.DENY, Reason.NOT_LISTED_BY_POLICY)
             return self._unknown(agent, prepared, asked, decision)
-        return await self._ask(agent, prepared, asked, served, asked.name, on_notice)
+        return await self._ask(agent, prepared, asked, served, asked.name, watcher)
 
     def _reader(self, agent: calls.Agent, uri: str, candidates: list[str]) -> Served | None:
         """Where the agent may read a URI; where nowhere, the first, whose refusal is recorded."""

@@ -4,11 +4,9 @@ A client leaves in the way of its era: by closing the connection, or by `notific
 Either way nothing runs for it, and what people were asked stays asked (promise A7).
 """
 
-from mesh7_core.policy.decision import Decision, Verdict
-from mesh7_core.policy.reasons import Reason
 from mesh7_core.telemetry.records import Outcome
 from mesh7_sidecar.doors.inbound import Inbound
-from mesh7_sidecar.doors.waiting import COMMENT, EVENTS, Comments
+from mesh7_sidecar.doors.waiting import COMMENT, EVENTS, Comments, left
 from mesh7_sidecar.gate.waiting import Wait
 
 
@@ -19,11 +17,6 @@ def hold(inbound: Inbound, wait: Wait) -> None:
         held.gone()
     else:
         held.begin()
-
-
-def left(wait: Wait) -> Decision:
-    """What is on record for a call whose caller left before anybody decided."""
-    return Decision(Verdict.HOLD, Reason.APPROVAL_REQUIRED, request_id=wait.request_id)
 
 
 class _Held:

@@ -2,21 +2,32 @@
 
 The tool is the lower-case method; `http.method`, `http.path` and `http.query` say the rest to
 `when`. A request is judged when its head is complete; the body then streams through in both
-directions, as fast as the slower side takes it.
+directions, as fast as the slower side takes it. Where the decision hangs on the exact call (people
+are asked, or repeats are counted) the body is collected first.
 """
+
+from typing import Final
 
 from mesh7_core.policy import calls
 from mesh7_core.policy.decision import UNKNOWN_SOURCE, Decision, Verdict
 from mesh7_core.policy.reasons import Reason
 from mesh7_core.telemetry.records import Outcome
+from mesh7_sidecar.doors.waiting import left
 from mesh7_sidecar.gate.gate import Gate
+from mesh7_sidecar.gate.kept import HttpAnswer
+from mesh7_sidecar.gate.waiting import Wait
 from mesh7_sidecar.net import upstream
 from mesh7_sidecar.net.exchange import Exchange, Headers, RequestHead
 from mesh7_sidecar.sources.registry import Registry, Served
 from mesh7_sidecar.wire import answers, headers, paths, trace
 
-DOOR = "http"
-ERROR_STATUS = 400
+DOOR: Final = "http"
+ERROR_STATUS: Final = 400
+MAXIMUM_EXACT_BYTES: Final = 4 * 1024 * 1024
+"""Of a body that has to be collected; beyond it the listener answers 413."""
+MAXIMUM_KEPT_BYTES: Final = 1024 * 1024
+"""Of an answer that repeats may have."""
+COMPRESSED: Final = "compressed request bodies are refused – send it plain"
 _STATUSES = {
     upstream.FailureKind.BUSY: 503,
     upstream.FailureKind.RESTING: 503,
@@ -53,6 +64,8 @@ class HttpDoor:
         passing = _Passing(self._gate, exchange, call, route)
         if served is None:
             passing.refuse(UNKNOWN_SOURCE)
+        elif self._gate.is_exact(call):
+            passing.collect(served)
         else:
             self._gate.judge(call, lambda decision: passing.decided(served, decision))
 
@@ -72,19 +85,70 @@ class _Passing:
         self._decision: Decision | None = None
         self._sending: upstream.Sending | None = None
         self._status = 0
+        self._is_collected = False
+        self._wait: Wait | None = None
+        self._kept: Keeping | None = None
+
+    def collect(self, served: Served) -> None:
+        """Judge the request once its whole body is here."""
+        if self._is_compressed():
+            # Before anybody is asked: people could not read it either.
+            self._answer_failure(415, COMPRESSED)
+        else:
+            self._exchange.collect(MAXIMUM_EXACT_BYTES, lambda _, body: self._judge(served, body))
+
+    def _judge(self, served: Served, body: bytes) -> None:
+        self._call.body = body
+        self._is_collected = True
+        self._gate.judge(self._call, lambda decision: self.decided(served, decision), self._hold)
+
+    def _hold(self, wait: Wait) -> None:
+        """Keep the agent without a byte: nobody knows what it would make of an early head."""
+        self._wait = wait
+        if self._exchange.is_gone:
+            self._left()
+        else:
+            self._exchange.on_gone = self._left
+
+    def _left(self) -> None:
+        """The agent left before anybody decided."""
+        if self._wait is not None:
+            self._wait.leave()
+            self._decision = left(self._wait)
+            self._record(Outcome.GONE)
 
     def decided(self, served: Served, decision: Decision) -> None:
         """Pass the request on when it is allowed, else answer the refusal."""
         self._decision = decision
-        if decision.verdict is not Verdict.ALLOW:
+        self._exchange.on_gone = None
+        if self._exchange.is_gone:
+            self._record(Outcome.GONE)
+        elif decision.verdict is not Verdict.ALLOW:
             self.refuse(decision)
+        elif decision.reason is Reason.REPLAYED:
+            self._replay(decision)
         elif served.problem:
             self._answer_failure(503, served.problem)
-        elif self._exchange.header(b"content-encoding") not in (None, b"identity"):
+        elif self._is_compressed():
             # A body that nobody here can read could carry what a later rule looks for (X10).
-            self._answer_failure(415, "compressed request bodies are refused – send it plain")
+            self._answer_failure(415, COMPRESSED)
         else:
             self._pass_on(served)
+
+    def _is_compressed(self) -> bool:
+        return self._exchange.header(b"content-encoding") not in (None, b"identity")
+
+    def _replay(self, decision: Decision) -> None:
+        """Answer what an identical call was answered a moment ago; nothing goes to the source."""
+        kept = self._gate.replay(decision)
+        if isinstance(kept, HttpAnswer):
+            mark = (answers.REPLAY_OF, decision.request_id.encode())
+            self._exchange.respond(kept.status, [*kept.headers, mark], kept.body)
+            self._record(Outcome.OK, detail=Reason.REPLAYED, status=kept.status)
+        else:
+            self.refuse(
+                Decision(Verdict.DENY, Reason.OUTCOME_UNKNOWN, request_id=decision.request_id)
+            )
 
     def refuse(self, decision: Decision) -> None:
         """Answer 403, 404 or 429 and record it; nothing was sent to the source."""
@@ -96,12 +160,17 @@ class _Passing:
     def head(self, status: int, fields: Headers) -> None:
         """The source's answer begins."""
         self._status = status
-        self._exchange.start(status, headers.http_response_headers(fields) + _length(fields))
+        passed = headers.http_response_headers(fields)
+        if self._decision is not None and self._decision.request_id:
+            self._kept = Keeping(status, passed)
+        self._exchange.start(status, passed + _length(fields))
         self._exchange.on_drain = self._resume
 
     def data(self, chunk: bytes) -> None:
         """Some of the source's body."""
         self._exchange.write(chunk)
+        if self._kept is not None:
+            self._kept.add(chunk)
         if self._exchange.is_full and self._sending is not None:
             self._sending.pause()
 
@@ -109,6 +178,9 @@ class _Passing:
         """The source's answer is complete."""
         self._exchange.on_gone = None
         self._exchange.finish()
+        kept = self._kept.answer() if self._kept is not None else None
+        if kept is not None and self._decision is not None:
+            self._gate.keep(self._decision, kept)
         outcome = Outcome.TOOL_ERROR if self._status >= ERROR_STATUS else Outcome.OK
         self._record(outcome, status=self._status)
 
@@ -124,19 +196,22 @@ class _Passing:
             self._answer_failure(status, f"source `{source}` {failure.message}", failure.kind)
 
     def _pass_on(self, served: Served) -> None:
-        has_body = not self._exchange.is_received or self._exchange.head.length != 0
+        has_body = not self._is_collected and self._has_body()
         request = upstream.Request(
             self._exchange.method,
             served.target(self._route.target),
             headers.http_request_headers(self._exchange.headers)
             + _length(self._exchange.headers if has_body else [])
             + served.fixed,
-            None if has_body else b"",
+            None if has_body else self._call.body,
         )
         self._exchange.on_gone = self._gone
         self._sending = served.way.send(request, self)
         if has_body:
             self._exchange.stream(_AgentBody(self._exchange, self._sending))
+
+    def _has_body(self) -> bool:
+        return not self._exchange.is_received or self._exchange.head.length != 0
 
     def _resume(self) -> None:
         if self._sending is not None:
@@ -165,6 +240,32 @@ class _Passing:
 def _length(fields: Headers) -> Headers:
     """The announced length of a body that passes unchanged; servers without chunks want it."""
     return [pair for pair in fields if pair[0] == b"content-length"]
+
+
+class Keeping:
+    """An answer on its way that repeats may have, unless it grows too large."""
+
+    __slots__ = ("_chunks", "_headers", "_room", "_status")
+
+    def __init__(self, status: int, fields: Headers) -> None:
+        self._status = status
+        self._headers = fields
+        self._room = MAXIMUM_KEPT_BYTES
+        self._chunks: list[bytes] = []
+
+    def add(self, chunk: bytes) -> None:
+        """Some of its body."""
+        self._room -= len(chunk)
+        if self._room >= 0:
+            self._chunks.append(chunk)
+        else:
+            self._chunks.clear()
+
+    def answer(self) -> HttpAnswer | None:
+        """All of it; None when it is too large."""
+        if self._room < 0:
+            return None
+        return HttpAnswer(self._status, self._headers, b"".join(self._chunks))
 
 
 class _AgentBody:

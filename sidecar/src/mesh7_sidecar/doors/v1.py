@@ -88,9 +88,7 @@ class CallDoor:
         if served is None:
             self._refuse_unknown(exchange, wanted, object_in(fields, "arguments"))
             return
-        place = splice.span(body, ("arguments",))
-        arguments = body[place[0] : place[1]] if place is not None else b"{}"
-        params = b'{"name":%b,"arguments":%b}' % (orjson.dumps(wanted.tool), arguments)
+        params = tool_params(body, wanted.tool)
         call = calls.Call(
             exchange.identity, calls.Family.TOOLS, wanted.source, wanted.tool,
             object_in(fields, "arguments"), calls.SourceKind.MCP, served.source.host, None,
@@ -119,6 +117,9 @@ class CallDoor:
             refuse(exchange, answer.decision, call.full_name)
         elif isinstance(answer, asking.Failure):
             fail(exchange, answer.message)
+        elif isinstance(answer, asking.Replayed):
+            result = answers.marked(answer.result, answer.request_id)
+            exchange.respond(200, [headers.JSON], result)
         else:
             answer_result(exchange, answer, call.source)
 
@@ -162,32 +163,28 @@ class DecideDoor:
         if isinstance(part, str):
             malformed(exchange, part)
             return
-        self._work.run(exchange, self._answer(exchange, source, name, fields, part, wanted))
-
-    async def _answer(
-        self,
-        exchange: Exchange,
-        source: str,
-        name: str,
-        fields: dict[str, object],
-        part: calls.HttpPart | None,
-        wanted: "Wanted",
-    ) -> None:
-        gate, registry = self._state.gate, self._state.registry
-        started_ns = gate.monotonic_ns()
         kind = calls.SourceKind.HTTP if part is not None else calls.SourceKind.MCP
-        served = registry.find(source, kind)
+        served = self._state.registry.find(source, kind)
         call = calls.Call(
             exchange.identity, calls.Family.TOOLS, source, name, object_in(fields, "arguments"),
             kind, served.source.host if served is not None else "", part, wanted.session,
+            b"" if part is not None else b'{"params":%b}' % tool_params(body, name),
         )  # fmt: skip
+        self._work.run(exchange, self._answer(exchange, served, call, wanted.trace_id))
+
+    async def _answer(
+        self, exchange: Exchange, served: Served | None, call: calls.Call, trace_id: str
+    ) -> None:
+        gate = self._state.gate
+        started_ns = gate.monotonic_ns()
         if served is None:
             decision = UNKNOWN_TOOL
-        elif kind is calls.SourceKind.HTTP:
-            decision = gate.decide(call)
+        elif call.http is not None:
+            decision = await gate.dry_run(call)
         else:
-            decision = await asking.decide(gate, served, call)
-        gate.record(call, decision, Outcome.DRY_RUN, "decide", started_ns, wanted.trace_id)
+            refused = await asking.refused_by_list(served, call)
+            decision = refused or await gate.dry_run(call)
+        gate.record(call, decision, Outcome.DRY_RUN, "decide", started_ns, trace_id)
         exchange.respond(200, [headers.JSON], answers.decided(decision))
 
 
@@ -240,6 +237,13 @@ def read_object(exchange: Exchange, body: bytes, known: frozenset[str]) -> dict[
         malformed(exchange, "`arguments` must be an object")
         return None
     return fields
+
+
+def tool_params(body: bytes, tool: str) -> bytes:
+    """The `params` of a call to `tool` with the body's `arguments` as they are spelled."""
+    place = splice.span(body, ("arguments",))
+    arguments = body[place[0] : place[1]] if place is not None else b"{}"
+    return b'{"name":%b,"arguments":%b}' % (orjson.dumps(tool), arguments)
 
 
 def object_in(fields: dict[str, object], key: str) -> dict[str, object]:

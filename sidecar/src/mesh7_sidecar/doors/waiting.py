@@ -10,6 +10,9 @@ from collections.abc import Callable
 from typing import Final
 
 from mesh7_core.policy import calls
+from mesh7_core.policy.decision import Decision, Verdict
+from mesh7_core.policy.reasons import Reason
+from mesh7_sidecar.gate.waiting import Wait
 from mesh7_sidecar.settings import Patience
 from mesh7_sidecar.wire import sse
 
@@ -38,6 +41,11 @@ class Comments:
     def _turn(self) -> None:
         self._timer = self._loop.call_later(self._every_s, self._turn)
         self._speak()
+
+
+def left(wait: Wait) -> Decision:
+    """What is on record for a call whose caller left before anybody decided."""
+    return Decision(Verdict.HOLD, Reason.APPROVAL_REQUIRED, request_id=wait.request_id)
 
 
 class HeldCalls:

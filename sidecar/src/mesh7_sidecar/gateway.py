@@ -22,6 +22,7 @@ from mesh7_sidecar.clock import Clock
 from mesh7_sidecar.doors.aggregate import AggregateDoor
 from mesh7_sidecar.doors.app import AnyDoor, App
 from mesh7_sidecar.doors.control import Control
+from mesh7_sidecar.doors.definitions import DefinitionsDoor
 from mesh7_sidecar.doors.guard import LOOPBACK_HOSTS, Guard
 from mesh7_sidecar.doors.http import HttpDoor
 from mesh7_sidecar.doors.mcp import McpDoor
@@ -278,7 +279,9 @@ class Gateway:
         none: frozenset[bytes] = frozenset()
         guard = Guard(hosts=LOOPBACK_HOSTS, origins=none, own_origins=none, token=None)
         app = App(guard, doors, self._gate.count_refused)
-        self._control = control = Control(app, self.status, self._count_joined)
+        self._control = control = Control(
+            app, self.status, self._count_joined, DefinitionsDoor(self._mcp, Work()).open
+        )
         await self._serve(control, listening.unix_socket(self._held.socket), identity.joined)
 
     async def _serve(

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from mesh7_core import names
 from mesh7_core.policy import bundle, calls
+from mesh7_core.policy.definitions import State
 from mesh7_sidecar.bundles.reload import Reload
 from mesh7_sidecar.gate.gate import Counts
 from mesh7_sidecar.settings import Settings
@@ -87,6 +88,8 @@ def _source(served: Served) -> Mapping[str, object]:
         "protocol": served.client.protocol,
         "error": error,
     }
+    if catalog.pins.is_on:
+        found["pinning"] = _pinning(served)
     if isinstance(served.way, StdioUpstream):
         child = served.way.status()
         found["child"] = {
@@ -94,3 +97,18 @@ def _source(served: Served) -> Mapping[str, object]:
             "stderr": list(child.stderr),
         }  # fmt: skip
     return found
+
+
+def _pinning(served: Served) -> Mapping[str, object]:
+    """How the source's definitions stand to what was accepted; names in the order listed."""
+    catalog, accepted = served.catalog, served.source.accepted
+    listed = catalog.definitions | catalog.hidden
+    states = {name: catalog.pins.state(tool) for name, tool in listed.items()}
+    return {
+        "mode": served.source.pinning.value,
+        "accepted": sum(state is State.ACCEPTED for state in states.values()),
+        "changed": [name for name, state in states.items() if state is State.CHANGED],
+        "new": [name for name, state in states.items() if state is State.NEW],
+        # An accepted tool that is not there: renamed by its source, or misspelled by a person.
+        "unlisted": [name for name in accepted if name not in listed] if catalog.was_read else [],
+    }

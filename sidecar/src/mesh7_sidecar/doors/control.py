@@ -16,6 +16,7 @@ from mesh7_sidecar.wire import headers
 JSON: Final = [headers.JSON]
 STATUS: Final = "/control/status"
 JOIN: Final = "/control/join"
+TOOLS: Final = "/control/tools"
 
 
 class Control:
@@ -25,12 +26,18 @@ class Control:
         app: what every other request goes to.
         status: what `mesh7 status` shows.
         joined: told +1 when a process joins and -1 when it leaves.
+        tools: answers what every source defines.
     """
 
     def __init__(
-        self, app: App, status: Callable[[], Mapping[str, object]], joined: Callable[[int], None]
+        self,
+        app: App,
+        status: Callable[[], Mapping[str, object]],
+        joined: Callable[[int], None],
+        tools: Callable[[Exchange], None],
     ) -> None:
         self._app = app
+        self._tools = tools
         self._status = status
         self._joined = joined
         self._members: set[Exchange] = set()
@@ -42,6 +49,8 @@ class Control:
             self._app(exchange)
         elif exchange.target == STATUS and exchange.method == "GET":
             exchange.respond(200, JSON, orjson.dumps(self._status()))
+        elif exchange.target == TOOLS and exchange.method == "GET":
+            self._tools(exchange)
         elif exchange.target == JOIN and exchange.method == "GET":
             self._join(exchange)
         else:

@@ -17,6 +17,9 @@ class Exit(IntEnum):
     DENIED = 6
     HELD = 7
     THROTTLED = 8
+    REFUSED = 9
+    UNKNOWN = 10
+    NO_LEDGER = 11
     INTERNAL = 70
     INTERRUPTED = 130
     CLOSED_PIPE = 141
@@ -32,6 +35,9 @@ MEANINGS = {
     Exit.DENIED: "`mesh7 call`: denied, or there is no such tool for this agent",
     Exit.HELD: "`mesh7 call`: held until a person approves",
     Exit.THROTTLED: "`mesh7 call`: a limit is used up or a loop was found",
+    Exit.REFUSED: "the gateway refused: you may not decide this, or it is too late",
+    Exit.UNKNOWN: "no request or grant has this id or name",
+    Exit.NO_LEDGER: "the gateway cannot reach its ledger, so nothing was changed",
     Exit.INTERNAL: "an error in mesh7 itself; the message says where the details are",
     Exit.INTERRUPTED: "interrupted by Ctrl-C",
     Exit.CLOSED_PIPE: "whoever read the output stopped reading",
@@ -42,11 +48,29 @@ class GatewayError(errors.Mesh7Error):
     """No gateway answers, or what answers is not one."""
 
 
+class RefusedError(errors.Mesh7Error):
+    """The gateway says that this person may not do this, or not any more."""
+
+
+class UnknownError(errors.Mesh7Error):
+    """There is no request or grant by this id or name."""
+
+
+class LedgerError(errors.Mesh7Error):
+    """The gateway cannot reach its ledger now; nothing was changed."""
+
+
 def code_for(error: errors.Mesh7Error) -> Exit:
     """The exit code that an expected error ends the program with."""
     match error:
         case GatewayError():
             return Exit.NO_GATEWAY
+        case RefusedError():
+            return Exit.REFUSED
+        case UnknownError():
+            return Exit.UNKNOWN
+        case LedgerError():
+            return Exit.NO_LEDGER
         case errors.SettingsError():
             return Exit.SETTINGS
         case errors.UpstreamError():

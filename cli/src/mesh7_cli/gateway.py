@@ -1,28 +1,38 @@
 """The running gateway, spoken to over HTTP on the unix socket of its state folder.
 
 The socket is private to its owner, so whoever can open it is the person who started the gateway.
+Others who may decide come in by a socket of their own (`--approvers GROUP`), which is tried when
+the first may not be opened.
 The standard library's client is enough here and keeps every command fast to start.
 """
 
 import contextlib
 import http.client
-import json
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from mesh7_cli import exits, options
+import click
+
+from mesh7_cli import exits, neutral, options, reading, spelled
 
 SOCKET = "gateway.sock"
+PEOPLE_SOCKET = "people.sock"
 TIMEOUT_S = 10.0
 OK = 200
+DONE = (OK, 201)
+REFUSED = (403, 409)
+UNKNOWN = 404
+WRONG = 422
+NO_LEDGER = 503
 
 
 class Response:
     """The head of an answer, and its body line by line as it comes."""
 
-    def __init__(self, response: http.client.HTTPResponse) -> None:
+    def __init__(self, response: http.client.HTTPResponse, unix: socket.socket) -> None:
         self._response = response
+        self._socket = unix
         self.status = response.status
 
     def header(self, name: str) -> str:
@@ -34,12 +44,18 @@ class Response:
         for line in self._response:
             yield line.decode("utf-8", "replace").rstrip("\r\n")
 
+    def hang_up(self) -> None:
+        """End the answer, from any thread: whoever reads `lines` comes to their end."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
 
 class Gateway:
     """The gateway that holds one state folder; nothing is connected before the first question."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, timeout_s: float = TIMEOUT_S) -> None:
         self._socket = state / SOCKET
+        self._timeout_s = timeout_s
 
     def get(self, path: str) -> dict[str, object]:
         """The JSON object at `path`.
@@ -47,15 +63,47 @@ class Gateway:
         Raises:
             GatewayError: nobody answers, or what answers is no mesh7 gateway.
         """
-        with self.exchange("GET", path, {}, None, TIMEOUT_S) as response:
-            value = _json("\n".join(response.lines()))
-            if response.status == OK and isinstance(value, dict):
+        with self.exchange("GET", path, {}, None, self._timeout_s) as response:
+            value = _object("\n".join(response.lines()))
+            if response.status == OK and value is not None:
                 return value
-            message = (
-                f"the gateway at `{self._socket}` answered {response.status} to `{path}`"
-                " – is it another version of mesh7?"
-            )
-            raise exits.GatewayError(message)
+            raise self._stranger(response.status, path)
+
+    def ask(
+        self, method: str, path: str, body: Mapping[str, object] | None = None
+    ) -> dict[str, object]:
+        """The JSON object that the gateway answers to a person's wish.
+
+        Raises:
+            GatewayError: nobody answers, or what answers is no mesh7 gateway.
+            RefusedError, UnknownError, LedgerError: nothing was done; the message is the
+                gateway's own.
+            click.UsageError: the gateway cannot understand the wish.
+        """
+        sent = None if body is None else spelled.compact(body).encode()
+        headers = {} if sent is None else {"content-type": "application/json"}
+        with self.exchange(method, path, headers, sent, self._timeout_s) as response:
+            return self.told(response, path)
+
+    def told(self, response: Response, path: str) -> dict[str, object]:
+        """The object of an answer to a person's wish; raises as `ask` does."""
+        value = _object("\n".join(response.lines()))
+        if value is None:
+            raise self._stranger(response.status, path)
+        if response.status in DONE:
+            return value
+        detail = neutral.line(reading.text(value, "detail"))
+        if not detail:
+            raise self._stranger(response.status, path)
+        if response.status == UNKNOWN:
+            raise exits.UnknownError(detail)
+        if response.status in REFUSED:
+            raise exits.RefusedError(detail)
+        if response.status == NO_LEDGER:
+            raise exits.LedgerError(detail)
+        if response.status == WRONG:
+            raise click.UsageError(detail, ctx=click.get_current_context(silent=True))
+        raise self._stranger(response.status, path)
 
     @contextlib.contextmanager
     def exchange(
@@ -77,7 +125,8 @@ class Gateway:
         connection.sock = self._connect(timeout_s)
         try:
             connection.request(method, path, body, dict(headers))
-            yield Response(connection.getresponse())
+            unix = connection.sock
+            yield Response(connection.getresponse(), unix)
         except TimeoutError as error:
             message = f"the gateway at `{self._socket}` does not answer – is it stopped?"
             raise exits.GatewayError(message) from error
@@ -88,14 +137,20 @@ class Gateway:
             connection.close()
 
     def _connect(self, timeout_s: float) -> socket.socket:
-        unix = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            unix.settimeout(timeout_s)
-            unix.connect(str(self._socket))
+            return _connected(self._socket, timeout_s)
+        except PermissionError:
+            pass
         except OSError as error:
-            unix.close()
             raise exits.GatewayError(self._nobody()) from error
-        return unix
+        try:
+            return _connected(self._socket.with_name(PEOPLE_SOCKET), timeout_s)
+        except OSError as error:
+            message = (
+                f"you may not open `{self._socket}` – ask who runs the gateway to name a group"
+                " of yours with --approvers"
+            )
+            raise exits.GatewayError(message) from error
 
     def _nobody(self) -> str:
         folder = self._socket.parent
@@ -105,9 +160,27 @@ class Gateway:
             " or name its folder with --dir or --state"
         )
 
+    def _stranger(self, status: int, path: str) -> exits.GatewayError:
+        return exits.GatewayError(
+            f"the gateway at `{self._socket}` answered {status} to `{path}`"
+            " – is it another version of mesh7?"
+        )
 
-def _json(text: str) -> object:
+
+def _connected(path: Path, timeout_s: float) -> socket.socket:
+    unix = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        return json.loads(text)
-    except ValueError:
+        unix.settimeout(timeout_s)
+        unix.connect(str(path))
+    except OSError:
+        unix.close()
+        raise
+    return unix
+
+
+def _object(text: str) -> dict[str, object] | None:
+    try:
+        value = spelled.read(text)
+    except (ValueError, RecursionError):
         return None
+    return value if isinstance(value, dict) else None

@@ -3,13 +3,15 @@
 import os
 import sys
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypedDict, TypeVar, Unpack
 
 import click
 
-from mesh7_cli import options
+from mesh7_cli import ledger_options, options
 from mesh7_core import errors
+from mesh7_core.ledger import protocol
 from mesh7_sidecar import settings
 
 P = ParamSpec("P")
@@ -40,62 +42,157 @@ def read_address(
     return settings.Address(host, int(port))
 
 
+class Given(TypedDict):
+    """What `gateway_options` and `options.agent` read, under the names that they hand on."""
+
+    state: Path | None
+    credentials: Path | None
+    audit: str
+    agent: str
+    labels: Mapping[str, str]
+    namespace: str | None
+    hold: timedelta
+    caps: protocol.Caps
+    allow_scripted_approval: bool
+    approvers: str | None
+    redis: str | None
+    redis_password_file: Path | None
+    redis_ca: Path | None
+    replicas: int | None
+
+
 def gateway_options(command: Callable[P, R]) -> Callable[P, R]:
-    """What `run` and `stdio` have in common beside the agent."""
-    for decorate in (
-        click.option(
-            "--audit",
-            type=click.Choice([share.value for share in settings.AuditShare]),
-            default=settings.AuditShare.ALL.value,
-            show_default=True,
-            help="Which decisions are written to audit.jsonl in the state folder.",
-        ),
-        click.option(
-            "--credentials",
-            metavar="DIR",
-            type=options.FOLDER,
-            help="Folder with one file per credential, beside MESH7_CREDENTIAL_<KEY> variables.",
-        ),
-        click.option(
-            "--state",
-            type=options.FOLDER,
-            envvar=options.STATE_VARIABLE,
-            help=f"State folder.  [default: DIR/.mesh7; env: {options.STATE_VARIABLE}]",
-        ),
-    ):
+    """What `run` and `stdio` have in common, who the agent is included."""
+    for decorate in reversed((*_KEEPING, *_APPROVING, *_SHARING)):
         command = decorate(command)
-    return command
+    return options.agent(command)
 
 
-def read_settings(  # noqa: PLR0913 - one argument a flag
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_KEEPING = (
+    click.option(
+        "--state",
+        type=options.FOLDER,
+        envvar=options.STATE_VARIABLE,
+        help=f"State folder.  [default: DIR/.mesh7; env: {options.STATE_VARIABLE}]",
+    ),
+    click.option(
+        "--credentials",
+        metavar="DIR",
+        type=options.FOLDER,
+        help="Folder with one file per credential, beside MESH7_CREDENTIAL_<KEY> variables.",
+    ),
+    click.option(
+        "--audit",
+        type=click.Choice([share.value for share in settings.AuditShare]),
+        default=settings.AuditShare.ALL.value,
+        show_default=True,
+        help="Which decisions are written to audit.jsonl in the state folder.",
+    ),
+)
+_APPROVING = (
+    click.option(
+        "--hold",
+        metavar="DURATION",
+        default=f"{settings.DEFAULT_HOLD_S:.0f}s",
+        show_default=True,
+        callback=options.read_duration,
+        help="How long a held call is kept waiting for people; `0s`: it is answered at once.",
+    ),
+    click.option(
+        "--approval-caps",
+        "caps",
+        metavar="POD,NAMESPACE",
+        default=f"{protocol.Caps().per_pod},{protocol.Caps().per_namespace}",
+        show_default=True,
+        callback=ledger_options.read_caps,
+        help="How many requests may wait at once, of one agent's process and in all.",
+    ),
+    click.option(
+        "--approvers",
+        metavar="GROUP",
+        callback=ledger_options.read_group,
+        help="Only members of this Unix group decide, by a socket of their own.",
+    ),
+    click.option(
+        "--allow-scripted-approval",
+        is_flag=True,
+        help="People's programs may decide without a terminal.",
+    ),
+)
+_SHARING = (
+    click.option(
+        "--redis",
+        metavar="URL",
+        envvar=ledger_options.REDIS_VARIABLE,
+        callback=ledger_options.read_url,
+        help="Share limits and approvals in this Redis or Valkey, `rediss://` with TLS."
+        f"  [env: {ledger_options.REDIS_VARIABLE}]",
+    ),
+    click.option(
+        "--redis-password-file",
+        metavar="F",
+        type=_FILE,
+        help=f"Its password; else the variable {ledger_options.PASSWORD_VARIABLE}.",
+    ),
+    click.option(
+        "--redis-ca", metavar="F", type=_FILE, help="Certificates that vouch for `rediss://`."
+    ),
+    click.option(
+        "--replicas",
+        metavar="N",
+        type=click.IntRange(min=1),
+        help="How many gateways share a limit that says `onStoreLoss: Local`."
+        "  [default: 1; with --redis not known]",
+    ),
+)
+
+
+def read_settings(
     *,
     directory: Path,
-    state: Path | None,
-    agent: str,
-    labels: Mapping[str, str],
-    namespace: str | None,
-    credentials: Path | None,
-    audit: str,
     listen: settings.Address | None = None,
     admin: settings.Address | None = None,
     admin_may_move: bool = False,
     token_file: Path | None = None,
+    **given: Unpack[Given],
 ) -> settings.Settings:
-    """Settings with every path made absolute, so that a later change of folder means nothing."""
+    """Settings with every path made absolute, so that a later change of folder means nothing.
+
+    Raises:
+        SettingsError: two flags do not go together, or a file cannot be read.
+    """
+    ours = environment()
+    # Taken out of it: no `${NAME}` of a manifest may hand it to a tool.
+    password = ours.pop(ledger_options.PASSWORD_VARIABLE, None)
+    redis = ledger_options.redis(
+        given["redis"], password, given["redis_password_file"], given["redis_ca"]
+    )
+    replicas = given["replicas"] or (1 if redis is None else 0)
     return settings.Settings(
         directory=directory.expanduser().absolute(),
-        state=options.state_folder(directory, state),
+        state=options.state_folder(directory, given["state"]),
         listen=listen,
         admin=admin,
         admin_may_move=admin_may_move,
-        agent=agent,
-        labels=labels,
-        namespace=namespace,
-        credentials=credentials.expanduser().absolute() if credentials is not None else None,
-        token_file=token_file.expanduser().absolute() if token_file is not None else None,
-        audit=settings.AuditShare(audit),
-        environment=environment(),
+        agent=given["agent"],
+        labels=given["labels"],
+        namespace=given["namespace"],
+        credentials=_absolute(given["credentials"]),
+        token_file=_absolute(token_file),
+        audit=settings.AuditShare(given["audit"]),
+        hold_s=given["hold"].total_seconds(),
+        caps=given["caps"],
+        allow_scripted_approval=given["allow_scripted_approval"],
+        approvers=given["approvers"],
+        redis=redis,
+        replicas=replicas,
+        environment=ours,
     )
+
+
+def _absolute(path: Path | None) -> Path | None:
+    return path.expanduser().absolute() if path is not None else None
 
 
 def environment() -> dict[str, str]:

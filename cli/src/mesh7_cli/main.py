@@ -13,15 +13,24 @@ import click
 
 from mesh7_cli import exits
 from mesh7_cli.commands import (
+    approve,
     call,
     check,
     completion,
+    deny,
     explain,
+    grant,
+    grants,
+    kill,
+    requests,
+    revoke,
     run,
+    show,
     status,
     stdio,
     test,
     tools,
+    watch,
 )
 from mesh7_core import errors
 
@@ -56,10 +65,13 @@ def version() -> str:
     help="Print the version.",
 )
 def program() -> None:
-    """Stand between AI agents and their tools: allow, refuse, record."""
+    """Stand between AI agents and their tools: allow, refuse, ask, record."""
 
 
-for _module in (run, stdio, status, tools, call, check, test, explain, completion):
+_SERVING = (run, stdio, status, tools, call)
+_DECIDING = (requests, show, watch, approve, deny, grant, grants, revoke, kill)
+_OFFLINE = (check, test, explain, completion)
+for _module in (*_SERVING, *_DECIDING, *_OFFLINE):
     program.add_command(_module.command)
 
 

@@ -1,6 +1,7 @@
 """Options that several commands share, and the types they are read into."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -38,16 +39,25 @@ def state(command: Callable[P, R]) -> Callable[P, R]:
 
 def form(command: Callable[P, R]) -> Callable[P, R]:
     """`-o table|json|yaml`."""
+    return _form([output.Form.TABLE, output.Form.JSON, output.Form.YAML])(command)
+
+
+def list_form(command: Callable[P, R]) -> Callable[P, R]:
+    """`-o table|json|yaml|name`, where things with an id or a name are listed."""
+    return _form(list(output.Form))(command)
+
+
+def _form(forms: list[output.Form]) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return click.option(
         "-o",
         "--output",
         "form",
-        type=click.Choice([form.value for form in output.Form]),
+        type=click.Choice([form.value for form in forms]),
         default=output.Form.TABLE.value,
         show_default=True,
         callback=lambda _context, _parameter, value: output.Form(value),
         help="Form of the output.",
-    )(command)
+    )
 
 
 def agent(command: Callable[P, R]) -> Callable[P, R]:
@@ -78,6 +88,16 @@ def agent(command: Callable[P, R]) -> Callable[P, R]:
 def state_folder(directory: Path, given: Path | None) -> Path:
     """The state folder: what was given, else the dot-folder in `directory`."""
     return (given if given is not None else directory / STATE_FOLDER).expanduser().absolute()
+
+
+def read_duration(context: click.Context, parameter: click.Parameter, text: str) -> timedelta:
+    """An option's callback: `30m`, `1h30m`, `500ms`."""
+    from mesh7_core.api import quantities  # noqa: PLC0415 - 50 ms that few commands need
+
+    try:
+        return quantities.parse_duration(text)
+    except quantities.BadQuantity as error:
+        raise click.BadParameter(error.message, ctx=context, param=parameter) from error
 
 
 def _labels(

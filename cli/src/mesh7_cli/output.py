@@ -4,13 +4,14 @@ Colours only on a terminal and never with NO_COLOR; a table that goes into a pip
 with aligned columns and is never cut.
 """
 
-import json
 import os
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
 
 import click
+
+from mesh7_cli import neutral, spelled
 
 
 class Form(StrEnum):
@@ -19,6 +20,8 @@ class Form(StrEnum):
     TABLE = "table"
     JSON = "json"
     YAML = "yaml"
+    NAME = "name"
+    """Ids or names alone, one a line; only where things are listed."""
 
 
 COLOURS = {
@@ -33,14 +36,14 @@ COLOURS = {
 
 
 def write(value: object, form: Form) -> None:
-    """Print `value`, made of JSON's types, as JSON or YAML; a table is the command's own."""
-    if form is Form.YAML:
-        import yaml  # noqa: PLC0415 - only who asks for YAML pays for it
+    """Print `value`, made of JSON's types, as JSON or YAML; a table is the command's own.
 
-        text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
-        click.echo(text, nl=False)
+    Numbers are spelled as they were read, and what a terminal would obey is escaped.
+    """
+    if form is Form.YAML:
+        click.echo(_yaml(value), nl=False)
         return
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(spelled.pretty(value))
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -65,24 +68,30 @@ def coloured(word: str) -> str:
 
 
 def visible(text: str) -> str:
-    """`text` with everything that could move a cursor or turn a line around made harmless.
-
-    Names and texts of tools come from servers that nobody vouches for (attack X22).
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
-        for letter in text
-    )
+    """`text` as one line that can neither move a cursor nor turn a line around (attack X22)."""
+    return neutral.line(text)
 
 
 def visible_lines(text: str) -> str:
     """Like `visible`, with line feeds and tabs kept."""
-    return "\n".join(
-        "\t".join(visible(cell) for cell in line.split("\t"))
-        for line in text.replace("\r\n", "\n").split("\n")
+    return neutral.lines(text)
+
+
+def _yaml(value: object) -> str:
+    import yaml  # noqa: PLC0415 - only who asks for YAML pays for it
+
+    class Dumper(yaml.SafeDumper):
+        """Numbers as they were spelled."""
+
+    Dumper.add_representer(
+        spelled.Number,
+        lambda dumper, number: dumper.represent_scalar("tag:yaml.org,2002:float", number.text),
     )
+    text = yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
+    if neutral.lines(text) == text:
+        return text
+    # YAML calls more letters printable than a terminal does: then nothing beyond ASCII.
+    return yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=False, width=100)
 
 
 def _drawn_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

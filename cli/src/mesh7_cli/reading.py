@@ -3,7 +3,9 @@
 Pure: no clock, no network, no logging. A missing field reads as empty, never as an error.
 """
 
+import math
 from collections.abc import Mapping
+from datetime import datetime
 
 
 def text(value: Mapping[str, object], *path: str) -> str:
@@ -17,12 +19,23 @@ def text(value: Mapping[str, object], *path: str) -> str:
 def number(value: Mapping[str, object], *path: str) -> int:
     """The whole number at `path`; 0 when there is none."""
     found = _find(value, path)
+    if isinstance(found, float) and not math.isfinite(found):
+        return 0
     return int(found) if isinstance(found, int | float) else 0
 
 
 def truth(value: Mapping[str, object], *path: str) -> bool:
     """Whether `true` stands at `path`."""
     return _find(value, path) is True
+
+
+def moment(value: Mapping[str, object], *path: str) -> datetime | None:
+    """The RFC 3339 time at `path`; None when there is none."""
+    try:
+        found = datetime.fromisoformat(text(value, *path))
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else None
 
 
 def texts(value: Mapping[str, object], *path: str) -> list[str]:

@@ -1,11 +1,11 @@
 """`mesh7 run`: guard the tools of a folder and listen for agents."""
 
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Unpack
 
 import click
 
-from mesh7_cli import announcement, hosting, options
+from mesh7_cli import announcement, hosting
 from mesh7_sidecar import settings
 
 DEFAULT_ADMIN = f"127.0.0.1:{settings.DEFAULT_ADMIN_PORT}"
@@ -34,20 +34,14 @@ DEFAULT_ADMIN = f"127.0.0.1:{settings.DEFAULT_ADMIN_PORT}"
     help="Agents must send this file's content as a bearer token.",
 )
 @hosting.gateway_options
-@options.agent
 @click.pass_context
-def command(  # noqa: PLR0913 - one argument a flag
+def command(
     context: click.Context,
     directory: Path,
     listen: settings.Address | None,
     admin: settings.Address | None,
     token_file: Path | None,
-    state: Path | None,
-    credentials: Path | None,
-    audit: str,
-    agent: str,
-    labels: Mapping[str, str],
-    namespace: str | None,
+    **given: Unpack[hosting.Given],
 ) -> int:
     """Guard the tools that the manifests in DIR name, and listen for agents.
 
@@ -62,16 +56,11 @@ def command(  # noqa: PLR0913 - one argument a flag
     is_given = context.get_parameter_source("admin") is not click.core.ParameterSource.DEFAULT
     chosen = hosting.read_settings(
         directory=directory,
-        state=state,
-        agent=agent,
-        labels=labels,
-        namespace=namespace,
-        credentials=credentials,
-        audit=audit,
         listen=listen,
         admin=admin if is_given else settings.Address("127.0.0.1", settings.DEFAULT_ADMIN_PORT),
         admin_may_move=not is_given,
         token_file=token_file,
+        **given,
     )
     argv = announcement.program()
     hosting.enter(chosen.directory)

@@ -1,0 +1,64 @@
+"""What the shell offers after `mesh7 approve `: ids and names, asked of the gateway, or nothing.
+
+A completion never complains: whoever presses TAB has not said anything yet.
+"""
+
+from pathlib import Path
+
+import click
+from click.shell_completion import CompletionItem
+
+from mesh7_cli import neutral, options, reading
+from mesh7_core import errors
+
+PATIENCE_S = 0.5
+
+
+def request_ids(
+    context: click.Context, _parameter: click.Parameter, begun: str
+) -> list[CompletionItem]:
+    """The ids of open requests, each with its tool and agent."""
+    from mesh7_cli import control, gateway  # noqa: PLC0415 - 60 ms only for who talks to a gateway
+
+    try:
+        found = control.requests(gateway.Gateway(_state(context), PATIENCE_S), "open")
+    except (errors.Mesh7Error, click.ClickException):
+        return []
+    return [
+        _item(reading.text(one, "id"), f"{reading.text(one, 'tool')} {reading.text(one, 'agent')}")
+        for one in found
+        if reading.text(one, "id").startswith(begun)
+    ]
+
+
+def grant_names(
+    context: click.Context, _parameter: click.Parameter, begun: str
+) -> list[CompletionItem]:
+    """The names of standing grants made by hand, each with its reason."""
+    from mesh7_cli import control, gateway  # noqa: PLC0415 - 60 ms only for who talks to a gateway
+
+    try:
+        found = control.grants(gateway.Gateway(_state(context), PATIENCE_S))
+    except (errors.Mesh7Error, click.ClickException):
+        return []
+    return [
+        _item(
+            reading.text(one, "name"),
+            f"{reading.text(one, 'effect')} {reading.text(one, 'reason')}",
+        )
+        for one in found
+        if reading.text(one, "name").startswith(begun) and reading.text(one, "from") != "file"
+    ]
+
+
+def _item(value: str, meaning: str) -> CompletionItem:
+    return CompletionItem(neutral.line(value), help=neutral.line(meaning))
+
+
+def _state(context: click.Context) -> Path:
+    directory = context.params.get("directory")
+    state = context.params.get("state")
+    return options.state_folder(
+        directory if isinstance(directory, Path) else Path(),
+        state if isinstance(state, Path) else None,
+    )

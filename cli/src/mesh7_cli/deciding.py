@@ -1,0 +1,41 @@
+"""Several ids, each answered on its own: what `approve`, `deny` and `revoke` share."""
+
+from collections.abc import Callable, Sequence
+
+import click
+
+from mesh7_cli import cards, exits, reading
+from mesh7_core import errors
+
+
+def each(names: Sequence[str], act: Callable[[str], str]) -> exits.Exit:
+    """Do `act` with every name and print what it says; complaints go to stderr.
+
+    Returns:
+        OK when all were done, else the code of the first that was not.
+
+    Raises:
+        GatewayError: nobody answers; the rest would fare no better.
+    """
+    code = exits.Exit.OK
+    for name in names:
+        try:
+            click.echo(act(name))
+        except exits.GatewayError:
+            raise
+        except errors.Mesh7Error as error:
+            click.echo(f"mesh7: {error.message}", err=True)
+            code = code or exits.code_for(error)
+    return code
+
+
+def said(verb: str, request: dict[str, object]) -> str:
+    """What a yes or no came to, in one harmless line."""
+    line = cards.name(request)
+    if verb == "deny":
+        return f"denied {line}"
+    missing = cards.missing(request)
+    if reading.text(request, "state") == cards.PENDING and missing:
+        return f"your yes is counted for {line} – still missing: {'; '.join(missing)}"
+    until = cards.usable_until(request)
+    return f"approved {line}{f' – usable once, until {until}' if until else ''}"

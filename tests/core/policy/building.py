@@ -1,10 +1,11 @@
 """Builds policies, agents and calls for tests, with defaults for what a test does not speak of."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
-from mesh7_core.policy.bundle import Bundle, Grant
+from mesh7_core.policy.bundle import Bundle, Effect, Grant
 from mesh7_core.policy.calls import Agent, Call, Family, HttpPart
 from mesh7_core.policy.conditions import compile_condition
 from mesh7_core.policy.globs import NameGlob, TextGlob
@@ -12,6 +13,7 @@ from mesh7_core.policy.rules import (
     Action,
     Approval,
     ArgumentRecord,
+    Grantable,
     LabelRequirement,
     Layer,
     Limit,
@@ -60,6 +62,7 @@ def a_rule(  # noqa: PLR0913 - one field each
     family: Family = Family.TOOLS,
     limits: Sequence[Limit] = (),
     text: str = "",
+    grantable: Grantable | None = None,
 ) -> Rule:
     """A rule; its id becomes whole in `a_policy`."""
     globs = [patterns] if isinstance(patterns, str) else patterns
@@ -71,7 +74,7 @@ def a_rule(  # noqa: PLR0913 - one field each
         action=Action(action),
         mode=mode,
         limits=tuple(limits),
-        approval=APPROVAL if action == "RequireApproval" else None,
+        approval=replace(APPROVAL, grantable=grantable) if action == "RequireApproval" else None,
         text=text,
     )
 
@@ -140,14 +143,49 @@ def a_limit(name: str = "writes", on_store_loss: StoreLoss = StoreLoss.DENY) -> 
     )
 
 
-def a_loop() -> Loop:
+def a_loop(action: Action = Action.DENY, policy: str = "policy") -> Loop:
     return Loop(
-        id=RuleId("shop/policy/loops"),
+        id=RuleId(f"shop/{policy}/loops"),
         per=Per.POD,
         identical=3,
         window=timedelta(seconds=10),
-        action=Action.DENY,
+        action=action,
         approval=APPROVAL,
+    )
+
+
+HOUR = Grantable(maximum_duration=timedelta(hours=1), maximum_uses=20)
+"""What rules in tests let grants do."""
+
+
+def a_grant(  # noqa: PLR0913 - one field each
+    name: str = "grant",
+    patterns: Sequence[str] | str = "billing.*",
+    *,
+    effect: Effect = Effect.ALLOW,
+    policy: str = "shop/policy",
+    account: str = "",
+    pod: str = "",
+    when: str = "",
+    lasts: timedelta | None = timedelta(minutes=30),
+    made_at: datetime | None = NOW,
+    uses: int | None = 10,
+    text: str = "",
+) -> Grant:
+    """A grant or veto; it ends `lasts` after NOW."""
+    globs = [patterns] if isinstance(patterns, str) else patterns
+    return Grant(
+        id=f"shop/{name}",
+        effect=effect,
+        service_account=account,
+        pod=pod,
+        patterns=tuple(NameGlob.parse(one) for one in globs),
+        policy=policy if effect is Effect.ALLOW else "",
+        expires_at=None if lasts is None else NOW + lasts,
+        maximum_uses=uses if effect is Effect.ALLOW else None,
+        condition=_compiled(when) if when else None,
+        reason=text,
+        created_at=made_at,
     )
 
 

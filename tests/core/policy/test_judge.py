@@ -2,17 +2,28 @@
 
 import pytest
 
-from mesh7_core.policy.bundle import Effect, Grant
 from mesh7_core.policy.calls import Call, Family
 from mesh7_core.policy.decision import Decision, Verdict
-from mesh7_core.policy.globs import NameGlob
-from mesh7_core.policy.judge import NO_LEDGER, Facts, Ledger, decide, may_call, needs
+from mesh7_core.policy.judge import (
+    ADMITTED,
+    NO_LEDGER,
+    Facts,
+    Ledger,
+    decide,
+    is_exact,
+    looped,
+    may_call,
+    needs,
+    with_would,
+)
 from mesh7_core.policy.reasons import Reason
-from mesh7_core.policy.rules import Mode, Policy, RuleId, StoreLoss
+from mesh7_core.policy.rules import Action, Mode, Policy, RuleId, StoreLoss
 from mesh7_core.policy.view import AgentView
 from tests.core.policy.building import (
+    APPROVAL,
     NOW,
     a_call,
+    a_grant,
     a_limit,
     a_loop,
     a_policy,
@@ -326,27 +337,60 @@ def test_needs_name_the_limits_of_all_who_spoke_unless_it_is_denied() -> None:
 
 
 def test_needs_name_the_grants_of_the_policies_that_asked() -> None:
-    def grant(name: str, pattern: str, *, policy: str = "shop/policy", account: str = "") -> Grant:
-        return Grant(
-            id=name,
-            effect=Effect.ALLOW,
-            service_account=account,
-            pod="",
-            patterns=(NameGlob.parse(pattern),),
-            policy=policy,
-            expires_at=None,
-            maximum_uses=None,
-        )
-
     grants = [
-        grant("mine", "billing.*", account="support"),
-        grant("other-tool", "git.*"),
-        grant("other-policy", "billing.*", policy="shop/other"),
-        grant("other-agent", "billing.*", account="sales"),
+        a_grant("mine", "billing.*", account="support"),
+        a_grant("other-tool", "git.*"),
+        a_grant("other-policy", "billing.*", policy="shop/other"),
+        a_grant("other-agent", "billing.*", account="sales"),
     ]
     asked = needs(a_view(a_policy(ASK), grants=grants), a_call(), NOW)
-    assert [one.id for one in asked.grants] == ["mine"]
+    assert [one.id for one in asked.grants] == ["shop/mine"]
     assert needs(a_view(a_policy(ALLOW), grants=grants), a_call(), NOW).grants == ()
+
+
+@pytest.mark.promise("L2")
+def test_a_full_loop_that_asks_makes_its_policy_ask_too() -> None:
+    asks, denies = a_loop(Action.REQUIRE_APPROVAL, "a"), a_loop(Action.DENY, "b")
+    view = a_view(a_policy(ALLOW, name="a", loop=asks), a_policy(ASK, name="b", loop=denies))
+    before = needs(view, a_call(), NOW)
+    after = looped(before, asks)
+    assert after.decision == Decision(
+        Verdict.HOLD, Reason.LOOP_DETECTED, (RuleId("shop/a/loops"), RuleId("shop/b/rule"))
+    )
+    assert [(one.id, one.approval) for one in after.asked] == [
+        ("shop/b/rule", APPROVAL),
+        ("shop/a/loops", APPROVAL),
+    ]
+    assert (after.limits, after.loops) == (before.limits, (denies,))
+    assert decide(after, Facts(ledger=Ledger.LOOPED, limit=denies.id)).verdict is Verdict.DENY
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (a_policy(ALLOW), False),
+        (a_policy(a_rule("Allow", limits=[a_limit()])), False),
+        (a_policy(ASK), True),
+        (a_policy(ALLOW, loop=a_loop()), True),
+        (a_policy(DENY, loop=a_loop()), False),
+    ],
+)
+def test_the_exact_call_matters_to_people_and_to_loops(policy: Policy, expected: bool) -> None:
+    assert is_exact(needs(a_view(policy), a_call(), NOW)) is expected
+
+
+def test_would_be_limits_are_named_apart() -> None:
+    """Design 4, Audit: they count under keys of their own, and a full one refuses nothing."""
+    audited = a_rule("Allow", limits=[a_limit()], mode=Mode.AUDIT, name="audited")
+    found = needs(a_view(a_policy(audited, ALLOW)), a_call(), NOW)
+    assert found.limits == ()
+    assert found.would is not None
+    assert found.would.limits == (a_limit(),)
+    full = decide(found.would, Facts(ledger=Ledger.SPENT, limit="shop/policy/writes"))
+    told = with_would(decide(found, ADMITTED), full)
+    assert told.verdict is Verdict.ALLOW
+    assert told.would == full
+    assert with_would(told, found.decision).would is None
 
 
 def test_the_first_rules_words_are_told() -> None:

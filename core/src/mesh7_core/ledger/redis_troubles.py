@@ -23,6 +23,7 @@ _BY_CODE: Final = {
     "CLUSTERDOWN": "the cluster has no owner for our keys; look at CLUSTER INFO",
     "MOVED": "it is one node of a cluster and another holds our keys; point --redis at that one",
     "WRONGTYPE": "a key of ours holds what we did not write; see who else may write to it",
+    "M7UNREADABLE": "a key of ours holds what we did not write; see who else may write to it",
     "NOPROTO": "it is too old; mesh7 needs Redis 7 or Valkey",
 }
 
@@ -38,6 +39,16 @@ def of_error(error: hiredis.ReplyError) -> str:
     if "WRONGTYPE" in text:
         return _BY_CODE["WRONGTYPE"]
     return f"it answered an error (`{code[:40]}`); look into its log"
+
+
+def of_loading(error: hiredis.ReplyError) -> str:
+    """Why it did not take our function library."""
+    if str(error).startswith("NOPERM"):
+        return (
+            "the user may not load functions; give it FUNCTION, or let an administrator load ours"
+            " (docs/administrator/redis.md, Functions)"
+        )
+    return f"it does not take our function library: {of_error(error)}"
 
 
 def is_missing_function(error: hiredis.ReplyError) -> bool:

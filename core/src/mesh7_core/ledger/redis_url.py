@@ -14,7 +14,7 @@ _PATTERN: Final = "redis://[USER@]HOST[:PORT][/DATABASE], or rediss:// for TLS"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RedisSettings:
+class RedisServer:
     """One server and one user of it.
 
     Attributes:
@@ -39,7 +39,7 @@ class RedisSettings:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def parse_url(text: str, *, password: str = "", ca_file: str | None = None) -> RedisSettings:
+def parse_url(text: str, *, password: str = "", ca_file: str | None = None) -> RedisServer:
     """The settings that a URL means.
 
     Args:
@@ -65,7 +65,7 @@ def parse_url(text: str, *, password: str = "", ca_file: str | None = None) -> R
     is_tls = parts.scheme == "rediss"
     if ca_file is not None and not is_tls:
         raise SettingsError("--redis-ca: only rediss:// speaks TLS; change the scheme of --redis")
-    return RedisSettings(
+    return RedisServer(
         host=parts.hostname,
         port=_port(parts),
         user=unquote(parts.username or ""),

@@ -12,10 +12,7 @@ import hiredis
 
 from mesh7_core.ledger import redis_troubles, resp
 from mesh7_core.ledger.protocol import LOST, Lost
-from mesh7_core.ledger.redis_url import RedisSettings
-
-Ask = Callable[..., Awaitable[resp.Reply | Lost]]
-"""Send one command (its words) on a connection and wait for what comes of it."""
+from mesh7_core.ledger.redis_url import RedisServer
 
 _CONNECT_S: Final = 2.0
 _FIRST_WAIT_S: Final = 0.05
@@ -53,7 +50,7 @@ class Client:
 
     def __init__(
         self,
-        settings: RedisSettings,
+        settings: RedisServer,
         *,
         greet: Callable[[resp.Pipeline], Awaitable[str]],
         changed: Callable[[], None],
@@ -82,9 +79,9 @@ class Client:
         else:
             self._pipeline.send(command, answer)
 
-    async def ask(self, *words: bytes | str | int) -> resp.Reply | Lost:
-        """Send one command and wait for what comes of it."""
-        return LOST if self._pipeline is None else await ask(self._pipeline, *words)
+    async def greet_again(self) -> str:
+        """Give the connection what it needs once more; why it cannot be used, or nothing."""
+        return "" if self._pipeline is None else await self._greet(self._pipeline)
 
     def reconnect(self, why: str) -> None:
         """Leave this server and look again where the address leads (another may lead now)."""
@@ -188,17 +185,23 @@ def _ignore(_: resp.Reply | Lost) -> None:
 
 async def ask(pipeline: resp.Pipeline, *words: bytes | str | int) -> resp.Reply | Lost:
     """Send one command and wait for what comes of it; may be cancelled."""
+    command = resp.pack(*words)
+    return await awaited(lambda answer: pipeline.send(command, answer))
+
+
+async def awaited(send: Callable[[resp.Answer], None]) -> resp.Reply | Lost:
+    """What the answer given to `send` is called with; may be cancelled."""
     future: asyncio.Future[resp.Reply | Lost] = asyncio.get_running_loop().create_future()
 
     def settle(reply: resp.Reply | Lost) -> None:
         if not future.done():
             future.set_result(reply)
 
-    pipeline.send(resp.pack(*words), settle)
+    send(settle)
     return await future
 
 
-async def _hello(pipeline: resp.Pipeline, settings: RedisSettings) -> None:
+async def _hello(pipeline: resp.Pipeline, settings: RedisServer) -> None:
     """Say who we are, in RESP 3, and choose the database."""
     words: list[str] = ["HELLO", "3"]
     if settings.user or settings.password:
@@ -216,7 +219,7 @@ async def _hello(pipeline: resp.Pipeline, settings: RedisSettings) -> None:
                 pass
 
 
-def _tls(settings: RedisSettings) -> ssl.SSLContext:
+def _tls(settings: RedisServer) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=settings.ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context

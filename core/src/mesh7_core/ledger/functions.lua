@@ -1,0 +1,476 @@
+#!lua name=@LIBRARY@
+
+-- One namespace's ledger in Redis or Valkey, as one function library. Every function is atomic:
+-- it reads and checks everything first and writes afterwards, so an error leaves all as it was.
+-- The sums are those of windows.py, the table of transitions stays in approvals.py: here a request
+-- is text with a version, exchanged only for the version that the new text was made from.
+--
+-- Whole numbers only. All keys arrive in KEYS and share one hash tag, so a cluster keeps them on
+-- one node. The first lines of the library name carry a hash of this file; see functions.py.
+--
+--   epoch          text     when this store was first used, in microseconds: its name as well
+--   w:<window>     list     cells `stamp count before`, oldest first; before = counted earlier
+--   r:<loop>       list     the same of a loop
+--   l:<window>     zset     digest → when its reservation ends
+--   g:<grant>      text     how often it was used
+--   d:<digest>     text     `id state until`: what answers this exact call
+--   q:<id>         hash     v = version, t = the request as text
+--   requests       zset     id → until when it is kept
+--   pending[:pod]  zset     id → until when it is pending
+--   standing       hash     name → `made text`
+
+local MOST_EXACT = 256
+local DAY_MS = 86400000
+local LATE_MS = 1500
+
+local DENIED, SPENT, REPEATED, GRANTED, APPROVED, PENDING, ADMITTED = 1, 2, 3, 4, 5, 6, 7
+local DONE, OTHERWISE, LATE, FULL = 0, 1, 2, 3
+
+-- The two lines that know the time. Tests load this file with others in their place.
+local function now() -- clock
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end -- clock
+
+local function keep(key, ms) -- expiry; 0 = for ever
+  if ms > 0 then redis.call('PEXPIRE', key, ms) else redis.call('PERSIST', key) end
+end -- expiry
+
+local function unreadable()
+  error({ err = 'M7UNREADABLE a key holds what this library did not write' })
+end
+
+-- Whether what a client worked out at `at_ms` may still be written.
+local function is_late(at_ms)
+  local age = now() - tonumber(at_ms)
+  return age > LATE_MS or age < -LATE_MS
+end
+
+---------------------------------------------------------------------------------- windows
+
+local function cell(text)
+  local stamp, count, before = string.match(text or '', '^(%d+) (%d+) (%d+)$')
+  if not stamp then unreadable() end
+  return tonumber(stamp), tonumber(count), tonumber(before)
+end
+
+-- The clock was set back: what was counted in its future counts from now on.
+local function set_back(cells, at)
+  for index, text in ipairs(redis.call('LRANGE', cells, 0, -1)) do
+    local stamp, count, before = cell(text)
+    if stamp > at then
+      redis.call('LSET', cells, index - 1, at .. ' ' .. count .. ' ' .. before)
+    end
+  end
+end
+
+-- One window as it is now: `taken` by others, `aged` cells at its head, its newest cell.
+local function look(cells, leases, maximum, span, idle, digest, at)
+  local one = {
+    cells = cells, leases = leases, maximum = tonumber(maximum), span = tonumber(span),
+    idle = tonumber(idle), taken = 0, aged = 0, used = 0, leased = 0, is_own = false,
+  }
+  local newest = redis.call('LINDEX', cells, -1)
+  if newest then
+    one.stamp, one.count, one.before = cell(newest)
+    if one.stamp > at then
+      set_back(cells, at)
+      one.stamp = at
+    end
+    local horizon = one.span > 0 and at - one.span or -1
+    local stamp, _, before = cell(redis.call('LINDEX', cells, 0))
+    if one.stamp <= horizon then
+      one.aged = -1
+    else
+      while stamp <= horizon do
+        one.aged = one.aged + 1
+        stamp, _, before = cell(redis.call('LINDEX', cells, one.aged))
+      end
+      one.used = one.before + one.count - before
+    end
+  end
+  one.taken = one.used
+  one.leased = leases and redis.call('ZCARD', leases) or 0
+  if one.leased > 0 then
+    one.taken = one.taken + redis.call('ZCOUNT', leases, '(' .. at, '+inf')
+    local own = digest ~= '' and redis.call('ZSCORE', leases, digest)
+    if own and tonumber(own) > at then
+      one.is_own = true
+      one.taken = one.taken - 1
+    end
+  end
+  return one
+end
+
+-- In how many milliseconds a full window has a place again; 0 = never by waiting.
+local function retry_after(one, digest, at)
+  local missing = one.taken - one.maximum + 1
+  local freed = {}
+  if one.leased > 0 then
+    local ends = redis.call('ZRANGE', one.leases, '(' .. at, '+inf', 'BYSCORE', 'WITHSCORES')
+    for index = 1, #ends, 2 do
+      if ends[index] ~= digest then freed[#freed + 1] = { tonumber(ends[index + 1]), 1 } end
+    end
+  end
+  if one.span > 0 and one.used > 0 then
+    for _, text in ipairs(redis.call('LRANGE', one.cells, one.aged, -1)) do
+      local stamp, count = cell(text)
+      freed[#freed + 1] = { stamp + one.span, count }
+    end
+  end
+  table.sort(freed, function(a, b) return a[1] < b[1] end)
+  for _, place in ipairs(freed) do
+    missing = missing - place[2]
+    if missing <= 0 then return place[1] - at end
+  end
+  return 0
+end
+
+-- Drop cells that have aged and leases that have ended.
+local function forget(one, at)
+  if one.aged < 0 then
+    redis.call('DEL', one.cells)
+    one.stamp = nil
+  elseif one.aged > 0 then
+    redis.call('LTRIM', one.cells, one.aged, -1)
+  end
+  one.aged = 0
+  if one.leased > 0 then redis.call('ZREMRANGEBYSCORE', one.leases, '-inf', at) end
+end
+
+-- Let its keys lapse when nothing of it counts any more, as long as nobody touches it.
+local function lapse(one, at)
+  local ends, last = at, nil
+  if one.leased > 0 then
+    last = tonumber(redis.call('ZRANGE', one.leases, -1, -1, 'WITHSCORES')[2])
+  end
+  if one.stamp then
+    ends = one.span > 0 and one.stamp + one.span or at + one.idle
+    if last and last > ends then ends = last end
+    if one.span == 0 and one.idle == 0 then ends = at end
+    keep(one.cells, ends - at)
+    if last then keep(one.leases, ends - at) end
+  elseif last then
+    keep(one.leases, last - at)
+  end
+end
+
+local function stamp(one, digest, at)
+  if one.leased > 0 and digest ~= '' then redis.call('ZREM', one.leases, digest) end
+  forget(one, at)
+  local slice = 1
+  if one.maximum > MOST_EXACT then slice = math.max(1, math.floor(one.span / MOST_EXACT)) end
+  if one.span == 0 then
+    redis.call('DEL', one.cells)
+    redis.call('RPUSH', one.cells, at .. ' ' .. (one.used + 1) .. ' 0')
+  elseif one.stamp and math.floor(one.stamp / slice) == math.floor(at / slice) then
+    redis.call('LSET', one.cells, -1, at .. ' ' .. (one.count + 1) .. ' ' .. one.before)
+  else
+    local before = one.stamp and one.before + one.count or 0
+    redis.call('RPUSH', one.cells, at .. ' 1 ' .. before)
+  end
+  one.stamp = at
+  lapse(one, at)
+end
+
+local function reserve(one, digest, lease, at)
+  forget(one, at)
+  if lease > 0 then
+    redis.call('ZADD', one.leases, at + lease, digest)
+  else
+    redis.call('ZREM', one.leases, digest)
+  end
+  one.leased = 1
+  lapse(one, at)
+end
+
+-- The first full one of some windows; nil when each has room.
+local function full(windows)
+  for index, one in ipairs(windows) do
+    if one.taken >= one.maximum then return index end
+  end
+end
+
+---------------------------------------------------------------------------------- observe
+
+-- What the client should know of this store from now on (empty: nothing new), and, when its past
+-- is lost to that client, since when it counts.
+local function epoch(key, known, is_dry, at)
+  local found = redis.call('GET', key)
+  if found == known then return '', nil end
+  if not found then
+    found = at .. string.format('%03d', redis.call('TIME')[2] % 1000)
+    if not is_dry then redis.call('SET', key, found) end
+  end
+  if not string.match(found, '^%d+$') or #found > 17 then unreadable() end
+  local age = at - math.floor(tonumber(found) / 1000)
+  if known == '' or age >= DAY_MS then return found, nil end
+  return known == found .. '-' and '' or found .. '-', age
+end
+
+-- Indexes of the windows that reach back before the store's beginning.
+local function unknown_of(windows, age)
+  local found = {}
+  for index, one in ipairs(windows) do
+    if age < (one.span > 0 and one.span or DAY_MS) then found[#found + 1] = index - 1 end
+  end
+  return table.concat(found, ' ')
+end
+
+-- What answers this digest now: its id and state, or nothing.
+local function pointed(key, at)
+  local text = redis.call('GET', key)
+  if not text then return nil end
+  local id, state, ends = string.match(text, '^(%S+) ([PAD]) (%d+)$')
+  if not id then unreadable() end
+  if tonumber(ends) <= at then return nil end
+  return id, state
+end
+
+-- Positions of the grants that stand in, one for each rule; nil when a rule has none.
+local function granted_of(argv, next_arg, rules, grant_keys, at)
+  if rules == 0 then return nil end
+  local chosen, seen = {}, {}
+  for _ = 1, rules do
+    local many, has_one = tonumber(argv[next_arg]), false
+    next_arg = next_arg + 1
+    for _ = 1, many do
+      local place, maximum = tonumber(argv[next_arg]), tonumber(argv[next_arg + 1])
+      local expires = tonumber(argv[next_arg + 2])
+      next_arg = next_arg + 3
+      if not has_one and (expires == 0 or at < expires) then
+        local used = redis.call('GET', grant_keys[place]) or '0'
+        if not string.match(used, '^%d+$') then unreadable() end
+        used = tonumber(used)
+        if maximum == 0 or used < maximum then
+          has_one = true
+          if not seen[place] then
+            seen[place] = true
+            chosen[#chosen + 1] = { place = place, expires = expires }
+          end
+        end
+      end
+    end
+    if not has_one then return nil end
+  end
+  return chosen
+end
+
+local function places_of(chosen)
+  local places = {}
+  for index, one in ipairs(chosen) do places[index] = one.place - 1 end
+  return table.concat(places, ' ')
+end
+
+-- KEYS: epoch, [pointer], (cells, leases) of each window, cells of each loop, grants.
+-- ARGV: known epoch, dry, digest, lease, numbers of windows, loops and rules; of each window and
+-- loop maximum, span, idle; of each rule how many grants, and of each place, maximum, expiry.
+local function observe(keys, argv)
+  local at = now()
+  local is_dry, digest, lease = argv[2] == '1', argv[3], tonumber(argv[4])
+  local count, loops, rules = tonumber(argv[5]), tonumber(argv[6]), tonumber(argv[7])
+  local learned, age = epoch(keys[1], argv[1], is_dry, at)
+  local next_key, next_arg, id, state = 2, 8, nil, nil
+  if digest ~= '' then
+    id, state = pointed(keys[2], at)
+    next_key = 3
+  end
+  if state == 'D' then return { DENIED, 0, 0, id, '', '', learned } end
+  local windows, repeats, grants = {}, {}, {}
+  for index = 1, count do
+    windows[index] = look(keys[next_key], keys[next_key + 1], argv[next_arg],
+      argv[next_arg + 1], argv[next_arg + 2], digest, at)
+    next_key, next_arg = next_key + 2, next_arg + 3
+  end
+  local spent = full(windows)
+  if spent then
+    return { SPENT, spent - 1, retry_after(windows[spent], digest, at), '', '', '', learned }
+  end
+  for index = next_key + loops, #keys do grants[#grants + 1] = keys[index] end
+  local chosen = granted_of(argv, next_arg + 3 * loops, rules, grants, at)
+  for index = 1, loops do
+    if not id or chosen then
+      repeats[index] = look(keys[next_key], nil, argv[next_arg], argv[next_arg + 1],
+        argv[next_arg + 2], '', at)
+    end
+    next_key, next_arg = next_key + 1, next_arg + 3
+  end
+  local looped = full(repeats)
+  if looped then
+    return { REPEATED, looped - 1, retry_after(repeats[looped], '', at), '', '', '', learned }
+  end
+  local unknown = age and unknown_of(windows, age) or ''
+  if not is_dry then
+    for _, one in ipairs(windows) do
+      if digest == '' or chosen then stamp(one, digest, at) else reserve(one, digest, lease, at) end
+    end
+    for _, one in ipairs(repeats) do stamp(one, '', at) end
+    for _, one in ipairs(chosen or {}) do
+      redis.call('INCR', grants[one.place])
+      keep(grants[one.place], one.expires > 0 and one.expires - at or 0)
+    end
+  end
+  if chosen then return { GRANTED, 0, 0, '', unknown, places_of(chosen), learned } end
+  if id then
+    return { state == 'A' and APPROVED or PENDING, 0, 0, id, unknown, '', learned }
+  end
+  if unknown == '' and learned == '' then return ADMITTED end
+  return { ADMITTED, 0, 0, '', unknown, '', learned }
+end
+
+-- KEYS: (cells, leases) of each window. ARGV: digest; of each window maximum, span, idle.
+local function give_back(keys, argv)
+  local at = now()
+  for index = 1, #keys, 2 do
+    local arg = (index - 1) / 2 * 3 + 2
+    local one = look(keys[index], keys[index + 1], argv[arg], argv[arg + 1], argv[arg + 2],
+      argv[1], at)
+    if one.leased > 0 and redis.call('ZREM', one.leases, argv[1]) == 1 then
+      forget(one, at)
+      one.leased = redis.call('ZCARD', one.leases)
+      lapse(one, at)
+    end
+  end
+  return DONE
+end
+
+---------------------------------------------------------------------------------- requests
+
+-- A zset of ids until when: drop what is over, and the key with its last one.
+local function sweep(key, at)
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', at)
+  local last = redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2]
+  if last then keep(key, tonumber(last) - at) end
+end
+
+-- Fail before anything is written when one of the keys of `write` is not of its kind.
+local function check(keys)
+  redis.call('GET', keys[1])
+  redis.call('HLEN', keys[2])
+  for index = 3, 5 do redis.call('ZCARD', keys[index]) end
+end
+
+-- Write a request and all that is looked up of it.
+-- KEYS: pointer, request, requests, pending, pending of its pod.
+-- `state` is what its digest is answered by, or `-`; `ends` until when.
+local function write(keys, id, version, text, state, ends, kept, at)
+  redis.call('HSET', keys[2], 'v', version, 't', text)
+  keep(keys[2], kept - at)
+  redis.call('ZADD', keys[3], kept, id)
+  sweep(keys[3], at)
+  for index = 4, 5 do
+    if state == 'P' then
+      redis.call('ZADD', keys[index], ends, id)
+    else
+      redis.call('ZREM', keys[index], id)
+    end
+    sweep(keys[index], at)
+  end
+  local pointer = redis.call('GET', keys[1])
+  local is_ours = not pointer or string.sub(pointer, 1, #id + 1) == id .. ' '
+  if state ~= '-' and ends > at and (is_ours or state == 'P') then
+    redis.call('SET', keys[1], id .. ' ' .. state .. ' ' .. ends)
+    keep(keys[1], ends - at)
+  elseif pointer and is_ours then
+    redis.call('DEL', keys[1])
+  end
+end
+
+-- KEYS: as `write`. ARGV: id, text, when it was written, until when it is pending and kept, how
+-- many may be pending of a pod and in all, channel.
+local function open(keys, argv)
+  local at, id = now(), argv[1]
+  if is_late(argv[3]) then return { LATE, at } end
+  check(keys)
+  local before = pointed(keys[1], at)
+  if before then return { DONE, before } end
+  if redis.call('ZCOUNT', keys[5], '(' .. at, '+inf') >= tonumber(argv[6]) then
+    return { FULL, 'Pod' }
+  end
+  if redis.call('ZCOUNT', keys[4], '(' .. at, '+inf') >= tonumber(argv[7]) then
+    return { FULL, 'Namespace' }
+  end
+  write(keys, id, 1, argv[2], 'P', tonumber(argv[4]), tonumber(argv[5]), at)
+  redis.call('PUBLISH', argv[8], id)
+  return { DONE, id }
+end
+
+-- KEYS: as `write`, then (cells, leases) of each window to stamp.
+-- ARGV: id, version before and after, text, when it was worked out, state, until when it answers
+-- and is kept, channel, digest; of each window maximum, span, idle.
+local function exchange(keys, argv)
+  local at, id, windows = now(), argv[1], {}
+  if is_late(argv[5]) then return { LATE, at } end
+  check(keys)
+  if redis.call('HGET', keys[2], 'v') ~= argv[2] then return { OTHERWISE } end
+  for index = 6, #keys, 2 do
+    local arg = 11 + (index - 6) / 2 * 3
+    windows[#windows + 1] = look(keys[index], keys[index + 1], argv[arg], argv[arg + 1],
+      argv[arg + 2], argv[10], at)
+  end
+  for index, one in ipairs(windows) do
+    if not one.is_own and one.taken >= one.maximum then return { FULL, index - 1 } end
+  end
+  for _, one in ipairs(windows) do stamp(one, argv[10], at) end
+  write(keys, id, argv[3], argv[4], argv[6], tonumber(argv[7]), tonumber(argv[8]), at)
+  redis.call('PUBLISH', argv[9], id)
+  return { DONE }
+end
+
+-- KEYS: grants. Answers how often each was used.
+local function used(keys)
+  local found = {}
+  for index, key in ipairs(keys) do found[index] = tonumber(redis.call('GET', key) or 0) end
+  return found
+end
+
+-- KEYS: requests. Answers the ids of all that are kept.
+local function listing(keys)
+  sweep(keys[1], now())
+  return redis.call('ZRANGE', keys[1], 0, -1)
+end
+
+-- KEYS: requests one by one. Answers the time, then each as text.
+local function read(keys)
+  local found = { now() }
+  for index, key in ipairs(keys) do found[index + 1] = redis.call('HGET', key, 't') end
+  return found
+end
+
+---------------------------------------------------------------------------------- standing
+
+-- KEYS: standing. ARGV: name, text, channel, how many there may be.
+-- Answers when it was made; 0 = the name is taken, -1 = there are too many.
+local function stand(keys, argv)
+  local at = now()
+  if redis.call('HEXISTS', keys[1], argv[1]) == 1 then return 0 end
+  if redis.call('HLEN', keys[1]) >= tonumber(argv[4]) then return -1 end
+  redis.call('HSET', keys[1], argv[1], at .. ' ' .. argv[2])
+  redis.call('PUBLISH', argv[3], '')
+  return at
+end
+
+-- KEYS: standing. ARGV: name, channel. Answers what it was.
+local function fall(keys, argv)
+  local text = redis.call('HGET', keys[1], argv[1])
+  if not text then return false end
+  redis.call('HDEL', keys[1], argv[1])
+  redis.call('PUBLISH', argv[2], '')
+  return text
+end
+
+-- KEYS: standing. Answers names and texts in turn.
+local function standing(keys)
+  return redis.call('HGETALL', keys[1])
+end
+
+redis.register_function('@LIBRARY@_observe', observe)
+redis.register_function('@LIBRARY@_give_back', give_back)
+redis.register_function('@LIBRARY@_open', open)
+redis.register_function('@LIBRARY@_exchange', exchange)
+redis.register_function('@LIBRARY@_used', used)
+redis.register_function('@LIBRARY@_listing', listing)
+redis.register_function('@LIBRARY@_read', read)
+redis.register_function('@LIBRARY@_stand', stand)
+redis.register_function('@LIBRARY@_fall', fall)
+redis.register_function('@LIBRARY@_standing', standing)

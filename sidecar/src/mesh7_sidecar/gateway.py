@@ -280,7 +280,7 @@ class Gateway:
         guard = Guard(hosts=LOOPBACK_HOSTS, origins=none, own_origins=none, token=None)
         app = App(guard, doors, self._gate.count_refused)
         self._control = control = Control(
-            app, self.status, self._count_joined, DefinitionsDoor(self._mcp, Work()).open
+            app, self.status, self._count_joined, tools=DefinitionsDoor(self._mcp, Work()).open
         )
         await self._serve(control, listening.unix_socket(self._held.socket), identity.joined)
 

@@ -53,6 +53,7 @@ class Bridge:
         ]
         self._asked: dict[int | str, asyncio.Task[None]] = {}
         self._modern: set[int | str] = set()
+        self._cancelled: set[int | str] = set()
         self._declared: dict[str, tuple[mirrored.Declared, ...]] = {}
         self._hello: jsonrpc.Message | None = None
         self._version = b""
@@ -121,6 +122,7 @@ class Bridge:
     def _forget(self, identifier: int | str) -> None:
         self._asked.pop(identifier, None)
         self._modern.discard(identifier)
+        self._cancelled.discard(identifier)
 
     async def _ask(
         self, message: jsonrpc.Message, identifier: int | str, version: str | None
@@ -138,7 +140,7 @@ class Bridge:
         reply = await self._exchange(message.raw, extra, on_event)
         if version is None and await self._has_renewed(reply, extra):
             reply = await self._exchange(message.raw, self._legacy(), on_event)
-        if is_answered:
+        if is_answered or identifier in self._cancelled:
             return
         answer = concluding(message, reply, is_modern=version is not None)
         if message.method == "tools/list" and version is not None:
@@ -214,6 +216,8 @@ class Bridge:
             if task is not None:
                 task.cancel()
         elif self._hello is not None:
+            if isinstance(wanted, int | str) and wanted in self._asked:
+                self._cancelled.add(wanted)
             await self._tell(message)
 
     # Legacy sessions.

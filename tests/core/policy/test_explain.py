@@ -1,11 +1,24 @@
 """Why a call is decided as it is, rung by rung (P9)."""
 
+from datetime import timedelta
+
 import pytest
 
-from mesh7_core.policy.explain import Rung, Step, explain
-from mesh7_core.policy.judge import NO_LEDGER
+from mesh7_core.policy.bundle import Effect
+from mesh7_core.policy.explain import Rung, Step, explain, offline
+from mesh7_core.policy.judge import NO_LEDGER, Facts, Ledger
 from mesh7_core.policy.rules import Mode, StoreLoss
-from tests.core.policy.building import NOW, a_call, a_limit, a_loop, a_policy, a_rule, a_view
+from tests.core.policy.building import (
+    HOUR,
+    NOW,
+    a_call,
+    a_grant,
+    a_limit,
+    a_loop,
+    a_policy,
+    a_rule,
+    a_view,
+)
 
 
 def _told(rungs: tuple[Rung, ...]) -> list[tuple[str, str, str]]:
@@ -77,3 +90,81 @@ def test_a_rules_own_words_are_told_and_arguments_never_are() -> None:
         detail="denied-by-default",
     )
     assert "4711" not in repr(rungs)
+
+
+@pytest.mark.promise("P9")
+def test_offline_limits_admit_and_people_are_named() -> None:
+    ask = a_rule("RequireApproval", limits=[a_limit()])
+    explanation = offline(a_view(a_policy(ask, loop=a_loop())), a_call(), NOW)
+    assert explanation.rungs[-4:] == (
+        Rung(
+            step=Step.LIMIT,
+            subject="shop/policy/writes",
+            outcome="passes",
+            detail="at most 30 calls in 1m per Agent, counted when it runs",
+        ),
+        Rung(
+            step=Step.LOOP,
+            subject="shop/policy/loops",
+            outcome="passes",
+            detail="at most 3 identical calls in 10s, then Deny",
+        ),
+        Rung(
+            step=Step.APPROVAL,
+            subject="shop/policy/rule",
+            outcome="Hold",
+            detail="approval-required: one person must say yes, within 10m",
+        ),
+        Rung(
+            step=Step.DECISION,
+            subject="shop/policy/rule",
+            outcome="Hold",
+            detail="approval-required",
+        ),
+    )
+
+
+@pytest.mark.promise("P9")
+def test_the_grants_that_stand_in_are_named_and_those_that_do_not() -> None:
+    ask = a_rule("RequireApproval", grantable=HOUR)
+    grants = [a_grant("ended", lasts=timedelta()), a_grant("good")]
+    rungs = offline(a_view(a_policy(ask), grants=grants), a_call(), NOW).rungs
+    assert _told(rungs)[3:] == [
+        ("grant", "shop/ended", "silent"),
+        ("grant", "shop/good", "stands in"),
+        ("approval", "shop/policy/rule", "Allow"),
+        ("decision", "shop/policy/rule", "Allow"),
+    ]
+    assert rungs[4].detail == "for the people whom `shop/policy` asks, 10 times at most"
+
+
+@pytest.mark.promise("P9")
+def test_the_veto_that_stops_a_call_ends_the_ladder() -> None:
+    vetoes = [
+        a_grant("a", effect=Effect.DENY, lasts=timedelta()),
+        a_grant("b", effect=Effect.DENY, text="the bank is closed"),
+        a_grant("c", effect=Effect.DENY),
+    ]
+    rungs = offline(a_view(a_policy(a_rule("Allow")), grants=vetoes), a_call(), NOW).rungs
+    assert _told(rungs) == [
+        ("policy", "shop/policy", "selected"),
+        ("veto", "shop/a", "silent"),
+        ("veto", "shop/b", "refuses"),
+        ("decision", "shop/b", "Deny"),
+    ]
+    assert rungs[-1].detail == "vetoed: the bank is closed"
+
+
+@pytest.mark.parametrize(
+    ("ledger", "limit", "expected"),
+    [
+        (Ledger.SPENT, "shop/policy/writes", ("refuses", "passes")),
+        (Ledger.LOOPED, "shop/policy/loops", ("passes", "refuses")),
+    ],
+)
+def test_the_limit_or_loop_that_is_full_is_the_one_that_refuses(
+    ledger: Ledger, limit: str, expected: tuple[str, str]
+) -> None:
+    view = a_view(a_policy(a_rule("Allow", limits=[a_limit()]), loop=a_loop()))
+    rungs = explain(view, a_call(), NOW, Facts(ledger=ledger, limit=limit)).rungs
+    assert (rungs[3].outcome, rungs[4].outcome) == expected

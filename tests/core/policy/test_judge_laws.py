@@ -1,24 +1,37 @@
 """Laws of the judge, over arbitrary policies and calls, and a slow literal judge to agree with."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mesh7_core.policy.bundle import Bundle
+from mesh7_core.policy.bundle import Bundle, Effect, Grant
 from mesh7_core.policy.calls import Call, Family
 from mesh7_core.policy.conditions import Failed
 from mesh7_core.policy.decision import Decision, Verdict
 from mesh7_core.policy.explain import explain
-from mesh7_core.policy.judge import NO_LEDGER, Facts, Ledger, decide, may_call, needs
+from mesh7_core.policy.judge import (
+    NO_LEDGER,
+    Facts,
+    Ledger,
+    admitting,
+    covering,
+    decide,
+    may_call,
+    needs,
+)
+from mesh7_core.policy.reasons import Reason
 from mesh7_core.policy.rules import Action, Layer, Mode, Policy, Rule
 from mesh7_core.policy.view import view_of
 from tests.core.policy.building import (
     AGENT,
+    HOUR,
     NOW,
     a_bundle,
     a_call,
+    a_grant,
     a_limit,
     a_policy,
     a_rule,
@@ -26,7 +39,15 @@ from tests.core.policy.building import (
 )
 
 STRICTNESS = [Verdict.ALLOW, Verdict.HOLD, Verdict.DENY]
-FACTS = [NO_LEDGER, Facts(ledger=Ledger.ADMITTED), Facts(ledger=Ledger.SPENT, limit="x")]
+FACTS = [
+    NO_LEDGER,
+    Facts(ledger=Ledger.ADMITTED),
+    *(
+        Facts(ledger=ledger, limit="shop/policy/a", request_id="r", text="t", lost=lost)
+        for ledger in Ledger
+        for lost in (None, (), ("shop/policy/a",), ("shop/policy/a", "shop/policy/b"))
+    ),
+]
 
 RULES = st.builds(
     a_rule,
@@ -43,6 +64,29 @@ RULES = st.builds(
     family=st.sampled_from([Family.TOOLS, Family.TOOLS, Family.RESOURCES]),
     limits=st.sampled_from([[], [a_limit("a")], [a_limit("a"), a_limit("b")]]),
     name=st.sampled_from(["one", "two"]),
+    grantable=st.sampled_from([None, HOUR, HOUR]),
+)
+GRANTS = st.lists(
+    st.builds(
+        a_grant,
+        st.sampled_from(["g", "h"]),
+        st.sampled_from(["*", "a.*", "*.x", "c*.x"]),
+        policy=st.sampled_from(["shop/p", "shop/q", "mesh7-system/base-s"]),
+        when=st.sampled_from(["", "args.n < 5", "args.m.k == 1"]),
+        uses=st.sampled_from([1, 20, 21, None]),
+    ),
+    max_size=4,
+)
+VETOES = st.lists(
+    st.builds(
+        a_grant,
+        st.sampled_from(["v", "w"]),
+        st.sampled_from(["*", "a.*", "*.x"]),
+        effect=st.just(Effect.DENY),
+        when=st.sampled_from(["", "args.n < 5"]),
+        lasts=st.sampled_from([None, timedelta(minutes=1), timedelta()]),
+    ),
+    max_size=2,
 )
 
 
@@ -85,6 +129,14 @@ CALLS = st.builds(
 
 def judged(found: Sequence[Policy], call: Call, facts: Facts = FACTS[1]) -> Decision:
     return decide(needs(view_of(a_bundle(*found), AGENT), call, NOW), facts)
+
+
+def judged_with(
+    found: Sequence[Policy], grants: Sequence[Grant], call: Call, facts: Facts | None = None
+) -> Decision:
+    """With grants standing in wherever they may, unless the facts are given."""
+    wanted = needs(view_of(a_bundle(*found, grants=grants), AGENT), call, NOW)
+    return decide(wanted, admitting(wanted, call, NOW) if facts is None else facts)
 
 
 def strictness(decision: Decision) -> int:
@@ -179,14 +231,14 @@ def test_nothing_in_a_namespace_weakens_the_baselines_verdict(
 
 
 @pytest.mark.promise("P10")
-@given(found=policies(), call=CALLS, rule=RULES, data=st.data())
+@given(found=policies(), grants=GRANTS, call=CALLS, rule=RULES, data=st.data())
 def test_adding_a_deny_rule_never_turns_a_denial_into_anything_weaker(
-    found: list[Policy], call: Call, rule: Rule, data: st.DataObject
+    found: list[Policy], grants: list[Grant], call: Call, rule: Rule, data: st.DataObject
 ) -> None:
     """Nor a Hold into an Allow, wherever it is put in a policy that is there."""
     if not found:
         return
-    before = strictness(judged(found, call))
+    before = strictness(judged_with(found, grants, call))
     where = data.draw(st.integers(0, len(found) - 1))
     policy = found[where]
     at = data.draw(st.integers(0, len(policy.rules)))
@@ -203,8 +255,84 @@ def test_adding_a_deny_rule_never_turns_a_denial_into_anything_weaker(
             "rules": (*policy.rules[:at], _moded(denial, policy.mode), *policy.rules[at:]),
         }
     )
-    after = strictness(judged([*found[:where], changed, *found[where + 1 :]], call))
+    after = strictness(judged_with([*found[:where], changed, *found[where + 1 :]], grants, call))
     assert after >= before
+
+
+@pytest.mark.promise("A9")
+@given(found=policies(), grants=GRANTS, call=CALLS, facts=st.sampled_from(FACTS))
+def test_a_grant_weakens_no_denial_and_lifts_no_limit(
+    found: list[Policy], grants: list[Grant], call: Call, facts: Facts
+) -> None:
+    """All that it can do is to answer a question, and what is decided then says so."""
+    without = judged(found, call)
+    decision = judged_with(found, grants, call)
+    if without.verdict is not Verdict.HOLD:
+        assert decision == without
+    elif decision.verdict is Verdict.ALLOW:
+        assert decision.reason is Reason.GRANTED
+        assert decision.grants
+    else:
+        assert decision == without
+    bundle = a_bundle(*found, grants=grants)
+    own, other = (needs(view_of(one, AGENT), call, NOW) for one in (bundle, a_bundle(*found)))
+    assert (own.limits, own.loops) == (other.limits, other.loops)
+    assert decide(own, facts) == decide(other, facts)
+
+
+@pytest.mark.promise("P4")
+@given(found=policies(), grants=GRANTS, call=CALLS)
+def test_a_question_of_the_baseline_is_answered_by_a_grant_for_the_baseline_alone(
+    found: list[Policy], grants: list[Grant], call: Call
+) -> None:
+    wanted = needs(view_of(a_bundle(*found, grants=grants), AGENT), call, NOW)
+    covered = covering(wanted, call, NOW)
+    assert len(covered) == len(wanted.asked)
+    for voice, standing in zip(wanted.asked, covered, strict=True):
+        assert {one.policy for one in standing} <= {voice.policy}
+        assert all(one in grants for one in standing)
+    if judged_with(found, grants, call).reason is Reason.GRANTED:
+        namespaces = {voice.policy.partition("/")[0] for voice in wanted.asked}
+        assert namespaces <= {one.policy.partition("/")[0] for one in grants}
+
+
+@pytest.mark.promise("A10")
+@given(found=policies(), grants=GRANTS, vetoes=VETOES, call=CALLS, facts=st.sampled_from(FACTS))
+def test_a_veto_in_force_always_denies_and_a_silent_one_changes_nothing(
+    found: list[Policy], grants: list[Grant], vetoes: list[Grant], call: Call, facts: Facts
+) -> None:
+    decision = judged_with(found, [*grants, *vetoes], call, facts)
+    if any(_is_in_force(veto, call) for veto in vetoes):
+        assert decision.verdict is Verdict.DENY
+        assert decision.reason in (Reason.VETOED, Reason.NO_POLICY)
+    else:
+        assert decision == judged_with(found, grants, call, facts)
+
+
+def _is_in_force(veto: Grant, call: Call) -> bool:
+    """Design 6.7 word by word."""
+    globs = [glob.text for glob in veto.patterns]
+    is_named = "*" in globs or (
+        call.family is Family.TOOLS
+        and any(glob.matches(call.source, call.name) for glob in veto.patterns)
+    )
+    is_ended = veto.expires_at is not None and veto.expires_at <= NOW
+    is_true = veto.condition is None or veto.condition.evaluate_by_runtime(call, NOW) is not False
+    return is_named and not is_ended and is_true
+
+
+@given(found=policies(), grants=GRANTS, vetoes=VETOES, call=CALLS, facts=st.sampled_from(FACTS))
+def test_every_fact_decides_every_call(
+    found: list[Policy], grants: list[Grant], vetoes: list[Grant], call: Call, facts: Facts
+) -> None:
+    """`decide` is total, and never weaker than what the policies say short of people's yes."""
+    wanted = needs(view_of(a_bundle(*found, grants=[*grants, *vetoes]), AGENT), call, NOW)
+    decision = decide(wanted, facts)
+    assert isinstance(decision, Decision)
+    if facts.ledger not in (Ledger.GRANTED, Ledger.APPROVED):
+        assert strictness(decision) >= strictness(wanted.decision)
+    if not wanted.hangs_on_ledger:
+        assert decision is wanted.decision
 
 
 def _moded(rule: Rule, mode: Mode) -> Rule:
@@ -212,9 +340,11 @@ def _moded(rule: Rule, mode: Mode) -> Rule:
 
 
 @pytest.mark.promise("P9")
-@given(found=policies(), call=CALLS, facts=st.sampled_from(FACTS))
-def test_explain_agrees_with_decide(found: list[Policy], call: Call, facts: Facts) -> None:
-    view = view_of(a_bundle(*found), AGENT)
+@given(found=policies(), grants=GRANTS, vetoes=VETOES, call=CALLS, facts=st.sampled_from(FACTS))
+def test_explain_agrees_with_decide(
+    found: list[Policy], grants: list[Grant], vetoes: list[Grant], call: Call, facts: Facts
+) -> None:
+    view = view_of(a_bundle(*found, grants=[*grants, *vetoes]), AGENT)
     explanation = explain(view, call, NOW, facts)
     assert explanation.decision == decide(needs(view, call, NOW), facts)
     assert explanation.rungs[-1].outcome == explanation.decision.verdict.value

@@ -148,6 +148,59 @@ def test_cases_that_say_nothing_are_an_error(text: str, message: str) -> None:
     assert [str(one) for one in read.diagnostics] == [message]
 
 
+@pytest.mark.promise("P12")
+@pytest.mark.promise("A9")
+def test_grants_and_vetoes_of_the_folder_count() -> None:
+    """A case is judged as on the first call: nothing has been used yet."""
+    manifests = b"""
+apiVersion: mesh7.dev/v1alpha1
+kind: AgentPolicy
+metadata: {name: support}
+spec:
+  selector: {}
+  rules:
+  - name: refunds
+    tools: ["billing.*"]
+    action: RequireApproval
+    approval: {grantable: {maxDuration: 1h}}
+---
+apiVersion: mesh7.dev/v1alpha1
+kind: Grant
+metadata: {name: morning}
+spec:
+  effect: Allow
+  subject: {serviceAccount: default}
+  tools: [billing.create_refund]
+  policyRef: {namespace: default, name: support}
+  expiresAt: 2026-11-21T10:00:00Z
+  reason: INC-4711
+---
+apiVersion: mesh7.dev/v1alpha1
+kind: Grant
+metadata: {name: closed}
+spec: {effect: Deny, subject: {}, tools: [billing.close]}
+"""
+    text = b"""
+apiVersion: mesh7.dev/v1alpha1
+kind: PolicyCases
+cases:
+- name: in time
+  tool: billing.create_refund
+  now: 2026-11-21T09:30:00Z
+  expect: Allow
+  reason: granted
+- {name: too early, tool: billing.create_refund, now: "2026-11-21T08:30:00Z", expect: Hold}
+- {name: too late, tool: billing.create_refund, now: "2026-11-21T10:00:00Z", expect: Hold}
+- {name: another, tool: billing.other, now: "2026-11-21T09:30:00Z", expect: Hold}
+- {name: closed, tool: billing.close, expect: Deny, reason: vetoed, rule: closed}
+"""
+    compiled = compiler.compile_files({"all.yaml": manifests})
+    assert compiled.bundle is not None
+    read = cases.read_cases({"cases.yaml": text})
+    results = cases.run_cases(compiled.bundle, read.cases)
+    assert (read.diagnostics, [one.problem for one in results]) == ((), [""] * 5)
+
+
 def test_cases_beside_policies_do_not_disturb_the_gateway() -> None:
     files = {"policies.yaml": POLICIES, "cases.yaml": CASES}
     with_cases = compiler.compile_files(files)

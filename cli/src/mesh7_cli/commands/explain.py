@@ -45,16 +45,14 @@ def command(  # noqa: PLR0913 - one argument a flag
     The policies are those of the folder as it stands now, not of a running gateway.
     """
     from mesh7_cli import sets  # noqa: PLC0415 - the compiler is only for who compiles
-    from mesh7_core.policy import calls, explain, judge, view  # noqa: PLC0415
+    from mesh7_core.policy import calls, explain, view  # noqa: PLC0415
 
     compiled = sets.joined(paths or [directory]).bundle(namespace)
     caller = calls.Agent(
         namespace=compiled.namespace, service_account=agent, pod="explain", labels=labels
     )
     call = _call(compiled, caller, tool, request, arguments.read(json_text))
-    explanation = explain.explain(
-        view.view_of(compiled, caller), call, datetime.now(UTC), judge.NO_LEDGER
-    )
+    explanation = explain.offline(view.view_of(compiled, caller), call, datetime.now(UTC))
     notes = _notes(compiled, call)
     if form is output.Form.TABLE:
         _show(explanation, notes)

@@ -1,7 +1,9 @@
 """Where a gateway may listen: sockets bound, or a clear word why not."""
 
 import errno
+import grp
 import ipaddress
+import os
 import socket
 from pathlib import Path
 
@@ -58,6 +60,38 @@ def unix_socket(path: Path) -> socket.socket:
     except OSError as error:
         message = f"`{path}` cannot be listened on: {error.strerror} – give another `--state`"
         raise errors.SettingsError(message) from error
+
+
+def people_socket(path: Path, group: str) -> socket.socket:
+    """The approvers' socket, in the state folder: for the members of a Unix group, and root.
+
+    The folder becomes passable for the group (0710), and nothing in it readable: all else keeps
+    its mode of 0600. A gateway without approvers makes the folder private again at its start.
+
+    Raises:
+        SettingsError: there is no such group, we are not in it, or nothing can listen there.
+    """
+    try:
+        number = grp.getgrnam(group).gr_gid
+    except KeyError as error:
+        message = f"`--approvers {group}`: there is no such Unix group – make it with `groupadd`"
+        raise errors.SettingsError(message) from error
+    bound = unix_socket(path)
+    try:
+        # The group before the modes: the own group of whoever runs us may be anybody's.
+        os.chown(path, -1, number)
+        os.chown(path.parent, -1, number)
+        path.chmod(0o660)
+        path.parent.chmod(0o710)
+    except OSError as error:
+        bound.close()
+        path.unlink(missing_ok=True)
+        message = (
+            f"`--approvers {group}`: `{path}` cannot be given to the group: {error.strerror} – "
+            "add the user who runs the gateway to it"
+        )
+        raise errors.SettingsError(message) from error
+    return bound
 
 
 def read_token(path: Path | None) -> bytes | None:

@@ -4,6 +4,7 @@
     STATE/id             the pod name on the laptop, made once
     STATE/key            32 random bytes for keyed digests, made once
     STATE/gateway.sock   the holder's unix socket
+    STATE/people.sock    another for approvers of another user (`--approvers GROUP`)
 
 The lock decides who holds the folder, never the files: a killed holder's lock is gone with its
 process, and what it left lying about is removed by the next holder, under the lock.
@@ -24,6 +25,7 @@ from pathlib import Path
 from mesh7_core import errors
 
 SOCKET_NAME = "gateway.sock"
+PEOPLE_SOCKET_NAME = "people.sock"
 KEY_BYTES = 32
 # sockaddr_un.sun_path holds 108 bytes on Linux and 104 on macOS, one of them the closing NUL.
 MAXIMUM_SOCKET_PATH_BYTES = 107 if sys.platform == "linux" else 103

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from mesh7_core.ledger import sqlite
 from mesh7_core.ledger.memory import MemoryLedger
 from mesh7_core.ledger.protocol import Ledger
 from tests.core.ledger.contract import Home, OpenHome
@@ -41,4 +42,14 @@ async def memory_home(_folder: Path) -> AsyncIterator[Home]:
     yield StandingHome(MemoryLedger(clock), clock)
 
 
-HOMES: dict[str, OpenHome] = {"memory": memory_home, **REDIS_HOMES}
+@asynccontextmanager
+async def sqlite_home(folder: Path) -> AsyncIterator[Home]:
+    clock = Clock()
+    ledger = sqlite.open_ledger(folder / "ledger.db", clock)
+    try:
+        yield StandingHome(ledger, clock)
+    finally:
+        await ledger.close()
+
+
+HOMES: dict[str, OpenHome] = {"memory": memory_home, "sqlite": sqlite_home, **REDIS_HOMES}

@@ -40,14 +40,7 @@ class MemoryLedger:
 
     def observe(self, observation: Observation, answer: Callable[[Observed], None]) -> None:
         """Take all that a call hangs on, or nothing, and answer before returning."""
-        now_ms = self._clock()
-        request = None
-        if observation.digest:
-            request = self._requests.answering(observation.digest, now_ms)
-            if request is not None and request.state is State.DENIED:
-                answer(Observed(Seen.DENIED, request_id=request.id))
-                return
-        answer(self._counts.take(observation, request, now_ms))
+        answer(take(self._requests, self._counts, observation, self._clock()))
 
     async def open(self, request: Request, caps: Caps) -> Opened | Full:
         """Ask people, or join."""
@@ -136,6 +129,16 @@ class MemoryLedger:
         self._requests.put(request)
         self._listeners.tell(Changed(request.id))
         return request
+
+
+def take(requests: Requests, counts: Counts, observation: Observation, now_ms: int) -> Observed:
+    """Take all that a call hangs on, or nothing."""
+    request = None
+    if observation.digest:
+        request = requests.answering(observation.digest, now_ms)
+        if request is not None and request.state is State.DENIED:
+            return Observed(Seen.DENIED, request_id=request.id)
+    return counts.take(observation, request, now_ms)
 
 
 def no_place(window: Window) -> Refused:

@@ -8,6 +8,7 @@ down first; `put` then takes it. Time is an argument; nothing here waits or writ
 
 import heapq
 from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from mesh7_core.ledger import approvals
@@ -21,17 +22,27 @@ MOST_CLOSED_BYTES: Final = 64 * 1024 * 1024
 
 
 class Requests:
-    """All requests of one namespace, as last written."""
+    """All requests of one namespace, as last written.
 
-    __slots__ = ("_answering", "_by_id", "_closed", "_closed_bytes", "_due", "_pending")
+    Args:
+        forgotten: told of the id of each one that is let go.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = (
+        "_answering", "_by_id", "_closed", "_closed_bytes", "_due", "_forgotten", "_pending",
+    )  # fmt: skip
+
+    def __init__(self, forgotten: Callable[[str], None] | None = None) -> None:
+        self._forgotten = forgotten
         self._by_id: dict[str, Request] = {}
         self._answering: dict[str, str] = {}
         self._pending: Counter[str] = Counter()
         self._closed: dict[str, None] = {}
         self._closed_bytes = 0
         self._due: list[tuple[int, str, int, State]] = []
+
+    def __iter__(self) -> Iterator[Request]:
+        return iter(self._by_id.values())
 
     def answering(self, digest: str, now_ms: int) -> Request | None:
         """What the digest is answered by now: pending, approved, or lately denied."""
@@ -101,24 +112,24 @@ class Requests:
             self._closed_bytes += len(request.arguments)
         heapq.heappush(self._due, (_due_at(request), request.id, request.version, request.state))
 
-    def clear(self, now_ms: int) -> tuple[str, ...]:
-        """Let time close and forget; the ids that are forgotten."""
-        forgotten: list[str] = []
+    def clear(self, now_ms: int) -> None:
+        """Let time close and forget."""
         while self._due and self._due[0][0] <= now_ms:
             _, request_id, version, state = heapq.heappop(self._due)
             request = self._by_id.get(request_id)
             if request is None or (request.version, request.state) != (version, state):
                 continue
             if approvals.closed_at(request):
-                self._forget(request_id)
-                forgotten.append(request_id)
+                self._let_go(request_id)
             else:
                 self.put(approvals.at(request, now_ms))
         while len(self._closed) > MOST_CLOSED or self._closed_bytes > MOST_CLOSED_BYTES:
-            oldest = next(iter(self._closed))
-            self._forget(oldest)
-            forgotten.append(oldest)
-        return tuple(forgotten)
+            self._let_go(next(iter(self._closed)))
+
+    def _let_go(self, request_id: str) -> None:
+        self._forget(request_id)
+        if self._forgotten is not None:
+            self._forgotten(request_id)
 
     def _forget(self, request_id: str) -> None:
         request = self._by_id.pop(request_id, None)

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from mesh7_core.ledger.protocol import Ledger
 from mesh7_core.policy import calls, judge
 from mesh7_core.policy.decision import NO_BUNDLE, UNKNOWN_TOOL, Decision, Verdict
 from mesh7_core.policy.reasons import Reason
@@ -15,13 +16,20 @@ from mesh7_core.telemetry import records
 from mesh7_sidecar.bundles.current import Current
 from mesh7_sidecar.clock import Clock
 from mesh7_sidecar.gate import kept
-from mesh7_sidecar.gate.waiting import Wait, unseen
+from mesh7_sidecar.gate.dry import DryRun
+from mesh7_sidecar.gate.holding import DefinitionOf, Holds, Judged
+from mesh7_sidecar.gate.journal import Journal
+from mesh7_sidecar.gate.observing import Observing
+from mesh7_sidecar.gate.sessions import Sessions
+from mesh7_sidecar.gate.shares import Shares
+from mesh7_sidecar.gate.terms import HoldTerms
+from mesh7_sidecar.gate.trip import FAILED, Road, Trip
+from mesh7_sidecar.gate.waiting import Wait, Waiter, unseen
 from mesh7_sidecar.settings import AuditShare
 
 log = logging.getLogger("mesh7.gate")
 
 _TOLD_PLAINLY = frozenset({Reason.NO_BUNDLE, Reason.SOURCE_UNAVAILABLE})
-MALFORMED_FOR_JUDGE = Decision(Verdict.DENY, Reason.MALFORMED)
 
 
 class Counts:
@@ -41,15 +49,24 @@ class Gate:
         clock: the time that policies see, and that durations are taken by.
         append: takes a finished record; None when no audit is kept.
         audit: which records `append` gets.
+        ledger: the shared memory; None = there is none, and what hangs on it is refused.
+        journal: of claims; None = no approved call runs.
+        definition_of: lists a tool again and answers the digest of its definition, None when it
+            cannot be listed; None = the definition that a call comes with.
+        terms: how calls are held and counted.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the composition root puts together
         self,
         current: Current,
         *,
         clock: Clock,
         append: Callable[[records.Record], None] | None,
         audit: AuditShare,
+        ledger: Ledger | None = None,
+        journal: Journal | None = None,
+        definition_of: DefinitionOf | None = None,
+        terms: HoldTerms | None = None,
     ) -> None:
         self.current = current
         self.counts = Counts()
@@ -59,12 +76,16 @@ class Gate:
         self._moment = clock.now()
         self._append = append if audit is not AuditShare.OFF else None
         self._denied_only = audit is AuditShare.DENIED
+        self._road: Road | None = None
+        if ledger is not None:
+            self._road = self._built(ledger, journal, definition_of, terms or HoldTerms())
 
     def judge(
         self,
         call: calls.Call,
         answer: Callable[[Decision], None],
         waits: Callable[[Wait], None] = unseen,
+        trace_id: str = "",
     ) -> None:
         """Decide about `call` and tell `answer`, once, now or later; an error in judging denies.
 
@@ -73,44 +94,132 @@ class Gate:
             answer: is not called for a caller that has left.
             waits: told at most once, before `answer`, when people may have to be asked; the
                 request id follows when the request is open.
+            trace_id: of the caller's trace; people find it on the request.
         """
-        del waits
-        answer(self.decide(call))
-
-    def is_exact(self, call: calls.Call) -> bool:
-        """Whether the decision hangs on the exact call, so that its body has to be there first."""
-        del call
-        return False
-
-    async def dry_run(self, call: calls.Call) -> Decision:
-        """What `judge` would come to: reserves nothing, opens nothing, claims nothing."""
-        return self.decide(call)
-
-    def keep(self, decision: Decision, result: kept.Kept) -> None:
-        """Keep what came of an approved call for those who repeat it; before `record`."""
-
-    def replay(self, decision: Decision) -> kept.Kept:
-        """The result that a decision with `Reason.REPLAYED` stands for; until it is recorded."""
-        raise LookupError(decision.request_id)
-
-    def continues(self, decision: Decision, call: calls.Call, request_state: str) -> None:
-        """An approved call came back with `input_required`: its retry needs no new approval."""
-
-    async def close(self) -> None:
-        """Answer whoever waits that the request is pending, at once; finish what is begun."""
-
-    def decide(self, call: calls.Call) -> Decision:
-        """The decision, without a ledger: reserves nothing, opens nothing."""
         try:
-            view = self.current.view(call.agent)
-            if view is None:
-                return NO_BUNDLE
-            needs = judge.needs(view, call, self._now())
-            return judge.decide(needs, judge.NO_LEDGER)
+            judged = self._judged(call)
         except Exception:
             # The gate's edge (style: errors): a defect of ours must deny, and must be seen.
             log.exception("judging failed; the call is denied")
-            return MALFORMED_FOR_JUDGE
+            answer(FAILED)
+            return
+        if judged is None:
+            answer(NO_BUNDLE)
+            return
+        needs = judged[1]
+        if not (needs.hangs_on_ledger or _is_audited(needs)):
+            answer(needs.decision)
+        elif self._road is None:
+            answer(judge.decide(needs, judge.NO_LEDGER))
+        else:
+            Trip(self._road, call, needs, answer, waits, trace_id).start()
+
+    def is_exact(self, call: calls.Call) -> bool:
+        """Whether the decision hangs on the exact call, so that its body has to be there first."""
+        if self._road is None:
+            return False
+        try:
+            judged = self._judged(call)
+        except Exception:
+            # The gate's edge: `judge` fails alike, denies and says why.
+            log.exception("judging failed")
+            return False
+        return judged is not None and judge.is_exact(judged[1])
+
+    async def dry_run(self, call: calls.Call) -> Decision:
+        """What `judge` would come to: reserves nothing, opens nothing, claims nothing."""
+        if self._road is None:
+            return self.decide(call)
+        try:
+            return await self._road.dry.decide(call)
+        except Exception:
+            # The gate's edge: a defect of ours must deny, and must be seen.
+            log.exception("judging failed; the call is denied")
+            return FAILED
+
+    def keep(self, decision: Decision, result: kept.Kept) -> None:
+        """Keep what came of an approved call for those who repeat it; before `record`."""
+        if self._road is not None:
+            self._road.holds.keep(decision, result)
+
+    def replay(self, decision: Decision) -> kept.Kept:
+        """The result that a decision with `Reason.REPLAYED` stands for; until it is recorded."""
+        if self._road is None:
+            raise LookupError(decision.request_id)
+        return self._road.holds.replay(decision)
+
+    def continues(self, decision: Decision, call: calls.Call, request_state: str) -> None:
+        """An approved call came back with `input_required`: its retry needs no new approval.
+
+        To be said before `record`. Other calls' answers change nothing.
+        """
+        del call
+        if self._road is not None:
+            self._road.holds.continues(decision, request_state)
+
+    def waiting(self, request_id: str) -> int:
+        """How many callers wait for one request."""
+        return 0 if self._road is None else self._road.holds.waiting(request_id)
+
+    async def close(self) -> None:
+        """Answer whoever waits that the request is pending, at once; finish what is begun."""
+        if self._road is not None:
+            await self._road.holds.close()
+
+    def decide(self, call: calls.Call) -> Decision:
+        """The decision without asking a ledger; for what is asked about and not done."""
+        try:
+            judged = self._judged(call)
+            return NO_BUNDLE if judged is None else judge.decide(judged[1], judge.NO_LEDGER)
+        except Exception:
+            # The gate's edge: a defect of ours must deny, and must be seen.
+            log.exception("judging failed; the call is denied")
+            return FAILED
+
+    def _built(
+        self,
+        ledger: Ledger,
+        journal: Journal | None,
+        definition_of: DefinitionOf | None,
+        terms: HoldTerms,
+    ) -> Road:
+        now_s = self._clock.monotonic_s
+        words = Observing(terms.key, Sessions())
+        holds = Holds(
+            ledger,
+            journal,
+            words,
+            terms,
+            judged=self._judged,
+            afresh=self._judge_afresh,
+            definition_of=definition_of,
+            now=self._now,
+            now_s=now_s,
+            failed=FAILED,
+        )
+        return Road(
+            ledger=ledger,
+            holds=holds,
+            words=words,
+            shares=Shares(words, terms.replicas, now_s),
+            dry=DryRun(self._judged, holds.observe, words, self._now, now_s),
+            now_s=now_s,
+            hold_s=terms.hold_s,
+        )
+
+    def _judged(self, call: calls.Call) -> Judged | None:
+        view = self.current.view(call.agent)
+        return None if view is None else (view, judge.needs(view, call, self._now()))
+
+    def _judge_afresh(self, waiter: Waiter) -> None:
+        """Judge a call that waited for people, now that it asks nobody or somebody else."""
+        judged = self._judged(waiter.call)
+        if judged is None:
+            waiter.answer(NO_BUNDLE)
+        elif not judged[1].hangs_on_ledger or self._road is None:
+            waiter.answer(judge.decide(judged[1], judge.NO_LEDGER))
+        else:
+            Trip(self._road, waiter.call, judged[1], waiter.answer, unseen, waiter=waiter).start()
 
     def _now(self) -> datetime:
         """The time that policies see, to the millisecond; calls within one share the value."""
@@ -152,6 +261,8 @@ class Gate:
         status: int = 0,
     ) -> None:
         """Count the call and write its one record."""
+        if decision.request_id and self._road is not None:
+            self._road.holds.recorded(decision, outcome.value)
         verdict = decision.verdict
         if verdict is Verdict.ALLOW:
             self.counts.allowed += 1
@@ -177,3 +288,9 @@ class Gate:
                 status=status,
             )
         )
+
+
+def _is_audited(needs: judge.Needs) -> bool:
+    """Whether limits would count, were audit enforced."""
+    would = needs.would
+    return would is not None and bool(would.limits) and needs.verdict is Verdict.ALLOW

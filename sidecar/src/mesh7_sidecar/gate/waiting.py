@@ -1,9 +1,18 @@
-"""One caller that waits while people are asked: what its door sees of that.
+"""One caller that waits while people are asked: what its door sees of that, and its one answer."""
 
-Pure: no clock, no network, no logging.
-"""
-
+import asyncio
+import logging
 from collections.abc import Callable
+from typing import Final
+
+from mesh7_core.policy import calls
+from mesh7_core.policy.decision import Decision
+from mesh7_sidecar.gate import exact
+
+log = logging.getLogger("mesh7.gate")
+
+MOST_STARTS: Final = 8
+"""How often a waiter may start over because what it asks for is changed under it."""
 
 
 class Wait:
@@ -31,3 +40,78 @@ class Wait:
 
 def unseen(_: Wait) -> None:
     """For doors that show nothing while they wait."""
+
+
+class Waiter:
+    """One caller from its question to its answer, or to its leaving.
+
+    Args:
+        call: what it asks for.
+        answer: its door's.
+        hold_s: its own patience.
+        trace_id: of the call; empty when it has none.
+
+    Raises:
+        ValueError: the call has no exact form.
+
+    Attributes:
+        definition: digest of the tool's definition that it goes by; the latest one listed.
+        what: what it forwards.
+        is_over: it has its answer, or is gone.
+        is_due: its patience is at an end: it gets the pending answer as soon as there is one.
+        stir: told when it is over or due; whoever holds it sets that.
+        starts: how often it was taken up by a hold.
+    """
+
+    __slots__ = (
+        "_answer", "_timer", "call", "definition", "is_due", "is_over", "starts", "stir",
+        "trace_id", "wait", "what",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        call: calls.Call,
+        answer: Callable[[Decision], None],
+        hold_s: float,
+        trace_id: str = "",
+    ) -> None:
+        self.call = call
+        self.definition = call.definition
+        self.trace_id = trace_id
+        self.what = exact.forwarded(call)
+        self.is_over = False
+        self.is_due = hold_s <= 0
+        self.starts = 0
+        self.stir: Callable[[], None] = _nobody
+        self.wait = Wait(hold_s, self._leave)
+        self._answer = answer
+        # Only callers that wait for people have a timer (design 13).
+        self._timer = asyncio.get_running_loop().call_later(hold_s, self._end_patience)
+
+    def answer(self, decision: Decision) -> None:
+        """Tell its door, unless it has left or was told."""
+        if self.is_over:
+            return
+        self._close()
+        try:
+            self._answer(decision)
+        except Exception:
+            # The gate's edge: one door's defect must not keep others from their answers.
+            log.exception("a door failed at its answer")
+
+    def _leave(self) -> None:
+        if not self.is_over:
+            self._close()
+            self.stir()
+
+    def _close(self) -> None:
+        self.is_over = True
+        self._timer.cancel()
+
+    def _end_patience(self) -> None:
+        self.is_due = True
+        self.stir()
+
+
+def _nobody() -> None:
+    """Nobody holds it yet."""

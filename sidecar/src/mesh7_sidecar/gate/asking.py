@@ -1,0 +1,77 @@
+"""The request that people see of a held call, and what is read back from it.
+
+Pure but for the made-up id: no clock, no network, no logging.
+"""
+
+import base64
+import secrets
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+from mesh7_core.ledger.asked import Asking, Request, Verdict
+from mesh7_core.policy import calls
+from mesh7_core.policy.rules import Approval
+from mesh7_core.policy.view import Voice
+
+DEFAULT_TIMEOUT: Final = timedelta(minutes=10)
+"""Of a rule that says nothing of how long it waits."""
+
+
+def request_for(
+    call: calls.Call,
+    asked: Sequence[Voice],
+    *,
+    digest: str,
+    arguments: str,
+    definition: str,
+    trace_id: str,
+) -> Request:
+    """A request for one exact call: every rule that asks, the shortest of their times."""
+    approvals = [voice.approval for voice in asked if voice.approval is not None]
+    timeouts = [one.timeout for one in approvals] or [DEFAULT_TIMEOUT]
+    uses = [one.use_within for one in approvals] or [DEFAULT_TIMEOUT]
+    agent = call.agent
+    return Request(
+        id=_fresh_id(),
+        digest=digest,
+        agent=f"{agent.namespace}/{agent.service_account}",
+        pod=agent.pod,
+        tool=call.full_name,
+        arguments=arguments,
+        definition=definition,
+        asking=tuple(sorted({voice.id: _asking(voice) for voice in asked}.values(), key=_rule)),
+        timeout_ms=min(timeouts) // timedelta(milliseconds=1),
+        use_within_ms=min(uses) // timedelta(milliseconds=1),
+        trace_id=trace_id,
+    )
+
+
+def hold_of(asked: Sequence[Voice], hold_s: float) -> float:
+    """Seconds that a caller waits: the least that a rule or the gateway's own setting says."""
+    said = [voice.approval.hold for voice in asked if voice.approval is not None]
+    return min([hold_s, *(one.total_seconds() for one in said if one is not None)])
+
+
+def denial(request: Request) -> str:
+    """What the person wrote who said no; empty when nobody did."""
+    words = [vote.reason for vote in request.votes if vote.verdict is Verdict.DENY]
+    return words[-1] if words else ""
+
+
+def _asking(voice: Voice) -> Asking:
+    approval: Approval | None = voice.approval
+    return Asking(
+        rule=voice.id,
+        groups=() if approval is None else approval.groups,
+        count=1 if approval is None else approval.count,
+        text=voice.text,
+    )
+
+
+def _rule(asking: Asking) -> str:
+    return asking.rule
+
+
+def _fresh_id() -> str:
+    return "r-" + base64.b32encode(secrets.token_bytes(16)).decode().rstrip("=").lower()

@@ -1,0 +1,214 @@
+"""The exact call: everything of it that is forwarded, in one spelling, and the digest over it.
+
+An approval is for one digest. Taken in are who asks, the tool and where it is, all that is
+forwarded, the tool's definition, and the compiled form of each rule that asks; so anything that is
+changed asks again, and an edit elsewhere in the policies voids nothing. `_meta`, ids and progress
+tokens stay outside: some clients put a new id there each time.
+Pure: no clock, no network, no logging.
+"""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from mesh7_core.policy import calls, canonical
+from mesh7_core.policy.rules import Approval, Limit, Policy, Rule
+from mesh7_core.policy.view import AgentView, Voice
+
+FORM: Final = "mesh7-call-1"
+"""Names this way of making digests; another way gets another name."""
+LONGEST_SHOWN_BYTES: Final = 16 * 1024
+"""Of a plain HTTP body that people are shown as text; beyond that they see size and digest."""
+
+_OUTSIDE: Final = frozenset({"_meta", "name"})
+_RETRY: Final = frozenset({"requestState", "inputResponses"})
+"""What a client adds when it repeats a call that came back with `input_required`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forwarded:
+    """What goes on to the source.
+
+    Attributes:
+        text: canonical JSON, numbers as they were spelled: the arguments when nothing else is
+            forwarded, else all `params`; or the parts of an HTTP request.
+        mark: which of these it is, and a digest of `text`.
+        base: `mark` without what a retry adds; equal to it when this is none.
+        request_state: of a retry; empty when this is none.
+    """
+
+    text: str
+    mark: str
+    base: str
+    request_state: str = ""
+
+
+class _Number:
+    """A number as it was spelled."""
+
+    __slots__ = ("spelling",)
+
+    def __init__(self, spelling: str) -> None:
+        self.spelling = spelling
+
+    def __str__(self) -> str:
+        return self.spelling
+
+
+def forwarded(call: calls.Call) -> Forwarded:
+    """What `call` forwards.
+
+    Raises:
+        ValueError: its body is no JSON-RPC message, although the doors say so.
+    """
+    if call.http is not None:
+        text = canonical.written(_http(call.http, call.body))
+        mark = _mark("http", text)
+        return Forwarded(text=text, mark=mark, base=mark)
+    params = {name: value for name, value in _params(call.body).items() if name not in _OUTSIDE}
+    form, text = _spelled(params)
+    mark = base = _mark(form, text)
+    if not _RETRY.isdisjoint(params):
+        base = _mark(*_spelled({name: params[name] for name in params if name not in _RETRY}))
+    state = params.get("requestState")
+    return Forwarded(
+        text=text, mark=mark, base=base, request_state=state if isinstance(state, str) else ""
+    )
+
+
+def message(arguments: Mapping[str, object]) -> bytes:
+    """A body for a call that is only asked about, of which nothing but arguments is known."""
+    return json.dumps({"params": {"arguments": arguments}}).encode()
+
+
+def digest(call: calls.Call, mark: str, definition: str, asking: Iterable[str]) -> str:
+    """`sha256:` and 64 hex digits over one exact call.
+
+    Args:
+        call: who asks, and for which tool.
+        mark: of what is forwarded (`Forwarded.mark` or `base`).
+        definition: digest of the tool's definition; empty when it has none.
+        asking: the rules that ask, as `asked_rules` writes them.
+    """
+    agent = call.agent
+    parts = (
+        FORM, agent.namespace, agent.service_account, agent.pod, call.family.value, call.full_name,
+        call.source_kind.value, call.source_host, mark, definition, *sorted(asking),
+    )  # fmt: skip
+    # A list of texts: no part can run over into the next.
+    return "sha256:" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def asked_rules(view: AgentView, asked: Sequence[Voice]) -> tuple[str, ...]:
+    """The compiled form of each rule that asks, written out; the same after any restart."""
+    policies = {policy.id: policy for policy in view.policies}
+    return tuple(canonical.written(_rule(policies.get(one.policy), one)) for one in asked)
+
+
+def _params(body: bytes) -> dict[str, object]:
+    read = json.loads(
+        body,
+        parse_int=_Number,
+        parse_float=_Number,
+        parse_constant=_refuse,
+        object_pairs_hook=_members,
+    )
+    params = read.get("params") if isinstance(read, dict) else None
+    if not isinstance(params, dict):
+        raise ValueError("a call without params has no exact form")  # noqa: TRY004
+    return params
+
+
+def _refuse(spelling: str) -> object:
+    raise ValueError(f"`{spelling}` is no JSON")
+
+
+def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a key stands twice")
+    return members
+
+
+def _spelled(params: dict[str, object]) -> tuple[str, str]:
+    """Arguments alone are shown as they are; people know them so."""
+    if set(params) <= {"arguments"}:
+        return "arguments", canonical.written(params.get("arguments", {}))
+    return "params", canonical.written(params)
+
+
+def _mark(form: str, text: str) -> str:
+    """Forms are told apart: arguments named `arguments` and `task` are no params of that name."""
+    return f"{form}:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _http(part: calls.HttpPart, body: bytes) -> dict[str, object]:
+    said: dict[str, object] = {
+        "method": part.method,
+        "path": part.path,
+        "query": part.query,
+        "bodySize": len(body),
+        "bodyDigest": "sha256:" + hashlib.sha256(body).hexdigest(),
+    }
+    if 0 < len(body) <= LONGEST_SHOWN_BYTES:
+        with contextlib.suppress(UnicodeDecodeError):
+            said["body"] = body.decode()
+    return said
+
+
+def _rule(policy: Policy | None, voice: Voice) -> dict[str, object]:
+    said: dict[str, object] = {
+        "id": voice.id,
+        "action": voice.action.value,
+        "approval": None if voice.approval is None else _approval(voice.approval),
+        "limits": [_limit(one) for one in voice.limits],
+    }
+    if policy is None:
+        return said
+    rule = next((one for one in policy.rules if one.id == voice.id), None)
+    if rule is not None:
+        said |= _matching(rule)
+    loop = policy.loop
+    if loop is not None and loop.id == voice.id:
+        said["loop"] = [loop.per.value, loop.identical, _milliseconds(loop.window)]
+    return said
+
+
+def _matching(rule: Rule) -> dict[str, object]:
+    return {
+        "family": rule.family.value,
+        "patterns": sorted(one.text for one in rule.patterns),
+        "when": None if rule.condition is None else rule.condition.text,
+    }
+
+
+def _approval(approval: Approval) -> dict[str, object]:
+    grantable = approval.grantable
+    return {
+        "groups": sorted(approval.groups),
+        "count": approval.count,
+        "timeout": _milliseconds(approval.timeout),
+        "useWithin": _milliseconds(approval.use_within),
+        "hold": _milliseconds(approval.hold),
+        "grantable": None
+        if grantable is None
+        else [_milliseconds(grantable.maximum_duration), grantable.maximum_uses],
+    }
+
+
+def _limit(limit: Limit) -> list[object]:
+    return [
+        limit.id,
+        limit.per.value,
+        limit.maximum,
+        _milliseconds(limit.window),
+        limit.on_store_loss.value,
+    ]
+
+
+def _milliseconds(span: timedelta | None) -> int | None:
+    return None if span is None else span // timedelta(milliseconds=1)

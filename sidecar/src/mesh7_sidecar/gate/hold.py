@@ -1,0 +1,375 @@
+"""One exact call that people are asked about, with all who wait for it: one coroutine per digest.
+
+It takes turns as long as somebody waits. A turn judges the call again by the bundle of that
+moment, observes the ledger (which keeps the call's places reserved), and does what that says:
+
+    admitted   list the tool again, open a request
+    pending    wait for a change, one second at most
+    approved   list and judge again, claim in the journal and then in the ledger; only if both
+               say first does the first who still waits run, the others get its result
+    else       everybody is answered
+
+When nobody waits any more the reserved places are given back; the request stays.
+"""
+
+import asyncio
+import contextlib
+import logging
+from typing import Final, assert_never
+
+from mesh7_core.ledger.asked import Request, State
+from mesh7_core.ledger.protocol import (
+    Full,
+    Lost,
+    Observation,
+    Observed,
+    Opened,
+    Seen,
+    Unknown,
+    Window,
+)
+from mesh7_core.policy import decision, judge
+from mesh7_core.policy.rules import Action, RuleId
+from mesh7_sidecar.gate import asking, claiming, observing
+from mesh7_sidecar.gate.claiming import Claimed
+from mesh7_sidecar.gate.waiting import Waiter
+from mesh7_sidecar.gate.ways import Run, Ways
+
+log = logging.getLogger("mesh7.gate")
+
+MOST_WAITERS: Final = 16
+"""Callers that wait for people about one call; a further one gets the pending answer at once."""
+MOST_RACING: Final = 256
+"""Callers that wait for one approved call's result, or for the ledger's first word."""
+POLL_S: Final = 1.0
+"""A change that nobody told of is seen after as long."""
+LEASE_MARGIN_S: Final = 30.0
+"""How long reserved places of a crashed holder outlast the longest wait."""
+RUN_S: Final = 900.0
+"""After as long an approved call that nobody recorded counts as over; no call lasts longer."""
+MOST_REFUSALS: Final = 3
+"""How often a claim may be refused although the approval stands, before everybody is told."""
+
+_FACT: Final = {
+    State.EXPIRED: judge.Ledger.EXPIRED,
+    State.LAPSED: judge.Ledger.EXPIRED,
+    State.USED: judge.Ledger.UNKNOWN_OUTCOME,
+    State.DENIED: judge.Ledger.DENIED,
+}
+
+
+class Hold:
+    """The call of one digest while somebody waits for it.
+
+    Args:
+        ways: to everything that a turn needs.
+        digest: of the exact call.
+        full: ids of the loops that made it ask, in the order met.
+        needs: as first judged.
+
+    Attributes:
+        request_id: of the open request; empty when there is none that is known.
+    """
+
+    def __init__(
+        self, ways: Ways, digest: str, full: tuple[RuleId, ...], needs: judge.Needs
+    ) -> None:
+        self.digest = digest
+        self.request_id = ""
+        self._ways = ways
+        self._full = full
+        self._needs = needs
+        self._waiters: list[Waiter] = []
+        self._stirred = asyncio.Event()
+        self._reserved: dict[str, Window] = {}
+        self._run: Run | None = None
+        self._is_pending = False
+        self._withdrawn = ""
+        self._refusals = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many callers wait."""
+        return len(self._living())
+
+    def join(self, waiter: Waiter) -> None:
+        """Another caller waits for the same call."""
+        waiter.stir = self.stir
+        self._waiters.append(waiter)
+        self._show()
+
+    def stir(self) -> None:
+        """Something has changed: the next turn comes at once."""
+        self._show()
+        self._stirred.set()
+
+    def close(self) -> None:
+        """Answer everybody at once: the request, if it is open, outlives the gateway."""
+        if self.request_id:
+            self._answer_pending(self._living())
+        self._answer(judge.decide(self._needs, judge.NO_LEDGER))
+        if self._run is not None:
+            self._run.over.set()
+        self._stirred.set()
+
+    async def attend(self) -> None:
+        """Take turns until nobody waits."""
+        try:
+            while self._living():
+                await self._turn()
+                if not self._living():
+                    await self._let_go()
+        except Exception:
+            # The gate's edge: a defect of ours denies, and must be seen.
+            log.exception("holding a call failed; it is denied")
+        finally:
+            self._answer(self._ways.failed)
+
+    async def _turn(self) -> None:
+        self._stirred.clear()
+        lead = self._living()[0]
+        if not lead.definition and not await self._is_as_listed(lead):
+            return
+        if not self._living():
+            return
+        needs = self._ways.needs_again(lead, self._full, self.digest)
+        if needs is None:
+            self._start_over()
+            return
+        self._needs = needs
+        observation = self._observation(lead, needs)
+        observed = await self._observe(observation)
+        text = await self._denial(observed.request_id) if observed.seen is Seen.DENIED else ""
+        await self._go_on(lead, observation, observed, text)
+
+    def _observation(self, lead: Waiter, needs: judge.Needs) -> Observation:
+        ways = self._ways
+        patience_s = max((waiter.wait.hold_s for waiter in self._living()), default=0.0)
+        return ways.observing.exact(
+            needs,
+            lead.call,
+            ways.now_s(),
+            covering=judge.covering(needs, lead.call, ways.now()),
+            digest=self.digest,
+            lease_ms=int((patience_s + LEASE_MARGIN_S) * 1000),
+        )
+
+    async def _observe(self, observation: Observation) -> Observed:
+        observed = await self._ways.observe(observation)
+        if observed.seen in {Seen.ADMITTED, Seen.PENDING, Seen.APPROVED}:
+            self._reserved.update((window.key, window) for window in observation.windows)
+        return observed
+
+    async def _go_on(
+        self, lead: Waiter, observation: Observation, observed: Observed, text: str
+    ) -> None:
+        needs, seen = self._needs, observed.seen
+        if seen is Seen.REPEATED:
+            loop = needs.loops[observed.index]
+            if loop.action is Action.REQUIRE_APPROVAL:
+                self._start_over((*self._full, loop.id))
+                return
+        decided = judge.decide(needs, observing.facts(needs, observed, text=text))
+        if decided.verdict is decision.Verdict.DENY:
+            self._answer(decided)
+        elif seen is Seen.GRANTED:
+            # One use is one call: the next who waits is observed anew.
+            for waiter in self._living()[:1]:
+                waiter.answer(decided)
+        elif seen is Seen.APPROVED:
+            await self._act(lead, observation, observed.request_id, decided)
+        elif seen is Seen.PENDING:
+            self._pend(observed.request_id)
+            await self._pause()
+        elif self.request_id:
+            await self._look_at(self.request_id)
+        else:
+            await self._open(lead)
+
+    async def _open(self, lead: Waiter) -> None:
+        if not await self._is_as_listed(lead) or not self._is_as_judged(lead):
+            return
+        if not self._living():
+            return
+        opened = await self._ways.ledger.open(
+            asking.request_for(
+                lead.call,
+                self._needs.asked,
+                digest=self.digest,
+                arguments=lead.what.text,
+                definition=lead.definition,
+                trace_id=lead.trace_id,
+            ),
+            self._ways.terms.caps,
+        )
+        match opened:
+            case Opened():
+                self._pend(opened.request_id)
+            case Full():
+                self._refuse(judge.Ledger.FULL)
+            case Lost.LOST:
+                self._refuse(judge.Ledger.UNAVAILABLE)
+            case _ as unknown:
+                assert_never(unknown)
+
+    async def _act(
+        self, lead: Waiter, observation: Observation, request_id: str, decided: decision.Decision
+    ) -> None:
+        """People said yes. `decided` is what the one who runs is told."""
+        self.request_id, self._is_pending = request_id, False
+        self._show()
+        if not await self._is_as_listed(lead) or not self._is_as_judged(lead):
+            return
+        if lead.is_over:
+            return
+        ways = self._ways
+        claimed = await claiming.claim(
+            ways.ledger, ways.journal, request_id, self.digest, observation.windows,
+            lambda: bool(self._living()),
+        )  # fmt: skip
+        match claimed:
+            case Claimed.OURS:
+                for window in observation.windows:
+                    self._reserved.pop(window.key, None)
+                await self._start(request_id, lead, decided)
+            case Claimed.BEFORE:
+                self._refuse(judge.Ledger.UNKNOWN_OUTCOME)
+            case Claimed.REFUSED:
+                await self._look_at(request_id)
+            case Claimed.UNWANTED:
+                pass
+            case Claimed.UNAVAILABLE:
+                self._refuse(judge.Ledger.UNAVAILABLE)
+            case _ as unknown:
+                assert_never(unknown)
+
+    async def _start(self, request_id: str, lead: Waiter, decided: decision.Decision) -> None:
+        """The approval is used: one call runs, or none ever."""
+        living = self._living()
+        if not living:
+            self._ways.end(request_id, "gone")
+            return
+        self._run = run = self._ways.begin(request_id, self.digest, lead, self._needs)
+        living[0].answer(decided)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RUN_S):
+                await run.over.wait()
+        self._run = None
+        others, self._waiters = self._living(), []
+        for waiter in others:
+            if self._ways.needs_again(waiter, self._full, self.digest) is None:
+                self._ways.again(waiter, ())
+            else:
+                self._ways.repeat(waiter, self._needs, self.digest, request_id)
+        self._forget()
+
+    async def _look_at(self, request_id: str) -> None:
+        """The request does not stand as it did: say so, or ask anew."""
+        request = await self._ways.ledger.request(request_id)
+        if isinstance(request, Lost):
+            self._refuse(judge.Ledger.UNAVAILABLE)
+            return
+        fact = _FACT.get(request.state) if isinstance(request, Request) else None
+        if fact is not None:
+            self._refuse(fact, asking.denial(request) if isinstance(request, Request) else "")
+            return
+        self._refusals += 1
+        if self._refusals > MOST_REFUSALS:
+            self._refuse(judge.Ledger.UNAVAILABLE)
+        elif isinstance(request, Unknown) or request.state is State.WITHDRAWN:
+            self._forget()
+        else:
+            await self._pause()
+
+    async def _denial(self, request_id: str) -> str:
+        request = await self._ways.ledger.request(request_id)
+        return asking.denial(request) if isinstance(request, Request) else ""
+
+    async def _is_as_listed(self, lead: Waiter) -> bool:
+        """List the tool again; when its definition is another one everybody starts over."""
+        fresh = await self._ways.relist(lead.call)
+        if fresh is None:
+            self._answer(decision.SOURCE_UNAVAILABLE)
+            return False
+        if fresh == lead.definition:
+            return True
+        for waiter in self._living():
+            waiter.definition = fresh
+        self._start_over()
+        return False
+
+    def _is_as_judged(self, lead: Waiter) -> bool:
+        """Judge again; when the call asks no more, or for something else, everybody starts over."""
+        needs = self._ways.needs_again(lead, self._full, self.digest)
+        if needs is None:
+            self._start_over()
+            return False
+        self._needs = needs
+        return True
+
+    async def _pause(self) -> None:
+        if self._living():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(POLL_S):
+                    await self._stirred.wait()
+
+    async def _let_go(self) -> None:
+        ledger, windows = self._ways.ledger, tuple(self._reserved.values())
+        self._reserved.clear()
+        if windows:
+            await ledger.give_back(self.digest, windows)
+        if self._withdrawn:
+            withdrawn, self._withdrawn = self._withdrawn, ""
+            await ledger.withdraw(withdrawn)
+
+    def _start_over(self, full: tuple[RuleId, ...] = ()) -> None:
+        """Everybody is judged from the start; nobody needs this request any more."""
+        living, self._waiters = self._living(), []
+        if self._is_pending:
+            self._withdrawn = self.request_id
+        self._forget()
+        for waiter in living:
+            self._ways.again(waiter, full)
+
+    def _pend(self, request_id: str) -> None:
+        self.request_id, self._is_pending = request_id, True
+        self._show()
+
+    def _forget(self) -> None:
+        self.request_id, self._is_pending = "", False
+
+    def _show(self) -> None:
+        """Tell who waits what for; answer those whose patience is over, and those too many."""
+        if not self.request_id:
+            self._refuse_beyond(MOST_RACING)
+            return
+        most = MOST_WAITERS if self._is_pending else MOST_RACING
+        patient = [waiter for waiter in self._living() if not waiter.is_due]
+        for waiter in patient:
+            waiter.wait.request_id = self.request_id
+        due = [waiter for waiter in self._living() if waiter.is_due]
+        self._answer_pending([*due, *patient[most:]])
+
+    def _refuse_beyond(self, most: int) -> None:
+        for waiter in self._living()[most:]:
+            waiter.answer(judge.decide(self._needs, judge.Facts(ledger=judge.Ledger.FULL)))
+
+    def _answer_pending(self, waiters: list[Waiter]) -> None:
+        facts = judge.Facts(ledger=judge.Ledger.PENDING, request_id=self.request_id)
+        for waiter in waiters:
+            waiter.answer(judge.decide(self._needs, facts))
+
+    def _refuse(self, fact: judge.Ledger, text: str = "") -> None:
+        facts = judge.Facts(ledger=fact, request_id=self.request_id, text=text)
+        self._answer(judge.decide(self._needs, facts))
+
+    def _answer(self, decided: decision.Decision) -> None:
+        """Everybody gets the same answer, and the next caller starts from the beginning."""
+        for waiter in self._living():
+            waiter.answer(decided)
+        self._forget()
+
+    def _living(self) -> list[Waiter]:
+        self._waiters = [waiter for waiter in self._waiters if not waiter.is_over]
+        # A copy: who is answered may ask again at once.
+        return self._waiters.copy()

@@ -1,0 +1,26 @@
+"""How a gate holds calls, as the composition root says it.
+
+Pure: no clock, no network, no logging.
+"""
+
+from dataclasses import dataclass, field
+
+from mesh7_core.ledger import protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldTerms:
+    """How long calls wait for people, and how they are counted.
+
+    Attributes:
+        hold_s: a held call is answered after as long at most; a rule may say less.
+        caps: how many requests may be pending at once.
+        replicas: how many gateways share a limit that says `onStoreLoss: Local`; 0 = not known.
+        key: of the digests in loop keys, at most 64 bytes; gateways that share a ledger need
+            the same one.
+    """
+
+    hold_s: float = 50.0
+    caps: protocol.Caps = field(default_factory=protocol.Caps)
+    replicas: int = 1
+    key: bytes = field(default=b"", repr=False)

@@ -199,8 +199,10 @@ local function epoch(key, known, is_dry, at)
   local found = redis.call('GET', key)
   if found == known then return '', nil end
   if not found then
+    -- A dry run begins nothing: an epoch that is not written down must not be learned either.
+    if is_dry then return '', known ~= '' and 0 or nil end
     found = at .. string.format('%03d', redis.call('TIME')[2] % 1000)
-    if not is_dry then redis.call('SET', key, found) end
+    redis.call('SET', key, found)
   end
   if not string.match(found, '^%d+$') or #found > 17 then unreadable() end
   local age = at - math.floor(tonumber(found) / 1000)

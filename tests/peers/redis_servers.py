@@ -19,6 +19,7 @@ from typing import Final, Self
 import hiredis
 
 _PATIENCE_S: Final = 10.0
+_STEP_S: Final = 0.01
 
 
 def programs() -> dict[str, Path]:
@@ -58,7 +59,8 @@ class Server:
         """Start it and wait until it answers."""
         settings = [
             f"port {self.port}", "bind 127.0.0.1", "daemonize no", 'save ""', "appendonly no",
-            "protected-mode no", f"dir {self._folder}", f"logfile {self._folder}/log",
+            "protected-mode no", "repl-diskless-sync-delay 0",
+            f"dir {self._folder}", f"logfile {self._folder}/log",
             *self._options,
         ]  # fmt: skip
         path = self._folder / "server.conf"
@@ -76,7 +78,7 @@ class Server:
                 return not isinstance(link.ask("PING"), OSError)
         except OSError:
             # Nothing listens yet: let it have the processor.
-            time.sleep(0.01)
+            time.sleep(_STEP_S)
             return False
 
     def tell(self, *words: str | bytes | int) -> object:
@@ -87,6 +89,14 @@ class Server:
         if isinstance(reply, hiredis.ReplyError):
             raise reply
         return reply
+
+    async def eventually(self, *words: str | bytes | int, answers: object) -> None:
+        """Wait until a command answers that."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while (found := self.tell(*words)) != answers:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{words} still answers {found!r}")
+            await asyncio.sleep(_STEP_S)
 
     def kill(self) -> None:
         """SIGKILL, and wait for its end."""

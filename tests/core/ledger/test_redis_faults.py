@@ -1,0 +1,273 @@
+"""A Redis that fails in each way that it can: the ledger says LOST, why, and comes back."""
+
+import asyncio
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from mesh7_core.ledger.asked import Request
+from mesh7_core.ledger.protocol import LOST, Caps, Changed, Seen
+from tests.conftest import Eventually
+from tests.core.ledger.contract import (
+    MINUTE,
+    SECOND,
+    observed,
+    opened,
+    plain,
+    request,
+    vote,
+    window,
+)
+from tests.core.ledger.redis_parts import (
+    EVERY_SERVER,
+    SECRET,
+    WRONG,
+    asked_until,
+    comes_back,
+    connected,
+    seen,
+)
+from tests.peers import redis_servers
+
+
+@EVERY_SERVER
+@pytest.mark.promise("L6")
+async def test_a_killed_store_is_lost_at_once_and_found_again_when_it_is_back(
+    program: Path, tmp_path: Path
+) -> None:
+    """Issue 4, faults: Redis killed."""
+    with redis_servers.running(program, tmp_path) as server:
+        async with connected(server.port) as ledger:
+            assert await seen(ledger) is Seen.ADMITTED
+            server.kill()
+            assert await seen(ledger) is Seen.LOST
+            assert await ledger.open(request(), Caps()) is LOST
+            assert await ledger.vote("r-1", vote()) is LOST
+            assert await ledger.requests() is LOST
+            assert f"redis at 127.0.0.1:{server.port}: " in ledger.trouble()
+            server.start()
+            await comes_back(ledger)
+            assert ledger.trouble() == ""
+
+
+@EVERY_SERVER
+@pytest.mark.promise("L6")
+async def test_a_store_that_came_back_empty_says_for_one_window_that_it_does_not_know(
+    program: Path, tmp_path: Path
+) -> None:
+    """Design 5: an unknown epoch is a store loss for one window length."""
+    told: list[str] = []
+    short, long, lifetime = (
+        window("short", 1000, SECOND), window("long", 1000, MINUTE), window("ever", 1000, 0),
+    )  # fmt: skip
+    with redis_servers.running(program, tmp_path) as server:
+        async with connected(server.port, on_epoch=told.append) as ledger:
+            assert (await observed(ledger, plain(short, long, lifetime))).unknown == ()
+            assert len(told) == 1
+            server.kill()
+            server.start()
+            await comes_back(ledger)
+            assert (await observed(ledger, plain(short, long, lifetime))).unknown == (0, 1, 2)
+            now_known = await asked_until(
+                ledger, plain(short, long, lifetime), lambda found: 0 not in found.unknown
+            )
+            assert now_known.unknown == (1, 2)
+            assert len(told) == 2
+        async with connected(server.port, known_epoch=told[1]) as restarted:
+            found = await observed(restarted, plain(short, long, lifetime))
+            assert found.unknown == (1, 2), "a restart must not forget that the past is lost"
+        async with connected(server.port, known_epoch=told[0]) as elsewhere:
+            assert (await observed(elsewhere, plain(long))).unknown == (0,)
+        async with connected(server.port) as fresh:
+            assert (await observed(fresh, plain(long))).unknown == ()
+
+
+@EVERY_SERVER
+@pytest.mark.promise("L6")
+async def test_a_store_that_is_blocked_is_lost_within_a_second_and_serves_later(
+    program: Path, tmp_path: Path
+) -> None:
+    """Issue 4, faults: blocked for 3 s (`CLIENT PAUSE`)."""
+    with redis_servers.running(program, tmp_path) as server:
+        async with connected(server.port) as ledger:
+            assert await seen(ledger) is Seen.ADMITTED
+            server.tell("CLIENT", "PAUSE", 3000, "ALL")
+            started_s = time.monotonic()
+            assert await seen(ledger) is Seen.LOST
+            assert time.monotonic() - started_s < 1.5
+            assert "does not answer within a second" in ledger.trouble()
+            assert await seen(ledger) is Seen.LOST
+            assert time.monotonic() - started_s < 1.7, "while it is away nobody waits"
+            await comes_back(ledger)
+
+
+@EVERY_SERVER
+@pytest.mark.promise("L1")
+async def test_a_slow_store_is_waited_for(program: Path, tmp_path: Path) -> None:
+    """Issue 4, faults: slow (200 ms added)."""
+    with redis_servers.running(program, tmp_path) as server:
+        async with redis_servers.proxying(server.port) as proxy, connected(proxy.port) as ledger:
+            proxy.delay_s = 0.2
+            answers = await asyncio.gather(*(seen(ledger) for _ in range(5)))
+            assert answers == [Seen.ADMITTED] * 3 + [Seen.SPENT] * 2
+            identity = await opened(ledger, request())
+            assert isinstance(await ledger.vote(identity, vote()), Request)
+
+
+@EVERY_SERVER
+@pytest.mark.promise("L8")
+async def test_counts_survive_a_fail_over(program: Path, tmp_path: Path) -> None:
+    """Issue 4, faults: failed over. What had reached the replica is known there."""
+    with (
+        redis_servers.running(program, tmp_path / "first") as first,
+        redis_servers.running(
+            program, tmp_path / "second", [f"replicaof 127.0.0.1 {first.port}"]
+        ) as second,
+    ):
+        async with (
+            redis_servers.proxying(first.port) as proxy,
+            connected(proxy.port) as ledger,
+            connected(first.port) as other,
+        ):
+            assert [await seen(ledger), await seen(other)] == [Seen.ADMITTED, Seen.ADMITTED]
+            first.tell("SET", "mark", 1)
+            await second.eventually("GET", "mark", answers=b"1")
+            first.kill()
+            second.tell("REPLICAOF", "NO", "ONE")
+            proxy.leads_to = second.port
+            proxy.cut()
+            assert (await comes_back(ledger)).unknown == ()
+            assert [await seen(ledger), await seen(ledger)] == [Seen.ADMITTED, Seen.SPENT]
+
+
+@EVERY_SERVER
+@pytest.mark.promise("L6")
+async def test_a_replica_takes_no_counts_and_its_place_is_looked_up_again(
+    program: Path, tmp_path: Path
+) -> None:
+    """Issue 4, faults: read-only. An address can lead elsewhere after a fail-over."""
+    with (
+        redis_servers.running(program, tmp_path / "first") as first,
+        redis_servers.running(program, tmp_path / "second") as second,
+    ):
+        async with (
+            redis_servers.proxying(first.port) as proxy,
+            connected(proxy.port) as ledger,
+        ):
+            assert await seen(ledger) is Seen.ADMITTED
+            first.tell("REPLICAOF", "127.0.0.1", second.port)
+            assert await seen(ledger) is Seen.LOST
+            assert "read-only replica" in ledger.trouble()
+            proxy.leads_to = second.port
+            await comes_back(ledger)
+
+
+@EVERY_SERVER
+@pytest.mark.promise("L6")
+async def test_a_full_store_takes_nothing_and_loses_nothing(program: Path, tmp_path: Path) -> None:
+    """Issue 4, faults: out of memory (`maxmemory`, `noeviction`)."""
+    with redis_servers.running(program, tmp_path, ["maxmemory-policy noeviction"]) as server:
+        async with connected(server.port) as ledger:
+            assert await seen(ledger) is Seen.ADMITTED
+            server.tell("CONFIG", "SET", "maxmemory", 1)
+            assert await seen(ledger) is Seen.LOST
+            assert "memory is full" in ledger.trouble()
+            server.tell("CONFIG", "SET", "maxmemory", 0)
+            answers = [await seen(ledger) for _ in range(3)]
+            assert answers == [Seen.ADMITTED, Seen.ADMITTED, Seen.SPENT]
+            assert ledger.trouble() == ""
+
+
+@EVERY_SERVER
+@pytest.mark.promise("L6")
+async def test_a_wrong_password_is_said_without_the_password(program: Path, tmp_path: Path) -> None:
+    """Issue 4, faults: wrong password."""
+    with redis_servers.running(program, tmp_path, [f"requirepass {SECRET}"]) as server:
+        async with connected(server.port, password=WRONG) as ledger:
+            assert await seen(ledger) is Seen.LOST
+            assert "refuses the user or the password" in ledger.trouble()
+            assert WRONG not in ledger.trouble()
+        async with connected(server.port) as ledger:
+            assert await seen(ledger) is Seen.LOST
+            assert "wants a password" in ledger.trouble()
+        async with connected(server.port, password=SECRET) as ledger:
+            assert await seen(ledger) is Seen.ADMITTED
+
+
+@EVERY_SERVER
+@pytest.mark.promise("L6")
+async def test_a_library_that_is_gone_is_a_store_loss_until_somebody_loads_it(
+    program: Path, tmp_path: Path
+) -> None:
+    """Issue 4, faults: wrong version of the function library."""
+    with redis_servers.running(program, tmp_path) as server:
+        async with connected(server.port, load=False) as ledger:
+            assert await seen(ledger) is Seen.LOST
+            assert "function library" in ledger.trouble()
+            async with connected(server.port, load=True) as loader:
+                assert await seen(ledger) is Seen.ADMITTED
+                server.tell("FUNCTION", "FLUSH")
+                assert await seen(ledger) is Seen.LOST
+                assert await seen(loader) is Seen.LOST
+                await comes_back(loader)
+                assert await seen(ledger) is Seen.ADMITTED
+
+
+@pytest.mark.promise("L6")
+@pytest.mark.parametrize(
+    "spoken", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"+OK\r\n+OK\r\n+OK\r\n", b"%\xff\xff\r\n", b""]
+)
+async def test_a_server_that_speaks_something_else_is_lost(spoken: bytes) -> None:
+    """Issue 4, faults: garbage instead of RESP."""
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(spoken)
+        writer.close()
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0)
+    async with server, connected(server.sockets[0].getsockname()[1]) as ledger:
+        assert await seen(ledger) is Seen.LOST
+        assert ledger.trouble() != ""
+
+
+@pytest.mark.promise("L6")
+async def test_a_port_where_nobody_listens_is_lost(free_port: int) -> None:
+    async with connected(free_port) as ledger:
+        assert await seen(ledger) is Seen.LOST
+        assert ledger.trouble() == (
+            f"redis at 127.0.0.1:{free_port}: nobody listens there; check host and port, and"
+            " whether it runs"
+        )
+
+
+@pytest.mark.promise("L6")
+async def test_a_server_that_accepts_and_says_nothing_is_lost() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        async with connected(silent.getsockname()[1]) as ledger:
+            assert await seen(ledger) is Seen.LOST
+            assert "does not answer" in ledger.trouble()
+
+
+@EVERY_SERVER
+async def test_after_a_lost_connection_everything_may_have_changed(
+    program: Path, tmp_path: Path, eventually: Eventually
+) -> None:
+    """The protocol: `Changed("")` after a lost connection, for what was missed."""
+    told: list[Changed] = []
+    with redis_servers.running(program, tmp_path) as server:
+        async with (
+            redis_servers.proxying(server.port) as proxy,
+            connected(proxy.port) as ledger,
+            connected(server.port) as other,
+        ):
+            end = ledger.subscribe(told.append)
+            identity = await opened(other, request())
+            await eventually(lambda: told == [Changed(identity)])
+            proxy.cut()
+            await eventually(lambda: told == [Changed(identity), Changed("")])
+            await other.vote(identity, vote())
+            await eventually(lambda: told[2:] == [Changed(identity)])
+            end()

@@ -37,6 +37,21 @@ TOOLS = {
         {"name": "time.now", "description": "Tells the time."},
     ]
 }
+DEFINED = {
+    "sources": [{"name": "git", "pinning": "Enforce", "error": ""}],
+    "tools": [
+        {
+            "source": source, "name": name, "state": state, "isServed": is_served,
+            "mayCall": may_call, "definition": {"instructions": "", "tool": {"name": name}},
+        }
+        for source, name, state, is_served, may_call in (
+            ("git", "git_log", "accepted", True, True),
+            ("git", "git_push", "changed", False, True),
+            ("git", "git_reset", "new", False, False),
+            ("time", "now", "-", True, True),
+        )
+    ],
+}  # fmt: skip
 
 
 def ask(state: Path, status: dict[str, object], *arguments: str) -> int:
@@ -44,6 +59,7 @@ def ask(state: Path, status: dict[str, object], *arguments: str) -> int:
     replies = {
         "GET /control/status": Reply(body=json.dumps(status)),
         "GET /v1/tools": Reply(body=json.dumps(TOOLS)),
+        "GET /control/tools": Reply(body=json.dumps(DEFINED)),
     }
     with serve(state, Script(replies=replies)):
         return main.exit_code([*arguments, "--state", str(state)])
@@ -96,7 +112,29 @@ def test_status_as_yaml_is_the_whole_answer(
 def test_tools_are_listed_by_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """docs/reference/commands.md, tools."""
     assert ask(tmp_path, STATUS, "tools", "--source", "git") == exits.Exit.OK
-    assert capsys.readouterr().out == "TOOL         DESCRIPTION\ngit.git_log  Shows the log.\n"
+    assert capsys.readouterr().out == (
+        "TOOL          DEFINITION  DESCRIPTION\n"
+        "git.git_log   accepted    Shows the log.\n"
+        "git.git_push  changed     (hidden)\n"
+        "\n1 tool hidden until accepted – look with `mesh7 tools accept --dry-run NAME`\n"
+    )
+
+
+@pytest.mark.promise("M11")
+def test_status_names_what_of_pinning_a_person_should_look_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """docs/user/pinning.md."""
+    pinning = {
+        "mode": "Enforce", "accepted": 3, "changed": ["a"], "new": list("bcde"), "unlisted": ["f"],
+    }  # fmt: skip
+    settled = pinning | {"mode": "Warn", "changed": [], "unlisted": []}
+    sources = [{"name": "git", "pinning": pinning}, {"name": "web", "pinning": settled}]
+    assert ask(tmp_path, STATUS | {"sources": sources}, "status") == exits.Exit.OK
+    assert capsys.readouterr().out.endswith(
+        "\n\ntools of `git` under `pinning: Enforce`: 1 changed (`a`), 4 not accepted (`b`, `c`, "
+        "`d`, …), 1 accepted but not listed (`f`) – see `mesh7 tools`\n"
+    )
 
 
 @pytest.mark.promise("C4")

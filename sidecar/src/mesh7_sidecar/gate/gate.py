@@ -161,8 +161,13 @@ class Gate:
         """How many callers wait for one request."""
         return 0 if self._road is None else self._road.holds.waiting(request_id)
 
+    def stop_holding(self) -> None:
+        """Answer whoever waits that the request is pending, at once; calls that run go on."""
+        if self._road is not None:
+            self._road.holds.stop()
+
     async def close(self) -> None:
-        """Answer whoever waits that the request is pending, at once; finish what is begun."""
+        """Stop holding, and write down what became of approved calls; when none runs any more."""
         if self._road is not None:
             await self._road.holds.close()
 

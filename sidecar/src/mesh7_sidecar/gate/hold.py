@@ -15,6 +15,7 @@ When nobody waits any more the reserved places are given back; the request stays
 import asyncio
 import contextlib
 import logging
+from enum import Enum
 from typing import Final, assert_never
 
 from mesh7_core.ledger.asked import Request, State
@@ -58,6 +59,17 @@ _FACT: Final = {
 }
 
 
+class Stage(Enum):
+    """What is known of the call's request."""
+
+    LOOKING = "looking"
+    """Nothing for sure: whoever waits is answered by the next turn."""
+    PENDING = "pending"
+    """People have not decided."""
+    RUNNING = "running"
+    """It is used; one caller runs."""
+
+
 class Hold:
     """The call of one digest while somebody waits for it.
 
@@ -83,7 +95,7 @@ class Hold:
         self._stirred = asyncio.Event()
         self._reserved: dict[str, Window] = {}
         self._run: Run | None = None
-        self._is_pending = False
+        self._stage = Stage.LOOKING
         self._withdrawn = ""
         self._refusals = 0
 
@@ -98,8 +110,14 @@ class Hold:
         self._waiters.append(waiter)
         self._show()
 
+    def change(self) -> None:
+        """The request has changed: whoever joins before the next turn waits for that."""
+        if self._stage is Stage.PENDING:
+            self._stage = Stage.LOOKING
+        self.stir()
+
     def stir(self) -> None:
-        """Something has changed: the next turn comes at once."""
+        """Somebody has left, or has waited long enough: the next turn comes at once."""
         self._show()
         self._stirred.set()
 
@@ -216,8 +234,8 @@ class Hold:
         self, lead: Waiter, observation: Observation, request_id: str, decided: decision.Decision
     ) -> None:
         """People said yes. `decided` is what the one who runs is told."""
-        self.request_id, self._is_pending = request_id, False
-        self._show()
+        # Nobody is told `pending` now: who repeats an approved call runs it, however impatient.
+        self.request_id, self._stage = request_id, Stage.LOOKING
         if not await self._is_as_listed(lead) or not self._is_as_judged(lead):
             return
         if lead.is_over:
@@ -251,6 +269,8 @@ class Hold:
             return
         self._run = run = self._ways.begin(request_id, self.digest, lead, self._needs)
         living[0].answer(decided)
+        self._stage = Stage.RUNNING
+        self._show()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(RUN_S):
                 await run.over.wait()
@@ -325,25 +345,24 @@ class Hold:
     def _start_over(self, full: tuple[RuleId, ...] = ()) -> None:
         """Everybody is judged from the start; nobody needs this request any more."""
         living, self._waiters = self._living(), []
-        if self._is_pending:
-            self._withdrawn = self.request_id
+        self._withdrawn = self.request_id
         self._forget()
         for waiter in living:
             self._ways.again(waiter, full)
 
     def _pend(self, request_id: str) -> None:
-        self.request_id, self._is_pending = request_id, True
+        self.request_id, self._stage = request_id, Stage.PENDING
         self._show()
 
     def _forget(self) -> None:
-        self.request_id, self._is_pending = "", False
+        self.request_id, self._stage = "", Stage.LOOKING
 
     def _show(self) -> None:
         """Tell who waits what for; answer those whose patience is over, and those too many."""
-        if not self.request_id:
+        if self._stage is Stage.LOOKING:
             self._refuse_beyond(MOST_RACING)
             return
-        most = MOST_WAITERS if self._is_pending else MOST_RACING
+        most = MOST_WAITERS if self._stage is Stage.PENDING else MOST_RACING
         patient = [waiter for waiter in self._living() if not waiter.is_due]
         for waiter in patient:
             waiter.wait.request_id = self.request_id

@@ -145,11 +145,15 @@ class Holds:
         if run is not None:
             run.over.set()
 
-    async def close(self) -> None:
-        """Answer everybody that the request is pending, at once; finish what is begun."""
+    def stop(self) -> None:
+        """Answer everybody that waits, and whoever still comes, that the request is pending."""
         self._is_closed = True
         for hold in tuple(self._holds.values()):
             hold.close()
+
+    async def close(self) -> None:
+        """Stop, and finish what is begun; when no call runs any more."""
+        self.stop()
         if self._unsubscribe is not None:
             self._unsubscribe()
         if self._tasks:
@@ -265,7 +269,7 @@ class Holds:
     def _told(self, changed: Changed) -> None:
         for hold in tuple(self._holds.values()):
             if not changed.request_id or hold.request_id == changed.request_id:
-                hold.stir()
+                hold.change()
 
     def _replayed(self, needs: judge.Needs, result: Result) -> Decision:
         decision = Decision(

@@ -1,0 +1,78 @@
+"""Grants and vetoes made by hand, compiled and laid over the bundle in force.
+
+They are read when the ledger tells of a change, and each second as a net. While the ledger is lost
+those that were last read stay in force: a kill is not lifted by cutting a line.
+"""
+
+import asyncio
+import contextlib
+import logging
+from typing import Final
+
+from mesh7_core.compiling import grants
+from mesh7_core.ledger.protocol import Changed, Ledger, Lost, Standing
+from mesh7_core.policy import bundle
+from mesh7_sidecar.bundles.current import Current
+
+log = logging.getLogger("mesh7.standing")
+
+REREAD_S: Final = 1.0
+"""A change that nobody told of is in force after as long."""
+
+
+class StandingGrants:
+    """Keeps the overlay of `current` as the ledger has it.
+
+    Args:
+        ledger: where people's grants and vetoes are kept.
+        current: what calls are judged by.
+    """
+
+    def __init__(self, ledger: Ledger, current: Current) -> None:
+        self._ledger = ledger
+        self._current = current
+        self._bundle: bundle.Bundle | None = None
+        self._compiled: dict[Standing, bundle.Grant | None] = {}
+        self._changed = asyncio.Event()
+        self._unsubscribe = ledger.subscribe(self._told)
+
+    async def refresh(self) -> None:
+        """Read them once; what cannot be compiled is told of in the log and left out."""
+        found = await self._ledger.standing()
+        in_force = self._current.bundle
+        if isinstance(found, Lost) or in_force is None:
+            return
+        known = self._compiled if in_force is self._bundle else {}
+        fresh = {one: known[one] if one in known else self._compile(one, in_force) for one in found}
+        if in_force is self._bundle and fresh == self._compiled:
+            return
+        self._bundle, self._compiled = in_force, fresh
+        self._current.swap_overlay(tuple(one for one in fresh.values() if one is not None))
+
+    async def watch(self) -> None:
+        """Keep them as the ledger has them, until cancelled."""
+        while True:
+            self._changed.clear()
+            await self.refresh()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(REREAD_S):
+                    await self._changed.wait()
+
+    def close(self) -> None:
+        """Be told of nothing any more."""
+        self._unsubscribe()
+
+    def _told(self, changed: Changed) -> None:
+        if not changed.request_id:
+            self._changed.set()
+
+    def _compile(self, standing: Standing, in_force: bundle.Bundle) -> bundle.Grant | None:
+        compiled = grants.compile_standing(standing.document, in_force)
+        if isinstance(compiled, bundle.Grant):
+            return compiled
+        log.error(
+            "grant `%s` is not in force: %s – revoke it, or mend what it names",
+            standing.name,
+            "; ".join(compiled),
+        )
+        return None

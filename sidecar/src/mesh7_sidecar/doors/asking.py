@@ -96,7 +96,7 @@ async def ask(  # noqa: PLR0913 - each says another thing
         return Failure(served.problem)
     decision = await refused_by_list(served, call)
     if decision is None:
-        decision = await _Judging(gate, call, record).decided(on_wait)
+        decision = await _Judging(gate, call, record).decided(on_wait, trace_id)
     if decision.verdict is not Verdict.ALLOW:
         record(decision, Outcome.REFUSED)
         return Refusal(gate.told(call, decision))
@@ -117,7 +117,7 @@ class _Judging:
         self._is_left = False
         self._decided: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
 
-    async def decided(self, on_wait: Callable[[], None]) -> Decision:
+    async def decided(self, on_wait: Callable[[], None], trace_id: str) -> Decision:
         """The decision. Whoever stops waiting for it leaves: nothing runs for them."""
 
         def waits(wait: Wait) -> None:
@@ -127,7 +127,7 @@ class _Judging:
             else:
                 on_wait()
 
-        self._gate.judge(self._call, self._answer, waits)
+        self._gate.judge(self._call, self._answer, waits, trace_id)
         try:
             return await self._decided
         except asyncio.CancelledError:

@@ -100,7 +100,12 @@ class _Passing:
     def _judge(self, served: Served, body: bytes) -> None:
         self._call.body = body
         self._is_collected = True
-        self._gate.judge(self._call, lambda decision: self.decided(served, decision), self._hold)
+        self._gate.judge(
+            self._call,
+            lambda decision: self.decided(served, decision),
+            self._hold,
+            trace.trace_id(self._trace),
+        )
 
     def _hold(self, wait: Wait) -> None:
         """Keep the agent without a byte: nobody knows what it would make of an early head."""

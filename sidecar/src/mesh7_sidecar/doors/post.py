@@ -165,7 +165,10 @@ def _judge(inbound: Inbound) -> None:
     asked = inbound.asked
     call = inbound.call_to(asked.family or calls.Family.TOOLS, asked.name)
     inbound.state.gate.judge(
-        call, lambda found: _judged(inbound, found), lambda wait: held.hold(inbound, wait)
+        call,
+        lambda found: _judged(inbound, found),
+        lambda wait: held.hold(inbound, wait),
+        inbound.prepared.trace_id,
     )
 
 

@@ -1,0 +1,212 @@
+"""Held calls at every door: what people decide is what happens, once."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from mesh7_core.ledger.protocol import Caps
+from tests.sidecar.doors import parts, shop
+from tests.sidecar.doors.shop import DONE, PAID, WAYS, Pay, Told
+
+every_way = pytest.mark.parametrize("pay", WAYS.values(), ids=list(WAYS))
+
+
+def spoken(place: Path) -> list[tuple[object, object, object]]:
+    """Decision, reason and outcome of every call on record, in order."""
+    return [
+        (each["decision"], each["reason"], each["outcome"])
+        for each in parts.audited(place)
+        if "decision" in each
+    ]
+
+
+@pytest.mark.promise("L7")
+@pytest.mark.promise("A3")
+@every_way
+async def test_a_call_that_is_approved_while_it_is_held_gets_its_answer(
+    tmp_path: Path, pay: Pay
+) -> None:
+    """Design 6.2: the answer is the tool's own, without a word of ours."""
+    async with shop.serving_shop(tmp_path) as served:
+        calling = asyncio.create_task(pay(served, 5))
+        (request,) = await served.people.asked()
+        assert served.runs == 0
+        await served.people.approve(request["id"])
+        assert await calling == DONE
+        assert served.runs == 1
+
+    assert spoken(tmp_path) == [("Allow", "approved", "ok")]
+
+
+@pytest.mark.promise("L7")
+@pytest.mark.promise("A3")
+@every_way
+async def test_a_call_that_is_denied_gets_the_persons_words_and_not_their_name(
+    tmp_path: Path, pay: Pay
+) -> None:
+    """A3; repeats are refused as long as the denial holds."""
+    async with shop.serving_shop(tmp_path) as served:
+        calling = asyncio.create_task(pay(served, 5))
+        (request,) = await served.people.asked()
+        await served.people.deny(request["id"], "not this month")
+        told = await calling
+        again = await pay(served, 5)
+
+    assert (told.reason, told.request_id) == ("denied-by-person", request["id"])
+    assert "a person" in told.text
+    assert "not this month" in told.text
+    assert (again.reason, again.request_id) == (told.reason, told.request_id)
+    assert served.runs == 0
+
+
+@pytest.mark.promise("D5")
+@pytest.mark.promise("A4")
+@every_way
+async def test_a_repeat_joins_the_pending_request_and_runs_once_when_approved(
+    tmp_path: Path, pay: Pay
+) -> None:
+    """D5: approved while nobody waits; the repeat runs, and no new request is opened."""
+    async with shop.serving_shop(tmp_path, hold_s=0.0) as served:
+        held, again = await pay(served, 5), await pay(served, 5)
+        (request,) = await served.people.asked()
+        await served.people.approve(request["id"])
+        done, repeated = await pay(served, 5), await pay(served, 5)
+        other = await pay(served, 6)
+
+    assert (held.reason, held.request_id) == ("approval-required", request["id"])
+    assert again == held
+    assert done == DONE
+    assert repeated == Told(text=PAID, replay_of=str(request["id"]))
+    assert served.runs == 1
+    assert other.reason == "approval-required"
+    assert other.request_id != request["id"]
+
+
+@pytest.mark.promise("A7")
+@pytest.mark.promise("D41")
+@every_way
+async def test_nothing_runs_for_a_caller_that_is_gone(tmp_path: Path, pay: Pay) -> None:
+    """D41: approved after the caller left; whoever repeats the call later gets it run."""
+    async with shop.serving_shop(tmp_path) as served:
+        calling = asyncio.create_task(pay(served, 5))
+        (request,) = await served.people.asked()
+        calling.cancel()
+        await asyncio.wait([calling])
+        await served.people.look_twice()
+        await served.people.approve(request["id"])
+        assert served.runs == 0
+        assert await pay(served, 5) == DONE
+        assert served.runs == 1
+
+    assert spoken(tmp_path) == [("Hold", "approval-required", "gone"), ("Allow", "approved", "ok")]
+
+
+@pytest.mark.promise("A7")
+@pytest.mark.promise("D1")
+@every_way
+async def test_racing_repeats_get_the_one_result(tmp_path: Path, pay: Pay) -> None:
+    """Design 6.5: one runs, the others get its result, marked."""
+    async with shop.serving_shop(tmp_path) as served:
+        calling = [asyncio.create_task(pay(served, 5)) for _ in range(5)]
+        (request,) = await served.people.asked()
+        await served.people.approve(request["id"])
+        told = await asyncio.gather(*calling)
+        assert served.runs == 1
+
+    replayed = Told(text=PAID, replay_of=str(request["id"]))
+    assert sorted(told, key=lambda each: each.replay_of) == [DONE, *[replayed] * 4]
+
+
+@pytest.mark.promise("L7")
+@pytest.mark.promise("D1")
+async def test_a_repeat_at_another_door_is_the_same_call(tmp_path: Path) -> None:
+    """L7: held at one door, run at the next, replayed at the others, each in its own era."""
+    async with shop.serving_shop(tmp_path, hold_s=0.0) as served:
+        held = await shop.pay_v1(served, 5)
+        assert (await shop.pay_legacy(served, 5)).request_id == held.request_id
+        await served.people.approve(held.request_id)
+        assert await shop.pay_aggregate(served, 5) == DONE
+        replayed = Told(text=PAID, replay_of=held.request_id)
+        for pay in (shop.pay_modern, shop.pay_legacy, shop.pay_aggregate_legacy, shop.pay_v1):
+            assert await pay(served, 5) == replayed
+        assert served.runs == 1
+
+
+@pytest.mark.promise("L7")
+@pytest.mark.promise("D4")
+@every_way
+async def test_a_spent_limit_says_when_to_come_back(tmp_path: Path, pay: Pay) -> None:
+    """D4: limits hold on every path."""
+    async with shop.serving_shop(tmp_path, shop.LIMITED) as served:
+        assert await pay(served, 5) == DONE
+        refused = await pay(served, 6)
+        assert served.runs == 1
+
+    assert refused.reason == "limit-exceeded"
+    assert 3590 <= refused.retry_after <= 3600
+
+
+@pytest.mark.promise("L7")
+@pytest.mark.promise("D4")
+@every_way
+async def test_a_loop_is_stopped_and_another_call_is_not(tmp_path: Path, pay: Pay) -> None:
+    """D4: the same arguments again are the loop; other ones are not."""
+    async with shop.serving_shop(tmp_path, shop.LOOPING) as served:
+        assert await pay(served, 5) == DONE
+        assert await pay(served, 6) == DONE
+        assert (await pay(served, 5)).reason == "loop-detected"
+        assert served.runs == 2
+
+
+@pytest.mark.promise("L7")
+@pytest.mark.promise("D4")
+@every_way
+async def test_a_standing_grant_lets_the_call_through_at_once(tmp_path: Path, pay: Pay) -> None:
+    """D4: nobody is asked."""
+    async with shop.serving_shop(tmp_path, shop.POLICY, shop.grant(tmp_path)) as served:
+        assert await pay(served, 5) == DONE
+
+    assert spoken(tmp_path) == [("Allow", "granted", "ok")]
+
+
+@pytest.mark.promise("L7")
+@every_way
+async def test_a_veto_stops_the_call_and_says_what_people_wrote(tmp_path: Path, pay: Pay) -> None:
+    """Design 6.7: whatever a rule or a grant allows."""
+    async with shop.serving_shop(tmp_path, shop.POLICY, shop.grant(tmp_path), shop.VETO) as served:
+        told = await pay(served, 5)
+        assert served.runs == 0
+
+    assert told.reason == "vetoed"
+    assert "stocktaking" in told.text
+
+
+@pytest.mark.promise("A8")
+@every_way
+async def test_beyond_the_cap_a_call_is_refused_and_not_queued(tmp_path: Path, pay: Pay) -> None:
+    """Design 5: the next is refused; the same call still joins its own request."""
+    caps = Caps(per_pod=1, per_namespace=1)
+    async with shop.serving_shop(tmp_path, hold_s=0.0, caps=caps) as served:
+        held, refused, again = await pay(served, 5), await pay(served, 6), await pay(served, 5)
+
+    assert (held.reason, refused.reason) == ("approval-required", "too-many-pending")
+    assert again.request_id == held.request_id
+
+
+@pytest.mark.promise("A1")
+async def test_a_dry_run_says_that_people_would_be_asked_and_asks_nobody(tmp_path: Path) -> None:
+    """Design 3: `/v1/decide` reserves nothing and opens nothing."""
+    async with shop.serving_shop(tmp_path, hold_s=0.0) as served:
+        body: dict[str, object] = {"tool": "shop.pay", "arguments": {"amount": 5}}
+        dry = await served.agent.send("/v1/decide", body)
+        held = await shop.pay_modern(served, 5)
+        (request,) = await served.people.asked()
+        await served.people.approve(request["id"])
+        approved = await served.agent.send("/v1/decide", body)
+        assert served.runs == 0
+        assert await shop.pay_modern(served, 5) == DONE
+
+    assert dry.json == {"decision": "Hold", "rule": shop.RULE, "reason": "approval-required"}
+    assert approved.json == {"decision": "Allow", "rule": shop.RULE, "reason": "approved"}
+    assert held.request_id == request["id"]

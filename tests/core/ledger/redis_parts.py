@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mesh7_core.ledger import functions
 from mesh7_core.ledger.protocol import Observation, Observed, Seen
 from mesh7_core.ledger.redis import RedisLedger
 from mesh7_core.ledger.redis_url import RedisServer
@@ -36,6 +37,7 @@ async def connected(  # noqa: PLR0913 - what a gateway is started with
     known_epoch: str = "",
     on_epoch: Callable[[str], None] | None = None,
     ca_file: Path | None = None,
+    library: functions.Library | None = None,
 ) -> AsyncIterator[RedisLedger]:
     """The ledger of a gateway on a server of this machine."""
     ledger = RedisLedger(
@@ -51,6 +53,7 @@ async def connected(  # noqa: PLR0913 - what a gateway is started with
         load=load,
         known_epoch=known_epoch,
         on_epoch=on_epoch,
+        library=library,
     )
     await ledger.start()
     try:

@@ -47,6 +47,8 @@ def library_of(text: str, revision: int = REVISION) -> Library:
 async def load(pipeline: resp.Pipeline, library: Library) -> str:
     """Load the library if it is missing, and take away what is older than the release before it.
 
+    A user without any right to FUNCTION loads nothing: whether somebody else has, calls will tell.
+
     Returns:
         Why it could not be loaded, for people; empty when it is there.
     """
@@ -54,7 +56,7 @@ async def load(pipeline: resp.Pipeline, library: Library) -> str:
     if listed is LOST:
         return "it does not answer within a second"
     if isinstance(listed, hiredis.ReplyError):
-        return redis_troubles.of_error(listed)
+        return "" if redis_troubles.is_forbidden(listed) else redis_troubles.of_error(listed)
     present = _names(listed)
     if library.name not in present:
         loaded = await resp_client.ask(pipeline, "FUNCTION", "LOAD", library.text)

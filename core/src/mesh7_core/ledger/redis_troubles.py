@@ -35,7 +35,10 @@ def of_error(error: hiredis.ReplyError) -> str:
     if code in _BY_CODE:
         return _BY_CODE[code]
     if is_missing_function(error):
-        return "it lacks our function library; see docs/administrator/redis.md, Functions"
+        return (
+            "it lacks our function library, and only a user with the right to FUNCTION can load it;"
+            " see docs/administrator/redis.md, Functions"
+        )
     if "WRONGTYPE" in text:
         return _BY_CODE["WRONGTYPE"]
     return f"it answered an error (`{code[:40]}`); look into its log"
@@ -43,12 +46,12 @@ def of_error(error: hiredis.ReplyError) -> str:
 
 def of_loading(error: hiredis.ReplyError) -> str:
     """Why it did not take our function library."""
-    if str(error).startswith("NOPERM"):
-        return (
-            "the user may not load functions; give it FUNCTION, or let an administrator load ours"
-            " (docs/administrator/redis.md, Functions)"
-        )
     return f"it does not take our function library: {of_error(error)}"
+
+
+def is_forbidden(error: hiredis.ReplyError) -> bool:
+    """Whether our user has no right to what was asked."""
+    return str(error).startswith("NOPERM")
 
 
 def is_missing_function(error: hiredis.ReplyError) -> bool:

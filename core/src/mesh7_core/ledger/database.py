@@ -108,7 +108,7 @@ class Database:
             sqlite3.Error: it cannot be written.
         """
         connection = self._open_connection()
-        if _identity(self.path.stat()) != self._file:
+        if not self._is_there():
             raise FileNotFoundError(2, "it was removed or replaced", str(self.path))
         connection.execute(f"PRAGMA synchronous = {'FULL' if is_durable else 'NORMAL'}")
         connection.execute("BEGIN IMMEDIATE")
@@ -120,7 +120,8 @@ class Database:
                 connection.execute("ROLLBACK")
             raise
         if batch.swept_at_ms:
-            connection.execute(f"PRAGMA incremental_vacuum({VACUUMED_PAGES})").fetchall()
+            # A script, because `execute` would free one page and stop.
+            connection.executescript(f"PRAGMA incremental_vacuum({VACUUMED_PAGES})")
 
     def close(self) -> None:
         """Let the file go; what was written stays. A second call does nothing."""
@@ -128,6 +129,13 @@ class Database:
         if connection is not None:
             with contextlib.suppress(sqlite3.Error):  # the last checkpoint of a full disk
                 connection.close()
+
+    def _is_there(self) -> bool:
+        """Whether the path still leads to the file that is open: SQLite itself would not notice."""
+        try:
+            return _identity(self.path.stat()) == self._file
+        except OSError:
+            return False
 
     def _open_connection(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -215,7 +223,8 @@ def _is_damage(error: Exception) -> bool:
 
 
 def _damaged(path: Path, why: str) -> errors.SettingsError:
+    said = " ".join(why.split())
     return errors.SettingsError(
-        f"`{path}` cannot be used as a ledger: {why} – move it away, and an empty one is made "
+        f"`{path}` cannot be used as a ledger: {said} – move it away, and an empty one is made "
         "(counts, open requests and grants made by hand start anew)"
     )

@@ -1,0 +1,214 @@
+"""One request's life: the table of transitions, deadlines, and bytes that are one or none."""
+
+import itertools
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mesh7_core.ledger import approvals
+from mesh7_core.ledger.approvals import Asking, Refused, Request, State, Verdict, Vote
+from tests.core.ledger import contract
+from tests.core.ledger.contract import MINUTE, NO, rule, vote
+
+T0 = 1_795_219_200_000
+PENDING = approvals.opened(contract.request(), T0)
+
+
+def moved(request: Request | Refused) -> Request:
+    assert isinstance(request, Request)
+    return request
+
+
+APPROVED = moved(approvals.vote(PENDING, vote(), T0 + MINUTE))
+USED = moved(approvals.claim(APPROVED, "sha256:a", T0 + 2 * MINUTE))
+LIVES = {
+    State.PENDING: PENDING,
+    State.APPROVED: APPROVED,
+    State.DENIED: moved(approvals.vote(PENDING, vote(verdict=NO), T0 + MINUTE)),
+    State.EXPIRED: approvals.at(PENDING, T0 + 10 * MINUTE),
+    State.WITHDRAWN: moved(approvals.withdraw(PENDING, T0 + MINUTE)),
+    State.USED: USED,
+    State.LAPSED: approvals.at(APPROVED, T0 + 6 * MINUTE),
+}
+NOW = T0 + 3 * MINUTE
+
+
+@pytest.mark.promise("A2")
+@pytest.mark.parametrize("state", State)
+def test_what_the_table_does_not_name_is_refused(state: State) -> None:
+    """One table drives all: written out here a second time."""
+    request = LIVES[state]
+    found = {
+        "vote": approvals.vote(request, vote("kim"), NOW),
+        "claim": approvals.claim(request, "sha256:a", NOW),
+        "withdraw": approvals.withdraw(request, NOW),
+        "finish": approvals.finish(request, "ok"),
+    }
+
+    assert request.state is state
+    assert {step: one.state for step, one in found.items() if isinstance(one, Request)} == {
+        State.PENDING: {"vote": State.APPROVED, "withdraw": State.WITHDRAWN},
+        State.APPROVED: {"claim": State.USED},
+        State.USED: {"finish": State.USED},
+    }.get(state, {})
+
+
+@pytest.mark.promise("A6")
+@pytest.mark.parametrize(
+    ("state", "why"),
+    [
+        (State.APPROVED, "was approved by `lea` at 2026-11-21T00:01:00Z"),
+        (State.DENIED, "was denied by `lea` at 2026-11-21T00:01:00Z"),
+        (State.EXPIRED, "expired at 2026-11-21T00:10:00Z, before enough people had decided"),
+        (State.WITHDRAWN, "was withdrawn at 2026-11-21T00:01:00Z"),
+        (State.USED, "was approved by `lea` and used at 2026-11-21T00:02:00Z"),
+        (
+            State.LAPSED,
+            "was approved by `lea` at 2026-11-21T00:01:00Z and not used before 2026-11-21T00:06:00Z",
+        ),
+    ],
+)
+def test_a_late_vote_is_told_what_happened_and_when(state: State, why: str) -> None:
+    refused = approvals.vote(LIVES[state], vote("kim"), NOW)
+
+    assert refused == Refused(f"request `{contract.request_id(1)}` {why}")
+
+
+def test_deadlines_belong_to_what_comes_after_them() -> None:
+    assert approvals.at(PENDING, T0 + 10 * MINUTE - 1).state is State.PENDING
+    assert approvals.at(PENDING, T0 + 10 * MINUTE).state is State.EXPIRED
+    assert approvals.at(APPROVED, T0 + 6 * MINUTE - 1).state is State.APPROVED
+    assert approvals.at(APPROVED, T0 + 6 * MINUTE).state is State.LAPSED
+
+
+def test_what_answers_a_digest() -> None:
+    denied = LIVES[State.DENIED]
+
+    assert [state for state in State if approvals.answers(LIVES[state], NOW)] == [
+        State.PENDING,
+        State.APPROVED,
+        State.DENIED,
+    ]
+    assert approvals.answers(denied, T0 + 11 * MINUTE - 1)
+    assert not approvals.answers(denied, T0 + 11 * MINUTE)
+    assert not approvals.answers(PENDING, T0 + 10 * MINUTE)
+
+
+NAMES = st.sampled_from(["lea", "kim", "max", "eve"])
+GROUPS = st.lists(st.sampled_from(["a", "b", "c"]), max_size=2, unique=True).map(tuple)
+ASKED = st.lists(
+    st.builds(rule, st.sampled_from(["x", "y"]), GROUPS, st.integers(1, 3)), min_size=1, max_size=2
+).map(tuple)
+VOTES = st.lists(st.builds(vote, NAMES, st.sampled_from(Verdict), GROUPS), max_size=6)
+
+
+@given(ASKED, VOTES)
+def test_it_is_approved_when_every_rule_has_its_people_and_denied_by_one_no(
+    asking: tuple[Asking, ...], votes: list[Vote]
+) -> None:
+    """The law of votes, counted once more from what was taken."""
+    request = approvals.opened(contract.request(asking=asking), T0)
+    taken: list[Vote] = []
+    for number, one in enumerate(votes):
+        after = approvals.vote(request, one, T0 + number)
+        if isinstance(after, Request):
+            taken.append(one)
+            request = after
+
+    people = [one.person for one in taken]
+    yes = [one for one in taken if one.verdict is Verdict.APPROVE]
+    has_all = all(
+        len({one.person for one in yes if not each.groups or set(each.groups) & set(one.groups)})
+        >= each.count
+        for each in asking
+    )
+    has_no = len(yes) < len(taken)
+    assert len(people) == len(set(people))
+    assert request.state is (
+        State.DENIED if has_no else State.APPROVED if has_all else State.PENDING
+    )
+    assert request.version == 1 + len(taken)
+    assert approvals.decode(approvals.encode(request)) == request
+
+
+@pytest.mark.parametrize("state", State)
+def test_every_request_survives_being_written(state: State) -> None:
+    assert approvals.decode(approvals.encode(LIVES[state])) == LIVES[state]
+
+
+@pytest.mark.promise("A2")
+@pytest.mark.parametrize("state", State)
+def test_every_part_of_a_written_request_alone_is_none(state: State) -> None:
+    """Issue 4: truncated ledger entries."""
+    written = approvals.encode(LIVES[state])
+
+    assert [cut for cut in range(len(written)) if approvals.decode(written[:cut])] == []
+
+
+WRITTEN = json.loads(approvals.encode(USED))
+WRONG: dict[type, list[object]] = {
+    str: [None, 1, True, []],
+    int: ["1", 1.0, True, None, -1],
+    list: [None, "x", {}, [1]],
+}
+
+
+@pytest.mark.promise("A2")
+@pytest.mark.parametrize("key", sorted(WRITTEN))
+def test_a_missing_or_mistyped_key_makes_it_none(key: str) -> None:
+    """Issue 4: forged ledger entries."""
+    missing = {name: value for name, value in WRITTEN.items() if name != key}
+    mistyped = [WRITTEN | {key: wrong} for wrong in WRONG[type(WRITTEN[key])]]
+
+    assert [one for one in (missing, *mistyped) if approvals.decode(json.dumps(one).encode())] == []
+
+
+@pytest.mark.promise("A2")
+@pytest.mark.parametrize(
+    "forged",
+    [
+        replace(PENDING, state=State.APPROVED, decided_at_ms=T0 + 1),
+        replace(USED, state=State.APPROVED),
+        replace(APPROVED, used_at_ms=T0 + MINUTE * 2),
+        replace(APPROVED, state=State.PENDING, decided_at_ms=0),
+        replace(APPROVED, votes=()),
+        replace(APPROVED, votes=APPROVED.votes * 2),
+        replace(APPROVED, decided_at_ms=T0 - 1),
+        replace(USED, used_at_ms=T0),
+        replace(LIVES[State.DENIED], state=State.PENDING, decided_at_ms=0),
+        replace(LIVES[State.DENIED], state=State.APPROVED),
+        replace(APPROVED, asking=()),
+        replace(APPROVED, asking=(rule(groups=("board",)),)),
+        replace(APPROVED, asking=(rule(count=2),)),
+        replace(PENDING, outcome="ok"),
+        replace(PENDING, id=""),
+    ],
+)
+def test_a_state_that_its_votes_and_times_do_not_carry_makes_it_none(forged: Request) -> None:
+    assert approvals.decode(approvals.encode(forged)) is None
+
+
+@pytest.mark.parametrize(
+    "written",
+    [b"", b"null", b"[]", b"{}", b"\xff\xfe", b"[" * 100_000, approvals.encode(USED) + b"x"],
+)
+def test_what_is_no_request_at_all_is_none(written: bytes) -> None:
+    assert approvals.decode(written) is None
+
+
+def test_an_unknown_word_or_an_extra_key_makes_it_none() -> None:
+    others = [WRITTEN | {"state": "blessed"}, WRITTEN | {"more": 1}]
+    nested = json.loads(json.dumps(WRITTEN))
+    nested["votes"][0]["verdict"] = "maybe"
+
+    assert [approvals.decode(json.dumps(one).encode()) for one in (*others, nested)] == [None] * 3
+
+
+def test_the_table_leads_somewhere_from_everywhere_it_should() -> None:
+    ends = {State.DENIED, State.EXPIRED, State.WITHDRAWN, State.LAPSED}
+
+    for state, step in itertools.product(ends, approvals.Step):
+        assert (state, step) not in approvals.TRANSITIONS

@@ -35,7 +35,9 @@ _XUCRED: Final = struct.Struct("=IIhxxI")  # macOS: version, uid, count of group
 class Socket(Protocol):
     """What asyncio and uvloop give as the socket of a transport."""
 
-    family: int
+    @property
+    def family(self) -> int:
+        """AF_UNIX or another."""
 
     def fileno(self) -> int:
         """Its descriptor; negative when it is closed."""

@@ -25,6 +25,8 @@ _UNSEEN: Final = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0"
     "\U000e0100-\U000e01ef]"
 )
+# Looked at one by one; the rest passes in runs. Line breaks and the like JSON has escaped itself.
+_BEYOND_ASCII: Final = re.compile("[^\x00-\x7e]")
 _CONTROLS: Final = {number: f"\\u{number:04x}" for number in range(32)}
 _OPEN: Final = frozenset({State.PENDING, State.APPROVED})
 
@@ -73,14 +75,7 @@ def rendered(value: object) -> bytes:
 
 def plain(text: str) -> str:
     """JSON text whose strings hold no character that does not show as itself."""
-    if text.isascii():
-        return text.replace("\x7f", "\\u007f")
-    if text.isprintable() and _UNSEEN.search(text) is None:
-        return text
-    return "".join(
-        each if each.isprintable() and _UNSEEN.match(each) is None else _escaped(each)
-        for each in text
-    )
+    return _BEYOND_ASCII.sub(_spelled, text)
 
 
 def visible(text: str) -> str:
@@ -183,7 +178,10 @@ def _run(request: Request, now_ms: int) -> dict[str, object]:
     }
 
 
-def _escaped(character: str) -> str:
+def _spelled(found: re.Match[str]) -> str:
+    character = found[0]
+    if character.isprintable() and _UNSEEN.match(character) is None:
+        return character
     number = ord(character)
     if number > 0xFFFF:  # noqa: PLR2004 - beyond it JSON wants two surrogates
         number -= 0x10000

@@ -86,7 +86,7 @@ def _lines(request: Mapping[str, object], now: datetime, arguments: str) -> tupl
         *(INDENT + line for line in arguments.split("\n")),
         *_rules(request),
         *_votes(request),
-        *_runs(request),
+        *_around(request),
     )
 
 
@@ -151,11 +151,15 @@ def _votes(request: Mapping[str, object]) -> Iterator[str]:
         )
 
 
-def _runs(request: Mapping[str, object]) -> Iterator[str]:
+def _around(request: Mapping[str, object]) -> Iterator[str]:
+    """What else to know: what ran before, who still waits, what waits beside it."""
     runs = reading.objects(request, "ranBefore")
     others = reading.number(request, "pending")
-    if runs or others > 1:
+    is_left = _text(request, "state") == PENDING and _text(request, "waiting") == "0"
+    if runs or others > 1 or is_left:
         yield ""
+    if is_left:
+        yield "no caller waits for it at this moment; a yes is used when the call is repeated"
     for run in runs:
         outcome = _text(run, "outcome") or "its outcome is not known"
         ago = spans.span(reading.number(run, "secondsAgo"))

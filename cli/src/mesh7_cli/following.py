@@ -13,7 +13,7 @@ from typing import Self
 
 import click
 
-from mesh7_cli import control, gateway, reading, spelled
+from mesh7_cli import control, gateway, neutral, reading, spelled
 from mesh7_core import errors
 
 SILENCE_S = 40.0
@@ -39,7 +39,7 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Away:
-    """The gateway is gone and is being looked for."""
+    """The gateway, or its ledger, is gone and is being looked for."""
 
     why: str
 
@@ -132,6 +132,9 @@ class Follower:
             self._tell(Listed(tuple(reading.objects(value, "requests"))))
         elif "request" in value:
             self._tell(Changed(reading.one(value, "request")))
+        elif detail := reading.text(value, "detail"):
+            # The gateway is there, and has lost its ledger for now.
+            self._tell(Away(neutral.line(detail)))
 
 
 _ENDED = errors.Mesh7Error("the gateway stopped")

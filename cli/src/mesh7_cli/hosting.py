@@ -125,7 +125,6 @@ _SHARING = (
         "--redis",
         metavar="URL",
         envvar=ledger_options.REDIS_VARIABLE,
-        callback=ledger_options.read_url,
         help="Share limits and approvals in this Redis or Valkey, `rediss://` with TLS."
         f"  [env: {ledger_options.REDIS_VARIABLE}]",
     ),

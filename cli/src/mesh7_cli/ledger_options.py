@@ -11,8 +11,6 @@ from mesh7_sidecar import settings
 
 REDIS_VARIABLE = "MESH7_REDIS_URL"
 PASSWORD_VARIABLE = "MESH7_REDIS_PASSWORD"  # noqa: S105 - its name, not its value
-PLAIN = "redis"
-TLS = "rediss"
 MOST_PENDING = 100_000
 
 
@@ -41,23 +39,13 @@ def read_group(context: click.Context, parameter: click.Parameter, name: str | N
         raise click.BadParameter(message, ctx=context, param=parameter) from error
 
 
-def read_url(context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
-    """An option's callback: `redis[s]://[USER@]HOST[:PORT]`; a password is refused, unquoted."""
-    if not text:
-        return None
-    problem = _wrong_with(text)
-    if problem:
-        raise click.BadParameter(problem, ctx=context, param=parameter)
-    return text
-
-
 def redis(
     url: str | None, password: str | None, password_file: Path | None, ca: Path | None
 ) -> settings.RedisSettings | None:
     """Where the shared ledger is; None = there is none.
 
     Args:
-        url: as `read_url` let it through.
+        url: as written; a password in it is refused, unquoted.
         password: from our environment; a file beats it.
         password_file: its one line is the password.
         ca: certificates.
@@ -71,37 +59,15 @@ def redis(
             message = f"{flag} means nothing without --redis – name the server, or leave it away"
             raise errors.SettingsError(message)
         return None
-    if ca is not None and not url.startswith(f"{TLS}://"):
-        message = f"--redis-ca means nothing without TLS – write --redis {TLS}://HOST:PORT"
-        raise errors.SettingsError(message)
+    from mesh7_core.ledger import redis_url  # noqa: PLC0415 - only for who shares a ledger
+
+    redis_url.parse_url(url, ca_file=str(ca) if ca is not None else None)
     if password_file is not None:
         password = _password(password_file)
     if ca is not None:
         ca = ca.expanduser().absolute()
         _readable(ca, "--redis-ca")
     return settings.RedisSettings(url=url, password=password or None, ca=ca)
-
-
-def _wrong_with(text: str) -> str:
-    """What is wrong with a URL; never quotes it, for it may hold a password. Empty = nothing."""
-    from urllib import parse  # noqa: PLC0415 - only for who shares a ledger
-
-    example = f"write `{TLS}://HOST:PORT` or `{PLAIN}://HOST:PORT`"
-    try:
-        url = parse.urlsplit(text)
-        port = url.port
-    except ValueError:
-        return f"the URL cannot be understood, {example}"
-    if url.password is not None:
-        return (
-            "a password in the URL can be read by every user of this machine – use"
-            f" --redis-password-file or the variable {PASSWORD_VARIABLE}"
-        )
-    if url.scheme not in {PLAIN, TLS} or not url.hostname or port == 0:
-        return f"the URL names no Redis server, {example}"
-    if url.path not in {"", "/"} or url.query or url.fragment:
-        return f"the URL has more than a server – databases and options are not used, {example}"
-    return ""
 
 
 def _password(path: Path) -> str:

@@ -30,6 +30,7 @@ HELP = """\
   ?  this help
   q  quit; what waits goes on waiting"""
 PROMPT = "[a]pprove  [d]eny  [s]kip  [?]  [q]uit > "
+IDLE = "nothing waits, watching (q quits)"
 LONGEST_LINE = 2_000
 HEAD = {"request", "tool", "agent"}
 SAYINGS = {
@@ -90,6 +91,7 @@ class Session:
         self._keys = pressed
         self._clock_s = clock_s
         self._desk = desk.Desk()
+        self._is_new = True
         self._is_away = False
         self._is_prompted = False
 
@@ -124,6 +126,8 @@ class Session:
                 if self._desk.changed(request):
                     state = output.visible(reading.text(request, "state"))
                     self._say(f"`{output.visible(was_top)}` is {state} now, decided elsewhere")
+                    if not self._desk.waiting:
+                        self._say(IDLE)
             case following.Away(why):
                 if not self._is_away:
                     self._say(f"mesh7: {why} – trying again")
@@ -134,15 +138,15 @@ class Session:
             self._say(f"{self._desk.waiting} wait in all")
 
     def _list(self, requests: Iterable[Mapping[str, object]]) -> None:
-        was_top = self._desk.top
+        was_top, waited = self._desk.top, self._desk.waiting
         if self._desk.listed(requests):
             self._say(f"`{output.visible(was_top)}` does not wait any more")
         if self._is_away:
             self._say("the gateway is back")
             self._desk.again()
-        if not self._desk.waiting:
-            self._say("nothing waits, watching")
-        self._is_away = False
+        if not self._desk.waiting and (waited or self._is_away or self._is_new):
+            self._say(IDLE)
+        self._is_away = self._is_new = False
 
     def _press(self, key: str) -> bool:
         """Do what a key asks for; whether the person wants to go."""
@@ -214,6 +218,8 @@ class Session:
                 self._desk.put_by()
             else:
                 self._desk.done()
+        if not self._desk.waiting:
+            self._say(IDLE)
 
     def _say(self, text: str) -> None:
         if self._is_prompted:

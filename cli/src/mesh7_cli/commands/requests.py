@@ -9,6 +9,7 @@ import click
 from mesh7_cli import options, output, reading, spans
 
 LONG_QUEUE = 10
+ENDS = {"pending": "expiresAt", "approved": "usableUntil"}
 
 
 @click.command("requests")
@@ -16,7 +17,7 @@ LONG_QUEUE = 10
 @options.state
 @options.list_form
 def command(is_all: bool, directory: Path, state: Path | None, form: output.Form) -> None:  # noqa: FBT001 - a flag
-    """List the calls that wait for people, oldest first.
+    """List the calls that wait for people or for their one use, oldest first.
 
     `mesh7 show ID` shows what one would do, `mesh7 approve ID` and `mesh7 deny ID` decide.
     """
@@ -28,22 +29,17 @@ def command(is_all: bool, directory: Path, state: Path | None, form: output.Form
         for one in found:
             click.echo(output.visible(reading.text(one, "id")))
     elif form is output.Form.TABLE:
-        _show(found, datetime.now(UTC), is_all=is_all)
+        _show(found, datetime.now(UTC))
     else:
         output.write(found, form)
 
 
-def _show(found: Sequence[Mapping[str, object]], now: datetime, *, is_all: bool) -> None:
+def _show(found: Sequence[Mapping[str, object]], now: datetime) -> None:
     if not found:
-        click.echo("nothing waits for people")
+        click.echo("nothing waits")
         return
-    heads = ["id", "tool", "agent", "age", "expires in", "rules"]
-    rows = [_row(one, now) for one in found]
-    if is_all:
-        heads.insert(1, "state")
-        for row, one in zip(rows, found, strict=True):
-            row.insert(1, reading.text(one, "state"))
-    output.table(heads, rows)
+    heads = ["id", "state", "tool", "agent", "age", "expires in", "rules"]
+    output.table(heads, [_row(one, now) for one in found])
     waiting = sum(reading.text(one, "state") == "pending" for one in found)
     if waiting >= LONG_QUEUE:
         note = f"{waiting} calls wait – `mesh7 kill AGENT` stops an agent that asks too much"
@@ -51,13 +47,14 @@ def _show(found: Sequence[Mapping[str, object]], now: datetime, *, is_all: bool)
 
 
 def _row(one: Mapping[str, object], now: datetime) -> list[str]:
-    is_pending = reading.text(one, "state") == "pending"
-    end = reading.moment(one, "expiresAt") if is_pending else None
+    state = reading.text(one, "state")
+    end = ENDS.get(state)
     return [
         reading.text(one, "id"),
+        state,
         reading.text(one, "tool"),
         reading.text(one, "agent"),
         spans.since(reading.moment(one, "openedAt"), now),
-        spans.until(end, now),
+        spans.until(reading.moment(one, end), now) if end else "",
         ", ".join(reading.text(rule, "rule") for rule in reading.objects(one, "rules")),
     ]

@@ -1,12 +1,12 @@
 """`mesh7 status`: how the running gateway is."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 
 import click
 
-from mesh7_cli import exits, options, output, reading
+from mesh7_cli import definitions, exits, options, output, reading
 
 CALLS = ("allowed", "denied", "held", "refused")
 SHOWN_DIGEST = len("sha256:") + 12
@@ -48,6 +48,10 @@ def _show(status: Mapping[str, object]) -> None:
     if rows:
         click.echo()
     output.table(["source", "kind", "state", "tools", "protocol", "error"], rows)
+    for source in reading.objects(status, "sources"):
+        unsettled = definitions.unsettled(source)
+        if unsettled:
+            click.echo(f"\n{output.visible(unsettled)}")
     problems = reading.texts(status, "problems")
     if problems:
         click.echo("\nthe last edit is broken, the set before it is still in force:")
@@ -73,7 +77,24 @@ def _lines(status: Mapping[str, object]) -> list[tuple[str, str]]:
             "calls",
             ", ".join(f"{reading.number(calls, key)} {key}" for key in CALLS),
         ),
+        *_asking(status),
     ]
+
+
+def _asking(status: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """The ledger, what waits for people and what stands; nothing of a gateway without them."""
+    ledger = reading.one(status, "ledger")
+    if ledger:
+        trouble = reading.text(ledger, "trouble")
+        home = reading.text(ledger, "home")
+        yield "ledger", f"{home}, lost: {trouble}" if trouble else home
+    if "requests" in status:
+        waiting = reading.number(status, "requests", "open")
+        yield "requests", f"{waiting} open{', see `mesh7 requests`' if waiting else ''}"
+    if "standing" in status:
+        grants = _counted(reading.number(status, "standing", "grants"), "grant", "grants")
+        vetoes = _counted(reading.number(status, "standing", "vetoes"), "veto", "vetoes")
+        yield "standing", f"{grants}, {vetoes}"
 
 
 def _bundle(bundle: Mapping[str, object]) -> str:

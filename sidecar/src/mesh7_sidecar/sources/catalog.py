@@ -213,7 +213,8 @@ class Catalog:
                 return listed
 
     async def _list(self) -> list[lists.ToolDefinition]:
-        if self.pins.is_on and self.was_read:
+        if self.was_read:
+            # Approvals hang on the whole definition, whatever is pinned.
             await self._client.renew()
         pages = await self._client.list_pages("tools/list")
         instructions = self._client.instructions

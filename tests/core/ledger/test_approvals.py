@@ -34,6 +34,7 @@ LIVES = {
     State.LAPSED: approvals.at(APPROVED, T0 + 6 * MINUTE),
 }
 NOW = T0 + 3 * MINUTE
+BY_LEA = "was approved by `lea` at 2026-11-21T00:01:00Z"
 
 
 @pytest.mark.promise("A2")
@@ -60,14 +61,14 @@ def test_what_the_table_does_not_name_is_refused(state: State) -> None:
 @pytest.mark.parametrize(
     ("state", "why"),
     [
-        (State.APPROVED, "was approved by `lea` at 2026-11-21T00:01:00Z"),
+        (State.APPROVED, BY_LEA),
         (State.DENIED, "was denied by `lea` at 2026-11-21T00:01:00Z"),
         (State.EXPIRED, "expired at 2026-11-21T00:10:00Z, before enough people had decided"),
         (State.WITHDRAWN, "was withdrawn at 2026-11-21T00:01:00Z"),
         (State.USED, "was approved by `lea` and used at 2026-11-21T00:02:00Z"),
         (
             State.LAPSED,
-            "was approved by `lea` at 2026-11-21T00:01:00Z and not used before 2026-11-21T00:06:00Z",
+            f"{BY_LEA} and not used before 2026-11-21T00:06:00Z",
         ),
     ],
 )

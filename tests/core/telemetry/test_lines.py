@@ -83,3 +83,18 @@ def test_what_lines_share_is_rendered_anew_for_another_agent() -> None:
         name = f"agent-{number}"
         agent = calls.Agent(namespace="default", service_account=name, pod="here", labels={})
         assert json.loads(rendering.line(record(agent=agent)))["agent"]["serviceAccount"] == name
+
+
+@pytest.mark.promise("AG16")
+def test_a_line_names_the_request_and_the_grants_of_a_call() -> None:
+    """docs/reference/audit.md."""
+    held = Decision(Verdict.ALLOW, Reason.APPROVED, request_id="r-1")
+    granted = Decision(Verdict.ALLOW, Reason.GRANTED, grants=("shop/g",))
+    said = []
+    for decided in (held, granted, ALLOWED):
+        one = record()
+        one.decision = decided
+        found = json.loads(lines.Lines(KEY).line(one))
+        said.append((found.get("requestId"), found.get("grants")))
+
+    assert said == [("r-1", None), (None, ["shop/g"]), (None, None)]

@@ -104,6 +104,10 @@ def _render(record: Record) -> bytes:
     }
     if decision.limit:
         fields["limit"] = decision.limit
+    if decision.request_id:
+        fields["requestId"] = decision.request_id
+    if decision.grants:
+        fields["grants"] = decision.grants
     if decision.would is not None:
         fields["would"] = {
             "decision": decision.would.verdict,

@@ -108,7 +108,7 @@ class Trip:
             if loop.action is Action.REQUIRE_APPROVAL:
                 self._ask((loop.id,))
                 return None
-        if observed.seen is Seen.LOST or observed.unknown:
+        if observed.seen is Seen.LOST or observed.seen is Seen.ADMITTED:
             facts = self._road.shares.facts(needs, observed, self._call)
         else:
             facts = observing.facts(needs, observed)

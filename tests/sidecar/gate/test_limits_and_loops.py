@@ -1,0 +1,263 @@
+"""Calls that nobody is asked about: counted on their way, refused by what is full or lost."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mesh7_core.ledger.asked import State
+from mesh7_core.ledger.protocol import Observation, Observed
+from mesh7_core.policy.decision import Verdict as Decided
+from mesh7_core.policy.reasons import Reason
+from mesh7_sidecar.gate.terms import HoldTerms
+from tests.sidecar.gate.parts import Caller, World, held, in_told_time, policy, refund
+
+ALLOW = "\n  - {name: all, tools: ['*'], action: Allow, limits: [writes]}\n"
+PLAIN = "\n  - {name: all, tools: ['*'], action: Allow}\n"
+
+
+def limited(limit: str) -> str:
+    return policy(ALLOW, f"  limits:\n  - {{name: writes, {limit}}}\n")
+
+
+def reasons(world: World, count: int, **terms: int) -> list[Reason | None]:
+    gate = world.gate(HoldTerms(**terms))  # type: ignore[arg-type]
+    return [Caller(world, gate).reason for _ in range(count)]
+
+
+@pytest.mark.promise("L3")
+@in_told_time
+async def test_a_full_limit_refuses_with_the_seconds_until_it_admits(world: World) -> None:
+    """Issue 4: throttled answers carry a retry-after that is true."""
+    world.apply(limited("per: Pod, max: 1, window: 10s"))
+    gate = world.gate()
+    assert Caller(world, gate).reason is Reason.ALLOWED_BY_RULE
+    world.pass_by(0.5)
+    refused = Caller(world, gate)
+    assert refused.decision is not None
+    assert (refused.reason, refused.decision.limit, refused.decision.retry_after_s) == (
+        Reason.LIMIT_EXCEEDED,
+        "default/shop/writes",
+        10,
+    )
+    world.pass_by(refused.decision.retry_after_s)
+    assert Caller(world, gate).reason is Reason.ALLOWED_BY_RULE
+
+
+@pytest.mark.promise("L7")
+@in_told_time
+async def test_who_shares_a_window_is_said_by_per(world: World) -> None:
+    """Issue 4: per Pod, Agent, Session, Namespace."""
+    told = {}
+    for per in ("Pod", "Agent", "Session", "Namespace"):
+        world.home = world.ledger.home = world.fresh_home()
+        world.apply(limited(f"per: {per}, max: 1, window: 1m"))
+        gate = world.gate()
+        Caller(world, gate, refund(session="s1"))
+        told[per] = [
+            Caller(world, gate, refund(**other)).reason is Reason.ALLOWED_BY_RULE
+            for other in ({"session": "s2"}, {"pod": "pod-2", "session": "s1"}, {})
+        ]
+
+    assert told == {
+        "Pod": [False, True, False],
+        "Agent": [False, False, False],
+        "Session": [True, True, True],
+        "Namespace": [False, False, False],
+    }
+
+
+@pytest.mark.promise("D26")
+@in_told_time
+async def test_a_loop_is_refused_however_it_is_interleaved(world: World) -> None:
+    """flux7 26: interleaving hides no loop."""
+    world.apply(policy(PLAIN, "  loops: {identical: 2, window: 10s}\n"))
+    gate = world.gate()
+    told = [Caller(world, gate, refund(amount)).reason for amount in ("1", "2", "1", "2", "1")]
+
+    assert told == [Reason.ALLOWED_BY_RULE] * 4 + [Reason.LOOP_DETECTED]
+
+
+@pytest.mark.promise("D26")
+@in_told_time
+async def test_a_loop_may_ask_people_instead(world: World) -> None:
+    """`loops.action: RequireApproval`."""
+    world.apply(
+        policy(
+            PLAIN,
+            "  loops: {identical: 1, window: 10s, action: RequireApproval}\n",
+        )
+    )
+    gate = world.gate()
+    first = Caller(world, gate)
+    repeat = await held(world, gate)
+    [request] = await world.requests()
+    assert [asking.rule for asking in request.asking] == ["default/shop/loops"]
+    await world.vote(request.id)
+    await world.until(lambda: repeat.decision is not None)
+
+    assert (first.reason, repeat.reason) == (Reason.ALLOWED_BY_RULE, Reason.APPROVED)
+    assert (await world.request(request.id)).state is State.USED
+
+
+@pytest.mark.promise("L3")
+@pytest.mark.parametrize(
+    ("loss", "replicas", "told"),
+    [
+        ("Deny", 1, ["limit-unavailable"] * 4),
+        ("Allow", 1, ["allowed-by-rule"] * 4),
+        ("Local", 1, ["allowed-by-rule"] * 3 + ["limit-exceeded"]),
+        ("Local", 2, ["allowed-by-rule"] + ["limit-exceeded"] * 3),
+        ("Local", 4, ["limit-unavailable"] * 4),
+        ("Local", 0, ["limit-unavailable"] * 4),
+    ],
+)
+@pytest.mark.parametrize("is_unknown", [False, True])
+def test_each_limit_says_what_a_lost_store_means(
+    loss: str,
+    replicas: int,
+    told: list[str],
+    is_unknown: bool,
+    tmp_path: Path,
+) -> None:
+    """Design 5: onStoreLoss; an unknown epoch is a store loss."""
+
+    @in_told_time
+    async def scenario(world: World) -> None:
+        world.apply(limited(f"per: Pod, max: 3, window: 1m, onStoreLoss: {loss}"))
+        if is_unknown:
+            world.ledger.unknown = (0,)
+        else:
+            world.ledger.lost.add("observe")
+        found = reasons(world, 4, replicas=replicas)
+        # What came in since the store was emptied is counted there all the same.
+        expected = [*told[:3], "limit-exceeded"] if is_unknown else told
+        assert found == [Reason(each) for each in expected]
+
+    scenario(tmp_path)
+
+
+@pytest.mark.promise("L3")
+@in_told_time
+async def test_a_limit_without_a_past_denies_a_call_that_people_are_asked_about(
+    world: World,
+) -> None:
+    """Design 5: an unknown epoch is a store loss for one window length."""
+    world.apply(
+        policy(
+            "\n  - {name: all, tools: ['*'], action: RequireApproval, limits: [writes]}\n",
+            "  limits:\n  - {name: writes, per: Pod, max: 1, window: 1m}\n",
+        )
+    )
+    gate = world.gate()
+    world.ledger.unknown = (0,)
+    refused = Caller(world, gate)
+    await world.until(lambda: refused.decision is not None)
+    await world.quiet()
+    world.ledger.unknown = ()
+    after = await held(world, gate, refund("2"))
+
+    assert refused.reason is Reason.LIMIT_UNAVAILABLE
+    assert after.decision is None
+
+
+@in_told_time
+async def test_what_audit_would_count_is_counted_beside_and_refuses_nothing(world: World) -> None:
+    """Design 4: audit counts would-be limits under keys of its own."""
+    audited = policy(
+        "\n  - {name: all, tools: ['*'], action: Allow, limits: [few]}\n",
+        "  limits:\n  - {name: few, per: Pod, max: 1, window: 1m}\n  mode: Audit\n",
+        name="watched",
+    )
+    world.apply(policy("\n  - {name: all, tools: ['*'], action: Allow}\n"), audited)
+    gate = world.gate()
+    first, second = Caller(world, gate), Caller(world, gate)
+
+    assert first.decision is not None
+    assert second.decision is not None
+    assert second.decision.verdict is Decided.ALLOW
+    assert second.decision.would is not None
+    assert second.decision.would.reason is Reason.LIMIT_EXCEEDED
+    assert first.decision.would is None or first.decision.would.verdict is Decided.ALLOW
+
+
+class Broken:
+    """A home with a defect of ours."""
+
+    def observe(self, _: Observation, __: Callable[[Observed], None]) -> None:
+        raise RuntimeError("a defect")
+
+
+@pytest.mark.promise("P2")
+def test_a_defect_on_the_way_to_the_ledger_denies_and_is_seen(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The house style: blanket only at the gate's edge, where it denies and logs."""
+
+    @in_told_time
+    async def scenario(world: World) -> None:
+        world.apply(limited("per: Pod, max: 1, window: 1m"))
+        gate = world.gate(ledger=Broken())  # type: ignore[arg-type]
+        assert Caller(world, gate).reason is Reason.MALFORMED
+
+    scenario(tmp_path)
+    assert [one.exc_info is not None for one in caplog.records] == [True]
+
+
+@in_told_time
+async def test_a_doors_own_defect_is_its_own(world: World) -> None:
+    """One call gets one answer, even from a door that fails at it."""
+    world.apply(limited("per: Pod, max: 1, window: 1m"))
+    told = []
+
+    def fail(decision: object) -> None:
+        told.append(decision)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        world.gate().judge(refund(), fail)
+    assert len(told) == 1
+
+
+@in_told_time
+async def test_a_dry_run_changes_nothing(world: World) -> None:
+    """Design 3: `/v1/decide` reserves nothing, opens nothing."""
+    world.apply(limited("per: Pod, max: 1, window: 1m"))
+    gate = world.gate()
+    told = [(await gate.dry_run(refund())).reason for _ in range(3)]
+    ran = Caller(world, gate).reason
+    spent = (await gate.dry_run(refund())).reason
+    world.apply(policy())
+    asked = await gate.dry_run(refund())
+
+    assert told == [Reason.ALLOWED_BY_RULE] * 3
+    assert (ran, spent) == (Reason.ALLOWED_BY_RULE, Reason.LIMIT_EXCEEDED)
+    assert (asked.verdict, asked.request_id) == (Decided.HOLD, "")
+    assert await world.requests() == ()
+
+
+@in_told_time
+async def test_a_dry_run_sees_what_waits_and_what_is_approved(world: World) -> None:
+    """It is the same path; arguments alone are enough to find the request."""
+    gate = world.gate(HoldTerms(hold_s=0.0))
+    caller = Caller(world, gate)
+    await world.until(lambda: caller.decision is not None)
+    asked = refund()
+    asked.body = b""
+    pending = await gate.dry_run(asked)
+    await world.vote(caller.request_id)
+    approved = await gate.dry_run(asked)
+
+    assert (pending.verdict, pending.request_id) == (Decided.HOLD, caller.request_id)
+    assert approved.reason is Reason.APPROVED
+    assert (await world.request(caller.request_id)).state is State.APPROVED
+
+
+@in_told_time
+async def test_only_exact_calls_need_their_bodies_first(world: World) -> None:
+    """`is_exact` tells plain HTTP whether to collect the body before it asks."""
+    gate = world.gate()
+    told = [gate.is_exact(refund()), gate.is_exact(refund(tool="list"))]
+    world.apply(policy(PLAIN, "  loops: {identical: 2, window: 10s}\n"))
+
+    assert [*told, gate.is_exact(refund(tool="list"))] == [True, False, True]

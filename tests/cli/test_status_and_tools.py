@@ -120,6 +120,15 @@ def test_tools_are_listed_by_source(tmp_path: Path, capsys: pytest.CaptureFixtur
     )
 
 
+@pytest.mark.promise("C2")
+def test_nothing_is_said_of_definitions_where_none_is_pinned(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """docs/reference/commands.md, tools."""
+    assert ask(tmp_path, STATUS, "tools", "--source", "time") == exits.Exit.OK
+    assert capsys.readouterr().out == "TOOL      DESCRIPTION\ntime.now  Tells the time.\n"
+
+
 @pytest.mark.promise("M11")
 def test_status_names_what_of_pinning_a_person_should_look_at(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

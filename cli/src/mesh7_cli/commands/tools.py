@@ -10,6 +10,8 @@ from mesh7_cli import options, output, reading
 from mesh7_core import errors
 
 ACCEPTED = "accepted"
+STATES = frozenset({ACCEPTED, "changed", "new"})
+"""Of a definition that is pinned."""
 CONTROL = "/control/tools"
 Tool = Mapping[str, object]
 
@@ -28,9 +30,9 @@ def command(
 ) -> None:
     """List the tools that the agent may call or ask for, as an agent would see them.
 
-    A tool that policy denies whatever its arguments is not listed. The column `definition` says
-    how a tool stands to what people accepted: accepted, changed, new, or - where nothing is
-    pinned. Tools that `pinning: Enforce` hides are listed too, and said to be.
+    A tool that policy denies whatever its arguments is not listed. Where sources are pinned, the
+    column `definition` says how a tool stands to what people accepted: accepted, changed, new, or
+    - for one that is not pinned. Tools that `pinning: Enforce` hides follow, and are said to be.
     """
     if context.invoked_subcommand is not None:
         _refuse_misplaced(context, context.invoked_subcommand)
@@ -156,28 +158,24 @@ def _warn_unpinned(sources: Iterable[Mapping[str, object]], digests: Mapping[str
 
 
 def _table(seen: list[Tool], hidden: list[Tool], known: Mapping[str, Tool]) -> None:
-    rows = [
-        [
-            reading.text(tool, "name"),
-            reading.text(known.get(reading.text(tool, "name"), {}), "state"),
-            _first_line(reading.text(tool, "description")),
-        ]
-        for tool in seen
-    ]
-    rows += [
-        [
-            reading.text(tool, "name"),
-            reading.text(known[reading.text(tool, "name")], "state"),
-            "(hidden) " + _first_line(reading.text(tool, "description")),
-        ]
-        for tool in hidden
-    ]
-    output.table(["tool", "definition", "description"], rows)
+    rows = [_row(tool, known, "") for tool in seen]
+    rows += [_row(tool, known, "(hidden) ") for tool in hidden]
+    heads = ["tool", "definition", "description"]
+    if not any(state in STATES for _, state, _ in rows):
+        # Nothing is pinned: a column of dashes would say nothing.
+        heads, rows = [heads[0], heads[2]], [[name, text] for name, _, text in rows]
+    output.table(heads, rows)
     if hidden:
         click.echo(
             f"\n{_counted(len(hidden))} hidden until accepted – look with"
             " `mesh7 tools accept --dry-run NAME`"
         )
+
+
+def _row(tool: Tool, known: Mapping[str, Tool], mark: str) -> list[str]:
+    name = reading.text(tool, "name")
+    state = reading.text(known.get(name, {}), "state")
+    return [name, state, mark + _first_line(reading.text(tool, "description"))]
 
 
 def _is_hidden(tool: Tool) -> bool:

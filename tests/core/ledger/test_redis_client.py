@@ -155,7 +155,10 @@ async def test_tls_is_spoken_and_the_certificate_verified(program: Path, tmp_pat
                 assert "its certificate cannot be trusted" in ledger.trouble()
             async with connected(proxy.port, ca_file=tmp_path / "missing.pem") as ledger:
                 assert await seen(ledger) is Seen.LOST
-                assert "the file of --redis-ca is missing" in ledger.trouble()
+                assert "the file of --redis-ca cannot be read" in ledger.trouble()
+            async with connected(proxy.port, ca_file=Path(__file__)) as ledger:
+                assert await seen(ledger) is Seen.LOST
+                assert "holds no certificate in PEM" in ledger.trouble()
             assert proxy.writes == []
 
 

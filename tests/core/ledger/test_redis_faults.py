@@ -35,7 +35,7 @@ from tests.peers import redis_servers
 @EVERY_SERVER
 @pytest.mark.promise("L6")
 async def test_a_killed_store_is_lost_at_once_and_found_again_when_it_is_back(
-    program: Path, tmp_path: Path
+    program: Path, tmp_path: Path, eventually: Eventually
 ) -> None:
     """Issue 4, faults: Redis killed."""
     with redis_servers.running(program, tmp_path) as server:
@@ -49,7 +49,7 @@ async def test_a_killed_store_is_lost_at_once_and_found_again_when_it_is_back(
             assert f"redis at 127.0.0.1:{server.port}: " in ledger.trouble()
             server.start()
             await comes_back(ledger)
-            assert ledger.trouble() == ""
+            await eventually(lambda: ledger.trouble() == "")
 
 
 @EVERY_SERVER
@@ -249,6 +249,21 @@ async def test_a_server_that_accepts_and_says_nothing_is_lost() -> None:
         async with connected(silent.getsockname()[1]) as ledger:
             assert await seen(ledger) is Seen.LOST
             assert "does not answer" in ledger.trouble()
+
+
+@EVERY_SERVER
+async def test_who_may_not_listen_serves_calls_and_says_that_it_hears_nothing(
+    program: Path, tmp_path: Path
+) -> None:
+    """Limits need no messages; that approvals are seen late must be said."""
+    with redis_servers.running(program, tmp_path) as server:
+        server.tell("ACL", "SETUSER", "deaf", "on", "nopass", "~*", "+@all", "-subscribe")
+        async with connected(server.port, user="deaf") as ledger:
+            assert await seen(ledger) is Seen.ADMITTED
+            assert ledger.trouble() == (
+                f"redis at 127.0.0.1:{server.port}: the user may not do this; give it the rules of"
+                " docs/administrator/redis.md; what others decide is seen when a call is repeated"
+            )
 
 
 @EVERY_SERVER

@@ -140,6 +140,27 @@ async def test_every_key_goes_by_itself_and_none_grows_with_the_calls(
 
 
 @EVERY_SERVER
+@pytest.mark.promise("D35", "D36")
+async def test_closed_requests_are_bounded_and_the_longest_closed_go_first(
+    program: Path, tmp_path: Path
+) -> None:
+    """flux7-mesh kept all for ever, and a listing walked through them."""
+    with redis_servers.running(program, tmp_path) as server:
+        async with connected(server.port) as ledger:
+            identity = await opened(ledger, request())
+            await ledger.withdraw(identity)
+            now_ms = await ledger.now_ms()
+            assert isinstance(now_ms, int)
+            # As if ten thousand others had closed since.
+            others = [(now_ms + 3 * DAY, f"r-{number}") for number in range(9_999)]
+            server.tell("ZADD", f"{PREFIX}requests", *(word for pair in others for word in pair))
+            last = await opened(ledger, request(2, digest="sha256:b"))
+            assert server.tell("EXISTS", f"{PREFIX}q:{identity}") == 0
+            assert server.tell("EXISTS", f"{PREFIX}q:{last}") == 1
+            assert server.tell("ZCARD", f"{PREFIX}requests") == 10_000
+
+
+@EVERY_SERVER
 async def test_namespaces_do_not_meet(program: Path, tmp_path: Path) -> None:
     """Design 5: the key of a window names its namespace."""
     with redis_servers.running(program, tmp_path) as server:

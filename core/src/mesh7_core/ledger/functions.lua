@@ -22,6 +22,7 @@
 local MOST_EXACT = 256
 local DAY_MS = 86400000
 local LATE_MS = 1500
+local MOST_REQUESTS = 10000
 
 local DENIED, SPENT, REPEATED, GRANTED, APPROVED, PENDING, ADMITTED = 1, 2, 3, 4, 5, 6, 7
 local DONE, OTHERWISE, LATE, FULL = 0, 1, 2, 3
@@ -380,6 +381,7 @@ end
 
 -- KEYS: as `write`. ARGV: id, text, when it was written, until when it is pending and kept, how
 -- many may be pending of a pod and in all, channel.
+-- Answers the id that is open now, then those that are one too many: closed longest ago.
 local function open(keys, argv)
   local at, id = now(), argv[1]
   if is_late(argv[3]) then return { LATE, at } end
@@ -394,7 +396,16 @@ local function open(keys, argv)
   end
   write(keys, id, 1, argv[2], 'P', tonumber(argv[4]), tonumber(argv[5]), at)
   redis.call('PUBLISH', argv[8], id)
-  return { DONE, id }
+  local many = math.min(redis.call('ZCARD', keys[3]) - MOST_REQUESTS, 100)
+  if many <= 0 then return { DONE, id } end
+  return { DONE, id, unpack(redis.call('ZRANGE', keys[3], 0, many - 1)) }
+end
+
+-- KEYS: requests, then requests one by one. ARGV: their ids.
+local function forget_requests(keys, argv)
+  redis.call('ZREM', keys[1], unpack(argv))
+  for index = 2, #keys do redis.call('DEL', keys[index]) end
+  return DONE
 end
 
 -- KEYS: as `write`, then (cells, leases) of each window to stamp.
@@ -469,6 +480,7 @@ end
 redis.register_function('@LIBRARY@_observe', observe)
 redis.register_function('@LIBRARY@_give_back', give_back)
 redis.register_function('@LIBRARY@_open', open)
+redis.register_function('@LIBRARY@_forget', forget_requests)
 redis.register_function('@LIBRARY@_exchange', exchange)
 redis.register_function('@LIBRARY@_used', used)
 redis.register_function('@LIBRARY@_listing', listing)

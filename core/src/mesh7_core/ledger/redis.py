@@ -133,7 +133,8 @@ class RedisLedger:
                 now_ms, ends_ms, kept_ms, caps.per_pod, caps.per_namespace, layout.channel,
             )  # fmt: skip
             match reply:
-                case [int(code), bytes(found)] if code == DONE:
+                case [int(code), bytes(found), *surplus] if code == DONE:
+                    await self._forget([one for one in surplus if isinstance(one, bytes)])
                     return Opened(found.decode("utf-8", "replace"))
                 case [int(code), bytes(per)] if code == FULL:
                     return Full(per.decode("ascii", "replace"))
@@ -142,6 +143,12 @@ class RedisLedger:
                 case _:
                     pass  # too late: once more, by the time of now
         return LOST
+
+    async def _forget(self, ids: list[bytes]) -> None:
+        """Let go of requests that are one too many; they closed longest ago."""
+        if ids:
+            keys = [self._layout.request(one.decode("utf-8", "replace")) for one in ids]
+            await self._store.call("forget", [self._layout.requests, *keys], *ids)
 
     async def vote(self, request_id: str, vote: Vote) -> Request | Refused | Unknown | Lost:
         """One person's yes or no."""

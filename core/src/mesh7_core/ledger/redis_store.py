@@ -82,7 +82,10 @@ class Store:
 
     def trouble(self) -> str:
         """Why calls are lost, or messages late; empty when all is well."""
-        return self._calls.trouble or self._trouble or self._messages.trouble
+        if self._calls.trouble or self._trouble:
+            return self._calls.trouble or self._trouble
+        deaf = self._messages.trouble
+        return f"{deaf}; what others decide is seen when a call is repeated" if deaf else ""
 
     def send(
         self, function: str, keys: Sequence[str], words: Sequence[Word], answer: resp.Answer
@@ -157,6 +160,8 @@ class Store:
             if self._was_listening:
                 self._heard(None)
             self._was_listening = True
+        elif self._messages.trouble:
+            self._log(self._messages.trouble)
 
     def _pushed(self, message: list[resp.Reply]) -> None:
         match message:

@@ -72,8 +72,6 @@ def of_connecting(error: Exception) -> str:
             return "its name is not known; check the host of --redis"
         case ConnectionRefusedError():
             return "nobody listens there; check host and port, and whether it runs"
-        case FileNotFoundError():
-            return "the file of --redis-ca is missing"
         case OSError():
             return f"it cannot be reached ({error.strerror or 'no reason given'})"
         case _:

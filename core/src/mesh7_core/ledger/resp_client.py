@@ -136,13 +136,14 @@ class Client:
     async def _connect(self) -> resp.Pipeline:
         loop = asyncio.get_running_loop()
         settings = self._settings
+        tls = _tls(settings) if settings.is_tls else None
         try:
             async with asyncio.timeout(_CONNECT_S):
                 _, pipeline = await loop.create_connection(
                     lambda: resp.Pipeline(loop, ended=self._ended, pushed=self._pushed),
                     settings.host,
                     settings.port,
-                    ssl=_tls(settings) if settings.is_tls else None,
+                    ssl=tls,
                 )
         except (OSError, ssl.SSLError, TimeoutError, UnicodeError) as error:
             raise _FailedError(redis_troubles.of_connecting(error)) from error
@@ -220,6 +221,11 @@ async def _hello(pipeline: resp.Pipeline, settings: RedisServer) -> None:
 
 
 def _tls(settings: RedisServer) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=settings.ca_file)
+    try:
+        context = ssl.create_default_context(cafile=settings.ca_file)
+    except ssl.SSLError as error:
+        raise _FailedError("the file of --redis-ca holds no certificate in PEM") from error
+    except OSError as error:
+        raise _FailedError(f"the file of --redis-ca cannot be read ({error.strerror})") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context

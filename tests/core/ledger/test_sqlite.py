@@ -223,6 +223,8 @@ async def test_forged_and_truncated_rows_are_left_out_and_said_once(
     change(tmp_path, "UPDATE requests SET body = ? WHERE key = ?", forged, request_id(1))
     change(tmp_path, "UPDATE requests SET body = ? WHERE key = ?", body[:-20], request_id(2))
     change(tmp_path, "UPDATE windows SET cells = x'00ff'")
+    change(tmp_path, "INSERT INTO requests VALUES (CAST(x'ff' AS TEXT), ?, 1)", body)
+    change(tmp_path, "INSERT INTO uses VALUES ('g', 'often', NULL)")
 
     with caplog.at_level(logging.WARNING, "mesh7.ledger"):
         async with ledger_in(tmp_path, clock) as ledger:
@@ -232,7 +234,8 @@ async def test_forged_and_truncated_rows_are_left_out_and_said_once(
     assert [each.id for each in found] == [request_id(3)]
     assert [each.getMessage().split(":")[0] for each in caplog.records] == [
         "1 damaged rows of `windows` are left out",
-        "2 damaged rows of `requests` are left out",
+        "1 damaged rows of `uses` are left out",
+        "3 damaged rows of `requests` are left out",
     ]
 
 

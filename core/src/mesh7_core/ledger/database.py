@@ -83,6 +83,8 @@ class Database:
         self.close()
         self._file = _private(self.path)
         connection = sqlite3.connect(self.path, isolation_level=None, timeout=WAITS_S)
+        # Text that is no UTF-8 is a damaged row, not a file that cannot be read.
+        connection.text_factory = lambda text: text.decode("utf-8", "replace")
         self._connection = connection
         try:
             self._check(connection)

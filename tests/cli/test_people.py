@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from mesh7_cli import exits, main
+from tests.cli import terminal
 from tests.cli.people_gateway import ID, OTHER, Book, granted, held, serve
 
 Capture = pytest.CaptureFixture[str]
@@ -473,3 +474,42 @@ def test_who_may_open_neither_socket_is_told_whom_to_ask(
         f"mesh7: you may not open `{state}/gateway.sock` – ask who runs the gateway to name a"
         " group of yours with --approvers\n"
     )
+
+
+@pytest.mark.promise("D36")
+def test_a_listing_asks_for_what_is_open_and_not_for_what_was(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    """D36 of flux7-mesh: what waits was found by reading everything that ever waited."""
+    old = held(OTHER, state="used")
+    book = Book(
+        answers={
+            "GET /control/requests?state=open": (200, {"requests": [held()]}),
+            "GET /control/requests?state=all": (200, {"requests": [old, held()]}),
+        }
+    )
+    assert ask(tmp_path, book, "requests", "-o", "name") == exits.Exit.OK
+    assert capsys.readouterr().out == f"{ID}\n"
+    assert ask(tmp_path, book, "requests", "--all", "-o", "name") == exits.Exit.OK
+    assert capsys.readouterr().out == f"{OTHER}\n{ID}\n"
+
+
+@pytest.mark.promise("C4")
+@pytest.mark.parametrize(
+    ("typed", "code", "wishes"),
+    [
+        ("n\n", exits.Exit.INTERRUPTED, []),
+        ("\x03", exits.Exit.INTERRUPTED, []),
+        ("y\n", exits.Exit.OK, [("POST /control/kill", {"agent": None, "reason": ""})]),
+    ],
+)
+def test_on_a_terminal_a_kill_of_everybody_asks_first(
+    tmp_path: Path, typed: str, code: exits.Exit, wishes: list[tuple[str, object]]
+) -> None:
+    """docs/reference/commands.md, kill."""
+    book = Book(answers={"POST /control/kill": (201, granted("kill-1", effect="Deny"))})
+    with serve(tmp_path, book), terminal.running(["kill", "--state", str(tmp_path)]) as screen:
+        screen.until("Refuse every call of every agent? [y/N]: ")
+        screen.press(typed)
+        assert screen.end() == code
+    assert book.wishes == wishes

@@ -87,6 +87,24 @@ def test_status_says_what_is_guarded_and_how_each_source_is(
 
 
 @pytest.mark.promise("C2")
+def test_status_says_where_the_ledger_is_and_what_waits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """docs/reference/status.md: ledger, requests, standing."""
+    more: dict[str, object] = {
+        "ledger": {"home": "redis", "trouble": "`h:1` refuses the password"},
+        "requests": {"open": 2},
+        "standing": {"grants": 1, "vetoes": 0},
+    }
+    assert ask(tmp_path, STATUS | more, "status") == exits.Exit.OK
+    assert (
+        "ledger    redis, lost: `h:1` refuses the password\n"
+        "requests  2 open, see `mesh7 requests`\n"
+        "standing  1 grant, 0 vetoes\n"
+    ) in capsys.readouterr().out
+
+
+@pytest.mark.promise("C2")
 def test_a_broken_edit_is_shown_and_exits_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -65,13 +65,14 @@ def test_a_no_asks_for_a_reason_and_sends_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.promise("A11")
-def test_a_no_without_a_line_is_no_decision(tmp_path: Path) -> None:
-    """Ctrl-D at the question leaves the call waiting."""
+@pytest.mark.parametrize("typed", ["\x15\x04", "half a reason\x04"])
+def test_a_no_without_a_line_is_no_decision(tmp_path: Path, typed: str) -> None:
+    """Ctrl-D at the question leaves the call waiting, whatever was typed before it."""
     book = book_with(held())
     with watching(tmp_path, book) as terminal:
         terminal.until(PROMPT)
         terminal.until("leaves it waiting): ", pressing="d")
-        terminal.until("not denied", pressing="\x15\x04")
+        terminal.until("not denied", pressing=typed)
         terminal.until(PROMPT)
         assert terminal.end(pressing="q") == exits.Exit.OK
     assert decided(book) == []

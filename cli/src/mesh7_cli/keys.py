@@ -9,7 +9,11 @@ import tty
 from collections.abc import Iterator
 from types import FrameType
 
+import click
+
 MOST = 64
+LONGEST_LINE = 4096
+"""What a terminal gives as one line."""
 
 
 class Keys:
@@ -44,15 +48,17 @@ class Keys:
         termios.tcsetattr(self._descriptor, termios.TCSADRAIN, self._before)
 
     def ask(self, question: str) -> str | None:
-        """A line of text; None when it was refused by Ctrl-C or Ctrl-D."""
-        self.forget()
-        self.rest()
+        """A line of text; None when it was refused by Ctrl-C, or by Ctrl-D wherever it stood."""
+        # What was typed for the card is no part of the answer.
+        termios.tcsetattr(self._descriptor, termios.TCSAFLUSH, self._before)
+        click.echo(question, nl=False)
         try:
-            return input(question).strip()
-        except (EOFError, KeyboardInterrupt):
+            answer = os.read(self._descriptor, LONGEST_LINE)
+        except (OSError, KeyboardInterrupt):
             return None
         finally:
             self.listen()
+        return answer.decode("utf-8", "replace").strip() if answer.endswith(b"\n") else None
 
 
 @contextlib.contextmanager

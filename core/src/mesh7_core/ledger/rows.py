@@ -59,16 +59,19 @@ class Holding:
             case (str(key), int(used), int(expires_at_ms)) if used > 0 and expires_at_ms >= 0:
                 self.counts.grants.keep(key, Spent(used, expires_at_ms))
                 return True
-        return False
+            case _:
+                return False
 
     def _fill_request(self, row: Row) -> bool:
         match row:
             case (str(key), bytes(body), int()):
                 request = approvals.decode(body)
-                if request is not None and request.id == key:
-                    self.requests.put(request)
-                    return True
-        return False
+                if request is None or request.id != key:
+                    return False
+                self.requests.put(request)
+                return True
+            case _:
+                return False
 
     def _fill_standing(self, row: Row) -> bool:
         match row:
@@ -77,7 +80,8 @@ class Holding:
                     Standing(name=name, document=document, made_at_ms=made_at_ms, by=by)
                 )
                 return True
-        return False
+            case _:
+                return False
 
 
 def shelf_rows(shelf: Shelf, keys: Iterable[str], now_ms: int) -> Iterator[Row]:
@@ -118,7 +122,8 @@ def _fill_places(shelf: Shelf, row: Row, now_ms: int) -> bool:
             if not places.lapses_at_ms or places.lapses_at_ms > now_ms:
                 shelf.keep(key, places)
             return True
-    return False
+        case _:
+            return False
 
 
 def _places(cells: bytes, leases: str, lapses_at_ms: int) -> Places | None:

@@ -64,10 +64,10 @@ class Store:
         """Connect; come back when that is done or has failed once, and go on trying."""
         self._calls.start()
         self._messages.start()
-        connecting = resp_client.Standing.CONNECTING
+        connecting = resp_client.Condition.CONNECTING
         try:
             async with asyncio.timeout(within_s):
-                while connecting in {self._calls.standing, self._messages.standing}:
+                while connecting in {self._calls.condition, self._messages.condition}:
                     self._turn.clear()
                     await self._turn.wait()
         except TimeoutError:
@@ -148,7 +148,7 @@ class Store:
 
     def _changed(self) -> None:
         self._turn.set()
-        if self._calls.standing is resp_client.Standing.READY:
+        if self._calls.condition is resp_client.Condition.READY:
             self._trouble = ""
             self._logged.clear()
         elif self._calls.trouble:
@@ -156,7 +156,7 @@ class Store:
 
     def _messages_changed(self) -> None:
         self._turn.set()
-        if self._messages.standing is resp_client.Standing.READY:
+        if self._messages.condition is resp_client.Condition.READY:
             if self._was_listening:
                 self._heard(None)
             self._was_listening = True

@@ -39,6 +39,8 @@ def of_error(error: hiredis.ReplyError) -> str:
             "it lacks our function library, and only a user with the right to FUNCTION can load it;"
             " see docs/administrator/redis.md, Functions"
         )
+    if text.startswith("ERR unknown command"):
+        return _BY_CODE["NOPROTO"]
     if "WRONGTYPE" in text:
         return _BY_CODE["WRONGTYPE"]
     return f"it answered an error (`{code[:40]}`); look into its log"

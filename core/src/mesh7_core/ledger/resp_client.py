@@ -21,7 +21,7 @@ _LASTING_S: Final = 2.0  # a connection that stood as long was a good one
 _IDLE_S: Final = 5.0
 
 
-class Standing(Enum):
+class Condition(Enum):
     """How the connection is."""
 
     CONNECTING = "connecting"
@@ -40,11 +40,11 @@ class Client:
     Args:
         settings: which server, and who we are there.
         greet: what else a fresh connection needs; answers why it cannot be used, or nothing.
-        changed: told of each change of `standing`.
+        changed: told of each change of `condition` or `trouble`.
         pushed: takes what the server sends by itself.
 
     Attributes:
-        standing: how the connection is.
+        condition: how the connection is.
         trouble: why it is away, for people; empty when it is not.
     """
 
@@ -56,7 +56,7 @@ class Client:
         changed: Callable[[], None],
         pushed: Callable[[list[resp.Reply]], None],
     ) -> None:
-        self.standing = Standing.CONNECTING
+        self.condition = Condition.CONNECTING
         self.trouble = ""
         self._settings = settings
         self._greet = greet
@@ -69,7 +69,7 @@ class Client:
 
     def start(self) -> None:
         """Connect, and stay connected; needs a running loop."""
-        if self._task is None and self.standing is not Standing.CLOSED:
+        if self._task is None and self.condition is not Condition.CLOSED:
             self._task = asyncio.get_running_loop().create_task(self._stay())
 
     def send(self, command: bytes, answer: resp.Answer) -> None:
@@ -90,7 +90,7 @@ class Client:
 
     async def close(self) -> None:
         """Let go; everything in flight is lost."""
-        self._become(Standing.CLOSED, "")
+        self._become(Condition.CLOSED, "")
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -107,7 +107,7 @@ class Client:
             why = await self._live_once()
             if loop.time() - started_s > _LASTING_S + _CONNECT_S:
                 wait_s = _FIRST_WAIT_S
-            self._become(Standing.AWAY, f"redis at {self._settings.place}: {why}")
+            self._become(Condition.AWAY, f"redis at {self._settings.place}: {why}")
             # Spread, so that all gateways of a cluster do not come back in the same moment.
             await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
             wait_s = min(_LONGEST_WAIT_S, wait_s * 2)
@@ -122,7 +122,7 @@ class Client:
             if (why := await self._greet(pipeline)) or (why := self._why_over()):
                 return why
             self._pipeline = pipeline
-            self._become(Standing.READY, "")
+            self._become(Condition.READY, "")
             await self._watch(pipeline)
         except _FailedError as failed:
             return str(failed)
@@ -161,17 +161,17 @@ class Client:
         self._pipeline = None
         self._why = why
         self._over.set()
-        if self.standing is Standing.READY:
-            self._become(Standing.AWAY, f"redis at {self._settings.place}: {why}")
+        if self.condition is Condition.READY:
+            self._become(Condition.AWAY, f"redis at {self._settings.place}: {why}")
 
     def _why_over(self) -> str:
         return self._why if self._over.is_set() else ""
 
-    def _become(self, standing: Standing, trouble: str) -> None:
-        if self.standing is Standing.CLOSED:
+    def _become(self, condition: Condition, trouble: str) -> None:
+        if self.condition is Condition.CLOSED:
             return
-        is_news = self.standing is not standing
-        self.standing = standing
+        is_news = self.condition is not condition or self.trouble != trouble
+        self.condition = condition
         self.trouble = trouble
         if is_news:
             self._changed()

@@ -88,6 +88,7 @@ class Place:
     Attributes:
         deeds: what was noted.
         waiting: callers by request id.
+        ports: of the listeners that agents call.
     """
 
     def __init__(self, socket: Path, ledger: protocol.Ledger, time: Time, rules: Rules) -> None:
@@ -99,6 +100,7 @@ class Place:
         self.is_noted = asyncio.Event()
         self.waiting: dict[str, int] = {}
         self.bundle: bundle.Bundle | None = None
+        self.ports: list[int] = []
         names = (f"n{number}" for number in itertools.count(1))
         self.ground = Ground(
             ledger=ledger,
@@ -110,6 +112,7 @@ class Place:
             note=self._note,
             clock=time.clock(),
             new_suffix=lambda: next(names),
+            ports=lambda: self.ports,
         )
 
     async def _note(self, deed: Deed) -> None:

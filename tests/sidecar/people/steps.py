@@ -1,9 +1,10 @@
 """Run as a program: a process that asks a gateway over its unix socket, or an agent that does.
 
     python steps.py ask '{"socket", "method", "target", "body", "headers", …}'
-    python steps.py agent '{"socket", "launcher": […], "ask": {…}}'
+    python steps.py agent '{"socket", "launcher": […], "port", "ask": {…}}'
     python steps.py join SOCKET
 
+`agent` is connected by `mesh7 stdio`, or to `port` when one is given.
 `ask` takes its steps in this order, each when it is named: `orphan` (fork, and go on when the
 parent has ended), `detach` (the same in a session of its own), `terminal` (the path of one, which
 becomes its own), `closed` (these descriptors), `uid` and `gid`. Then it writes the answer as
@@ -98,6 +99,10 @@ def agent(step: dict[str, Any]) -> None:
     if step.get("terminal"):
         take_terminal(step["terminal"])
     command = [sys.executable, "-I", "-S", __file__]
+    if "port" in step:
+        with socket.create_connection(("127.0.0.1", step["port"])):
+            run(step, command)
+        return
     joining = subprocess.Popen(
         [*step.get("launcher", []), *command, "join", step["socket"]],
         stdin=subprocess.PIPE,
@@ -105,6 +110,12 @@ def agent(step: dict[str, Any]) -> None:
     )
     assert joining.stdout is not None
     assert joining.stdout.readline() == b"joined\n"
+    run(step, command)
+    joining.communicate(b"")
+
+
+def run(step: dict[str, Any], command: list[str]) -> None:
+    """Run what asks, and pass its answer on."""
     wanted = {**step["ask"], "socket": step["socket"]}
     read, write = os.pipe()
     os.set_inheritable(write, True)  # noqa: FBT003 - the os module's signature
@@ -114,7 +125,6 @@ def agent(step: dict[str, Any]) -> None:
     os.close(write)
     with open(read, "rb") as answers:  # noqa: PTH123 - a descriptor
         os.write(1, answers.readline())
-    joining.communicate(b"")
 
 
 if __name__ == "__main__":

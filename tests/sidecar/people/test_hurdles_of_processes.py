@@ -3,6 +3,7 @@
 import grp
 import os
 import pwd
+import socket
 
 import pytest
 
@@ -113,6 +114,21 @@ async def test_anybody_who_may_stops_an_agent_without_a_terminal() -> None:
         ask = {"method": "POST", "target": "/control/kill", "body": {"reason": "stop"}}
         reply = await place.process("ask", **ask)
         assert (reply.status, reply.json["effect"]) == (201, "Deny")
+
+
+@pytest.mark.promise("A5", "AG6")
+async def test_what_an_agent_over_http_starts_cannot_approve_while_it_is_connected() -> None:
+    """The port of the agents is 127.0.0.1's, and an agent in a terminal hands that on."""
+    async with parts.serving(rules=PEOPLE) as place:
+        await place.open()
+        # Nobody has to accept: the kernel connects them.
+        with socket.create_server(("127.0.0.1", 0)) as server, parts.terminal() as terminal:
+            port = server.getsockname()[1]
+            place.ports = [port]
+            reply = await place.process("agent", port=port, ask=place.approve(terminal=terminal))
+        assert reply.status == 403
+        assert "is connected to the port that agents call" in reply.detail
+        assert await _state(place) is State.PENDING
 
 
 @pytest.mark.promise("A5")

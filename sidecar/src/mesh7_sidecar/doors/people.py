@@ -9,7 +9,6 @@ person; a kill only narrows, and needs the right alone.
 import asyncio
 import re
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Final
 
 from mesh7_core.ledger import protocol
@@ -19,6 +18,7 @@ from mesh7_sidecar.doors.people_answers import Answer, Ground, deed, lost, refus
 from mesh7_sidecar.doors.people_grants import Grants
 from mesh7_sidecar.doors.people_watch import BEAT_S, Watching
 from mesh7_sidecar.doors.work import Work
+from mesh7_sidecar.net import holders
 from mesh7_sidecar.net.exchange import Exchange
 from mesh7_sidecar.net.peer import Peer
 from mesh7_sidecar.people import accounts, hurdles, shown, wishes
@@ -29,14 +29,6 @@ _NAME: Final = r"([a-z0-9](?:[-.a-z0-9]{0,251}[a-z0-9])?)"
 _ACTS: Final = {Verdict.APPROVE: Act.APPROVE, Verdict.DENY: Act.DENY}
 _Take = Callable[[Exchange, str], None]
 """Takes an exchange and what its path names."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Caller:
-    """Who called, read when the request was whole."""
-
-    peer: Peer
-    person: hurdles.Person
 
 
 class People:
@@ -134,7 +126,7 @@ class People:
         ))  # fmt: skip
 
     async def _decide(
-        self, caller: _Caller, request_id: str, verdict: Verdict, reason: str | Wrong
+        self, caller: hurdles.Caller, request_id: str, verdict: Verdict, reason: str | Wrong
     ) -> Answer:
         if isinstance(reason, Wrong):
             return refused(422, reason.why)
@@ -191,7 +183,7 @@ class People:
     def _grant(self, exchange: Exchange, _: str) -> None:
         self._take(exchange, lambda body, caller: self._granted(caller, wishes.read_grant(body)))
 
-    async def _granted(self, caller: _Caller, wish: wishes.GrantWish | Wrong) -> Answer:
+    async def _granted(self, caller: hurdles.Caller, wish: wishes.GrantWish | Wrong) -> Answer:
         if isinstance(wish, Wrong):
             return refused(422, wish.why)
         obstacle = self._obstacle(caller)
@@ -203,7 +195,7 @@ class People:
     def _revoke(self, exchange: Exchange, name: str) -> None:
         self._start(exchange, b"", lambda _, caller: self._revoked(caller, name))
 
-    async def _revoked(self, caller: _Caller, name: str) -> Answer:
+    async def _revoked(self, caller: hurdles.Caller, name: str) -> Answer:
         obstacle = self._obstacle(caller)
         if obstacle:
             await self._note_refusal(caller, Act.REVOKE, obstacle, grant=name)
@@ -213,7 +205,7 @@ class People:
     def _kill(self, exchange: Exchange, _: str) -> None:
         self._take(exchange, lambda body, caller: self._killed(caller, wishes.read_kill(body)))
 
-    async def _killed(self, caller: _Caller, wish: wishes.KillWish | Wrong) -> Answer:
+    async def _killed(self, caller: hurdles.Caller, wish: wishes.KillWish | Wrong) -> Answer:
         if isinstance(wish, Wrong):
             return refused(422, wish.why)
         obstacle = hurdles.may_not_narrow(caller.person.account, self._ground.rules)
@@ -222,18 +214,18 @@ class People:
             return refused(403, obstacle)
         return await self._grants.kill(wish, caller.person)
 
-    async def _note_refusal(self, caller: _Caller, act: Act, why: str, **said: str) -> None:
+    async def _note_refusal(self, caller: hurdles.Caller, act: Act, why: str, **said: str) -> None:
         await self._ground.note(deed(self._ground, caller.person, act, refused=why, **said))
 
     # Who calls
 
-    def _obstacle(self, caller: _Caller) -> str:
-        ground = self._ground
-        account = caller.person.account
-        return hurdles.may_not_decide(caller.peer, account, ground.rules, ground.clients)
+    def _obstacle(self, caller: hurdles.Caller) -> str:
+        return hurdles.may_not_decide(caller, self._ground.rules, self._ground.clients)
 
     def _take(
-        self, exchange: Exchange, act: Callable[[bytes, _Caller], Coroutine[None, None, Answer]]
+        self,
+        exchange: Exchange,
+        act: Callable[[bytes, hurdles.Caller], Coroutine[None, None, Answer]],
     ) -> None:
         """Read the body, then see who sent it, and act."""
         if exchange.head.header(b"content-type") != b"application/json":
@@ -246,7 +238,7 @@ class People:
         self,
         exchange: Exchange,
         body: bytes,
-        act: Callable[[bytes, _Caller], Coroutine[None, None, Answer]],
+        act: Callable[[bytes, hurdles.Caller], Coroutine[None, None, Answer]],
     ) -> None:
         # Now, not later: once the exchange is over its socket may be somebody else's.
         peer = exchange.peer.look() if exchange.peer is not None else None
@@ -254,17 +246,21 @@ class People:
             refused(403, "the process that calls has ended, or cannot be seen from here – decide "
                     "from a program that waits for its answer").send(exchange)  # fmt: skip
             return
-        self._work.run(exchange, _answer(exchange, _acting(peer, body, act)))
+        self._work.run(exchange, _answer(exchange, self._acting(peer, body, act)))
         # A caller that leaves cuts no act in two: what is done is written down.
         exchange.on_gone = None
 
-
-async def _acting(
-    peer: Peer, body: bytes, act: Callable[[bytes, _Caller], Coroutine[None, None, Answer]]
-) -> Answer:
-    account = await asyncio.to_thread(accounts.account_of, peer.uid, peer.gid)
-    person = hurdles.Person(account=account, evidence=hurdles.evidence(peer))
-    return await act(body, _Caller(peer=peer, person=person))
+    async def _acting(
+        self,
+        peer: Peer,
+        body: bytes,
+        act: Callable[[bytes, hurdles.Caller], Coroutine[None, None, Answer]],
+    ) -> Answer:
+        # In threads: the account database may be a directory server, the table of sockets long.
+        account = await asyncio.to_thread(accounts.account_of, peer.uid, peer.gid)
+        holder = await asyncio.to_thread(holders.holder, peer.chain, self._ground.ports())
+        person = hurdles.Person(account=account, evidence=hurdles.evidence(peer))
+        return await act(body, hurdles.Caller(peer=peer, person=person, holder=holder))
 
 
 async def _answer(exchange: Exchange, work: Coroutine[None, None, Answer]) -> None:

@@ -1,6 +1,6 @@
 """What the people's doors stand on, and what they answer."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +26,7 @@ class Ground:
         waiting: how many callers wait for a request now.
         note: writes a deed down; when it returns the deed is in the file.
         new_suffix: random letters and digits for a name.
+        ports: of the listeners that agents call; who is connected to them does not decide.
     """
 
     ledger: protocol.Ledger
@@ -37,6 +38,7 @@ class Ground:
     note: Callable[[Deed], Awaitable[None]]
     clock: Clock
     new_suffix: Callable[[], str]
+    ports: Callable[[], Collection[int]] = tuple
 
 
 @dataclass(frozen=True, slots=True)

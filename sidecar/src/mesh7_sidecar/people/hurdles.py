@@ -42,11 +42,26 @@ class Person:
     evidence: str
 
 
-def may_not_decide(peer: Peer, account: Account, rules: Rules, clients: Clients) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks to decide.
+
+    Attributes:
+        holder: itself or the nearest of its ancestors with a connection to the agents' port.
+    """
+
+    peer: Peer
+    person: Person
+    holder: Process | None = None
+
+
+def may_not_decide(caller: Caller, rules: Rules, clients: Clients) -> str:
     """Why this caller may not approve, deny, grant or revoke; empty when it may."""
+    peer = caller.peer
     return (
-        may_not_narrow(account, rules)
+        may_not_narrow(caller.person.account, rules)
         or _is_the_agents(peer, clients)
+        or _calls_tools(caller.holder, rules)
         or _has_no_terminal(peer, rules)
     )
 
@@ -91,6 +106,16 @@ def _is_the_agents(peer: Peer, clients: Clients) -> str:
             "decide in another terminal"
         )
     return ""
+
+
+def _calls_tools(holder: Process | None, rules: Rules) -> str:
+    # A script that may decide may also be the one that calls: people said so with the flag.
+    if holder is None or rules.allows_scripts:
+        return ""
+    return (
+        f"`{_shown(holder)}` (process {holder.pid}), which started this command, is connected to "
+        "the port that agents call, and who asks cannot approve – decide in a terminal of your own"
+    )
 
 
 def _has_no_terminal(peer: Peer, rules: Rules) -> str:

@@ -42,7 +42,8 @@ from mesh7_sidecar.gate.waiting import Wait
 from mesh7_sidecar.settings import AuditShare
 
 PATIENCE_S = 5.0
-NOON_NS = int(datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()) * 10**9
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+NOON_NS = int(NOON.timestamp()) * 10**9
 
 
 class ToldTime(asyncio.SelectorEventLoop):

@@ -23,6 +23,9 @@ log = logging.getLogger("mesh7.journal")
 KEPT_S: Final = 48 * 3600
 """How long claims are remembered: longer than any approval can be used."""
 
+PRUNE_S: Final = 3600
+"""How often older ones are forgotten."""
+
 _EPOCH: Final = "epoch"
 _SCHEMA: Final = """
 create table if not exists claims (
@@ -61,7 +64,9 @@ class Journal:
         self._path = path
         self._now_s = now_s
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._pruned_s = now_s()
         self._is_told = False
+        self._remembering: asyncio.Future[int | None] | None = None
         try:
             self._file, self._epoch = self._thread.submit(_open, path, now_s()).result()
         except (sqlite3.Error, OSError) as error:
@@ -94,19 +99,18 @@ class Journal:
         """The epoch of the ledger that this gateway last spoke to; empty before the first."""
         return self._epoch
 
-    async def remember_epoch(self, epoch: str) -> None:
-        """Know it again after a restart."""
+    def remember_epoch(self, epoch: str) -> None:
+        """Know it again after a restart; it is on disk soon, and when `close` returns."""
         self._epoch = epoch
         statement = "insert or replace into meta (name, value) values (?, ?)"
-        await self._done(lambda: self._write(statement, _EPOCH, epoch), None)
-
-    async def prune(self) -> None:
-        """Forget what is older than `KEPT_S`."""
-        oldest = self._now_s() - KEPT_S
-        await self._done(lambda: self._write("delete from claims where at < ?", oldest), None)
+        self._remembering = asyncio.ensure_future(
+            self._done(lambda: self._write(statement, _EPOCH, epoch), None)
+        )
 
     async def close(self) -> None:
         """Finish what is begun, and close the file."""
+        if self._remembering is not None:
+            await self._remembering
         await self._done(self._file.close, None)
         self._thread.shutdown()
 
@@ -132,8 +136,12 @@ class Journal:
             )
 
     def _claim(self, request_id: str) -> Claim:
+        now_s = self._now_s()
+        if abs(now_s - self._pruned_s) >= PRUNE_S:
+            self._pruned_s = now_s
+            self._write("delete from claims where at < ?", now_s - KEPT_S)
         statement = "insert or ignore into claims (id, at) values (?, ?)"
-        return Claim.FIRST if self._write(statement, request_id, self._now_s()) else Claim.BEFORE
+        return Claim.FIRST if self._write(statement, request_id, now_s) else Claim.BEFORE
 
     def _write(self, statement: str, *values: str | float) -> int:
         """How many rows were changed; on disk when it returns."""

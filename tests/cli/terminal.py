@@ -38,7 +38,8 @@ class Terminal:
         """
         deadline = time.monotonic() + PATIENCE_S
         while text not in self.text:
-            if time.monotonic() > deadline:
+            has_ended = self._process.poll() is not None
+            if time.monotonic() > deadline or (has_ended and not self._read()):
                 pytest.fail(f"`{text}` was not drawn, but {self.text[-2000:]!r}")
             if pressing:
                 self.press(pressing)

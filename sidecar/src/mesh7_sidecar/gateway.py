@@ -21,7 +21,7 @@ from mesh7_sidecar.bundles.reload import Reload
 from mesh7_sidecar.clock import Clock
 from mesh7_sidecar.doors.aggregate import AggregateDoor
 from mesh7_sidecar.doors.app import AnyDoor, App
-from mesh7_sidecar.doors.control import Control
+from mesh7_sidecar.doors.control import Control, PeopleControl
 from mesh7_sidecar.doors.definitions import DefinitionsDoor
 from mesh7_sidecar.doors.guard import LOOPBACK_HOSTS, Guard
 from mesh7_sidecar.doors.http import HttpDoor
@@ -31,6 +31,7 @@ from mesh7_sidecar.doors.v1 import CallDoor, DecideDoor, ToolsDoor
 from mesh7_sidecar.doors.work import Work
 from mesh7_sidecar.gate.audit import AuditFile
 from mesh7_sidecar.gate.gate import Gate
+from mesh7_sidecar.judging import Judging, open_judging
 from mesh7_sidecar.net import identity, listener, origin, pool, upstream
 from mesh7_sidecar.net.sweep import Sweep
 from mesh7_sidecar.settings import Address, AuditShare, Settings
@@ -85,19 +86,10 @@ class Gateway:
         if settings.audit is not AuditShare.OFF:
             path = held.directory / "audit.jsonl"
             self._audit = AuditFile(path, lines.Lines(held.key).line)
-        self._gate = Gate(
-            self._current,
-            clock=clock,
-            append=self._audit.append if self._audit is not None else None,
-            audit=settings.audit,
-        )
-        self._mcp = McpState(
-            gate=self._gate,
-            registry=self._registry,
-            clock_s=clock.monotonic_s,
-            patience=settings.patience,
-        )
-        self._registry.on_change.append(self._mcp.end_forbidden_streams)
+        self._judging: Judging | None = None
+        self._gate: Gate
+        self._mcp: McpState
+        self._judged_by: Judging
         self._listeners: list[tuple[listener.Listener, _IdentifyAs]] = []
         self._identified = self._agent()
         self._is_ending = False
@@ -122,6 +114,7 @@ class Gateway:
             token = listening.read_token(self._settings.token_file)
             check_folder(self._settings.credentials)
             self._load()
+            judging = await self._open_judging()
         except errors.Mesh7Error:
             for each in (data, admin_socket):
                 if each is not None:
@@ -132,11 +125,12 @@ class Gateway:
             app = App(self._guard(token, data.getsockname()[1]), doors, self._gate.count_refused)
             server = await self._serve(app, data, identity.always)
             self._listen = str(Address(*server.addresses[0]))
-        await self._open_unix_socket(doors)
+        await self._open_unix_sockets(doors, judging)
         if admin_socket is not None:
             self._admin = await self._serve_admin(admin_socket)
         for work in (self._reload.watch(), self._rearm(), self._registry.warm()):
             self._keep(work)
+        self._keep(judging.standing.watch())
         # What is loaded stays: the collector need not walk it again and again.
         gc.collect()
         gc.freeze()
@@ -149,12 +143,16 @@ class Gateway:
             task.cancel()
         if self._control is not None:
             self._control.dismiss()
-        self._mcp.end_streams()
+        if self._judging is not None:
+            self._judging.gate.stop_holding()
+            self._mcp.end_streams()
         await asyncio.gather(*(each.close_gracefully(GRACE_S) for each, _ in self._listeners))
         if self._admin is not None:
             await self._admin.close()
         self._registry.close()
         await self._children.close()
+        if self._judging is not None:
+            await self._judging.close()
         if self._audit is not None:
             await self._audit.close()
         self._held.release()
@@ -173,7 +171,7 @@ class Gateway:
         }
 
     def status(self) -> Mapping[str, object]:
-        """What `mesh7 status` shows."""
+        """How it is, but for what the ledger has to be asked for; of a gateway that was started."""
         addresses = self._admin.addresses if self._admin is not None else []
         facts = status.Facts(
             pid=os.getpid(),
@@ -187,8 +185,15 @@ class Gateway:
             reload=self._reload,
             registry=self._registry,
             counts=self._gate.counts,
+            home=self._judged_by.home,
+            overlay=self._current.overlay,
         )
         return status.describe(facts)
+
+    async def whole_status(self) -> Mapping[str, object]:
+        """What `mesh7 status` shows."""
+        waiting = await self._judged_by.open_requests()
+        return {**self.status(), "requests": {"open": waiting}}
 
     async def _serve_admin(self, bound: socket.socket) -> "admin.Admin":
         # Imported here: aiohttp weighs 12 MB, which `mesh7 stdio` and `--admin off` do without.
@@ -198,13 +203,35 @@ class Gateway:
         hosts = [address.authority] if address is not None else []
         return await admin.serve_admin(admin.admin_app(self.ready, hosts), [bound])
 
+    async def _open_judging(self) -> Judging:
+        judging = self._judging = await open_judging(
+            self._settings, self._held, self._clock, self._current, self._registry, self._audit
+        )
+        self._judged_by = judging
+        self._gate = judging.gate
+        self._mcp = McpState(
+            gate=judging.gate,
+            registry=self._registry,
+            clock_s=self._clock.monotonic_s,
+            patience=self._settings.patience,
+        )
+        self._registry.on_change.append(self._mcp.end_forbidden_streams)
+        return judging
+
     def _load(self) -> None:
         if not self._reload.load():
             raise errors.ManifestError("\n".join(self._reload.problems))
 
-    def _apply(self, compiled: compiler.Compiled) -> None:
+    def _apply(self, compiled: compiler.Compiled) -> tuple[str, ...]:
         if compiled.bundle is None:
-            return
+            return ()
+        home = self._judging.home if self._judging is not None else None
+        if home is not None and home.is_shared and home.namespace != compiled.bundle.namespace:
+            why = (
+                f"the folder's namespace is `{compiled.bundle.namespace}` now, and the ledger in "
+                f"Redis is `{home.namespace}`'s – start the gateway anew"
+            )
+            return (why,)
         settings = self._settings
         credentials = Credentials(settings.credentials, settings.environment, compiled.credentials)
         # The sources first: if one cannot be made, the old policy stays with the old sources.
@@ -215,6 +242,7 @@ class Gateway:
         if self._listeners:
             # A new source is listed at once; at the start that waits until somebody listens.
             self._keep(self._registry.warm())
+        return ()
 
     def _identify_callers(self) -> None:
         """Another namespace makes every caller another agent."""
@@ -274,15 +302,24 @@ class Gateway:
             paths.DecideRoute: DecideDoor(self._mcp, work),
         }
 
-    async def _open_unix_socket(self, doors: dict[type, AnyDoor]) -> None:
+    async def _open_unix_sockets(self, doors: dict[type, AnyDoor], judging: Judging) -> None:
         # The socket's mode keeps others out, so no token is asked for here.
         none: frozenset[bytes] = frozenset()
         guard = Guard(hosts=LOOPBACK_HOSTS, origins=none, own_origins=none, token=None)
-        app = App(guard, doors, self._gate.count_refused)
         self._control = control = Control(
-            app, self.status, self._count_joined, tools=DefinitionsDoor(self._mcp, Work()).open
+            App(guard, doors, judging.gate.count_refused),
+            self.whole_status,
+            self._count_joined,
+            people=judging.people,
+            clients=judging.clients,
+            tools=DefinitionsDoor(self._mcp, Work()).open,
         )
         await self._serve(control, listening.unix_socket(self._held.socket), identity.joined)
+        if self._settings.approvers is not None:
+            bound = listening.people_socket(self._held.people_socket, self._settings.approvers)
+            await self._serve(
+                PeopleControl(judging.people, self.whole_status), bound, identity.joined
+            )
 
     async def _serve(
         self, app: listener.App, bound: socket.socket, identify: _IdentifyAs

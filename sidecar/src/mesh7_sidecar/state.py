@@ -69,27 +69,30 @@ class Held:
         identifier: a DNS label, the same at every start; the pod name on the laptop.
         key: 32 bytes, the same at every start; never shown.
         socket: where the holder listens; nothing lies there after `hold`.
+        people_socket: where approvers of another user are listened to; likewise.
     """
 
-    __slots__ = ("_lock", "directory", "identifier", "key", "socket")
+    __slots__ = ("_lock", "directory", "identifier", "key", "people_socket", "socket")
 
     def __init__(self, directory: Path, lock: int, identifier: str, key: bytes) -> None:
         self.directory = directory
         self.identifier = identifier
         self.key = key
         self.socket = directory / SOCKET_NAME
+        self.people_socket = directory / PEOPLE_SOCKET_NAME
         self._lock = lock
 
     def __repr__(self) -> str:
         return f"Held({self.directory})"
 
     def release(self) -> None:
-        """Remove the socket and let the folder go; a second call does nothing."""
+        """Remove the sockets and let the folder go; a second call does nothing."""
         if self._lock < 0:
             return
         lock, self._lock = self._lock, -1
         try:
             self.socket.unlink(missing_ok=True)
+            self.people_socket.unlink(missing_ok=True)
             os.ftruncate(lock, 0)
         finally:
             os.close(lock)
@@ -150,7 +153,8 @@ def _take(directory: Path, folder: int, lock: int, program: str, now: datetime) 
     content = json.dumps({"pid": os.getpid(), "program": program, "since": now.isoformat()})
     os.ftruncate(lock, 0)
     os.pwrite(lock, content.encode(), 0)
-    _remove_stale_socket(directory, folder)
+    for name in (SOCKET_NAME, PEOPLE_SOCKET_NAME):
+        _remove_stale_socket(directory, folder, name)
     identifier = _lasting(directory, folder, "id", f"laptop-{secrets.token_hex(5)}".encode())
     if _IDENTIFIER.fullmatch(identifier.decode("latin-1").strip()) is None:
         raise _damaged(directory, "id")
@@ -211,14 +215,14 @@ def _lasting(directory: Path, folder: int, name: str, fresh: bytes) -> bytes:
         return fresh
 
 
-def _remove_stale_socket(directory: Path, folder: int) -> None:
+def _remove_stale_socket(directory: Path, folder: int, name: str) -> None:
     try:
-        status = os.stat(SOCKET_NAME, dir_fd=folder, follow_symlinks=False)
+        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(status.st_mode):
-        raise _unusable(directory / SOCKET_NAME, "is not a socket")
-    os.unlink(SOCKET_NAME, dir_fd=folder)
+        raise _unusable(directory / name, "is not a socket")
+    os.unlink(name, dir_fd=folder)
 
 
 def _holder(directory: Path, content: bytes) -> HeldElsewhere:

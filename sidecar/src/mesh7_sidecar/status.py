@@ -3,15 +3,17 @@
 Pure: no clock, no network, no logging. The fields are documented in docs/reference/status.md.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from mesh7_core import names
 from mesh7_core.policy import bundle, calls
+from mesh7_core.policy.bundle import Effect, Grant
 from mesh7_core.policy.definitions import State
 from mesh7_sidecar.bundles.reload import Reload
 from mesh7_sidecar.gate.gate import Counts
+from mesh7_sidecar.homes import Home
 from mesh7_sidecar.settings import Settings
 from mesh7_sidecar.sources.registry import Registry, Served
 from mesh7_sidecar.sources.stdio import StdioUpstream
@@ -24,6 +26,7 @@ class Facts:
     Attributes:
         listen: the data listener's address; empty when there is none.
         admin: the admin listener's; empty when it is off.
+        overlay: grants and vetoes made by hand.
     """
 
     pid: int
@@ -37,6 +40,8 @@ class Facts:
     reload: Reload
     registry: Registry
     counts: Counts
+    home: Home
+    overlay: Sequence[Grant]
 
 
 def describe(facts: Facts) -> Mapping[str, object]:
@@ -62,6 +67,8 @@ def describe(facts: Facts) -> Mapping[str, object]:
         "sources": [
             _source(served) for kind in calls.SourceKind for served in facts.registry.all_of(kind)
         ],
+        "ledger": {"home": facts.home.kind, "trouble": facts.home.ledger.trouble()},
+        "standing": _standing(facts),
         "calls": {
             "allowed": facts.counts.allowed,
             "denied": facts.counts.denied,
@@ -97,6 +104,13 @@ def _source(served: Served) -> Mapping[str, object]:
             "stderr": list(child.stderr),
         }  # fmt: skip
     return found
+
+
+def _standing(facts: Facts) -> Mapping[str, int]:
+    """How many there are, from files and by hand; expired ones count until they are revoked."""
+    written = facts.bundle.grants if facts.bundle is not None else ()
+    vetoes = sum(one.effect is Effect.DENY for one in (*written, *facts.overlay))
+    return {"grants": len(written) + len(facts.overlay) - vetoes, "vetoes": vetoes}
 
 
 def _pinning(served: Served) -> Mapping[str, object]:

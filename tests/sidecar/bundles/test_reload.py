@@ -24,10 +24,14 @@ class Watched:
         self.path.write_text(ALLOW_ALL, encoding="utf-8")
         self.applied: list[Compiled] = []
         self.reload = reload.Reload(
-            self.directory, namespace=None, environment={}, apply=self.applied.append,
+            self.directory, namespace=None, environment={}, apply=self._apply,
             now=lambda: NOW,
         )  # fmt: skip
         assert self.reload.load()
+
+    def _apply(self, compiled: Compiled) -> tuple[str, ...]:
+        self.applied.append(compiled)
+        return ()
 
     @property
     def names(self) -> list[list[str]]:

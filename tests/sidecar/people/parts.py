@@ -204,7 +204,7 @@ async def serving(
         place = Place(folder / "gateway.sock", ledger, time, rules)
         people = People(place.ground, beat_s)
         control = Control(
-            _nothing, lambda: {"pid": 1}, lambda _: None, people=people, clients=place.clients
+            _nothing, _status, lambda _: None, people=people, clients=place.clients
         )
         bound = listener.unix_socket(place.socket)
         if os.geteuid() == 0:
@@ -293,3 +293,7 @@ def _dumped(body: object) -> bytes:
 
 def _nothing(exchange: Exchange) -> None:
     exchange.respond(404, [], b"")
+
+
+async def _status() -> dict[str, object]:
+    return {"pid": 1}

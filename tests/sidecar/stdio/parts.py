@@ -65,7 +65,7 @@ class SmallGateway:
         self._listener: listener.Listener | None = None
 
     async def start(self) -> "SmallGateway":
-        self._control = Control(self._relay, dict, self._join, tools=self._relay)
+        self._control = Control(self._relay, _no_status, self._join, tools=self._relay)
         sockets = [listener.unix_socket(self.held.socket)]
         self._listener = await listener.serve(self._control, sockets, always(NOBODY))
         return self
@@ -167,3 +167,7 @@ class StdioClient:
             if descriptor >= 0:
                 os.close(descriptor)
         self._transport.close()
+
+
+async def _no_status() -> dict[str, object]:
+    return {}

@@ -13,7 +13,7 @@ class Current:
 
     def __init__(self) -> None:
         self.bundle: bundle.Bundle | None = None
-        self._overlay: tuple[bundle.Grant, ...] = ()
+        self.overlay: tuple[bundle.Grant, ...] = ()
         self._views: dict[calls.Agent, view.AgentView] = {}
 
     @property
@@ -33,9 +33,9 @@ class Current:
 
     def swap_overlay(self, grants: tuple[bundle.Grant, ...]) -> None:
         """Lay other grants and vetoes over the bundle; the next call is judged by them too."""
-        if grants != self._overlay:
+        if grants != self.overlay:
             self._views = {}
-            self._overlay = grants
+            self.overlay = grants
 
     def view(self, agent: calls.Agent) -> view.AgentView | None:
         """What `agent` is judged by; None before the first bundle."""
@@ -45,5 +45,5 @@ class Current:
         if found is None:
             if len(self._views) >= MAXIMUM_VIEWS:
                 self._views.clear()
-            found = self._views[agent] = view.view_of(self.bundle, agent, self._overlay)
+            found = self._views[agent] = view.view_of(self.bundle, agent, self.overlay)
         return found

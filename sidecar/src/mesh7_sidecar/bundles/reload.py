@@ -31,7 +31,7 @@ class Reload:
         directory: the folder of manifests.
         namespace: None = the one that the folder names.
         environment: what `${NAME}` is read from.
-        apply: puts a compiled set in force.
+        apply: puts a compiled set in force; or says why it cannot be.
         now: the wall clock, aware.
 
     Attributes:
@@ -46,7 +46,7 @@ class Reload:
         *,
         namespace: str | None,
         environment: Mapping[str, str],
-        apply: Callable[[compiler.Compiled], None],
+        apply: Callable[[compiler.Compiled], tuple[str, ...]],
         now: Callable[[], datetime],
     ) -> None:
         self.problems: tuple[str, ...] = ()
@@ -136,7 +136,10 @@ class Reload:
         if compiled.bundle is None:
             self._tell(_texts(found, diagnostics.Severity.ERROR))
             return False
-        self._apply(compiled)
+        refused = self._apply(compiled)
+        if refused:
+            self._tell(refused)
+            return False
         self.loaded_at = self._now()
         self.problems = ()
         self.warnings = _texts(found, diagnostics.Severity.WARNING)

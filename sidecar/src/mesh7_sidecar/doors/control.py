@@ -4,13 +4,14 @@ Nothing here is reachable from the agent's listener. Whoever can open the socket
 folder is the user who started the gateway; a page in a browser is kept out on top of that.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import orjson
 
 from mesh7_sidecar.doors.guard import LOOPBACK_HOSTS, Guard
 from mesh7_sidecar.doors.people import People
+from mesh7_sidecar.doors.work import Work
 from mesh7_sidecar.net.exchange import Exchange, RequestHead
 from mesh7_sidecar.net.listener import App
 from mesh7_sidecar.people.clients import Clients
@@ -25,7 +26,7 @@ _GUARD: Final = Guard(hosts=LOOPBACK_HOSTS, origins=_NONE, own_origins=_NONE, to
 _BROWSERS: Final = b"sec-"
 """What only browsers send begins so; Node's fetch sends one too, and has no business here."""
 
-_Status = Callable[[], Mapping[str, object]]
+_Status = Callable[[], Awaitable[Mapping[str, object]]]
 
 
 class Control:
@@ -56,6 +57,7 @@ class Control:
         self._joined = joined
         self._people = people
         self._clients = clients
+        self._work = Work()
         self._members: set[Exchange] = set()
         self._is_ending = False
 
@@ -70,7 +72,7 @@ class Control:
         elif self._tools is not None and exchange.target == TOOLS and exchange.method == "GET":
             self._tools(exchange)
         else:
-            _serve(exchange, self._status, self._people)
+            _serve(exchange, self._status, self._people, self._work)
 
     def dismiss(self) -> None:
         """Tell all who joined that this gateway ends, so that they look for another place.
@@ -115,20 +117,25 @@ class PeopleControl:
     def __init__(self, people: People, status: _Status) -> None:
         self._people = people
         self._status = status
+        self._work = Work()
 
     def __call__(self, exchange: Exchange) -> None:
         """Answer one request."""
         if not _is_kept_out(exchange):
-            _serve(exchange, self._status, self._people)
+            _serve(exchange, self._status, self._people, self._work)
 
 
-def _serve(exchange: Exchange, status: _Status, people: People | None) -> None:
+def _serve(exchange: Exchange, status: _Status, people: People | None, work: Work) -> None:
     if exchange.target == STATUS and exchange.method == "GET":
-        exchange.respond(200, JSON, orjson.dumps(status()))
+        work.run(exchange, _tell_status(exchange, status))
     elif people is not None:
         people(exchange)
     else:
         exchange.respond(404, JSON, b'{"detail":"there is nothing at this path"}')
+
+
+async def _tell_status(exchange: Exchange, status: _Status) -> None:
+    exchange.respond(200, JSON, orjson.dumps(await status()))
 
 
 def _is_kept_out(exchange: Exchange) -> bool:

@@ -1,11 +1,13 @@
 """Grants and vetoes made by hand, compiled and laid over the bundle in force.
 
 They are read when the ledger tells of a change, and each second as a net. While the ledger is lost
-those that were last read stay in force: a kill is not lifted by cutting a line.
+those that were last read stay in force: a kill is not lifted by cutting a line. One that cannot be
+compiled and does not say that it allows something may be a veto, so it stops everything.
 """
 
 import asyncio
 import contextlib
+import json
 import logging
 from typing import Final
 
@@ -70,9 +72,33 @@ class StandingGrants:
         compiled = grants.compile_standing(standing.document, in_force)
         if isinstance(compiled, bundle.Grant):
             return compiled
+        if _allows(standing.document):
+            log.error(
+                "grant `%s` is not in force: %s – revoke it, or mend what it names",
+                standing.name, "; ".join(compiled),
+            )  # fmt: skip
+            return None
         log.error(
-            "grant `%s` is not in force: %s – revoke it, or mend what it names",
-            standing.name,
-            "; ".join(compiled),
+            "veto `%s` cannot be read (%s): every call is refused – revoke it",
+            standing.name, "; ".join(compiled),
+        )  # fmt: skip
+        return bundle.Grant(
+            id=f"{in_force.namespace}/{standing.name}",
+            effect=bundle.Effect.DENY,
+            service_account="",
+            pod="",
+            patterns=(),
+            policy="",
+            expires_at=None,
+            maximum_uses=None,
+            reason="a veto cannot be read",
         )
-        return None
+
+
+def _allows(document: str) -> bool:
+    """Whether it says that it is a permission, so that nothing is lost without it."""
+    with contextlib.suppress(ValueError):
+        written = json.loads(document)
+        spec = written.get("spec") if isinstance(written, dict) else None
+        return isinstance(spec, dict) and spec.get("effect") == bundle.Effect.ALLOW
+    return False

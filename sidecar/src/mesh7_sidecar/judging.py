@@ -1,0 +1,129 @@
+"""The gate with all that it stands on, opened together and closed in reverse.
+
+Ledger and journal (`homes`), grants and vetoes made by hand (`gate.standing`), people's doors.
+"""
+
+import os
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from mesh7_core.ledger.protocol import Lost
+from mesh7_core.policy import calls
+from mesh7_core.telemetry import deeds
+from mesh7_sidecar import homes
+from mesh7_sidecar.bundles.current import Current
+from mesh7_sidecar.clock import Clock
+from mesh7_sidecar.doors.people import People
+from mesh7_sidecar.doors.people_answers import Ground
+from mesh7_sidecar.gate.audit import AuditFile
+from mesh7_sidecar.gate.gate import Gate
+from mesh7_sidecar.gate.standing import StandingGrants
+from mesh7_sidecar.gate.terms import HoldTerms
+from mesh7_sidecar.people import shown
+from mesh7_sidecar.people.clients import Clients
+from mesh7_sidecar.people.hurdles import Rules
+from mesh7_sidecar.settings import Settings
+from mesh7_sidecar.sources.registry import Registry
+from mesh7_sidecar.state import Held
+
+_SUFFIX_BYTES: Final = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judging:
+    """What judges calls, and what people decide by."""
+
+    home: homes.Home
+    gate: Gate
+    standing: StandingGrants
+    people: People
+    clients: Clients
+
+    async def open_requests(self) -> int | None:
+        """How many wait for people or for their one use; None when the ledger does not say."""
+        found = await self.home.ledger.requests()
+        return None if isinstance(found, Lost) else sum(shown.is_open(one) for one in found)
+
+    async def close(self) -> None:
+        """Answer who waits, write what is not written; call it when no calls come any more."""
+        await self.gate.close()
+        self.standing.close()
+        await self.home.close()
+
+
+async def open_judging(
+    settings: Settings,
+    held: Held,
+    clock: Clock,
+    current: Current,
+    registry: Registry,
+    audit: AuditFile | None,
+) -> Judging:
+    """Open all of it, for the namespace of the bundle in force.
+
+    Raises:
+        SettingsError: a file in the state folder is damaged, or the Redis URL cannot be used.
+    """
+    namespace = current.bundle.namespace if current.bundle is not None else "default"
+    home = await homes.open_home(settings, held, namespace, clock)
+    gate = Gate(
+        current,
+        clock=clock,
+        append=audit.append if audit is not None else None,
+        audit=settings.audit,
+        ledger=home.ledger,
+        journal=home.journal,
+        definition_of=_definition_of(registry),
+        terms=HoldTerms(
+            hold_s=settings.hold_s,
+            caps=settings.caps,
+            replicas=settings.replicas,
+            # Gateways that share a ledger have to count the same repeats as the same.
+            key=held.key if settings.redis is None else b"",
+        ),
+    )
+    standing = StandingGrants(home.ledger, current)
+    await standing.refresh()
+    clients = Clients()
+    ground = Ground(
+        ledger=home.ledger,
+        rules=Rules(
+            own_uid=os.geteuid(),
+            approvers=settings.approvers,
+            allows_scripts=settings.allow_scripted_approval,
+        ),
+        clients=clients,
+        agent=settings.agent,
+        bundle=lambda: current.bundle,
+        waiting=gate.waiting,
+        note=_note(audit),
+        clock=clock,
+        new_suffix=lambda: secrets.token_hex(_SUFFIX_BYTES),
+    )
+    return Judging(home=home, gate=gate, standing=standing, people=People(ground), clients=clients)
+
+
+def _definition_of(registry: Registry) -> Callable[[calls.Call], Awaitable[str | None]]:
+    """Lists a call's tool again; what is not a listed tool has no definition."""
+
+    async def definition_of(call: calls.Call) -> str | None:
+        served = registry.find(call.source, call.source_kind)
+        if served is None:
+            return None
+        if call.family is not calls.Family.TOOLS or call.source_kind is not calls.SourceKind.MCP:
+            return ""
+        await served.catalog.read()
+        found = served.catalog.definitions.get(call.name)
+        return found.digest if found is not None and not served.catalog.error else None
+
+    return definition_of
+
+
+def _note(audit: AuditFile | None) -> Callable[[deeds.Deed], Awaitable[None]]:
+    async def note(deed: deeds.Deed) -> None:
+        if audit is not None:
+            await audit.note(deed)
+
+    return note

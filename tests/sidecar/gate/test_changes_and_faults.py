@@ -5,14 +5,25 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
-from mesh7_core.ledger.asked import State
+from mesh7_core.ledger.asked import Request, State
+from mesh7_core.ledger.protocol import Caps, Opened
 from mesh7_core.policy.decision import Decision
 from mesh7_core.policy.decision import Verdict as Decided
 from mesh7_core.policy.reasons import Reason
 from mesh7_core.telemetry.records import Outcome
 from mesh7_sidecar.gate.terms import HoldTerms
-from tests.sidecar.gate.parts import REFUNDS, Caller, World, held, in_told_time, policy, refund
+from tests.sidecar.gate.parts import (
+    REFUNDS,
+    Caller,
+    FaultyLedger,
+    World,
+    held,
+    in_told_time,
+    policy,
+    refund,
+)
 
 AT_ONCE = HoldTerms(hold_s=0.0)
 
@@ -346,3 +357,66 @@ async def test_a_door_that_fails_at_its_answer_keeps_nobody_from_theirs(world: W
 
 def _approved_as(request_id: str) -> Decision:
     return Decision(Decided.ALLOW, Reason.APPROVED, request_id=request_id)
+
+
+@pytest.mark.promise("A4")
+@in_told_time
+async def test_a_large_call_is_held_like_any_other(world: World) -> None:
+    """Bodies of up to 4 MiB; they are spelled by a thread, so that other calls go on."""
+    many = "[" + ",".join(["1"] * 50_000) + "]"
+    gate = world.gate(AT_ONCE)
+    first = Caller(world, gate, refund(many))
+    await world.until(lambda: first.decision is not None)
+    await world.vote(first.request_id)
+    repeat = Caller(world, gate, refund(many))
+    await world.until(lambda: repeat.decision is not None)
+    dry = await gate.dry_run(refund(many))
+
+    assert repeat.reason is Reason.APPROVED
+    assert dry.verdict is Decided.HOLD
+
+
+@pytest.mark.promise("P2")
+@pytest.mark.parametrize("body", [b'{"params": []}', b'{"params": [' + b" " * 70_000 + b"]}"])
+def test_a_call_without_an_exact_form_is_denied(
+    body: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Fail closed: no digest, no approval."""
+
+    @in_told_time
+    async def scenario(world: World) -> None:
+        call = refund()
+        call.body = body
+        caller = Caller(world, world.gate(), call)
+        await world.until(lambda: caller.decision is not None)
+        assert caller.reason is Reason.MALFORMED
+        assert await world.requests() == ()
+
+    scenario(tmp_path)
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.promise("P2")
+def test_a_defect_while_people_are_asked_denies_everybody(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Brief: a raised coroutine answers all its waiters with a deny."""
+
+    @in_told_time
+    async def scenario(world: World) -> None:
+        ledger = OpensNothing(world.home)
+        gate = world.gate(ledger=ledger)
+        callers = [Caller(world, gate) for _ in range(3)]
+        await world.until(lambda: all(one.decision is not None for one in callers))
+        assert {one.reason for one in callers} == {Reason.MALFORMED}
+
+    scenario(tmp_path)
+    assert [one.exc_info is not None for one in caplog.records] == [True]
+
+
+class OpensNothing(FaultyLedger):
+    """A home with a defect of ours."""
+
+    @override
+    async def open(self, _: Request, __: Caps) -> Opened:
+        raise RuntimeError("a defect")

@@ -1,5 +1,6 @@
 """What a call would come to, asked without making it: nothing is reserved, opened or claimed."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
@@ -49,7 +50,8 @@ class DryRun:
             return NO_BUNDLE
         view, needs = judged
         while needs.hangs_on_ledger:
-            observed = await self._observe(self._observation(view, needs, call))
+            digest = await _digest(view, needs, call) if needs.asked else ""
+            observed = await self._observe(self._observation(needs, call, digest))
             if observed.seen is Seen.REPEATED:
                 loop = needs.loops[observed.index]
                 if loop.action is Action.REQUIRE_APPROVAL:
@@ -58,12 +60,7 @@ class DryRun:
             return judge.decide(needs, observing.facts(needs, observed))
         return needs.decision
 
-    def _observation(self, view: AgentView, needs: judge.Needs, call: calls.Call) -> Observation:
-        digest = ""
-        if needs.asked:
-            what = exact.forwarded(call if call.body or call.http else _with_body(call))
-            rules = exact.asked_rules(view, needs.asked)
-            digest = exact.digest(call, what.mark, call.definition, rules)
+    def _observation(self, needs: judge.Needs, call: calls.Call, digest: str) -> Observation:
         return self._words.exact(
             needs,
             call,
@@ -73,6 +70,16 @@ class DryRun:
             lease_ms=0,
             is_dry=True,
         )
+
+
+async def _digest(view: AgentView, needs: judge.Needs, call: calls.Call) -> str:
+    asked = call if call.body or call.http is not None else _with_body(call)
+    if len(asked.body) > exact.MOST_AT_ONCE_BYTES:
+        what = await asyncio.to_thread(exact.forwarded, asked)
+    else:
+        what = exact.forwarded(asked)
+    rules = exact.asked_rules(view, needs.asked)
+    return exact.digest(call, what.mark, call.definition, rules)
 
 
 def _with_body(call: calls.Call) -> calls.Call:

@@ -21,6 +21,8 @@ from mesh7_core.policy.view import AgentView, Voice
 
 FORM: Final = "mesh7-call-1"
 """Names this way of making digests; another way gets another name."""
+MOST_AT_ONCE_BYTES: Final = 64 * 1024
+"""Of a body that is spelled at once; larger ones are by a thread, so that other calls go on."""
 LONGEST_SHOWN_BYTES: Final = 16 * 1024
 """Of a plain HTTP body that people are shown as text; beyond that they see size and digest."""
 
@@ -45,6 +47,10 @@ class Forwarded:
     mark: str
     base: str
     request_state: str = ""
+
+
+UNSPELLED: Final = Forwarded(text="", mark="", base="")
+"""Stands for what has not been worked out yet; no call comes to it."""
 
 
 class _Number:

@@ -96,7 +96,15 @@ class Holds:
         Args:
             waiter: who asks.
             full: ids of the loops that have no place for its call.
+
+        Raises:
+            ValueError: the call has no exact form.
         """
+        if waiter.what is exact.UNSPELLED:
+            if len(waiter.call.body) > exact.MOST_AT_ONCE_BYTES:
+                self._keep(self._spell(waiter, full))
+                return
+            waiter.what = exact.forwarded(waiter.call)
         asked = self._asked(waiter.call, full)
         if asked is None:
             self._afresh(waiter)
@@ -258,6 +266,16 @@ class Holds:
             hold = self._holds[digest] = Hold(self, digest, full, needs)
             self._keep(self._attend(hold))
         hold.join(waiter)
+
+    async def _spell(self, waiter: Waiter, full: tuple[RuleId, ...]) -> None:
+        try:
+            waiter.what = await asyncio.to_thread(exact.forwarded, waiter.call)
+            if not waiter.is_over:
+                self.enter(waiter, full)
+        except Exception:
+            # The gate's edge: what has no exact form is denied, and must be seen.
+            log.exception("a call has no exact form; it is denied")
+            waiter.answer(self.failed)
 
     async def _attend(self, hold: Hold) -> None:
         try:

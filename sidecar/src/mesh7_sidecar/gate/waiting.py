@@ -51,12 +51,9 @@ class Waiter:
         hold_s: its own patience.
         trace_id: of the call; empty when it has none.
 
-    Raises:
-        ValueError: the call has no exact form.
-
     Attributes:
         definition: digest of the tool's definition that it goes by; the latest one listed.
-        what: what it forwards.
+        what: what it forwards; `exact.UNSPELLED` until it has been worked out.
         is_over: it has its answer, or is gone.
         is_due: its patience is at an end: it gets the pending answer as soon as there is one.
         stir: told when it is over or due; whoever holds it sets that.
@@ -78,7 +75,7 @@ class Waiter:
         self.call = call
         self.definition = call.definition
         self.trace_id = trace_id
-        self.what = exact.forwarded(call)
+        self.what = exact.UNSPELLED
         self.is_over = False
         self.is_due = hold_s <= 0
         self.starts = 0

@@ -16,7 +16,6 @@ VALUES = st.recursive(
 
 
 @pytest.mark.promise("A11")
-@pytest.mark.promise("X22")
 @pytest.mark.parametrize(
     ("text", "shown"),
     [

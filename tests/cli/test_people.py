@@ -167,7 +167,6 @@ def test_show_gives_a_megabyte_of_arguments_in_full(tmp_path: Path, capsys: Capt
 
 
 @pytest.mark.promise("A11")
-@pytest.mark.promise("X22")
 @pytest.mark.parametrize(
     "arguments",
     [

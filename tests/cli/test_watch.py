@@ -125,7 +125,6 @@ def test_a_restarted_gateway_is_found_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.promise("A11")
-@pytest.mark.promise("X22")
 def test_a_card_cannot_move_the_cursor(tmp_path: Path) -> None:
     """Escapes, links, bidi overrides, joiners and line ends of strangers are spelled out."""
     rule = {"rule": NASTY, "reason": NASTY, "groups": [NASTY], "count": 1, "approvedBy": []}

@@ -94,6 +94,7 @@ class Gateway:
         self._identified = self._agent()
         self._is_ending = False
         self._listen = ""
+        self._ports: list[int] = []
         self._admin: admin.Admin | None = None
         self._joined = 0
         self._everybody_left = asyncio.Event()
@@ -125,6 +126,7 @@ class Gateway:
             app = App(self._guard(token, data.getsockname()[1]), doors, self._gate.count_refused)
             server = await self._serve(app, data, identity.always)
             self._listen = str(Address(*server.addresses[0]))
+            self._ports = [port for _, port in server.addresses]
         await self._open_unix_sockets(doors, judging)
         if admin_socket is not None:
             self._admin = await self._serve_admin(admin_socket)
@@ -205,8 +207,9 @@ class Gateway:
 
     async def _open_judging(self) -> Judging:
         judging = self._judging = await open_judging(
-            self._settings, self._held, self._clock, self._current, self._registry, self._audit
-        )
+            self._settings, self._held, self._clock, self._current, self._registry, self._audit,
+            lambda: self._ports,
+        )  # fmt: skip
         self._judged_by = judging
         self._gate = judging.gate
         self._mcp = McpState(

@@ -5,7 +5,7 @@ Ledger and journal (`homes`), grants and vetoes made by hand (`gate.standing`), 
 
 import os
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +21,7 @@ from mesh7_sidecar.gate.audit import AuditFile
 from mesh7_sidecar.gate.gate import Gate
 from mesh7_sidecar.gate.standing import StandingGrants
 from mesh7_sidecar.gate.terms import HoldTerms
+from mesh7_sidecar.net import processes
 from mesh7_sidecar.people import shown
 from mesh7_sidecar.people.clients import Clients
 from mesh7_sidecar.people.hurdles import Rules
@@ -53,15 +54,19 @@ class Judging:
         await self.home.close()
 
 
-async def open_judging(
+async def open_judging(  # noqa: PLR0913 - what the gateway is made of
     settings: Settings,
     held: Held,
     clock: Clock,
     current: Current,
     registry: Registry,
     audit: AuditFile | None,
+    ports: Callable[[], Collection[int]],
 ) -> Judging:
     """Open all of it, for the namespace of the bundle in force.
+
+    Args:
+        ports: that agents connect to.
 
     Raises:
         SettingsError: a file in the state folder is damaged, or the Redis URL cannot be used.
@@ -87,6 +92,9 @@ async def open_judging(
     standing = StandingGrants(home.ledger, current)
     await standing.refresh()
     clients = Clients()
+    if settings.listen is None:
+        # `mesh7 stdio` that holds the folder is an MCP client's child, and joins nobody.
+        clients.join(os.getpid(), processes.lineage(os.getpid()))
     ground = Ground(
         ledger=home.ledger,
         rules=Rules(
@@ -100,6 +108,7 @@ async def open_judging(
         waiting=gate.waiting,
         note=_note(audit),
         clock=clock,
+        ports=ports,
         new_suffix=lambda: secrets.token_hex(_SUFFIX_BYTES),
     )
     return Judging(home=home, gate=gate, standing=standing, people=People(ground), clients=clients)

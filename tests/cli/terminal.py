@@ -15,6 +15,7 @@ import pytest
 
 PATIENCE_S = 15.0
 STEP_S = 0.05
+AGAIN_S = 1.0
 # The child opens the terminal itself, so that it becomes its controlling terminal.
 SHELL = 'exec "$@" <"$0" >"$0" 2>&1'
 
@@ -50,11 +51,15 @@ class Terminal:
     def end(self, *, pressing: str = "") -> int:
         """Wait for the program's end; what it drew last is in `text`."""
         deadline = time.monotonic() + PATIENCE_S
+        pressed_at = 0.0
         while self._process.poll() is None:
-            if time.monotonic() > deadline:
+            now = time.monotonic()
+            if now > deadline:
                 pytest.fail(f"it did not end, but drew {self.text[-2000:]!r}")
-            if pressing:
+            # Not at every turn: a second Ctrl-C would interrupt the ending itself.
+            if pressing and now - pressed_at > AGAIN_S:
                 self.press(pressing)
+                pressed_at = now
             self._read()
         while self._read():
             pass

@@ -14,7 +14,6 @@ When nobody waits any more the reserved places are given back; the request stays
 
 import asyncio
 import contextlib
-import logging
 from enum import Enum
 from typing import Final, assert_never
 
@@ -31,12 +30,10 @@ from mesh7_core.ledger.protocol import (
 )
 from mesh7_core.policy import decision, judge
 from mesh7_core.policy.rules import Action, RuleId
-from mesh7_sidecar.gate import asking, claiming, observing
+from mesh7_sidecar.gate import asking, claiming, edge, observing
 from mesh7_sidecar.gate.claiming import Claimed
 from mesh7_sidecar.gate.waiting import Waiter
 from mesh7_sidecar.gate.ways import Run, Ways
-
-log = logging.getLogger("mesh7.gate")
 
 MOST_WAITERS: Final = 16
 """Callers that wait for people about one call; a further one gets the pending answer at once."""
@@ -133,15 +130,15 @@ class Hold:
     async def attend(self) -> None:
         """Take turns until nobody waits."""
         try:
-            while self._living():
-                await self._turn()
-                if not self._living():
-                    await self._let_go()
-        except Exception:
-            # The gate's edge: a defect of ours denies, and must be seen.
-            log.exception("holding a call failed; it is denied")
+            await edge.attended(self._turns())
         finally:
             self._answer(self._ways.failed)
+
+    async def _turns(self) -> None:
+        while self._living():
+            await self._turn()
+            if not self._living():
+                await self._let_go()
 
     async def _turn(self) -> None:
         self._stirred.clear()

@@ -18,7 +18,7 @@ from mesh7_core.policy.decision import Decision, Verdict
 from mesh7_core.policy.reasons import Reason
 from mesh7_core.policy.rules import RuleId
 from mesh7_core.policy.view import AgentView
-from mesh7_sidecar.gate import exact, kept
+from mesh7_sidecar.gate import edge, exact, kept
 from mesh7_sidecar.gate.hold import Hold
 from mesh7_sidecar.gate.journal import Journal
 from mesh7_sidecar.gate.observing import Observing
@@ -36,6 +36,8 @@ END_S: Final = 5.0
 """How long `close` waits for what holds have begun."""
 MOST_REPLAYS: Final = 1024
 """Replays that doors have not recorded yet."""
+MOST_RUNS: Final = 4096
+"""Approved calls that doors have not recorded yet."""
 
 Judged = tuple[AgentView, judge.Needs]
 DefinitionOf = Callable[[calls.Call], Awaitable[str | None]]
@@ -211,8 +213,7 @@ class Holds:
         asked = self._judged(lead.call)
         rules = exact.asked_rules(asked[0], needs.asked) if asked is not None else ()
         base = exact.digest(lead.call, lead.what.base, lead.definition, rules)
-        run = self._runs[request_id] = Run(digest, base)
-        return run
+        return self._running(request_id, Run(digest, base))
 
     def end(self, request_id: str, outcome: str) -> None:
         """Note what became of an approved call, in both books."""
@@ -251,10 +252,16 @@ class Holds:
         found = self._rounds.take(base, state, self.now_s())
         if found is None:
             return False
-        self._runs[found.request_id] = Run(digest, base)
+        self._running(found.request_id, Run(digest, base))
         facts = judge.Facts(ledger=judge.Ledger.APPROVED, request_id=found.request_id)
         waiter.answer(judge.decide(needs, facts))
         return True
+
+    def _running(self, request_id: str, run: Run) -> Run:
+        while len(self._runs) >= MOST_RUNS:
+            del self._runs[next(iter(self._runs))]
+        self._runs[request_id] = run
+        return run
 
     def _join(
         self, waiter: Waiter, needs: judge.Needs, digest: str, full: tuple[RuleId, ...]
@@ -268,14 +275,13 @@ class Holds:
         hold.join(waiter)
 
     async def _spell(self, waiter: Waiter, full: tuple[RuleId, ...]) -> None:
-        try:
-            waiter.what = await asyncio.to_thread(exact.forwarded, waiter.call)
-            if not waiter.is_over:
-                self.enter(waiter, full)
-        except Exception:
-            # The gate's edge: what has no exact form is denied, and must be seen.
-            log.exception("a call has no exact form; it is denied")
+        if not await edge.attended(self._enter_spelled(waiter, full)):
             waiter.answer(self.failed)
+
+    async def _enter_spelled(self, waiter: Waiter, full: tuple[RuleId, ...]) -> None:
+        waiter.what = await asyncio.to_thread(exact.forwarded, waiter.call)
+        if not waiter.is_over:
+            self.enter(waiter, full)
 
     async def _attend(self, hold: Hold) -> None:
         try:

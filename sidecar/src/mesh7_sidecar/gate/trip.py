@@ -1,23 +1,21 @@
 """One call's trip to the ledger, by callbacks alone: only people's answers need a task."""
 
-import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from mesh7_core.ledger.protocol import Ledger, Observation, Observed, Seen
 from mesh7_core.policy import calls, judge
 from mesh7_core.policy.decision import Decision, Verdict
 from mesh7_core.policy.reasons import Reason
-from mesh7_core.policy.rules import Action, RuleId
-from mesh7_sidecar.gate import asking, observing
+from mesh7_core.policy.rules import Action, Limit, RuleId
+from mesh7_sidecar.gate import asking, edge, observing
 from mesh7_sidecar.gate.dry import DryRun
 from mesh7_sidecar.gate.holding import Holds
 from mesh7_sidecar.gate.observing import Observing
 from mesh7_sidecar.gate.shares import Shares
 from mesh7_sidecar.gate.waiting import Wait, Waiter
-
-log = logging.getLogger("mesh7.gate")
 
 FAILED: Final = Decision(Verdict.DENY, Reason.MALFORMED)
 """What is decided when a defect of ours keeps a call from being judged."""
@@ -50,7 +48,10 @@ class Trip:
         waiter: of a call that waited for people and is judged from the start; else None.
     """
 
-    __slots__ = ("_answer", "_call", "_is_over", "_needs", "_road", "_trace", "_waiter", "_waits")
+    __slots__ = (
+        "_answer", "_call", "_decision", "_is_going", "_is_over", "_needs", "_road", "_trace",
+        "_waiter", "_waits",
+    )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - one field each; made on every call
         self,
@@ -69,34 +70,42 @@ class Trip:
         self._waits = waits
         self._trace = trace_id
         self._waiter = waiter
+        self._decision: Decision | None = None
+        self._is_going = True
         self._is_over = False
 
     def start(self) -> None:
         """Go; `answer` is called once, unless the caller leaves before."""
-        try:
-            needs, road = self._needs, self._road
-            if needs.asked:
-                self._ask(())
-            else:
-                road.ledger.observe(
-                    road.words.plain(needs, self._call, road.now_s()), self._observed
-                )
-        except Exception:
-            if self._is_over:
-                # The door's own defect: it has had its answer.
-                raise
-            log.exception("judging failed; the call is denied")
+        is_gone = edge.guarded(self._go, otherwise=False)
+        # Only now, outside of the guard: a door's own defect is its own.
+        self._is_going = False
+        if not is_gone:
             self._tell(FAILED)
+        elif self._decision is not None:
+            self._tell(self._decision)
+
+    def _go(self) -> bool:
+        needs, road = self._needs, self._road
+        if needs.asked:
+            self._ask(())
+        else:
+            road.ledger.observe(road.words.plain(needs, self._call, road.now_s()), self._observed)
+        return True
 
     def _observed(self, observed: Observed) -> None:
-        try:
-            decided = self._decided(observed)
-        except Exception:
-            # The gate's edge (style: errors): a defect of ours must deny, and must be seen.
-            log.exception("judging failed; the call is denied")
-            decided = FAILED
-        if decided is not None:
-            self._tell(decided)
+        self._settle(partial(self._decided, observed))
+
+    def _settle(self, work: Callable[[], Decision | None]) -> None:
+        """Tell what `work` decides; None = it comes later."""
+        decided: Decision | None
+        if self._is_going:
+            decided = work()
+            self._decision = decided or self._decision
+        else:
+            # The ledger called back later: nobody else guards that.
+            decided = edge.guarded(work, FAILED)
+            if decided is not None:
+                self._tell(decided)
 
     def _decided(self, observed: Observed) -> Decision | None:
         """The decision, or None when it comes later."""
@@ -123,19 +132,12 @@ class Trip:
         known = {limit.id for limit in needs.limits}
         extra = tuple(limit for limit in would.limits if limit.id not in known)
         if not extra or decided.verdict is not Verdict.ALLOW:
-            return judge.with_would(decided, judge.decide(would, facts))
+            return _beside(decided, would, facts)
         road = self._road
         windows = road.words.windows(extra, self._call, road.now_s(), AUDIT)
 
         def counted(observed: Observed) -> None:
-            found = facts
-            if observed.seen is Seen.SPENT:
-                found = judge.Facts(
-                    ledger=judge.Ledger.SPENT,
-                    limit=extra[observed.index].id,
-                    retry_after_s=observing.seconds(observed.retry_after_ms),
-                )
-            self._tell(judge.with_would(decided, judge.decide(would, found)))
+            self._settle(partial(_beside, decided, would, _would_be(extra, observed) or facts))
 
         road.ledger.observe(Observation(windows), counted)
         return None
@@ -158,6 +160,23 @@ class Trip:
         return Waiter(self._call, self._tell, hold_s, self._trace)
 
     def _tell(self, decided: Decision) -> None:
-        if not self._is_over:
+        if self._is_going:
+            self._decision = decided
+        elif not self._is_over:
             self._is_over = True
             self._answer(decided)
+
+
+def _beside(decided: Decision, would: judge.Needs, facts: judge.Facts) -> Decision:
+    return judge.with_would(decided, judge.decide(would, facts))
+
+
+def _would_be(extra: Sequence[Limit], observed: Observed) -> judge.Facts | None:
+    """The refusal by a limit that would count; None when it has a place."""
+    if observed.seen is not Seen.SPENT:
+        return None
+    return judge.Facts(
+        ledger=judge.Ledger.SPENT,
+        limit=extra[observed.index].id,
+        retry_after_s=observing.seconds(observed.retry_after_ms),
+    )

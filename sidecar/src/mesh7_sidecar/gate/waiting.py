@@ -1,15 +1,13 @@
 """One caller that waits while people are asked: what its door sees of that, and its one answer."""
 
 import asyncio
-import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from mesh7_core.policy import calls
 from mesh7_core.policy.decision import Decision
-from mesh7_sidecar.gate import exact
-
-log = logging.getLogger("mesh7.gate")
+from mesh7_sidecar.gate import edge, exact
 
 MOST_STARTS: Final = 8
 """How often a waiter may start over because what it asks for is changed under it."""
@@ -90,11 +88,8 @@ class Waiter:
         if self.is_over:
             return
         self._close()
-        try:
-            self._answer(decision)
-        except Exception:
-            # The gate's edge: one door's defect must not keep others from their answers.
-            log.exception("a door failed at its answer")
+        # One door's defect must not keep others from their answers.
+        edge.guarded(partial(self._answer, decision), None)
 
     def _leave(self) -> None:
         if not self.is_over:

@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 
 from mesh7_cli import exits, main
+from tests.cli import terminal
 
 ROOT = Path(__file__).resolve().parents[2]
 MESH7 = [sys.executable, "-m", "mesh7_cli"]
+PROMPT = "[q]uit > "
 
 
 @pytest.fixture
@@ -31,9 +33,9 @@ def quickstart(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[list[str]]:
+def running(folder: Path, *flags: str) -> Iterator[list[str]]:
     """`mesh7 run` on a free port, with the lines it announced itself with."""
-    command = [*MESH7, "run", str(folder), "--listen", "127.0.0.1:0", "--admin", "off"]
+    command = [*MESH7, "run", str(folder), "--listen", "127.0.0.1:0", "--admin", "off", *flags]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
@@ -68,8 +70,14 @@ def test_the_quickstart_does_what_its_page_says(
         arguments = ["call", "git.git_commit", commit % "wip", *where]
         assert main.exit_code(arguments) == exits.Exit.DENIED
         assert 'a commit message of an agent starts with "agent: "' in capsys.readouterr().out
-        arguments = ["call", "git.git_commit", commit % "agent: buy bread", *where]
-        assert main.exit_code(arguments) == exits.Exit.OK
+        held = [*MESH7, "call", "git.git_commit", commit % "agent: buy bread", *where]
+        with subprocess.Popen(held, stdout=subprocess.PIPE, text=True) as waiting:
+            with terminal.running(["watch", *where]) as watching:
+                assert "agent: buy bread" in watching.until(PROMPT)
+                watching.until("usable once", pressing="a")
+                assert waiting.wait(15) == exits.Exit.OK
+                assert watching.end(pressing="q") == exits.Exit.OK
+            assert waiting.communicate()[0].startswith("Changes committed successfully")
         arguments = ["call", "git.git_log", '{"repo_path": ".repository"}', *where]
         assert main.exit_code(arguments) == exits.Exit.OK
         assert "agent: buy bread" in capsys.readouterr().out
@@ -98,18 +106,43 @@ def test_the_readme_s_transcript_is_what_is_printed(
             assert re.fullmatch(expected, printed.out + printed.err), typed
 
 
+@pytest.mark.promise("C5")
+def test_the_readme_s_two_terminals_are_what_is_shown(
+    quickstart: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """README.md: a commit waits, somebody else approves it, the first terminal goes on."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = dict(re.findall(r"^```console (\w+)\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL))
+    typed = shlex.split(blocks["held"].removeprefix("$ "))[1:]
+    watched, _, shown = blocks["watching"].partition("\n")
+    monkeypatch.chdir(quickstart.parents[1])
+    with (
+        running(quickstart),
+        subprocess.Popen([*MESH7, *typed], stdout=subprocess.PIPE, text=True) as waiting,
+        terminal.running(shlex.split(watched.removeprefix("$ "))[1:]) as watching,
+    ):
+        drawn = watching.until(PROMPT)
+        drawn += watching.until("usable once, until ", pressing="a")
+        assert watching.end(pressing="q") == exits.Exit.OK
+        answer = waiting.communicate(timeout=15)[0]
+    expected = re.escape(shown.rstrip("…\n")).replace("…", ".*")
+    assert re.search(expected, drawn), drawn
+    assert re.fullmatch(re.escape(blocks["approved"]).replace("…", ".*"), answer)
+
+
 @pytest.mark.promise("C1")
 def test_the_lines_to_paste_work_from_any_folder(quickstart: Path, tmp_path: Path) -> None:
     """Issue 3: `make run` prints lines to paste, with absolute paths."""
-    with running(quickstart) as lines:
+    with running(quickstart, "--hold", "0s") as lines:
         pasted = [line.strip() for line in lines if f" --dir {quickstart}" in line]
+        assert pasted.pop().split()[-3:] == ["watch", "--dir", str(quickstart)]
         codes = [
             subprocess.run(
                 shlex.split(line), cwd=tmp_path, capture_output=True, check=False
             ).returncode
             for line in pasted
         ]
-    assert codes == [exits.Exit.OK, exits.Exit.OK, exits.Exit.DENIED]
+    assert codes == [exits.Exit.OK, exits.Exit.OK, exits.Exit.HELD, exits.Exit.DENIED]
     claude = [line.split() for line in lines if "claude mcp add mesh7 --" in line]
     assert [Path(words[-1]) for words in claude] == [quickstart]
 

@@ -82,6 +82,8 @@ def _mcp_lines(
     for one in tries:
         yield f"  {one.name}:"
         yield f"  {mesh7} call {where} {one.words}"
+    yield "Decide about calls that wait for a person, in one more terminal:"
+    yield f"  {mesh7} watch {where}"
     yield ""
     yield "Give it to Claude Code, by HTTP or by stdio:"
     yield f"  claude mcp add --transport http mesh7 {base}/mcp"

@@ -14,7 +14,7 @@ from mesh7_core.compiling import cases
 from mesh7_core.policy.calls import Family
 from mesh7_sidecar.bundles import folder
 
-EXPECTED = ("Allow", "Deny")
+EXPECTED = ("Allow", "Hold", "Deny")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class Sample:
 
 
 def in_folder(directory: Path) -> list[Sample]:
-    """The first allowed and the first denied call of the folder's cases, ready for a shell.
+    """The first allowed, held and denied call of the folder's cases, ready for a shell.
 
     Empty when there are no cases; a folder that cannot be read has been complained about.
     """

@@ -77,6 +77,7 @@ class FaultyLedger:
         lost: names of operations that are lost before they are done.
         unanswered: names of operations that are done, and whose answer is lost.
         unknown: indexes of windows whose past is not known.
+        is_late: observations are answered after a while, as over a network.
     """
 
     def __init__(self, home: MemoryLedger) -> None:
@@ -84,11 +85,12 @@ class FaultyLedger:
         self.lost: set[str] = set()
         self.unanswered: set[str] = set()
         self.unknown: tuple[int, ...] = ()
-        self.observed = 0
+        self.is_late = False
         self.pause: asyncio.Event | None = None
 
     def observe(self, observation: Observation, answer: Callable[[Observed], None]) -> None:
-        self.observed += 1
+        if self.is_late:
+            answer = _late(answer)
         if "observe" in self.lost:
             answer(Observed(Seen.LOST))
             return
@@ -164,6 +166,15 @@ class FaultyLedger:
 
     async def close(self) -> None:
         await self.home.close()
+
+
+def _late(answer: Callable[[Observed], None]) -> Callable[[Observed], None]:
+    loop = asyncio.get_running_loop()
+
+    def answer_later(observed: Observed) -> None:
+        loop.call_soon(lambda: loop.call_soon(answer, observed))
+
+    return answer_later
 
 
 REFUNDS = """

@@ -1,16 +1,18 @@
 """Calls that nobody is asked about: counted on their way, refused by what is full or lost."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
 from mesh7_core.ledger.asked import State
-from mesh7_core.ledger.protocol import Observation, Observed
+from mesh7_core.ledger.protocol import Observation, Observed, Seen
 from mesh7_core.policy.decision import Verdict as Decided
 from mesh7_core.policy.reasons import Reason
 from mesh7_sidecar.gate.terms import HoldTerms
-from tests.sidecar.gate.parts import Caller, World, held, in_told_time, policy, refund
+from tests.sidecar.gate.parts import Caller, FaultyLedger, World, held, in_told_time, policy, refund
 
 ALLOW = "\n  - {name: all, tools: ['*'], action: Allow, limits: [writes]}\n"
 PLAIN = "\n  - {name: all, tools: ['*'], action: Allow}\n"
@@ -261,3 +263,66 @@ async def test_only_exact_calls_need_their_bodies_first(world: World) -> None:
     world.apply(policy(PLAIN, "  loops: {identical: 2, window: 10s}\n"))
 
     assert [*told, gate.is_exact(refund(tool="list"))] == [True, False, True]
+
+
+@pytest.mark.promise("L7")
+@in_told_time
+async def test_a_ledger_over_a_network_comes_to_the_same(world: World) -> None:
+    """One protocol, three homes: `answer` is called once, now or later."""
+    world.ledger.is_late = True
+    world.apply(
+        policy(
+            ALLOW,
+            "  limits:\n  - {name: writes, per: Pod, max: 2, window: 1m}\n"
+            "  loops: {identical: 1, window: 10s, action: RequireApproval}\n",
+        ),
+        policy(
+            "\n  - {name: all, tools: ['*'], action: Allow, limits: [few]}\n",
+            "  limits:\n  - {name: few, per: Pod, max: 1, window: 1m}\n  mode: Audit\n",
+            name="watched",
+        ),
+    )
+    gate = world.gate(HoldTerms(hold_s=0.0))
+    callers = [Caller(world, gate, refund(amount)) for amount in ("1", "2", "3")]
+    assert [one.decision for one in callers] == [None] * 3
+    await world.until(lambda: all(one.decision is not None for one in callers))
+    world.pass_by(60)
+    Caller(world, gate, refund("4"))
+    again = Caller(world, gate, refund("4"))
+    await world.until(lambda: again.decision is not None)
+
+    assert [one.reason for one in callers] == [
+        Reason.ALLOWED_BY_RULE,
+        Reason.ALLOWED_BY_RULE,
+        Reason.LIMIT_EXCEEDED,
+    ]
+    assert callers[1].decision is not None
+    assert callers[1].decision.would is not None
+    assert again.reason is Reason.LOOP_DETECTED
+    assert again.decision is not None
+    assert again.decision.verdict is Decided.HOLD
+
+
+@pytest.mark.promise("P2")
+def test_a_defect_in_a_late_answer_denies_and_is_seen(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Brief: any exception denies, also inside the ledger's callback."""
+
+    @in_told_time
+    async def scenario(world: World) -> None:
+        world.apply(limited("per: Pod, max: 1, window: 1m"))
+        caller = Caller(world, world.gate(ledger=WrongIndex(world.home)))
+        await world.until(lambda: caller.decision is not None)
+        assert caller.reason is Reason.MALFORMED
+
+    scenario(tmp_path)
+    assert [one.exc_info is not None for one in caplog.records] == [True]
+
+
+class WrongIndex(FaultyLedger):
+    """A home that names a window which nobody asked for."""
+
+    @override
+    def observe(self, _: Observation, answer: Callable[[Observed], None]) -> None:
+        asyncio.get_running_loop().call_soon(answer, Observed(Seen.SPENT, 7))

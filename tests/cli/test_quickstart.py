@@ -71,7 +71,10 @@ def test_the_quickstart_does_what_its_page_says(
         assert main.exit_code(arguments) == exits.Exit.DENIED
         assert 'a commit message of an agent starts with "agent: "' in capsys.readouterr().out
         held = [*MESH7, "call", "git.git_commit", commit % "agent: buy bread", *where]
-        with subprocess.Popen(held, stdout=subprocess.PIPE, text=True) as waiting:
+        pipe = subprocess.PIPE
+        with subprocess.Popen(held, stdout=pipe, stderr=pipe, text=True) as waiting:
+            assert waiting.stderr is not None
+            assert waiting.stderr.readline().startswith("waits for a person, request r-")
             with terminal.running(["watch", *where]) as watching:
                 assert "agent: buy bread" in watching.until(PROMPT)
                 watching.until("usable once", pressing="a")

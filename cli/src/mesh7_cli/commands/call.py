@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mesh7_cli import arguments, exits, mcp, options, output, reading
+from mesh7_cli import arguments, exits, held_note, mcp, options, output, reading
 from mesh7_core import errors
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def command(
     from mesh7_cli import gateway  # noqa: PLC0415 - 60 ms only for who talks to a gateway
 
     running = gateway.Gateway(options.state_folder(directory, state))
-    answer = _call(running, source, name, given)
+    with held_note.telling(running, tool):
+        answer = _call(running, source, name, given)
     error = reading.one(answer, "error")
     if error:
         problem = f"source `{source}` answered with an error: {reading.text(error, 'message')}"

@@ -4,9 +4,11 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from mesh7_core.ledger.protocol import Caps
 from tests.sidecar.doors import parts, shop
+from tests.sidecar.doors.scripted_source import Talk, text_result
 from tests.sidecar.doors.shop import DONE, PAID, WAYS, Pay, Told
 
 every_way = pytest.mark.parametrize("pay", WAYS.values(), ids=list(WAYS))
@@ -210,3 +212,51 @@ async def test_a_dry_run_says_that_people_would_be_asked_and_asks_nobody(tmp_pat
     assert dry.json == {"decision": "Hold", "rule": shop.RULE, "reason": "approval-required"}
     assert approved.json == {"decision": "Allow", "rule": shop.RULE, "reason": "approved"}
     assert held.request_id == request["id"]
+
+
+@pytest.mark.promise("A1")
+async def test_an_approved_call_that_asks_back_keeps_its_approval_for_its_own_retry(
+    tmp_path: Path,
+) -> None:
+    """Design 6.1: known by the `requestState` that the source gave, once."""
+
+    async def ask_back(talk: Talk) -> web.StreamResponse:
+        if talk.params.get("requestState") == "s1":
+            return talk.answer(text_result(PAID))
+        return talk.answer({"resultType": "input_required", "requestState": "s1"})
+
+    params: dict[str, object] = {"name": "pay", "arguments": {"amount": 5}}
+    async with shop.serving_shop(tmp_path, hold_s=0.0) as served:
+        served.mcp.calls["pay"] = ask_back
+        held = await shop.pay_modern(served, 5)
+        await served.people.approve(held.request_id)
+        first = await served.agent.modern("/mcp/shop", "tools/call", params)
+        assert first.result["resultType"] == "input_required"
+        forged = await served.agent.modern(
+            "/mcp/shop", "tools/call", params | {"requestState": "s2"}
+        )
+        retry = await served.agent.modern(
+            "/mcp/shop", "tools/call", params | {"requestState": "s1"}
+        )
+
+    assert forged.meta["mesh7.dev/decision"] == "Hold"
+    assert retry.text == PAID
+
+
+@pytest.mark.promise("A4")
+@pytest.mark.promise("D40")
+async def test_people_see_the_trace_of_the_call_that_asks(tmp_path: Path) -> None:
+    """D40: with its trace id, at every door that a call can come in by."""
+    traces = [f"{number:032x}" for number in range(1, 5)]
+    headers = [{"traceparent": f"00-{trace}-00000000000000aa-01"} for trace in traces]
+    async with shop.serving_shop(tmp_path, hold_s=0.0) as served:
+        params: dict[str, object] = {"name": "pay", "arguments": {"amount": 1}}
+        await served.agent.modern("/mcp/shop", "tools/call", params, **headers[0])
+        params = {"name": "shop_pay", "arguments": {"amount": 2}}
+        await served.agent.modern("/mcp", "tools/call", params, **headers[1])
+        body: dict[str, object] = {"arguments": {"amount": 3}}
+        await served.agent.send("/v1/tools/shop.pay", body, parts.JSON | headers[2])
+        await served.agent.send("/http/api/pay", {"amount": 4}, parts.JSON | headers[3])
+        requests = await served.people.asked(4)
+
+    assert sorted(str(each["traceId"]) for each in requests) == traces

@@ -442,3 +442,16 @@ async def test_whoever_waits_for_a_slow_result_is_answered_within_its_own_patien
     assert other.decision is not None
     assert other.decision.verdict is Decided.HOLD
     assert repeat.reason is Reason.REPLAYED
+
+
+@pytest.mark.promise("A4")
+@in_told_time
+async def test_whoever_sees_a_request_open_sees_who_waits_for_it(world: World) -> None:
+    """People are told of a request before its gateway is."""
+    gate = world.gate()
+    seen: list[int] = []
+    world.home.subscribe(lambda changed: seen.append(gate.waiting(changed.request_id)))
+    await held(world, gate)
+
+    assert seen == [1]
+    assert gate.waiting("") == 0

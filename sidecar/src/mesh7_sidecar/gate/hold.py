@@ -92,6 +92,7 @@ class Hold:
         self._stirred = asyncio.Event()
         self._reserved: dict[str, Window] = {}
         self._run: Run | None = None
+        self._opening = ""
         self._stage = Stage.LOOKING
         self._withdrawn = ""
         self._refusals = 0
@@ -100,6 +101,10 @@ class Hold:
     def waiting(self) -> int:
         """How many callers wait."""
         return len(self._living())
+
+    def is_for(self, request_id: str) -> bool:
+        """Whether its callers wait for that request."""
+        return bool(request_id) and request_id in {self.request_id, self._opening}
 
     def join(self, waiter: Waiter) -> None:
         """Another caller waits for the same call."""
@@ -206,17 +211,18 @@ class Hold:
             return
         if not self._living():
             return
-        opened = await self._ways.ledger.open(
-            asking.request_for(
-                lead.call,
-                self._needs.asked,
-                digest=self.digest,
-                arguments=lead.what.text,
-                definition=lead.definition,
-                trace_id=lead.trace_id,
-            ),
-            self._ways.terms.caps,
+        request = asking.request_for(
+            lead.call,
+            self._needs.asked,
+            digest=self.digest,
+            arguments=lead.what.text,
+            definition=lead.definition,
+            trace_id=lead.trace_id,
         )
+        # People may see it, and decide, before the ledger has answered here.
+        self._opening = request.id
+        opened = await self._ways.ledger.open(request, self._ways.terms.caps)
+        self._opening = ""
         match opened:
             case Opened():
                 self._pend(opened.request_id)

@@ -126,7 +126,7 @@ class Holds:
 
     def waiting(self, request_id: str) -> int:
         """How many callers wait for one request."""
-        return sum(hold.waiting for hold in self._holds.values() if hold.request_id == request_id)
+        return sum(hold.waiting for hold in self._holds.values() if hold.is_for(request_id))
 
     def keep(self, decision: Decision, result: kept.Kept) -> None:
         """Keep what came of an approved call for those who repeat it."""
@@ -292,7 +292,7 @@ class Holds:
 
     def _told(self, changed: Changed) -> None:
         for hold in tuple(self._holds.values()):
-            if not changed.request_id or hold.request_id == changed.request_id:
+            if not changed.request_id or hold.is_for(changed.request_id):
                 hold.change()
 
     def _replayed(self, needs: judge.Needs, result: Result) -> Decision:

@@ -260,3 +260,24 @@ async def test_people_see_the_trace_of_the_call_that_asks(tmp_path: Path) -> Non
         requests = await served.people.asked(4)
 
     assert sorted(str(each["traceId"]) for each in requests) == traces
+
+
+@pytest.mark.promise("A3")
+@pytest.mark.promise("A4")
+@every_way
+async def test_a_gateway_that_stops_answers_its_held_calls_and_keeps_their_requests(
+    tmp_path: Path, pay: Pay
+) -> None:
+    """Design 6.2: pending at once; after the restart the same call finds its request approved."""
+    async with shop.serving_shop(tmp_path) as served:
+        calling = asyncio.create_task(pay(served, 5))
+        (request,) = await served.people.asked()
+        await served.gateway.stop()
+        told = await calling
+    async with shop.serving_shop(tmp_path) as served:
+        calling = asyncio.create_task(pay(served, 5))
+        assert [each["id"] for each in await served.people.asked()] == [request["id"]]
+        await served.people.approve(request["id"])
+        assert await calling == DONE
+
+    assert (told.reason, told.request_id) == ("approval-required", request["id"])

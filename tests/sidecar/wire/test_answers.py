@@ -276,6 +276,21 @@ def test_what_people_decided_is_told_with_their_words_and_without_their_names(
     assert result["content"] == [{"type": "text", "text": text}]
 
 
+@pytest.mark.promise("A3")
+def test_a_held_call_is_told_with_the_reason_that_its_rule_gives() -> None:
+    """Design 6.2: what waits, that it has not run, and that repeating it is right."""
+    held = Decision(
+        Verdict.HOLD, Reason.APPROVAL_REQUIRED, (RULE,), "finance looks.", request_id="r-abc"
+    )
+    result = answered(held, call("pay"))["result"]
+    assert isinstance(result, dict)
+    assert result["content"][0]["text"] == (
+        "`billing.pay` waits for a person's approval (rule `shop/support/no-refunds`),"
+        " request `r-abc`: finance looks. It has not run. Repeat exactly the same call to get its"
+        " result; with other arguments it would be a new request."
+    )
+
+
 @pytest.mark.promise("M3")
 @pytest.mark.promise("X21")
 def test_a_tool_whose_definition_changed_is_told_as_one_that_does_not_exist() -> None:

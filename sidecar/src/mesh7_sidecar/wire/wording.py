@@ -122,9 +122,10 @@ def _throttled(decision: Decision, shown: str) -> str:
 def _held(decision: Decision, shown: str) -> str:
     rules = ", ".join(f"`{rule}`" for rule in decision.rules)
     asked = f" (rule {rules})" if rules else ""
+    why = f": {names.shown(decision.text, 500).rstrip('.')}" if decision.text else ""
     wait = f" in {decision.retry_after_s} s" if decision.retry_after_s else ""
     return (
-        f"`{shown}` waits for a person's approval{asked}, request `{decision.request_id}`."
+        f"`{shown}` waits for a person's approval{asked}, request `{decision.request_id}`{why}."
         f" It has not run. Repeat exactly the same call{wait} to get its result;"
         " with other arguments it would be a new request."
     )

@@ -21,6 +21,9 @@ from bench import calls, children, contenders, gateway, report, upstream
 _APPROVED = 200
 _LISTED = 200
 _LISTS = 50
+_FIRST = 100
+_LAST = 999
+"""Amounts have three digits, and each makes another call."""
 _POLICY = """\
 apiVersion: mesh7.dev/v1alpha1
 kind: AgentPolicy
@@ -78,12 +81,18 @@ def _measured(port: int, core: int, folder: Path) -> tuple[list[float], list[flo
         # In force before it is used: the gateway reloads within a second.
         (place / "manifests" / "policy.yaml").write_text(_POLICY, encoding="utf-8")
         control = _Unix(place / "state" / "gateway.sock")
-        _until(lambda: bool(_held(control, ours.port, 0)))
-        waits = [_approved_after(control, ours.port, number) for number in range(1, _APPROVED + 1)]
-        for number in range(_LISTED):
-            _send(ours.port, 10_000 + number)
+        _until(lambda: _is_held(control, ours.port))
+        waits = [
+            _approved_after(control, ours.port, number)
+            for number in range(_FIRST, _FIRST + _APPROVED)
+        ]
+        first = _FIRST + _APPROVED
+        held = [_send(ours.port, number) for number in range(first, first + _LISTED)]
         _until(lambda: len(_requests(control)) >= _LISTED)
-        return waits, [_timed(lambda: _requests(control)) for _ in range(_LISTS)]
+        lists = [_timed(lambda: _requests(control)) for _ in range(_LISTS)]
+        for each in held:
+            each.close()
+        return waits, lists
 
 
 def _approved_after(control: _Unix, port: int, number: int) -> float:
@@ -105,15 +114,15 @@ def _approved_after(control: _Unix, port: int, number: int) -> float:
     return max(0.0, answered[0] - approved)
 
 
-def _held(control: _Unix, port: int, number: int) -> list[dict[str, str]]:
-    """Whether calls are held yet: one is sent, and let go of."""
-    connection = _send(port, number)
+def _is_held(control: _Unix, port: int) -> bool:
+    """Whether calls are held yet: one is sent, refused, and let go of."""
+    connection = _send(port, _LAST)
     time.sleep(0.05)
     found = _requests(control)
     for each in found:
         _post(control, f"/control/requests/{each['id']}/deny")
     connection.close()
-    return found
+    return bool(found)
 
 
 def _send(port: int, number: int) -> socket.socket:

@@ -210,7 +210,7 @@ async def serving_shop(place: Path, *manifests: str, **changes: object) -> Async
 async def pay_modern(shop: Shop, amount: int) -> Told:
     """At the source's own door, 2026-07-28."""
     reply = await shop.agent.modern("/mcp/shop", "tools/call", _paying("pay", amount))
-    return _from_mcp(reply)
+    return from_mcp(reply)
 
 
 async def pay_legacy(shop: Shop, amount: int) -> Told:
@@ -221,7 +221,7 @@ async def pay_legacy(shop: Shop, amount: int) -> Told:
 async def pay_aggregate(shop: Shop, amount: int) -> Told:
     """At `/mcp`, 2026-07-28."""
     reply = await shop.agent.modern("/mcp", "tools/call", _paying("shop_pay", amount))
-    return _from_mcp(reply)
+    return from_mcp(reply)
 
 
 async def pay_aggregate_legacy(shop: Shop, amount: int) -> Told:
@@ -231,10 +231,7 @@ async def pay_aggregate_legacy(shop: Shop, amount: int) -> Told:
 
 async def pay_v1(shop: Shop, amount: int) -> Told:
     """Without MCP."""
-    reply = await shop.agent.send("/v1/tools/shop.pay", {"arguments": {"amount": amount}})
-    if reply.status != 200:
-        return _from_problem(reply)
-    return _from_result(reply.json)
+    return from_v1(await shop.agent.send("/v1/tools/shop.pay", {"arguments": {"amount": amount}}))
 
 
 async def pay_http(shop: Shop, amount: int) -> Told:
@@ -259,10 +256,16 @@ def _paying(name: str, amount: int) -> dict[str, object]:
 async def _in_new_session(shop: Shop, path: str, params: Mapping[str, object]) -> Told:
     session = await shop.agent.initialize(path)
     reply = await shop.agent.legacy(path, "tools/call", params, mcp_session_id=session)
-    return _from_mcp(reply)
+    return from_mcp(reply)
 
 
-def _from_mcp(reply: parts.Reply) -> Told:
+def from_v1(reply: parts.Reply) -> Told:
+    """What `/v1/tools/…` answered."""
+    return _from_result(reply.json) if reply.status == 200 else _from_problem(reply)
+
+
+def from_mcp(reply: parts.Reply) -> Told:
+    """What `tools/call` answered, in either form."""
     assert reply.status == 200, reply.body
     message = reply.json if reply.headers["content-type"] == "application/json" else reply.events[0]
     result = message["result"]

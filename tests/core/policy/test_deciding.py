@@ -33,7 +33,9 @@ def _refused(reason: Reason, text: str = WORDS) -> Decision:
     return Decision(Verdict.DENY, reason, BIG, text, "shop/policy/writes", 7, "r-1")
 
 
-HELD = Decision(Verdict.HOLD, Reason.APPROVAL_REQUIRED, BIG, WORDS, request_id="r-1")
+HELD = Decision(
+    Verdict.HOLD, Reason.APPROVAL_REQUIRED, BIG, WORDS, request_id="r-1", open_for_s=600
+)
 
 
 @pytest.mark.parametrize(

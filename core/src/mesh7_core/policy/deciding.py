@@ -6,6 +6,7 @@ logging.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -102,7 +103,7 @@ def decide(needs: "Needs", facts: Facts) -> Decision:
     uncounted = _uncounted(needs, facts)
     if uncounted:
         return _denied(needs.decision, Reason.LIMIT_UNAVAILABLE, uncounted)
-    return _passed(needs.decision, facts) if needs.asked else needs.decision
+    return _passed(needs, facts) if needs.asked else needs.decision
 
 
 def is_lost(limit: Limit, facts: Facts) -> bool:
@@ -141,8 +142,9 @@ def _uncounted(needs: "Needs", facts: Facts) -> str:
     return ""
 
 
-def _passed(decision: Decision, facts: Facts) -> Decision:
+def _passed(needs: "Needs", facts: Facts) -> Decision:
     """Somebody was asked, and nothing stands against it."""
+    decision = needs.decision
     if facts.ledger is Ledger.GRANTED:
         return Decision(
             Verdict.ALLOW, Reason.GRANTED, decision.rules, decision.text,
@@ -156,7 +158,13 @@ def _passed(decision: Decision, facts: Facts) -> Decision:
         decision.text,
         request_id=facts.request_id,
         would=decision.would,
+        open_for_s=0 if is_approved else _open_for(needs),
     )
+
+
+def _open_for(needs: "Needs") -> int:
+    timeouts = [one.approval.timeout for one in needs.asked if one.approval is not None]
+    return min(timeouts) // timedelta(seconds=1) if timeouts else 0
 
 
 def _refused(decision: Decision, reason: Reason, facts: Facts) -> Decision:
@@ -190,4 +198,5 @@ def _copy(decision: Decision, would: Decision | None) -> Decision:
         decision.request_id,
         would,
         decision.grants,
+        decision.open_for_s,
     )

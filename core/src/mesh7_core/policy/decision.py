@@ -33,11 +33,12 @@ class Decision:
         would: the decision had audit policies and audit rules been enforced; None when they
             would have changed nothing.
         grants: ids of the standing grants that stood in for people.
+        open_for_s: of a Hold: whole seconds that its request is open in all; 0 elsewhere.
     """
 
     __slots__ = (
-        "grants", "limit", "reason", "request_id", "retry_after_s", "rules", "text", "verdict",
-        "would",
+        "grants", "limit", "open_for_s", "reason", "request_id", "retry_after_s", "rules", "text",
+        "verdict", "would",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - one field each; a dataclass would cost five times as much
@@ -51,6 +52,7 @@ class Decision:
         request_id: str = "",
         would: "Decision | None" = None,
         grants: tuple[str, ...] = (),
+        open_for_s: int = 0,
     ) -> None:
         self.verdict = verdict
         self.reason = reason
@@ -61,6 +63,7 @@ class Decision:
         self.request_id = request_id
         self.would = would
         self.grants = grants
+        self.open_for_s = open_for_s
 
     @override
     def __eq__(self, other: object) -> bool:

@@ -5,8 +5,10 @@ and what to do instead; docs/reference/reasons.md has the same codes for people.
 Pure: no clock, no network, no logging.
 """
 
+from datetime import timedelta
 from typing import Final
 
+from mesh7_core.api.quantities import spell_duration
 from mesh7_core.policy.decision import Decision, Verdict
 from mesh7_core.policy.reasons import Reason
 from mesh7_sidecar.wire import names
@@ -123,9 +125,10 @@ def _held(decision: Decision, shown: str) -> str:
     rules = ", ".join(f"`{rule}`" for rule in decision.rules)
     asked = f" (rule {rules})" if rules else ""
     why = f": {names.shown(decision.text, 500).rstrip('.')}" if decision.text else ""
-    wait = f" in {decision.retry_after_s} s" if decision.retry_after_s else ""
+    open_for = spell_duration(timedelta(seconds=decision.open_for_s))
+    span = f" The request is open for {open_for}." if decision.open_for_s else ""
     return (
         f"`{shown}` waits for a person's approval{asked}, request `{decision.request_id}`{why}."
-        f" It has not run. Repeat exactly the same call{wait} to get its result;"
+        f" It has not run.{span} Repeat exactly the same call to get its result;"
         " with other arguments it would be a new request."
     )

@@ -13,7 +13,7 @@ JSON = {"content-type": "application/json"}
 
 
 @pytest.mark.promise("A1")
-async def test_another_body_or_query_is_another_call(tmp_path: Path) -> None:
+async def test_another_body_query_or_header_that_matters_is_another_call(tmp_path: Path) -> None:
     """A1: approved for one body, every other asks again."""
     async with shop.serving_shop(tmp_path, hold_s=0.0) as served:
         held = await served.agent.send("/http/api/pay", {"amount": 5})
@@ -22,14 +22,15 @@ async def test_another_body_or_query_is_another_call(tmp_path: Path) -> None:
             await served.agent.send("/http/api/pay", {"amount": 50}),
             await served.agent.send("/http/api/pay?twice=1", {"amount": 5}),
             await served.agent.send("/http/api/pays", {"amount": 5}),
+            await served.agent.send("/http/api/pay", {"amount": 5}, {"if-match": "2"}),
         ]
         assert served.runs == 0
-        same = await served.agent.send("/http/api/pay", {"amount": 5})
+        same = await served.agent.send("/http/api/pay", {"amount": 5}, {"traceparent": "00"})
 
     assert (same.status, same.body) == (200, b"paid")
-    assert [reply.status for reply in others] == [403] * 3
+    assert [reply.status for reply in others] == [403] * 4
     requests = {reply.json["requestId"] for reply in (held, *others)}
-    assert len(requests) == 4
+    assert len(requests) == 5
 
 
 @pytest.mark.promise("A3")

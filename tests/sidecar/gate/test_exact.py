@@ -28,9 +28,12 @@ def forwarding(params: str) -> calls.Call:
     return call
 
 
-def plain_http(body: bytes, query: str = "", method: str = "POST") -> calls.Call:
+def plain_http(
+    body: bytes, query: str = "", method: str = "POST", content_type: str = ""
+) -> calls.Call:
     call = refund(definition="")
-    call.http = calls.HttpPart(method=method, path="/v1/refunds", query=query)
+    headers = (("content-type", content_type),) if content_type else ()
+    call.http = calls.HttpPart(method=method, path="/v1/refunds", query=query, headers=headers)
     call.body = body
     return call
 
@@ -106,6 +109,7 @@ def test_anything_that_is_changed_is_another_call() -> None:
         plain_http(b"{}"),
         plain_http(b"", "a=1"),
         plain_http(b"", method="PUT"),
+        plain_http(b"", content_type="application/json"),
     ]
     elsewhere = refund()
     elsewhere.source_host = "other.example"

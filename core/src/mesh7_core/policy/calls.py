@@ -48,17 +48,20 @@ class Agent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpPart:
-    """The canonical request line of a plain HTTP call: the CEL variable `http`.
+    """A plain HTTP call: its canonical request line, the CEL variable `http`, and its headers.
 
     Attributes:
         method: upper case.
         path: percent-decoded once, starting with `/`, without `.` and `..`.
         query: without the `?`, as sent; empty when there is none.
+        headers: that go along and bear on what the request does; lower-case names. Conditions do
+            not see them; an approval is for them too. Empty unless `judge.is_exact` asked for it.
     """
 
     method: str
     path: str
     query: str
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class Call:

@@ -6,6 +6,7 @@ directions, as fast as the slower side takes it. Where the decision hangs on the
 are asked, or repeats are counted) the body is collected first.
 """
 
+from dataclasses import replace
 from typing import Final
 
 from mesh7_core.policy import calls
@@ -99,6 +100,9 @@ class _Passing:
 
     def _judge(self, served: Served, body: bytes) -> None:
         self._call.body = body
+        if self._call.http is not None:
+            fields = headers.bearing(self._exchange.headers)
+            self._call.http = replace(self._call.http, headers=fields)
         self._is_collected = True
         self._gate.judge(
             self._call,

@@ -160,6 +160,9 @@ def _http(part: calls.HttpPart, body: bytes) -> dict[str, object]:
         "bodySize": len(body),
         "bodyDigest": "sha256:" + hashlib.sha256(body).hexdigest(),
     }
+    if part.headers:
+        # A list: a header may come twice.
+        said["headers"] = [list(pair) for pair in part.headers]
     if 0 < len(body) <= LONGEST_SHOWN_BYTES:
         with contextlib.suppress(UnicodeDecodeError):
             said["body"] = body.decode()

@@ -57,6 +57,12 @@ HTTP_TO_TOOL: Final = _TRACE | {
 """What a plain HTTP request takes along. Never `X-HTTP-Method-Override` and its like: they change
 what was judged. Never `Forwarded`, `X-Forwarded-*`, `X-Real-IP`: tools trust them."""
 
+_INCIDENTAL: Final = _TRACE | {
+    b"idempotency-key", b"user-agent", b"x-idempotency-key", b"x-client-request-id",
+    b"x-correlation-id", b"x-goog-api-client", b"x-stainless-retry-count", b"x-stainless-timeout",
+}  # fmt: skip
+"""Of these what differs between an attempt and its repeat, and changes nothing that is done."""
+
 HTTP_TO_AGENT: Final = frozenset({
     b"accept-ranges", b"age", b"allow", b"cache-control", b"content-disposition",
     b"content-encoding", b"content-language", b"content-range", CONTENT_TYPE, b"date",
@@ -91,6 +97,15 @@ def mcp_response_headers(received: HeaderList) -> HeaderList:
 def http_request_headers(received: HeaderList) -> HeaderList:
     """Headers of an agent's plain HTTP request that go to the tool."""
     return [pair for pair in _end_to_end(received) if pair[0] in HTTP_TO_TOOL]
+
+
+def bearing(received: HeaderList) -> tuple[tuple[str, str], ...]:
+    """Those of `http_request_headers` that bear on what the request does, in one order."""
+    return tuple(
+        (name.decode("latin-1"), value.decode("latin-1"))
+        for name, value in sorted(http_request_headers(received))
+        if name not in _INCIDENTAL
+    )
 
 
 def http_response_headers(received: HeaderList) -> HeaderList:

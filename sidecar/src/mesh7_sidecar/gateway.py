@@ -145,8 +145,8 @@ class Gateway:
             task.cancel()
         if self._control is not None:
             self._control.dismiss()
+        self.stop_holding()
         if self._judging is not None:
-            self._judging.gate.stop_holding()
             self._mcp.end_streams()
         await asyncio.gather(*(each.close_gracefully(GRACE_S) for each, _ in self._listeners))
         if self._admin is not None:
@@ -158,6 +158,11 @@ class Gateway:
         if self._audit is not None:
             await self._audit.close()
         self._held.release()
+
+    def stop_holding(self) -> None:
+        """Answer all calls that wait for people: they are pending, whoever decides later."""
+        if self._judging is not None:
+            self._judging.gate.stop_holding()
 
     async def wait_until_left(self) -> None:
         """Return once no stdio process is joined any more; at once when none is."""

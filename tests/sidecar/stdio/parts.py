@@ -73,6 +73,9 @@ class SmallGateway:
     async def wait_until_left(self) -> None:
         await self._alone.wait()
 
+    def stop_holding(self) -> None:
+        """Nothing is held here."""
+
     async def close(self) -> None:
         assert self._listener is not None
         self._control.dismiss()

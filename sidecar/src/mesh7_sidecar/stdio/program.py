@@ -38,6 +38,9 @@ class Gateway(Protocol):
     async def wait_until_left(self) -> None:
         """Return once every process that joined has left again."""
 
+    def stop_holding(self) -> None:
+        """Answer all calls that wait for people: they are pending, and the gateway ends."""
+
     async def close(self) -> None:
         """Finish what is in flight, end everything and release the state folder."""
 
@@ -123,6 +126,8 @@ async def _serve(
     try:
         # A place that cannot be kept ends us with its error.
         await asyncio.wait([*tasks, keeping], return_when=asyncio.FIRST_COMPLETED)
+        if stopping.is_set():
+            place.stop_holding()
         if output.is_broken.is_set():
             await bridge.stop()
         else:
@@ -206,6 +211,11 @@ class _Place:
         for wait in waits:
             wait.cancel()
         await asyncio.gather(*waits, return_exceptions=True)
+
+    def stop_holding(self) -> None:
+        """Let nobody wait for people any more, if the gateway is ours: it ends with us."""
+        if self._own is not None:
+            self._own.stop_holding()
 
     async def leave(self) -> None:
         """Leave the holder, or end the gateway that is ours."""

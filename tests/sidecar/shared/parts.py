@@ -58,7 +58,7 @@ spec:
   - {name: loose, per: Agent, max: 1000, window: 1h, onStoreLoss: Allow}
   - {name: shared, per: Agent, max: 10, window: 1h, onStoreLoss: Local}
 """
-"""Each tool is limited by a limit that says something else of a lost store; `pay` is asked about."""
+"""Each tool has a limit that says something else of a lost store; `pay` is asked about."""
 TWO_REPLICAS = (*AT_ONCE, "--replicas", "2")
 
 

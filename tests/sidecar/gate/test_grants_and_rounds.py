@@ -225,3 +225,43 @@ async def test_a_call_that_asked_back_is_finished_by_its_last_round(world: World
     await world.quiet()
 
     assert (before, (await world.request(first.request_id)).outcome) == ("", "tool-error")
+
+
+@pytest.mark.promise("A10")
+@in_told_time
+async def test_a_veto_that_cannot_be_read_stops_everything(world: World) -> None:
+    """Fail closed: what a newer version or a damaged store says may be a kill."""
+    standing = StandingGrants(world.ledger, world.current)
+    await world.home.stand("k", KILL[:-40], "ann")
+    await standing.refresh()
+    stopped = Caller(world, world.gate(), refund(tool="list"))
+    await world.until(lambda: stopped.decision is not None)
+    await world.home.fall("k")
+    await standing.refresh()
+    free = Caller(world, world.gate(), refund(tool="list"))
+    await world.until(lambda: free.decision is not None)
+    standing.close()
+
+    assert stopped.reason is Reason.VETOED
+    assert free.reason is not Reason.VETOED
+
+
+@pytest.mark.promise("D35")
+@in_told_time
+async def test_a_grant_that_has_ended_is_removed_an_hour_later(world: World) -> None:
+    """Issue 4: nothing grows; people see for an hour what was."""
+    world.store_ms = world.wall_ns // 1_000_000
+    standing = StandingGrants(world.ledger, world.current)
+    await world.home.stand("g", GRANT, "ann")
+    await world.home.stand("k", KILL, "ann")
+    await standing.refresh()
+    world.store_ms += 89 * 60_000
+    await standing.remove_ended()
+    before = await world.home.standing()
+    world.store_ms += 2 * 60_000
+    await standing.remove_ended()
+    after = await world.home.standing()
+    standing.close()
+
+    assert [one.name for one in before] == ["g", "k"]
+    assert [one.name for one in after] == ["k"]

@@ -2,17 +2,19 @@
 
 They are read when the ledger tells of a change, and each second as a net. While the ledger is lost
 those that were last read stay in force: a kill is not lifted by cutting a line. One that cannot be
-compiled and does not say that it allows something may be a veto, so it stops everything.
+compiled and does not say that it allows something may be a veto, so it stops everything. Those that
+have ended are removed an hour later, so that they take nobody's place.
 """
 
 import asyncio
 import contextlib
 import json
 import logging
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from mesh7_core.compiling import grants
-from mesh7_core.ledger.protocol import Changed, Ledger, Lost, Standing
+from mesh7_core.ledger.protocol import LOST, Changed, Ledger, Lost, Standing
 from mesh7_core.policy import bundle
 from mesh7_sidecar.bundles.current import Current
 
@@ -20,6 +22,8 @@ log = logging.getLogger("mesh7.standing")
 
 REREAD_S: Final = 1.0
 """A change that nobody told of is in force after as long."""
+KEPT: Final = timedelta(hours=1)
+"""How long people still see a grant that has ended."""
 
 
 class StandingGrants:
@@ -51,11 +55,27 @@ class StandingGrants:
         self._bundle, self._compiled = in_force, fresh
         self._current.swap_overlay(tuple(one for one in fresh.values() if one is not None))
 
+    async def remove_ended(self) -> None:
+        """Remove what ended `KEPT` ago, by the ledger's clock."""
+        ending = [
+            (standing.name, compiled.expires_at)
+            for standing, compiled in self._compiled.items()
+            if compiled is not None and compiled.expires_at is not None
+        ]
+        now_ms = await self._ledger.now_ms() if ending else LOST
+        if isinstance(now_ms, Lost):
+            return
+        oldest = datetime.fromtimestamp(now_ms / 1000, UTC) - KEPT
+        for name, ends in ending:
+            if ends < oldest:
+                await self._ledger.fall(name)
+
     async def watch(self) -> None:
         """Keep them as the ledger has them, until cancelled."""
         while True:
             self._changed.clear()
             await self.refresh()
+            await self.remove_ended()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(REREAD_S):
                     await self._changed.wait()

@@ -46,6 +46,21 @@ async def test_a_full_limit_refuses_with_the_seconds_until_it_admits(world: Worl
     assert Caller(world, gate).reason is Reason.ALLOWED_BY_RULE
 
 
+@pytest.mark.promise("AG26")
+@in_told_time
+async def test_a_made_up_session_does_not_reset_what_the_pod_has_used(world: World) -> None:
+    """AgentGuard 26: sessions have budgets of their own, and the pod's holds over all of them."""
+    limits = (
+        "  - {name: session, per: Session, max: 2, window: 1m}\n"
+        "  - {name: pod, per: Pod, max: 3, window: 1m}\n"
+    )
+    world.apply(policy(ALLOW.replace("[writes]", "[session, pod]"), f"  limits:\n{limits}"))
+    gate = world.gate()
+    told = [Caller(world, gate, refund(session=session)).reason for session in ("a", "b", "c", "d")]
+
+    assert told == [Reason.ALLOWED_BY_RULE] * 3 + [Reason.LIMIT_EXCEEDED]
+
+
 @pytest.mark.promise("L7")
 @in_told_time
 async def test_who_shares_a_window_is_said_by_per(world: World) -> None:

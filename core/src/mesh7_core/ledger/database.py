@@ -9,10 +9,10 @@ import contextlib
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from mesh7_core import errors
 
@@ -22,10 +22,13 @@ APPLICATION: Final = 0x6D657368
 """`application_id` of the file: `mesh`."""
 MOST_REPEATS: Final = 100_000
 VACUUMED_PAGES: Final = 1000
+ROWS_AT_ONCE: Final = 1000
+"""Written by one statement."""
 WAITS_S: Final = 1.0
 """How long a write waits for another program that reads the file (a backup)."""
 
 Row = tuple[str | int | bytes, ...]
+_Part = TypeVar("_Part")
 
 TABLES: Final = {
     "windows": "key TEXT PRIMARY KEY, cells BLOB, leases TEXT, lapses_at INTEGER",
@@ -176,14 +179,24 @@ def _prepare(connection: sqlite3.Connection) -> None:
 
 def _put(connection: sqlite3.Connection, batch: Batch) -> None:
     for table, rows in batch.rows.items():
-        marks = ", ".join("?" * len(TABLES[table].split(", ")))
-        statement = f"INSERT OR REPLACE INTO {table} VALUES ({marks})"  # noqa: S608 - ours
-        connection.executemany(statement, rows)
+        marks = "(" + ", ".join("?" * len(TABLES[table].split(", "))) + ")"
+        for some in _in_parts(rows):
+            values = ", ".join([marks] * len(some))
+            statement = f"INSERT OR REPLACE INTO {table} VALUES {values}"  # noqa: S608 - ours
+            connection.execute(statement, [one for row in some for one in row])
     for table, keys in batch.gone.items():
-        statement = f"DELETE FROM {table} WHERE key = ?"  # noqa: S608 - words of this module
-        connection.executemany(statement, ((key,) for key in keys))
+        for few in _in_parts(keys):
+            marks = ", ".join("?" * len(few))
+            statement = f"DELETE FROM {table} WHERE key IN ({marks})"  # noqa: S608 - ours
+            connection.execute(statement, few)
     if batch.swept_at_ms:
         _sweep(connection, batch.swept_at_ms)
+
+
+def _in_parts(rows: Sequence[_Part]) -> Iterator[Sequence[_Part]]:
+    """So many at once: between two statements a busy gateway keeps this thread waiting for 5 ms."""
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        yield rows[start : start + ROWS_AT_ONCE]
 
 
 def _sweep(connection: sqlite3.Connection, now_ms: int) -> None:

@@ -8,14 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
-from typing import TYPE_CHECKING
 
 from mesh7_core.policy.decision import Decision, Verdict
+from mesh7_core.policy.needs import Needs
 from mesh7_core.policy.reasons import Reason
 from mesh7_core.policy.rules import Limit, StoreLoss
-
-if TYPE_CHECKING:
-    from mesh7_core.policy.judge import Needs
 
 
 class Ledger(Enum):
@@ -82,7 +79,7 @@ _REFUSALS: Mapping[Ledger, Reason] = {
 }
 
 
-def decide(needs: "Needs", facts: Facts) -> Decision:
+def decide(needs: Needs, facts: Facts) -> Decision:
     """The decision about a call, by what was observed.
 
     Rungs: what hangs on no ledger is decided already (a Deny is); a refusal by the ledger; people
@@ -130,7 +127,7 @@ def _says(decision: Decision) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def _uncounted(needs: "Needs", facts: Facts) -> str:
+def _uncounted(needs: Needs, facts: Facts) -> str:
     """The first limit that refuses because it cannot be counted; empty when none does.
 
     `Local` among them denies too: the gateway knows no share of it to count by. Loops are a
@@ -142,7 +139,7 @@ def _uncounted(needs: "Needs", facts: Facts) -> str:
     return ""
 
 
-def _passed(needs: "Needs", facts: Facts) -> Decision:
+def _passed(needs: Needs, facts: Facts) -> Decision:
     """Somebody was asked, and nothing stands against it."""
     decision = needs.decision
     if facts.ledger is Ledger.GRANTED:
@@ -162,7 +159,7 @@ def _passed(needs: "Needs", facts: Facts) -> Decision:
     )
 
 
-def _open_for(needs: "Needs") -> int:
+def _open_for(needs: Needs) -> int:
     timeouts = [one.approval.timeout for one in needs.asked if one.approval is not None]
     return min(timeouts) // timedelta(seconds=1) if timeouts else 0
 

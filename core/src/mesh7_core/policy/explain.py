@@ -15,7 +15,8 @@ from mesh7_core.policy.calls import Call
 from mesh7_core.policy.conditions import Failed, Outcome
 from mesh7_core.policy.decision import Decision, Verdict
 from mesh7_core.policy.rules import Action, Mode, StoreLoss
-from mesh7_core.policy.view import AgentView, Candidate, Kind, Ladder, Voice
+from mesh7_core.policy.view import AgentView, Candidate, Ladder
+from mesh7_core.policy.voices import Kind, Voice
 
 
 class Step(StrEnum):

@@ -23,9 +23,11 @@ from mesh7_core.policy.deciding import (
     with_would,
 )
 from mesh7_core.policy.decision import Decision, Verdict
+from mesh7_core.policy.needs import Needs
 from mesh7_core.policy.reasons import Reason
-from mesh7_core.policy.rules import Action, Limit, Loop, RuleId
-from mesh7_core.policy.view import AgentView, Candidate, Kind, Ladder, Plan, Voice
+from mesh7_core.policy.rules import Action, Loop, RuleId
+from mesh7_core.policy.view import AgentView, Candidate, Ladder, Plan
+from mesh7_core.policy.voices import Kind, Voice
 
 __all__ = [
     "ADMITTED", "NO_LEDGER", "Facts", "Ledger", "Needs", "admitting", "covering", "decide",
@@ -35,47 +37,6 @@ __all__ = [
 
 MOST_SETTLED = 256
 """Combinations of voices remembered per plan; beyond them each call is settled anew."""
-
-
-class Needs:
-    """Every opinion about a call, and what its decision still hangs on.
-
-    Shared by all calls of one agent that the same rules speak about; never changed.
-
-    Attributes:
-        verdict: provisional: a Deny is final, the others are subject to the rest.
-        decision: what is decided when every limit admits the call and nothing has to be asked;
-            for a Hold, the Hold without its request.
-        limits: of everybody who spoke; empty for a Deny.
-        loops: of all policies that take part; empty for a Deny.
-        asked: who requires an approval; all must get theirs.
-        grants: standing grants of the policies that ask; `covering` says which may stand in.
-        hangs_on_ledger: whether the ledger has to be asked at all.
-        would: the needs had audit been enforced, whose limits count under keys of their own;
-            None when that changes nothing.
-    """
-
-    __slots__ = (
-        "asked", "decision", "grants", "hangs_on_ledger", "limits", "loops", "verdict", "would",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        decision: Decision,
-        limits: tuple[Limit, ...] = (),
-        loops: tuple[Loop, ...] = (),
-        asked: tuple[Voice, ...] = (),
-        grants: tuple[Grant, ...] = (),
-        would: "Needs | None" = None,
-    ) -> None:
-        self.verdict = decision.verdict
-        self.decision = decision
-        self.limits = limits
-        self.loops = loops
-        self.asked = asked
-        self.grants = grants
-        self.would = would
-        self.hangs_on_ledger = bool(limits or loops or asked)
 
 
 def needs(view: AgentView, call: Call, now: datetime) -> Needs:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from mesh7_core.policy.calls import Family
 from mesh7_core.policy.rules import Action
-from mesh7_core.policy.view import Candidate, Kind, Plan, Stand
+from mesh7_core.policy.view import Candidate, Plan, Stand
+from mesh7_core.policy.voices import Kind
 
 
 def is_listed(plan: Plan) -> bool:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from mesh7_core.policy.bundle import Grant
 from mesh7_core.policy.calls import Call
 from mesh7_core.policy.rules import Grantable
-from mesh7_core.policy.view import Voice
+from mesh7_core.policy.voices import Voice
 
 MOST_AHEAD = timedelta(minutes=1)
 """How far another's clock may be ahead; a grant made later than that counts as made now."""

@@ -7,19 +7,16 @@ Pure: no clock, no network, no logging.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from enum import Enum
-from typing import TYPE_CHECKING
 
 from mesh7_core.policy.bundle import Bundle, Effect, Grant
 from mesh7_core.policy.calls import Agent, Family
 from mesh7_core.policy.conditions import Condition
 from mesh7_core.policy.index import Index
+from mesh7_core.policy.needs import Needs
 from mesh7_core.policy.rules import (
     Action,
-    Approval,
     LabelRequirement,
     Layer,
-    Limit,
     Loop,
     Mode,
     Policy,
@@ -27,9 +24,7 @@ from mesh7_core.policy.rules import (
     RuleId,
     Selector,
 )
-
-if TYPE_CHECKING:
-    from mesh7_core.policy.judge import Needs
+from mesh7_core.policy.voices import STRENGTH, Kind, Voice
 
 MOST_NAMES = 2048
 """Names remembered per agent and family; when there are as many, all are forgotten."""
@@ -39,47 +34,6 @@ LONGEST_NAME = 256
 
 MOST_PLANS = 4096
 """Plans kept per agent; one serves all names that the same rules match."""
-
-STRENGTH = {Action.NONE: 0, Action.ALLOW: 1, Action.REQUIRE_APPROVAL: 2, Action.DENY: 3}
-
-
-class Kind(Enum):
-    """What gave somebody a voice."""
-
-    RULE = "rule"
-    FAILED = "failed"
-    DEFAULT = "default"
-    AUDIT_ONLY = "audit-only"
-
-
-class Voice:
-    """One possible say of a rule or a default; the same object every time it is heard.
-
-    Attributes:
-        id: empty for AUDIT_ONLY, which nobody wrote.
-        policy: `<namespace>/<policy>`, the part of the id before the rule's name.
-        strength: its action's place in `STRENGTH`.
-    """
-
-    __slots__ = ("action", "approval", "id", "kind", "limits", "policy", "strength", "text")
-
-    def __init__(
-        self,
-        identity: RuleId,
-        action: Action,
-        kind: Kind,
-        limits: tuple[Limit, ...] = (),
-        approval: Approval | None = None,
-        text: str = "",
-    ) -> None:
-        self.id = identity
-        self.policy = identity.rpartition("/")[0]
-        self.action = action
-        self.strength = STRENGTH[action]
-        self.kind = kind
-        self.limits = limits
-        self.approval = approval
-        self.text = text
 
 
 class Candidate:

@@ -12,7 +12,7 @@ from typing import Final
 from mesh7_core.ledger.asked import Asking, Request, Verdict
 from mesh7_core.policy import calls
 from mesh7_core.policy.rules import Approval
-from mesh7_core.policy.view import Voice
+from mesh7_core.policy.voices import Voice
 
 DEFAULT_TIMEOUT: Final = timedelta(minutes=10)
 """Of a rule that says nothing of how long it waits."""

@@ -220,6 +220,14 @@ local function unknown_of(windows, age)
   return table.concat(found, ' ')
 end
 
+-- Whether the call is refused for one of these indexes: then nothing may be taken for it.
+local function is_refused(unknown, strict)
+  for index in string.gmatch(unknown, '%d+') do
+    if string.sub(strict, index + 1, index + 1) == '1' then return true end
+  end
+  return false
+end
+
 -- What answers this digest now: its id and state, or nothing.
 local function pointed(key, at)
   local text = redis.call('GET', key)
@@ -266,14 +274,15 @@ local function places_of(chosen)
 end
 
 -- KEYS: epoch, [pointer], (cells, leases) of each window, cells of each loop, grants.
--- ARGV: known epoch, dry, digest, lease, numbers of windows, loops and rules; of each window and
--- loop maximum, span, idle; of each rule how many grants, and of each place, maximum, expiry.
+-- ARGV: known epoch, dry, digest, lease, numbers of windows, loops and rules, a 1 for each window
+-- that refuses when its past is lost (else 0); of each window and loop maximum, span, idle; of each
+-- rule how many grants, and of each place, maximum, expiry.
 local function observe(keys, argv)
   local at = now()
   local is_dry, digest, lease = argv[2] == '1', argv[3], tonumber(argv[4])
   local count, loops, rules = tonumber(argv[5]), tonumber(argv[6]), tonumber(argv[7])
   local learned, age = epoch(keys[1], argv[1], is_dry, at)
-  local next_key, next_arg, id, state = 2, 8, nil, nil
+  local next_key, next_arg, id, state = 2, 9, nil, nil
   if digest ~= '' then
     id, state = pointed(keys[2], at)
     next_key = 3
@@ -303,7 +312,7 @@ local function observe(keys, argv)
     return { REPEATED, looped - 1, retry_after(repeats[looped], '', at), '', '', '', learned }
   end
   local unknown = age and unknown_of(windows, age) or ''
-  if not is_dry then
+  if not is_dry and not is_refused(unknown, argv[8]) then
     for _, one in ipairs(windows) do
       if digest == '' or chosen then stamp(one, digest, at) else reserve(one, digest, lease, at) end
     end

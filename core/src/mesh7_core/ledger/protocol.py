@@ -40,15 +40,19 @@ class Window:
         maximum: calls in any span of `window_ms`; the limit in force now, whatever was before.
         window_ms: 0 = the whole lifetime.
         idle_ms: how long an untouched lifetime count is kept; 0 = for ever.
+        needs_past: a lost past refuses the call (`onStoreLoss: Deny`), so nothing is taken for it.
     """
 
-    __slots__ = ("idle_ms", "key", "maximum", "window_ms")
+    __slots__ = ("idle_ms", "key", "maximum", "needs_past", "window_ms")
 
-    def __init__(self, key: str, maximum: int, window_ms: int, idle_ms: int = 0) -> None:
+    def __init__(
+        self, key: str, maximum: int, window_ms: int, idle_ms: int = 0, *, needs_past: bool = False
+    ) -> None:
         self.key = key
         self.maximum = maximum
         self.window_ms = window_ms
         self.idle_ms = idle_ms
+        self.needs_past = needs_past
 
 
 class Use:

@@ -95,11 +95,14 @@ class Layout:
             keys.append(self._digests + digest)
         arguments: list[Word] = [
             known, 1 if observation.is_dry else 0, digest, observation.lease_ms,
-            len(windows), len(repeats), len(observation.uses),
+            len(windows), len(repeats), len(observation.uses), "",
         ]  # fmt: skip
+        strict = ""
         for one in windows:
+            strict += "1" if one.needs_past else "0"
             keys += (self._cells + one.key, self._leases + one.key)
             arguments += (one.maximum, one.window_ms, one.idle_ms)
+        arguments[7] = strict
         for one in repeats:
             keys.append(self._repeats + one.key)
             arguments += (one.maximum, one.window_ms, one.idle_ms)

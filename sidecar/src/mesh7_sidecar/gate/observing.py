@@ -102,6 +102,7 @@ class Observing:
                 limit.maximum,
                 _milliseconds(limit.window),
                 SESSION_IDLE_MS if limit.window is None and limit.per is Per.SESSION else 0,
+                needs_past=limit.on_store_loss is StoreLoss.DENY,
             )
             for limit in limits
         )

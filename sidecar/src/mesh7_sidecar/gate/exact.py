@@ -17,7 +17,8 @@ from typing import Final
 
 from mesh7_core.policy import calls, canonical
 from mesh7_core.policy.rules import Approval, Limit, Policy, Rule
-from mesh7_core.policy.view import AgentView, Voice
+from mesh7_core.policy.view import AgentView
+from mesh7_core.policy.voices import Voice
 
 FORM: Final = "mesh7-call-1"
 """Names this way of making digests; another way gets another name."""

@@ -13,7 +13,7 @@ MCP1_READY := .venv-mcp1/.ready/mcp1-$(call key,requirements/mcp1.txt)
 NPM_READY := .cache/npm/.ready/npm-$(call key,requirements/npm/package-lock.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix bench docs dist clean pins \
+.PHONY: help run test check fix bench soak docs dist clean pins \
 	check-format check-lint check-types check-imports check-dependencies check-examples
 
 help:  ## list these words
@@ -50,6 +50,9 @@ fix: $(DEV_READY)  ## let ruff repair what it can, and format
 
 bench: $(BENCH_READY)  ## measure against Envoy and no gateway at all (docs/developer/performance.md)
 	@exec $(BIN)/python -m bench $(ARGS)
+
+soak: $(BENCH_READY)  ## send a million calls through a gateway with each ledger; ARGS="--calls 100000" for fewer
+	@exec $(BIN)/python -m bench soak $(ARGS)
 
 docs: $(DEV_READY)  ## prove that every link and every anchor of the documentation leads somewhere
 	$(BIN)/python -m pytest -q tests/architecture/test_documentation.py

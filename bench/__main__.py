@@ -1,4 +1,7 @@
-"""`python -m bench` measures calls; `… approvals` people's decisions; `… pieces` a call's parts."""
+"""`python -m bench` measures calls; `… approvals` people's decisions; `… pieces` a call's parts.
+
+`… soak` sends a million calls and looks at what is kept of them.
+"""
 
 import argparse
 import importlib
@@ -12,6 +15,10 @@ from bench import upstream as tool_server
 
 def main() -> int:
     """Read the flags and do what they ask."""
+    if sys.argv[1:2] == ["soak"]:
+        soak = importlib.import_module("bench.soak")
+
+        return int(soak.main(sys.argv[2:]))
     asked = _arguments()
     if asked.what == "pieces":
         # The big run must not import the gateway into its own process.

@@ -72,9 +72,8 @@ class Gateway:
         self._current = Current()
         self._sweep = Sweep()
         self._children = Children(settings.environment, self._sweep)
-        self._registry = Registry(
-            self._connect, clock.monotonic_s, Baselines(held.directory / "definitions.json")
-        )
+        self._baselines = Baselines(held.directory / "definitions.json")
+        self._registry = Registry(self._connect, clock.monotonic_s, self._baselines)
         self._reload = Reload(
             settings.directory,
             namespace=settings.namespace,
@@ -153,6 +152,7 @@ class Gateway:
             await self._admin.close()
         self._registry.close()
         await self._children.close()
+        await self._baselines.close()
         if self._judging is not None:
             await self._judging.close()
         if self._audit is not None:

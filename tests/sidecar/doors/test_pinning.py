@@ -367,3 +367,20 @@ async def test_people_see_every_definition_and_agents_do_not(tmp_path: Path) -> 
             )
         ],
     }  # fmt: skip
+
+
+@pytest.mark.promise("M11")
+async def test_a_long_list_for_the_agent_alone_is_noted_in_one_go(tmp_path: Path) -> None:
+    """THREAT_MODEL.md: 8,000 tools that only the agent was shown stopped the gateway for 37 s."""
+    script = Script(tools=[READ])
+    async with serving(script) as source:
+        manifest = pinned(source, "Warn")
+        async with parts.running(tmp_path, manifest, parts.OPEN_POLICY) as gateway:
+            await call(gateway)
+            script.tools = [READ, *(tool(f"t{number}") for number in range(8_000))]
+            reply = await gateway.agent.modern("/mcp/s", "tools/list")
+            tools = reply.result["tools"]
+            assert isinstance(tools, list)
+            assert len(tools) == 8_001
+    kept = json.loads((tmp_path / "state" / "definitions.json").read_bytes())
+    assert len(kept["s"]) == 8_001

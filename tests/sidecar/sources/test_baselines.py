@@ -15,13 +15,14 @@ from mesh7_sidecar.sources.baselines import (
 
 
 @pytest.mark.promise("M11")
-def test_what_was_seen_is_known_after_a_restart_and_private(tmp_path: Path) -> None:
+async def test_what_was_seen_is_known_after_a_restart_and_private(tmp_path: Path) -> None:
     """docs/user/pinning.md."""
     path = tmp_path / "definitions.json"
     first = Baselines(path)
     first.put("s", "a", "sha256:1", "{}")
     first.put("s", "long", "sha256:2", "x" * (MAXIMUM_TEXT_CHARACTERS + 1))
     first.save()
+    await first.close()
 
     assert Baselines(path).of("s") == {"a": Known("sha256:1", "{}"), "long": Known("sha256:2", "")}
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -40,7 +41,7 @@ def test_a_damaged_file_is_told_and_forgotten(
     assert "cannot be read" in caplog.text
 
 
-def test_a_file_that_cannot_be_written_costs_a_warning(
+async def test_a_file_that_cannot_be_written_costs_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Issue 4: state folder full or read-only."""
@@ -48,6 +49,7 @@ def test_a_file_that_cannot_be_written_costs_a_warning(
     found.put("s", "a", "sha256:1", "{}")
     with caplog.at_level(logging.WARNING, "mesh7.pinning"):
         found.save()
+        await found.close()
     assert "cannot be written" in caplog.text
     assert found.of("s") == {"a": Known("sha256:1", "{}")}
 
@@ -59,3 +61,31 @@ def test_a_source_cannot_make_it_grow_without_end() -> None:
         found.put("s", str(number), "sha256:1", "{}")
     assert len(found.of("s")) == MAXIMUM_TOOLS
     assert sum(bool(known.text) for known in found.of("s").values()) < 300
+
+
+async def test_saving_writes_nothing_while_others_wait_and_all_of_it_in_the_end(
+    tmp_path: Path,
+) -> None:
+    """A file of many megabytes, written for each tool of a list, kept everybody waiting for 37 s."""
+    path = tmp_path / "definitions.json"
+    found = Baselines(path)
+    for number in range(100):
+        found.put("s", str(number), "sha256:1", "{}")
+        found.save()
+    assert not path.exists()
+    found.put("s", "last", "sha256:2", "{}")
+    await found.close()
+    assert Baselines(path).of("s") == found.of("s")
+    assert len(found.of("s")) == 101
+
+
+async def test_whatever_is_kept_is_read_again(tmp_path: Path) -> None:
+    """Names and definitions are strangers' texts."""
+    path = tmp_path / "definitions.json"
+    found = Baselines(path)
+    for source, tool, text in (("s", 'a"\\\n', "{}"), ("s", "\u202e", "\ud800"), ("t", "", '"')):
+        found.put(source, tool, "sha256:1", text)
+    found.save()
+    await found.close()
+    assert Baselines(path).of("s") == found.of("s")
+    assert Baselines(path).of("t") == found.of("t")

@@ -135,10 +135,10 @@ def _keep(inbound: Inbound, decision: Decision, fit: results.Fit) -> None:
 def _list(inbound: Inbound, body: bytes, wanted: int | str) -> Ending:
     agent, source = inbound.exchange.identity, inbound.prepared.source
     family = inbound.asked.family or calls.Family.TOOLS
-    catalog, may_call = inbound.served.catalog, inbound.state.gate.may_call
+    showing, may_call = inbound.served.catalog.showing(), inbound.state.gate.may_call
 
     def keep(entry: lists.Entry) -> bool:
-        if family is calls.Family.TOOLS and not catalog.may_show(entry):
+        if family is calls.Family.TOOLS and not showing.may_show(entry):
             return False
         return may_call(agent, family, source, entry.judged)
 
@@ -149,6 +149,7 @@ def _list(inbound: Inbound, body: bytes, wanted: int | str) -> Ending:
     if message.id != wanted or type(message.id) is not type(wanted):
         return _instead(inbound, "answered another request than the one it was asked")
     filtered = lists.filter_list(body, inbound.asked.message.method, keep)
+    showing.end()
     if isinstance(filtered, jsonrpc.Malformed):
         return _instead(inbound, "sent a list that cannot be read")
     inbound.served.tell_dropped(inbound.asked.message.method, filtered.dropped)

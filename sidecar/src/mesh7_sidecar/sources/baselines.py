@@ -3,8 +3,11 @@
 Under `pinning: Warn` that is what was listed first, else what was accepted last. It outlives the
 process: were every start a new first time, a server would only have to wait for one. The file is
 private and written whole, by a rename; one that cannot be written costs a warning, never a call.
+A thread writes it, once a second at most: what a server lists must not keep everybody waiting.
 """
 
+import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -18,6 +21,8 @@ MAXIMUM_TOOLS = 10_000
 """Of one source; further ones are not remembered, so that no server can fill the disk."""
 MAXIMUM_TEXTS = 256
 MAXIMUM_TEXT_CHARACTERS = 32 * 1024
+WRITE_EVERY_S = 1.0
+"""Changes that come sooner after a write are written together, and all of them by `close`."""
 _FILE_MODE = 0o600
 
 
@@ -44,6 +49,8 @@ class Baselines:
         self._path = path
         self._known = _read(path) if path is not None else {}
         self._is_changed = False
+        self._saving: asyncio.Task[None] | None = None
+        self._is_ending = asyncio.Event()
 
     def of(self, source: str) -> Mapping[str, Known]:
         """What is known of one source's tools, by the tool's own name."""
@@ -60,22 +67,50 @@ class Baselines:
         self._is_changed = True
 
     def save(self) -> None:
-        """Write the file if anything in it changed."""
-        if self._path is None or not self._is_changed:
-            return
-        self._is_changed = False
-        written = {
-            source: {tool: [known.digest, known.text] for tool, known in tools.items()}
-            for source, tools in self._known.items()
-        }
-        try:
-            _write(self._path, json.dumps(written).encode())
-        except OSError as error:
-            log.warning(
-                "`%s` cannot be written: %s – definitions that change while mesh7 does not run "
-                "will pass unseen",
-                self._path, error.strerror,
-            )  # fmt: skip
+        """Have the file written if anything in it changed; returns at once."""
+        is_saving = self._saving is not None and not self._saving.done()
+        if self._path is not None and self._is_changed and not is_saving:
+            self._saving = asyncio.get_running_loop().create_task(self._save(self._path))
+
+    async def close(self) -> None:
+        """Write what is not written."""
+        self._is_ending.set()
+        if self._saving is not None:
+            await self._saving
+
+    async def _save(self, path: Path) -> None:
+        while self._is_changed:
+            self._is_changed = False
+            # Copies of what may change meanwhile; what was listed is as it was.
+            held = {source: dict(tools) for source, tools in self._known.items()}
+            await asyncio.to_thread(_keep, path, held)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(WRITE_EVERY_S):
+                    await self._is_ending.wait()
+
+
+def _keep(path: Path, held: Mapping[str, Mapping[str, Known]]) -> None:
+    # One definition at a time: a thread that dumps all at once keeps the others waiting too.
+    sources = [
+        b"%b:{%b}" % (_dumped(source), b",".join(_entry(*each) for each in tools.items()))
+        for source, tools in held.items()
+    ]
+    try:
+        _write(path, b"{%b}" % b",".join(sources))
+    except OSError as error:
+        log.warning(
+            "`%s` cannot be written: %s – definitions that change while mesh7 does not run will "
+            "pass unseen",
+            path, error.strerror,
+        )  # fmt: skip
+
+
+def _entry(tool: str, known: Known) -> bytes:
+    return b"%b:%b" % (_dumped(tool), _dumped([known.digest, known.text]))
+
+
+def _dumped(value: object) -> bytes:
+    return json.dumps(value).encode()
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -100,26 +100,16 @@ class Catalog:
             return SOURCE_UNAVAILABLE
         return DEFINITION_CHANGED if name in self.hidden else UNKNOWN_TOOL
 
-    def may_show(self, entry: lists.Entry) -> bool:
-        """Whether an agent may see a tool that the source lists to it in its own conversation.
+    def showing(self) -> "Showing":
+        """What one list says that the source sends to an agent in its own conversation."""
+        return Showing(self, self._client.instructions)
 
-        A source that shows the agent another definition than the gateway gets no further by it:
-        the one that counts is the one in hand, and the gateway reads its own list again.
-        """
-        if not self.serves(entry.name):
-            return False
-        if not self.pins.is_on:
-            return True
-        known = self.definitions.get(entry.name) or self.hidden.get(entry.name)
-        if known is not None and known.raw == entry.raw:
-            return known.name in self.definitions
-        shown = lists.ToolDefinition(entry, self._client.instructions)
-        if known is None or known.digest != shown.digest:
-            if self.was_read:
-                # Before that, what the server tells models may not be known.
-                self.pins.learn([shown])
-            self.invalidate()
-        return self.pins.serves(shown)
+    def saw(self, unlike: list[lists.ToolDefinition]) -> None:
+        """The source shows an agent definitions that its list does not have."""
+        if self.was_read:
+            # Before that, what the server tells models may not be known.
+            self.pins.learn(unlike)
+        self.invalidate()
 
     def may_instruct(self, instructions: str) -> bool:
         """Whether an agent may get these instructions from the source in its own conversation.
@@ -245,3 +235,37 @@ class Catalog:
         if any(glob.matches(name) for glob in source.exclude):
             return False
         return not source.include or any(glob.matches(name) for glob in source.include)
+
+
+class Showing:
+    """One list on its way to an agent, held against the gateway's own.
+
+    A source that shows the agent another definition than the gateway gets no further by it: the
+    one that counts is the one in hand, and the gateway reads its own list again. Made by
+    `Catalog.showing`.
+    """
+
+    def __init__(self, catalog: Catalog, instructions: str) -> None:
+        self._catalog = catalog
+        self._instructions = instructions
+        self._unlike: list[lists.ToolDefinition] = []
+
+    def may_show(self, entry: lists.Entry) -> bool:
+        """Whether the agent may see this tool."""
+        catalog = self._catalog
+        if not catalog.serves(entry.name):
+            return False
+        if not catalog.pins.is_on:
+            return True
+        known = catalog.definitions.get(entry.name) or catalog.hidden.get(entry.name)
+        if known is not None and known.raw == entry.raw:
+            return known.name in catalog.definitions
+        shown = lists.ToolDefinition(entry, self._instructions)
+        if known is None or known.digest != shown.digest:
+            self._unlike.append(shown)
+        return catalog.pins.serves(shown)
+
+    def end(self) -> None:
+        """The list is over: take note of it, once for all of it."""
+        if self._unlike:
+            self._catalog.saw(self._unlike)

@@ -74,7 +74,8 @@ class Pins:
             state = self.state(tool)
             is_first = state is State.NEW and not self.is_enforced
             if state is State.ACCEPTED or is_first:
-                self._baselines.put(self.source.name, tool.name, tool.digest, tool.text)
+                if self._seen(tool.name) != tool.digest:
+                    self._baselines.put(self.source.name, tool.name, tool.digest, tool.text)
                 self._told.pop(tool.name, None)
             elif state is State.CHANGED and self._told.get(tool.name) != tool.digest:
                 self._told[tool.name] = tool.digest

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from mesh7_core.compiling import compiler
-from mesh7_core.compiling.grants import compile_standing
+from mesh7_core.compiling.grants import compile_standing, read_standing
 from mesh7_core.policy.bundle import Bundle, Effect, Grant
 from mesh7_core.policy.conditions import compile_condition
 from mesh7_core.policy.globs import NameGlob
@@ -153,8 +153,9 @@ def test_a_grant_made_by_hand_is_held_to_what_is_in_force(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "it is not one manifest of kind `Grant`"),
-        ("{", "expected"),
+        ("", "it is no JSON object"),
+        ("{", "it is no JSON object"),
+        ("{}", "`apiVersion` is missing"),
         (manifest(SPEC, namespace="bank"), "namespace `bank` is not `default`"),
         (manifest(SPEC).replace('"Grant"', '"ToolSource"'), "it is not one manifest"),
         (
@@ -181,3 +182,17 @@ def test_no_rule_may_take_the_name_under_which_loops_ask() -> None:
     told = [str(one) for one in compiler.compile_files({"a.yaml": text.encode()}).diagnostics]
     problem = "`loops` is the name of the policy's loops, choose another"
     assert told == [f"a.yaml:8: error: spec.rules[0].name: {problem}"]
+
+
+@pytest.mark.promise("A10")
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 100_000, '{"a":' * 100_000, '{"a":' * 20 + "1" + "}" * 20, f'"{"x" * 70_000}"', "[]"],
+    ids=["lists", "objects", "deep", "long", "list"],
+)
+def test_a_document_made_by_hand_that_is_too_deep_or_too_long_is_not_read(text: str) -> None:
+    """Whoever writes to the store ends no gateway by it."""
+    assert read_standing(text) is None
+    assert compile_standing(text, in_force()) == (
+        "it is no JSON object of at most 65536 characters and 16 levels",
+    )

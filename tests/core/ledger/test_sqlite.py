@@ -16,7 +16,7 @@ import pytest
 
 from mesh7_core.errors import SettingsError
 from mesh7_core.ledger.approvals import Request, State, encode
-from mesh7_core.ledger.protocol import LOST, Caps, Changed, Refused, Seen, Use, Window
+from mesh7_core.ledger.protocol import LOST, Caps, Changed, Refused, Seen, Standing, Use, Window
 from mesh7_core.ledger.sqlite import SqliteLedger, open_ledger
 from tests.conftest import Eventually
 from tests.core.ledger.contract import (
@@ -237,6 +237,30 @@ async def test_forged_and_truncated_rows_are_left_out_and_said_once(
         "1 damaged rows of `uses` are left out",
         "3 damaged rows of `requests` are left out",
     ]
+
+
+@pytest.mark.promise("A10")
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE standing SET document = x'00ff'",
+        "UPDATE standing SET made_at = 'soon'",
+        "UPDATE standing SET author = NULL",
+    ],
+)
+async def test_a_damaged_veto_is_handed_on_as_one_that_cannot_be_read(
+    tmp_path: Path, damage: str
+) -> None:
+    """Leaving it out would lift it; it can be revoked by its name."""
+    async with ledger_in(tmp_path, Clock()) as ledger:
+        await ledger.stand("night", "{}", "lea")
+    change(tmp_path, damage)
+
+    async with ledger_in(tmp_path, Clock()) as ledger:
+        unread = Standing(name="night", document="", made_at_ms=0, by="")
+        assert await ledger.standing() == (unread,)
+        assert await ledger.fall("night") == unread
+    assert rows(tmp_path, "SELECT * FROM standing") == []
 
 
 async def test_a_request_under_another_ones_id_is_left_out(tmp_path: Path) -> None:

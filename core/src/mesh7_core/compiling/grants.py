@@ -3,6 +3,7 @@
 Pure: no clock, no network, no logging.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -18,6 +19,11 @@ from mesh7_core.compiling.texts import Parser
 from mesh7_core.policy import bundle, rules
 from mesh7_core.policy.calls import Family
 from mesh7_core.policy.globs import NameGlob
+
+MAXIMUM_CHARACTERS = 64 * 1024
+"""Of a document made by hand: the control API takes less, in any spelling of it."""
+MAXIMUM_DEPTH = 16
+"""How deep its objects and lists may lie in each other; a manifest needs four."""
 
 _MADE: Path = ("metadata", "creationTimestamp")
 _TOOLS: Path = ("spec", "tools")
@@ -69,6 +75,31 @@ def compile_grant(
     return compiled
 
 
+def read_standing(text: str) -> Mapping[str, object] | None:
+    """What a document made by hand says; None for one that is no JSON object, or is too much.
+
+    Anybody may write to a store, so nothing of it is looked at that is too long or too deep.
+    """
+    try:
+        found = json.loads(text) if len(text) <= MAXIMUM_CHARACTERS else None
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and _is_flat(found) else None
+
+
+def _is_flat(found: object) -> bool:
+    """Whether nothing lies deeper than `MAXIMUM_DEPTH`; level by level, without recursion."""
+    level = [found]
+    for _ in range(MAXIMUM_DEPTH):
+        level = [
+            below
+            for each in level
+            if isinstance(each, dict | list)
+            for below in (each.values() if isinstance(each, dict) else each)
+        ]
+    return not level
+
+
 def compile_standing(text: str, in_force: bundle.Bundle) -> bundle.Grant | tuple[str, ...]:
     """A grant or veto made by hand while a gateway runs; or what is wrong with it.
 
@@ -76,6 +107,9 @@ def compile_standing(text: str, in_force: bundle.Bundle) -> bundle.Grant | tuple
         text: one manifest as JSON.
         in_force: the bundle whose policies it is about.
     """
+    if read_standing(text) is None:
+        most = f"{MAXIMUM_CHARACTERS} characters and {MAXIMUM_DEPTH} levels"
+        return (f"it is no JSON object of at most {most}",)
     reading = manifests.read_file("grant.json", text.encode("utf-8", "replace"))
     if reading.problems:
         return tuple(problem.message for problem in reading.problems)

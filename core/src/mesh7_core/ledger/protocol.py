@@ -203,7 +203,7 @@ class Standing:
 
     Attributes:
         name: unique in the namespace.
-        document: the manifest as JSON.
+        document: the manifest as JSON; empty when what is kept cannot be read.
         made_at_ms: by the home's clock.
         by: who made it.
     """

@@ -34,6 +34,7 @@ from mesh7_core.ledger.protocol import (
 from mesh7_core.ledger.redis_layout import DONE, FULL
 from mesh7_core.ledger.redis_store import Store
 from mesh7_core.ledger.redis_url import RedisServer
+from mesh7_core.ledger.stands import unreadable
 from mesh7_core.ledger.telling import Listeners
 
 _TRIES: Final = 8
@@ -280,11 +281,7 @@ class RedisLedger:
             return LOST
         found: list[Standing] = []
         for name, written in zip(reply[::2], reply[1::2], strict=False):
-            one = self._stood(name, written)
-            if one is None:
-                # A veto may be among what cannot be read: to go on without it would widen.
-                return LOST
-            found.append(one)
+            found.append(_stood(name, written))
         return tuple(sorted(found, key=lambda one: one.name))
 
     async def stand(self, name: str, document: str, by: str) -> Standing | Refused | Lost:
@@ -313,14 +310,7 @@ class RedisLedger:
             return LOST
         if reply is None:
             return Unknown()
-        return self._stood(name.encode(), reply) or Unknown()
-
-    def _stood(self, name: resp.Reply, written: resp.Reply) -> Standing | None:
-        text = name.decode("utf-8", "replace") if isinstance(name, bytes) else ""
-        one = redis_layout.read_standing(text, written)
-        if one is None:
-            self._store.doubt(f"what is kept as grant `{text}` is none of ours")
-        return one
+        return _stood(name.encode(), reply)
 
     # The rest
 
@@ -343,3 +333,8 @@ class RedisLedger:
 
     def _heard(self, message: bytes | None) -> None:
         self._listeners.tell(Changed("" if message is None else message.decode("utf-8", "replace")))
+
+
+def _stood(name: resp.Reply, written: resp.Reply) -> Standing:
+    text = name.decode("utf-8", "replace") if isinstance(name, bytes) else ""
+    return redis_layout.read_standing(text, written) or unreadable(text)

@@ -1,5 +1,7 @@
 """What a ledger holds as rows of its database, and back; a damaged row is left out.
 
+A damaged grant or veto is handed on as one that cannot be read: it may be a veto.
+
 Pure: no clock, no network, no logging.
 """
 
@@ -14,7 +16,7 @@ from mesh7_core.ledger.database import Batch, Row
 from mesh7_core.ledger.protocol import Standing
 from mesh7_core.ledger.requests import Requests, kept_until
 from mesh7_core.ledger.shelves import Shelf
-from mesh7_core.ledger.stands import Stands
+from mesh7_core.ledger.stands import Stands, unreadable
 from mesh7_core.ledger.windows import Places
 
 _CELL_BYTES = 16
@@ -79,6 +81,9 @@ class Holding:
                 self.stands.put(
                     Standing(name=name, document=document, made_at_ms=made_at_ms, by=by)
                 )
+                return True
+            case (name, *_):
+                self.stands.put(unreadable(name if isinstance(name, str) else repr(name)))
                 return True
             case _:
                 return False

@@ -4,6 +4,11 @@ from mesh7_core.ledger.asked import Refused
 from mesh7_core.ledger.protocol import MOST_STANDING, Standing, Unknown
 
 
+def unreadable(name: str) -> Standing:
+    """What is handed on of one that cannot be read: it may be a veto, so it may not be left out."""
+    return Standing(name=name, document="", made_at_ms=0, by="")
+
+
 class Stands:
     """All of one namespace."""
 

@@ -8,6 +8,7 @@ import ssl
 from pathlib import Path
 
 import hiredis
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -87,6 +88,30 @@ async def test_more_than_may_be_in_flight_is_lost_at_once() -> None:
         assert line.answers == [LOST] * 3
         line.pipeline.drop("enough")
     assert len(line.answers) == resp.MOST_IN_FLIGHT + 3
+
+
+@EVERY_SERVER
+async def test_who_fails_over_an_answer_costs_nobody_else_theirs(
+    program: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Issue 4, faults: a defect above was taken for a protocol error and dropped the connection."""
+
+    def fail(reply: resp.Reply | Lost) -> None:
+        raise IndexError(f"a defect of whoever asked: {reply!r}")
+
+    with redis_servers.running(program, tmp_path) as server:
+        line = Line()
+        await line.connect(server.port)
+        line.pipeline.send(resp.pack("GET", "a"), fail)
+        line.send("PING")
+        assert await line.ask("PING") == b"PONG"
+        assert line.ended == []
+        line.pipeline.send(resp.pack("GET", "a"), fail)
+        line.send("PING")
+        line.pipeline.drop("enough")
+    assert line.answers == [b"PONG", LOST]
+    assert line.ended == ["enough"]
+    assert [record.exc_info is not None for record in caplog.records] == [True, True]
 
 
 async def test_an_answer_that_nobody_asked_for_ends_the_connection() -> None:

@@ -6,9 +6,10 @@ nobody could tell a late answer from the next one's.
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Final, TypeAlias, Union
+from typing import Final, TypeAlias, TypeVar, Union
 
 import hiredis
 from typing_extensions import override
@@ -18,13 +19,18 @@ from mesh7_core.ledger.protocol import LOST, Lost
 Reply: TypeAlias = Union[bytes, int, float, bool, hiredis.ReplyError, "list[Reply]", None]
 """What a server answers; an error reply is a value."""
 Answer: TypeAlias = Callable[[Reply | Lost], None]
-"""Called once for a command, now or later; never raises."""
+"""Called once for a command, now or later; what it raises is logged, and the next one goes on."""
+
+log = logging.getLogger("mesh7.ledger")
 
 MOST_IN_FLIGHT: Final = 10_000
 """Commands that may wait for their answers; the next one is lost at once."""
 _SWEEP_S: Final = 0.2
 _SWEEPS: Final = 5  # together the second after which an answer comes too late
 _NOTHING: Final = object()
+_NOT_REDIS: Final = "it answers something that is not the protocol of Redis"
+
+Told = TypeVar("Told")
 
 
 class Pipeline(asyncio.Protocol):
@@ -108,18 +114,26 @@ class Pipeline(asyncio.Protocol):
         try:
             self._reader.feed(data)
             while (reply := self._reader.gets()) is not _NOTHING:
-                self._take(reply)
-        except (hiredis.ProtocolError, IndexError):
-            # IndexError: an answer that nobody asked for; what follows could be anybody's.
-            self.drop("it answers something that is not the protocol of Redis")
+                if not self._take(reply):
+                    break
+        except hiredis.ProtocolError:
+            self.drop(_NOT_REDIS)
 
-    def _take(self, reply: Reply) -> None:
+    def _take(self, reply: Reply) -> bool:
+        """Hand one on; whether more may follow."""
+        if self._transport is None:
+            return False  # whoever took the one before has ended the connection
         if isinstance(reply, hiredis.PushNotification):
-            self._pushed(reply)
-            return
+            _tell(self._pushed, reply)
+            return True
+        if not self._waiting:
+            # An answer that nobody asked for; what follows could be anybody's.
+            self.drop(_NOT_REDIS)
+            return False
         answer = self._waiting.popleft()
         self._answered += 1
-        answer(reply)
+        _tell(answer, reply)
+        return True
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
@@ -153,7 +167,15 @@ class Pipeline(asyncio.Protocol):
         waiting, self._waiting = self._waiting, deque()
         self._ended(why)
         for answer in waiting:
-            answer(LOST)
+            _tell(answer, LOST)
+
+
+def _tell(told: Callable[[Told], None], what: Told) -> None:
+    """A defect of one who is told must not cost the answers of all others."""
+    try:
+        told(what)
+    except Exception:
+        log.exception("an answer of redis was not taken: a defect, please report it")
 
 
 def pack(*words: bytes | str | int) -> bytes:

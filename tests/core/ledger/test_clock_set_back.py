@@ -1,9 +1,13 @@
 """A store's clock that is set back: limits hold, and nobody waits for the future to come again."""
 
+from pathlib import Path
+
 import pytest
 
+from mesh7_core.ledger import sqlite
 from mesh7_core.ledger.protocol import Seen
-from tests.core.ledger.contract import MINUTE, SECOND, Home, observed, plain, window
+from tests.core.ledger.contract import DAY, MINUTE, SECOND, Home, asked, observed, plain, window
+from tests.core.ledger.homes import Clock
 
 
 @pytest.mark.promise("L1")
@@ -20,3 +24,35 @@ async def test_calls_of_a_future_that_is_gone_count_from_now_on(home: Home) -> N
     assert (await observed(home.ledger, three_a_minute)).seen is Seen.SPENT
     await home.advance(SECOND)
     assert (await observed(home.ledger, three_a_minute)).seen is Seen.ADMITTED
+
+
+@pytest.mark.promise("L1")
+async def test_a_reservation_of_a_future_that_is_gone_ends_within_an_hour(home: Home) -> None:
+    """Its holder may be dead; who lives reserves anew each second."""
+    one = window(maximum=1)
+    await observed(home.ledger, asked(one, lease_ms=10 * MINUTE))
+    await home.advance(-DAY)
+    spent = await observed(home.ledger, plain(one))
+    assert spent.seen is Seen.SPENT
+    assert 60 * MINUTE - home.slack_ms <= spent.retry_after_ms <= 60 * MINUTE
+    await home.advance(60 * MINUTE)
+    assert (await observed(home.ledger, plain(one))).seen is Seen.ADMITTED
+
+
+@pytest.mark.promise("L1")
+async def test_a_clock_that_is_set_back_while_nobody_runs_leaves_no_limit_full(
+    tmp_path: Path,
+) -> None:
+    """Issue 4, faults: two a minute, a restart one day earlier: spent for 86,460 seconds."""
+    clock = Clock()
+    counted, held = window("p/counted", 1), window("p/held", 1)
+    ledger = sqlite.open_ledger(tmp_path / "ledger.db", clock)
+    await observed(ledger, plain(counted))
+    await observed(ledger, asked(held, lease_ms=10 * MINUTE))
+    await ledger.close()
+
+    clock.at_ms -= DAY
+    ledger = sqlite.open_ledger(tmp_path / "ledger.db", clock)
+    found = [await observed(ledger, plain(one)) for one in (counted, held)]
+    await ledger.close()
+    assert [one.retry_after_ms for one in found] == [MINUTE, 60 * MINUTE]

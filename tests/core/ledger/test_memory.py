@@ -4,7 +4,7 @@ import pytest
 
 from mesh7_core.ledger import approvals
 from mesh7_core.ledger.approvals import Request
-from mesh7_core.ledger.counts import MOST_LOOPS, Counts
+from mesh7_core.ledger.counts import MOST_LOOPS, MOST_SESSIONS, Counts
 from mesh7_core.ledger.memory import MemoryLedger
 from mesh7_core.ledger.protocol import (
     MOST_STANDING,
@@ -71,6 +71,42 @@ def test_loops_are_bounded_and_the_soonest_to_lapse_goes_first() -> None:
     assert len(counts.repeats) == MOST_LOOPS
     assert counts.repeats.find("short", T0) is None
     assert counts.repeats.find("long", T0) is not None
+
+
+@pytest.mark.promise("D35")
+@pytest.mark.promise("L8")
+def test_windows_of_sessions_are_bounded_and_no_other_window_pays_for_that() -> None:
+    """Agents make up session ids; docs/reference/limits.md has the figure."""
+    dropped: list[str] = []
+    counts = Counts(dropped.append)
+    others = [window("p/l:Agent:a", 1, SECOND), window("p/l:Session:pod-1", 1, SECOND)]
+    take(counts, plain(*others), T0)
+    take(counts, plain(window("p/l:Session:pod-1/long", 1, DAY)), T0)
+    take(counts, plain(window("p/l:Session:pod-1/short", 1, MINUTE)), T0)
+    for number in range(MOST_SESSIONS):
+        take(counts, plain(window(f"p/l:Session:pod-1/{number}:Session:x", 1, 10 * MINUTE)), T0)
+
+    assert len(counts.windows) == MOST_SESSIONS + len(others)
+    assert len(dropped) == 2
+    assert dropped[0] == "p/l:Session:pod-1/short"
+    assert [take(counts, plain(one), T0).seen for one in others] == [Seen.SPENT] * 2
+    again = take(counts, plain(window("p/l:Session:pod-1/long", 1, DAY)), T0)
+    assert again.seen is Seen.SPENT
+
+
+def test_the_bound_of_sessions_counts_none_that_has_lapsed() -> None:
+    """Else a gateway that runs for long would drop windows that count."""
+    dropped: list[str] = []
+    counts = Counts(dropped.append)
+    for number in range(1000):
+        take(counts, plain(window(f"p/l:Session:pod/{number}", 1, SECOND)), T0)
+    for step in range(100):
+        take(counts, plain(), T0 + 2 * SECOND + step)
+    for number in range(MOST_SESSIONS):
+        take(counts, plain(window(f"p/l:Session:pod/{number}", 1, DAY)), T0 + 3 * SECOND)
+
+    assert dropped == []
+    assert len(counts.windows) == MOST_SESSIONS
 
 
 def test_a_loop_that_lives_on_is_not_dropped_by_an_old_note() -> None:

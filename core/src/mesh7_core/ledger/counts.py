@@ -6,9 +6,10 @@ comes by. Time is an argument; nothing here waits or writes.
 """
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from mesh7_core.ledger import windows as arithmetic
 from mesh7_core.ledger.asked import Request, State
 from mesh7_core.ledger.protocol import (
     OBSERVED_ADMITTED,
@@ -22,6 +23,9 @@ from mesh7_core.ledger.shelves import Shelf
 
 MOST_LOOPS: Final = 100_000
 """Loop windows kept at once: their keys hold digests of arguments, which agents choose."""
+MOST_SESSIONS: Final = 100_000
+"""Windows of single sessions kept at once: agents choose their ids. An agent that comes back to
+one that was dropped counts from nothing, as it does in any new session."""
 
 
 class Spent:
@@ -112,16 +116,27 @@ class Grants:
         return spent is None or not use.maximum or spent.used < use.maximum
 
 
+def _passed_over(_key: str) -> None:
+    """Nobody keeps it elsewhere."""
+
+
+def _any(_key: str) -> bool:
+    return True
+
+
 class Counts:
-    """The counts of one namespace."""
+    """The counts of one namespace.
 
-    __slots__ = ("_latest_ms", "grants", "repeats", "windows")
+    Args:
+        dropped: told of the key of each window of a session that is dropped before it lapses.
+    """
 
-    def __init__(self) -> None:
-        self.windows = Shelf()
-        self.repeats = Shelf(MOST_LOOPS)
+    __slots__ = ("grants", "repeats", "windows")
+
+    def __init__(self, dropped: Callable[[str], None] = _passed_over) -> None:
+        self.windows = Shelf(MOST_SESSIONS, arithmetic.is_of_session, dropped)
+        self.repeats = Shelf(MOST_LOOPS, _any, _passed_over)
         self.grants = Grants()
-        self._latest_ms = 0
 
     def take(self, observation: Observation, request: Request | None, now_ms: int) -> Observed:
         """Take all that a call hangs on, or nothing.
@@ -159,7 +174,7 @@ class Counts:
     def claim(self, windows: Sequence[Window], digest: str, now_ms: int) -> Window | None:
         """Turn reserved places into calls; a window that has none and no room, then nothing."""
         self.clear(now_ms)
-        lapsed = [one for one in windows if not self._is_reserved(one, digest, now_ms)]
+        lapsed = [one for one in windows if not self.windows.is_reserved(one, digest, now_ms)]
         index = self.windows.full(lapsed, digest, now_ms)
         if index >= 0:
             return lapsed[index]
@@ -167,18 +182,10 @@ class Counts:
         return None
 
     def clear(self, now_ms: int) -> None:
-        """Forget some of what has lapsed, and see whether the clock was set back."""
-        if now_ms < self._latest_ms:
-            self.windows.set_back(now_ms)
-            self.repeats.set_back(now_ms)
-        self._latest_ms = now_ms
+        """Forget some of what has lapsed."""
         self.windows.clear(now_ms)
         self.repeats.clear(now_ms)
         self.grants.clear(now_ms)
-
-    def _is_reserved(self, window: Window, digest: str, now_ms: int) -> bool:
-        places = self.windows.find(window.key, now_ms)
-        return places is not None and places.leases.get(digest, 0) > now_ms
 
 
 def _observed(request: Request | None, granted: dict[str, Use]) -> Observed:

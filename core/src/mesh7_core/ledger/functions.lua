@@ -21,6 +21,7 @@
 
 local MOST_EXACT = 256
 local DAY_MS = 86400000
+local LONGEST_LEASE_MS = 3600000
 local LATE_MS = 1500
 local MOST_REQUESTS = 10000
 
@@ -55,13 +56,21 @@ local function cell(text)
   return tonumber(stamp), tonumber(count), tonumber(before)
 end
 
--- The clock was set back: what was counted in its future counts from now on.
+-- The clock was set back: what was counted in its future counts from now on, and leases end an
+-- hour from now at the latest.
 local function set_back(cells, at)
   for index, text in ipairs(redis.call('LRANGE', cells, 0, -1)) do
     local stamp, count, before = cell(text)
     if stamp > at then
       redis.call('LSET', cells, index - 1, at .. ' ' .. count .. ' ' .. before)
     end
+  end
+end
+
+local function shorten_leases(leases, at)
+  local latest = at + LONGEST_LEASE_MS
+  for _, digest in ipairs(redis.call('ZRANGE', leases, '(' .. latest, '+inf', 'BYSCORE')) do
+    redis.call('ZADD', leases, latest, digest)
   end
 end
 
@@ -93,6 +102,7 @@ local function look(cells, leases, maximum, span, idle, digest, at)
   one.taken = one.used
   one.leased = leases and redis.call('ZCARD', leases) or 0
   if one.leased > 0 then
+    shorten_leases(leases, at)
     one.taken = one.taken + redis.call('ZCOUNT', leases, '(' .. at, '+inf')
     local own = digest ~= '' and redis.call('ZSCORE', leases, digest)
     if own and tonumber(own) > at then
@@ -177,7 +187,7 @@ end
 local function reserve(one, digest, lease, at)
   forget(one, at)
   if lease > 0 then
-    redis.call('ZADD', one.leases, at + lease, digest)
+    redis.call('ZADD', one.leases, at + math.min(lease, LONGEST_LEASE_MS), digest)
   else
     redis.call('ZREM', one.leases, digest)
   end

@@ -1,4 +1,4 @@
-"""Windows by key: found while they count, forgotten soon after, never more than so many.
+"""Windows by key: found while they count, forgotten soon after, some never more than so many.
 
 Nothing here has a timer: each window is noted once, in a heap, with the moment at which it lapses,
 and whoever comes by clears a few that are due. One that has lapsed and was not cleared yet is not
@@ -6,7 +6,7 @@ found either, so that clearing is about memory alone.
 """
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from mesh7_core.ledger import windows as arithmetic
@@ -21,15 +21,23 @@ class Shelf:
     """The windows of one kind.
 
     Args:
-        most: how many are kept; 0 = no bound. Beyond it the soonest to lapse goes first.
+        most: how many of the bounded ones are kept; beyond it the soonest of them to lapse goes.
+        is_bounded: which those are, by their keys: others are never dropped before they lapse.
+        dropped: told of the key of each one that goes before it has lapsed.
     """
 
-    __slots__ = ("_due", "_most", "_places")
+    __slots__ = ("_bounded", "_dropped", "_due", "_is_bounded", "_most", "_places", "_spare")
 
-    def __init__(self, most: int = 0) -> None:
+    def __init__(
+        self, most: int, is_bounded: Callable[[str], bool], dropped: Callable[[str], None]
+    ) -> None:
         self._places: dict[str, Places] = {}
         self._due: list[tuple[int, str]] = []
+        self._spare: list[tuple[int, str]] = []  # what `_due` is for all others, of the bounded
+        self._bounded = 0
         self._most = most
+        self._is_bounded = is_bounded
+        self._dropped = dropped
 
     def __len__(self) -> int:
         return len(self._places)
@@ -38,20 +46,30 @@ class Shelf:
         return iter(self._places.items())
 
     def find(self, key: str, now_ms: int) -> Places | None:
-        """The window by that key, unless it has lapsed."""
+        """The window by that key, unless it has lapsed; nothing of it lies in the future."""
         places = self._places.get(key)
         if places is None or (places.lapses_at_ms and now_ms >= places.lapses_at_ms):
             return None
+        arithmetic.set_back(places, now_ms)
         return places
 
     def full(self, windows: Sequence[Window], digest: str, now_ms: int) -> int:
-        """The index of the first without room for the holder of `digest`; -1 = all have."""
+        """The index of the first without room for the holder of `digest`; -1 = all have.
+
+        All are looked at, so that a clock that was set back moves all of them at once.
+        """
+        found = -1
         for index, window in enumerate(windows):
             places = self.find(window.key, now_ms)
             taken = 0 if places is None else arithmetic.taken(places, window, digest, now_ms)
-            if taken >= window.maximum:
-                return index
-        return -1
+            if taken >= window.maximum and found < 0:
+                found = index
+        return found
+
+    def is_reserved(self, window: Window, digest: str, now_ms: int) -> bool:
+        """Whether a place is reserved under `digest`."""
+        places = self.find(window.key, now_ms)
+        return places is not None and arithmetic.is_reserved(places, digest, now_ms)
 
     def retry_after(self, window: Window, digest: str, now_ms: int) -> int:
         """When a window that is full has room again; 0 = never."""
@@ -81,52 +99,61 @@ class Shelf:
 
     def keep(self, key: str, places: Places) -> None:
         """Take what was just changed, new or known."""
-        if not places.due_ms:
-            if places.lapses_at_ms:
-                self._plan(key, places)
-            self._places[key] = places
-            if self._most and len(self._places) > self._most:
-                self._drop_soonest()
+        if places.due_ms:
+            return
+        is_bounded = self._is_bounded(key)
+        if places.lapses_at_ms:
+            self._plan(self._spare if is_bounded else self._due, key, places)
+        if is_bounded and key not in self._places:
+            self._bounded += 1
+        self._places[key] = places
+        if self._bounded > self._most:
+            self._drop_soonest()
 
     def clear(self, now_ms: int) -> None:
         """Forget some of those that have lapsed."""
-        due = self._due
-        if not due or due[0][0] > now_ms:
-            return
-        for _ in range(min(CLEARED_AT_ONCE, len(due))):
-            if due[0][0] > now_ms:
-                return
-            self._look(now_ms)
+        for due in (self._due, self._spare):
+            for _ in range(min(CLEARED_AT_ONCE, len(due))):
+                if due[0][0] > now_ms:
+                    break
+                self._look(due, now_ms)
 
-    def set_back(self, now_ms: int) -> None:
-        """The clock was set back to `now_ms`."""
-        for places in self._places.values():
-            arithmetic.set_back(places, now_ms)
-
-    def _plan(self, key: str, places: Places) -> None:
+    def _plan(self, due: list[tuple[int, str]], key: str, places: Places) -> None:
         places.due_ms = places.lapses_at_ms
-        heapq.heappush(self._due, (places.due_ms, key))
+        heapq.heappush(due, (places.due_ms, key))
 
-    def _look(self, now_ms: int) -> bool:
-        """Take the first note off: forget its window if it lapses by then, else note it anew."""
-        due_ms, key = heapq.heappop(self._due)
+    def _look(self, due: list[tuple[int, str]], now_ms: int) -> str:
+        """Take the first note off; the key of its window if that lapses by then and is forgotten.
+
+        Else it is noted anew.
+        """
+        due_ms, key = heapq.heappop(due)
         places = self._places.get(key)
         if places is None or places.due_ms != due_ms:
-            return False
+            return ""
         places.due_ms = 0
         if not places.lapses_at_ms:
-            return False
+            return ""
         if places.lapses_at_ms <= now_ms:
-            del self._places[key]
-            return True
-        self._plan(key, places)
-        return False
+            self._forget(key)
+            return key
+        self._plan(due, key, places)
+        return ""
+
+    def _forget(self, key: str) -> None:
+        if self._places.pop(key, None) is not None and self._is_bounded(key):
+            self._bounded -= 1
 
     def _drop_soonest(self) -> None:
         """Notes can be older than what they are about; a few are brought up to date, no more."""
+        spare = self._spare
+        gone = ""
         for _ in range(CLEARED_AT_ONCE):
-            if self._due and self._look(self._due[0][0]):
-                return
-        if self._due:
-            _, key = heapq.heappop(self._due)
-            self._places.pop(key, None)
+            if gone or not spare:
+                break
+            gone = self._look(spare, spare[0][0])
+        if not gone and spare:
+            _, gone = heapq.heappop(spare)
+            self._forget(gone)
+        if gone:
+            self._dropped(gone)

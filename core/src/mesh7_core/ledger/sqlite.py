@@ -83,13 +83,13 @@ class SqliteLedger:
     ) -> None:
         self._clock = now_ms
         self._database = database
-        self._counts = Counts()
+        self._changed: dict[str, set[str]] = {"windows": set(), "repeats": set(), "uses": set()}
+        self._counts = Counts(self._changed["windows"].add)
         self._gone: list[str] = []
         self._requests = Requests(self._gone.append)
         self._stands = Stands()
         self._holding = rows.Holding(self._counts, self._requests, self._stands)
         self._listeners = Listeners()
-        self._changed: dict[str, set[str]] = {"windows": set(), "repeats": set(), "uses": set()}
         self._swept_at_ms = 0
         self._writing: set[object] = set()
         self._writer = Writer(database, thread, self._take_changed, self._everything, self._mended)

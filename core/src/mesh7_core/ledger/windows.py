@@ -12,6 +12,8 @@ digest and the end of its lease. All numbers are whole milliseconds or counts.
     slice                    1 when maximum ≤ 256; else window_ms // 256, at least 1;
                              of a lifetime there is one cell only
     what counts is forgotten when the newest cell has aged and every lease has ended
+    the future               when the clock was set back, stamps of the future are now, and leases
+                             end an hour from now at the latest
 
 So up to 256 calls a window are counted exactly, and above that a call stays at most a 256th of the
 window too long: the count errs towards refusing only, and no window needs more than some 257 cells.
@@ -29,6 +31,9 @@ from mesh7_core.ledger.protocol import Window
 
 MOST_EXACT: Final = 256
 """Maximums up to here are counted exactly; above, the window is cut into as many slices."""
+LONGEST_LEASE_MS: Final = 3_600_000
+"""No reservation outlasts its holder by more; who lives reserves anew each second."""
+_SESSION: Final = ":Session:"
 
 
 class Places:
@@ -123,7 +128,7 @@ def stamp(places: Places, window: Window, digest: str, now_ms: int) -> None:
 def reserve(places: Places, window: Window, digest: str, end_ms: int, now_ms: int) -> None:
     """Keep a place under `digest` until `end_ms`; once, however often: the lease starts anew."""
     _forget(places, window, now_ms)
-    places.leases[digest] = end_ms
+    places.leases[digest] = min(end_ms, now_ms + LONGEST_LEASE_MS)
     places.lapses_at_ms = _lapses_at(places, window, now_ms)
 
 
@@ -135,14 +140,26 @@ def give_back(places: Places, window: Window, digest: str, now_ms: int) -> None:
 
 
 def set_back(places: Places, now_ms: int) -> None:
-    """Bring stamps from the future to now, for the clock was set back; else do nothing.
+    """Bring what lies in the future to now, for the clock was set back; else do nothing.
 
-    They would hold their places until the clock has caught up. A call was made before now, so
-    that counting it from now on errs towards refusing.
+    It would hold its places until the clock has caught up. A call was made before now, so that
+    counting it from now on errs towards refusing. Seen by the future itself, because a clock can
+    be set back while nobody runs.
     """
     stamps = places.stamps
     if stamps and stamps[-1] > now_ms:
         stamps[:] = [min(one, now_ms) for one in stamps]
+    latest_ms = now_ms + LONGEST_LEASE_MS
+    if places.leases and max(places.leases.values()) > latest_ms:
+        places.leases = {holder: min(end, latest_ms) for holder, end in places.leases.items()}
+
+
+def is_of_session(key: str) -> bool:
+    """Whether a window is one session's own (`<policy>/<limit>:Session:<pod>/<session>`).
+
+    Not so is that of all calls of a pod without one, which is named by the pod alone.
+    """
+    return "/" in key.partition(_SESSION)[2]
 
 
 def _shares(newest_ms: int, now_ms: int, span_ms: int) -> bool:

@@ -11,8 +11,6 @@ import hashlib
 from enum import StrEnum
 from typing import Final
 
-import jiter
-
 from mesh7_core.policy import bundle, canonical
 
 OUTSIDE: Final = frozenset({"icons"})
@@ -37,9 +35,9 @@ def text(raw: bytes, instructions: str) -> str:
         raw: the tool as listed, strict JSON.
         instructions: of its server; empty when it gives none.
     """
-    listed = jiter.from_json(
-        raw, allow_inf_nan=False, catch_duplicate_keys=True, float_mode="lossless-float"
-    )
+    listed = canonical.read(raw)
+    if not isinstance(listed, dict):
+        raise ValueError("a definition is an object")  # noqa: TRY004
     tool = {key: value for key, value in listed.items() if key not in OUTSIDE}
     return canonical.written({"instructions": instructions, "tool": tool})
 

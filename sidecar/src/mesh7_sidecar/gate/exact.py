@@ -27,6 +27,12 @@ MOST_AT_ONCE_BYTES: Final = 64 * 1024
 LONGEST_SHOWN_BYTES: Final = 16 * 1024
 """Of a plain HTTP body that people are shown as text; beyond that they see size and digest."""
 
+_TEXTS: Final = 4
+"""What a body is kept as: itself, its texts as parsed (wide characters count), its spelling."""
+_VALUE_BYTES: Final = 64
+"""Of an empty list or object, which are the largest for their spelling."""
+_SMALLEST: Final = 4096
+"""Of a call with nothing in it."""
 _OUTSIDE: Final = frozenset({"_meta", "name"})
 _RETRY: Final = frozenset({"requestState", "inputResponses"})
 """What a client adds when it repeats a call that came back with `input_required`."""
@@ -54,18 +60,6 @@ UNSPELLED: Final = Forwarded(text="", mark="", base="")
 """Stands for what has not been worked out yet; no call comes to it."""
 
 
-class _Number:
-    """A number as it was spelled."""
-
-    __slots__ = ("spelling",)
-
-    def __init__(self, spelling: str) -> None:
-        self.spelling = spelling
-
-    def __str__(self) -> str:
-        return self.spelling
-
-
 def forwarded(call: calls.Call) -> Forwarded:
     """What `call` forwards.
 
@@ -85,6 +79,15 @@ def forwarded(call: calls.Call) -> Forwarded:
     return Forwarded(
         text=text, mark=mark, base=base, request_state=state if isinstance(state, str) else ""
     )
+
+
+def weight(call: calls.Call) -> int:
+    """Bytes that a call takes while it waits, at most: body, spelling and what is parsed of it."""
+    body = call.body
+    if call.http is not None:
+        return len(body) + _SMALLEST
+    values = len(body) - len(body.translate(None, b",[{:"))
+    return len(body) * _TEXTS + values * _VALUE_BYTES + _SMALLEST
 
 
 def message(arguments: Mapping[str, object]) -> bytes:
@@ -117,28 +120,11 @@ def asked_rules(view: AgentView, asked: Sequence[Voice]) -> tuple[str, ...]:
 
 
 def _params(body: bytes) -> dict[str, object]:
-    read = json.loads(
-        body,
-        parse_int=_Number,
-        parse_float=_Number,
-        parse_constant=_refuse,
-        object_pairs_hook=_members,
-    )
+    read = canonical.read(body)
     params = read.get("params") if isinstance(read, dict) else None
     if not isinstance(params, dict):
         raise ValueError("a call without params has no exact form")  # noqa: TRY004
     return params
-
-
-def _refuse(spelling: str) -> object:
-    raise ValueError(f"`{spelling}` is no JSON")
-
-
-def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a key stands twice")
-    return members
 
 
 def _spelled(params: dict[str, object]) -> tuple[str, str]:

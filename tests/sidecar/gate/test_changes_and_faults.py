@@ -200,7 +200,7 @@ async def test_a_claim_outlives_its_process(world: World) -> None:
     """Issue 4: SIGKILL between claim and result: used, outcome unknown, never run again."""
     caller = await approved(world)
     journal = world.gates[0][1]
-    await journal.claim(caller.request_id)
+    await journal.claim(caller.request_id, 300)
     await world.gates[0][0].close()
     await journal.close()
     world.gates.clear()

@@ -1,12 +1,15 @@
 """The gate's edge: what cannot be judged is denied, and seen."""
 
 import logging
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from typing_extensions import override
 
 from mesh7_core.compiling import compiler
+from mesh7_core.ledger.memory import MemoryLedger
 from mesh7_core.policy import calls, view
 from mesh7_core.policy.decision import Decision, Verdict
 from mesh7_core.policy.reasons import Reason
@@ -14,6 +17,8 @@ from mesh7_core.telemetry.records import Outcome, Record
 from mesh7_sidecar.bundles.current import MAXIMUM_VIEWS, Current
 from mesh7_sidecar.clock import Clock
 from mesh7_sidecar.gate.gate import Gate
+from mesh7_sidecar.gate.journal import Journal
+from mesh7_sidecar.gate.terms import HoldTerms
 from mesh7_sidecar.settings import AuditShare
 from tests.sidecar.lifecycle.parts import policy
 
@@ -58,14 +63,42 @@ def in_force() -> Current:
     return current
 
 
-def gate(current: Current, kept: list[Record] | None = None, share: str = "all") -> Gate:
-    """A gate whose records are kept."""
-    append = kept.append if kept is not None else None
-    return Gate(current, clock=CLOCK, append=append, audit=AuditShare(share))
+class Build:
+    """Gates with nothing in their ledger, whose records are kept."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def __call__(
+        self, current: Current, kept: list[Record] | None = None, share: str = "all"
+    ) -> Gate:
+        return Gate(
+            current,
+            clock=CLOCK,
+            append=kept.append if kept is not None else None,
+            audit=AuditShare(share),
+            ledger=MemoryLedger(lambda: 0),
+            journal=self._journal,
+            definition_of=_as_it_was,
+            terms=HoldTerms(),
+        )
+
+
+async def _as_it_was(call: calls.Call) -> str | None:
+    return call.definition
+
+
+@pytest.fixture
+async def gate(tmp_path: Path) -> AsyncIterator[Build]:
+    journal = Journal(tmp_path / "claims.db", lambda: 0.0)
+    yield Build(journal)
+    await journal.close()
 
 
 @pytest.mark.promise("P2")
-def test_an_error_in_judging_denies_and_is_seen(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_in_judging_denies_and_is_seen(
+    gate: Build, caplog: pytest.LogCaptureFixture
+) -> None:
     """The house style: blanket only at the gate's edge, where it denies and logs."""
     decided = gate(Broken()).decide(call())
 
@@ -75,14 +108,14 @@ def test_an_error_in_judging_denies_and_is_seen(caplog: pytest.LogCaptureFixture
 
 
 @pytest.mark.promise("P2")
-def test_before_the_first_bundle_everything_is_denied() -> None:
+def test_before_the_first_bundle_everything_is_denied(gate: Build) -> None:
     empty = gate(Current())
 
     assert empty.decide(call()) == Decision(Verdict.DENY, Reason.NO_BUNDLE)
     assert not empty.may_call(agent(), calls.Family.TOOLS, "s", "echo")
 
 
-def test_the_answer_comes_once_and_is_the_decision() -> None:
+def test_the_answer_comes_once_and_is_the_decision(gate: Build) -> None:
     told: list[Decision] = []
     judge = gate(in_force())
     judge.judge(call(), told.append)
@@ -92,13 +125,13 @@ def test_the_answer_comes_once_and_is_the_decision() -> None:
 
 
 @pytest.mark.promise("P5")
-def test_policies_see_the_time_of_the_clock_that_was_handed_in() -> None:
+def test_policies_see_the_time_of_the_clock_that_was_handed_in(gate: Build) -> None:
     """Noon is not before noon."""
     assert gate(in_force()).decide(call("early")).verdict is Verdict.DENY
 
 
 @pytest.mark.parametrize(("share", "kept"), [("all", 2), ("denied", 1), ("off", 0)])
-def test_the_share_says_which_records_are_kept(share: str, kept: int) -> None:
+def test_the_share_says_which_records_are_kept(gate: Build, share: str, kept: int) -> None:
     """docs/reference/audit.md; what is counted does not depend on it."""
     records: list[Record] = []
     judge = gate(in_force(), records, share)
@@ -111,7 +144,7 @@ def test_the_share_says_which_records_are_kept(share: str, kept: int) -> None:
 
 
 @pytest.mark.promise("X11")
-def test_made_up_agents_do_not_fill_the_memory() -> None:
+def test_made_up_agents_do_not_fill_the_memory(gate: Build) -> None:
     """What is remembered of each agent is bounded."""
     current = in_force()
     judge = gate(current)

@@ -148,7 +148,7 @@ async def asked_back(world: World, state: str = "s1") -> Caller:
 
 def ask_back(caller: Caller, state: str) -> None:
     assert caller.decision is not None
-    caller.gate.continues(caller.decision, caller.call, state)
+    caller.gate.continues(caller.decision, state)
     caller.finish(keeps=False)
 
 

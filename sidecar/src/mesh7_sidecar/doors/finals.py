@@ -129,7 +129,7 @@ def _keep(inbound: Inbound, decision: Decision, fit: results.Fit) -> None:
     elif inbound.call is not None and fit.result is not None:
         asked_with = fit.result.get("requestState")
         if isinstance(asked_with, str):
-            gate.continues(decision, inbound.call, asked_with)
+            gate.continues(decision, asked_with)
 
 
 def _list(inbound: Inbound, body: bytes, wanted: int | str) -> Ending:

@@ -30,7 +30,6 @@ def request_for(
     """A request for one exact call: every rule that asks, the shortest of their times."""
     approvals = [voice.approval for voice in asked if voice.approval is not None]
     timeouts = [one.timeout for one in approvals] or [DEFAULT_TIMEOUT]
-    uses = [one.use_within for one in approvals] or [DEFAULT_TIMEOUT]
     agent = call.agent
     return Request(
         id=_fresh_id(),
@@ -42,9 +41,15 @@ def request_for(
         definition=definition,
         asking=tuple(sorted({voice.id: _asking(voice) for voice in asked}.values(), key=_rule)),
         timeout_ms=min(timeouts) // timedelta(milliseconds=1),
-        use_within_ms=min(uses) // timedelta(milliseconds=1),
+        use_within_ms=use_within(asked) // timedelta(milliseconds=1),
         trace_id=trace_id,
     )
+
+
+def use_within(asked: Sequence[Voice]) -> timedelta:
+    """How long people's yes can be used: the least that a rule says."""
+    said = [voice.approval.use_within for voice in asked if voice.approval is not None]
+    return min(said, default=DEFAULT_TIMEOUT)
 
 
 def hold_of(asked: Sequence[Voice], hold_s: float) -> float:

@@ -27,18 +27,28 @@ class Claimed(Enum):
     """It cannot be claimed in both; nothing ran."""
 
 
-async def claim(
+async def claim(  # noqa: PLR0913 - what is written down in the two books
     ledger: Ledger,
-    journal: Journal | None,
+    journal: Journal,
     request_id: str,
     digest: str,
     windows: Sequence[Window],
+    *,
+    usable_s: float,
     is_wanted: Callable[[], bool],
 ) -> Claimed:
-    """Use the approval `request_id` of the call `digest`, if `is_wanted` still says so."""
-    if journal is None:
-        return Claimed.UNAVAILABLE
-    match await journal.claim(request_id):
+    """Use the approval `request_id` of the call `digest`, if `is_wanted` still says so.
+
+    Args:
+        ledger: where the request is.
+        journal: of this gateway.
+        request_id: approved.
+        digest: of the exact call.
+        windows: that the call counts in.
+        usable_s: how long the approval can be used, at most.
+        is_wanted: whether somebody still waits; asked once the claim is on disk.
+    """
+    match await journal.claim(request_id, usable_s):
         case Claim.UNWRITABLE:
             return Claimed.UNAVAILABLE
         case Claim.BEFORE:

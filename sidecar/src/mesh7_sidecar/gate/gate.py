@@ -49,10 +49,10 @@ class Gate:
         clock: the time that policies see, and that durations are taken by.
         append: takes a finished record; None when no audit is kept.
         audit: which records `append` gets.
-        ledger: the shared memory; None = there is none, and what hangs on it is refused.
-        journal: of claims; None = no approved call runs.
+        ledger: the shared memory.
+        journal: of claims.
         definition_of: lists a tool again and answers the digest of its definition, None when it
-            cannot be listed; None = the definition that a call comes with.
+            cannot be listed.
         terms: how calls are held and counted.
     """
 
@@ -63,10 +63,10 @@ class Gate:
         clock: Clock,
         append: Callable[[records.Record], None] | None,
         audit: AuditShare,
-        ledger: Ledger | None = None,
-        journal: Journal | None = None,
-        definition_of: DefinitionOf | None = None,
-        terms: HoldTerms | None = None,
+        ledger: Ledger,
+        journal: Journal,
+        definition_of: DefinitionOf,
+        terms: HoldTerms,
     ) -> None:
         self.current = current
         self.counts = Counts()
@@ -76,9 +76,7 @@ class Gate:
         self._moment = clock.now()
         self._append = append if audit is not AuditShare.OFF else None
         self._denied_only = audit is AuditShare.DENIED
-        self._road: Road | None = None
-        if ledger is not None:
-            self._road = self._built(ledger, journal, definition_of, terms or HoldTerms())
+        self._road = self._built(ledger, journal, definition_of, terms)
 
     def judge(
         self,
@@ -109,15 +107,11 @@ class Gate:
         needs = judged[1]
         if not (needs.hangs_on_ledger or _is_audited(needs)):
             answer(needs.decision)
-        elif self._road is None:
-            answer(judge.decide(needs, judge.NO_LEDGER))
         else:
             Trip(self._road, call, needs, answer, waits, trace_id).start()
 
     def is_exact(self, call: calls.Call) -> bool:
         """Whether the decision hangs on the exact call, so that its body has to be there first."""
-        if self._road is None:
-            return False
         try:
             judged = self._judged(call)
         except Exception:
@@ -128,8 +122,6 @@ class Gate:
 
     async def dry_run(self, call: calls.Call) -> Decision:
         """What `judge` would come to: reserves nothing, opens nothing, claims nothing."""
-        if self._road is None:
-            return self.decide(call)
         try:
             return await self._road.dry.decide(call)
         except Exception:
@@ -139,37 +131,30 @@ class Gate:
 
     def keep(self, decision: Decision, result: kept.Kept) -> None:
         """Keep what came of an approved call for those who repeat it; before `record`."""
-        if self._road is not None:
-            self._road.holds.keep(decision, result)
+        self._road.holds.keep(decision, result)
 
     def replay(self, decision: Decision) -> kept.Kept:
         """The result that a decision with `Reason.REPLAYED` stands for; until it is recorded."""
-        if self._road is None:
-            raise LookupError(decision.request_id)
         return self._road.holds.replay(decision)
 
-    def continues(self, decision: Decision, call: calls.Call, request_state: str) -> None:
+    def continues(self, decision: Decision, request_state: str) -> None:
         """An approved call came back with `input_required`: its retry needs no new approval.
 
         To be said before `record`. Other calls' answers change nothing.
         """
-        del call
-        if self._road is not None:
-            self._road.holds.continues(decision, request_state)
+        self._road.holds.continues(decision, request_state)
 
     def waiting(self, request_id: str) -> int:
         """How many callers wait for one request."""
-        return 0 if self._road is None else self._road.holds.waiting(request_id)
+        return self._road.holds.waiting(request_id)
 
     def stop_holding(self) -> None:
         """Answer whoever waits that the request is pending, at once; calls that run go on."""
-        if self._road is not None:
-            self._road.holds.stop()
+        self._road.holds.stop()
 
     async def close(self) -> None:
         """Stop holding, and write down what became of approved calls; when none runs any more."""
-        if self._road is not None:
-            await self._road.holds.close()
+        await self._road.holds.close()
 
     def decide(self, call: calls.Call) -> Decision:
         """The decision without asking a ledger; for what is asked about and not done."""
@@ -184,8 +169,8 @@ class Gate:
     def _built(
         self,
         ledger: Ledger,
-        journal: Journal | None,
-        definition_of: DefinitionOf | None,
+        journal: Journal,
+        definition_of: DefinitionOf,
         terms: HoldTerms,
     ) -> Road:
         now_s = self._clock.monotonic_s
@@ -221,7 +206,7 @@ class Gate:
         judged = self._judged(waiter.call)
         if judged is None:
             waiter.answer(NO_BUNDLE)
-        elif not judged[1].hangs_on_ledger or self._road is None:
+        elif not judged[1].hangs_on_ledger:
             waiter.answer(judge.decide(judged[1], judge.NO_LEDGER))
         else:
             Trip(self._road, waiter.call, judged[1], waiter.answer, unseen, waiter=waiter).start()
@@ -266,7 +251,7 @@ class Gate:
         status: int = 0,
     ) -> None:
         """Count the call and write its one record."""
-        if decision.request_id and self._road is not None:
+        if decision.request_id:
             self._road.holds.recorded(decision, outcome.value)
         verdict = decision.verdict
         if verdict is Verdict.ALLOW:

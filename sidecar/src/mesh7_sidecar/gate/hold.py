@@ -246,7 +246,8 @@ class Hold:
         ways = self._ways
         claimed = await claiming.claim(
             ways.ledger, ways.journal, request_id, self.digest, observation.windows,
-            lambda: bool(self._living()),
+            usable_s=asking.use_within(self._needs.asked).total_seconds(),
+            is_wanted=lambda: bool(self._living()),
         )  # fmt: skip
         match claimed:
             case Claimed.OURS:

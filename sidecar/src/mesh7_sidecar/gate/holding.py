@@ -48,12 +48,12 @@ class Holds:
 
     Args:
         ledger: where requests are kept.
-        journal: of claims; None = nothing approved runs.
+        journal: of claims.
         observing: puts needs into the ledger's words.
         terms: how long calls wait.
         judged: judges a call by the bundle of the moment; None before the first.
         afresh: judges a waiter's call from the start, when it asks no more.
-        definition_of: lists a tool again; None = the definition that the call came with.
+        definition_of: lists a tool again.
         now: the time that policies see.
         now_s: never goes back.
         failed: what everybody is told when a defect of ours ends the waiting.
@@ -62,13 +62,13 @@ class Holds:
     def __init__(  # noqa: PLR0913 - what waiting hangs on
         self,
         ledger: Ledger,
-        journal: Journal | None,
+        journal: Journal,
         observing: Observing,
         terms: HoldTerms,
         *,
         judged: Callable[[calls.Call], Judged | None],
         afresh: Callable[[Waiter], None],
-        definition_of: DefinitionOf | None,
+        definition_of: DefinitionOf,
         now: Callable[[], datetime],
         now_s: Callable[[], float],
         failed: Decision,
@@ -182,8 +182,6 @@ class Holds:
 
     async def relist(self, call: calls.Call) -> str | None:
         """Digest of the tool's definition as it is now; None when the tool cannot be listed."""
-        if self._definition_of is None:
-            return call.definition
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(RELIST_S):
                 return await self._definition_of(call)
@@ -310,8 +308,7 @@ class Holds:
         return decision
 
     async def _note(self, request_id: str, outcome: str) -> None:
-        if self.journal is not None:
-            await self.journal.note(request_id, outcome)
+        await self.journal.note(request_id, outcome)
         await self.ledger.finish(request_id, outcome)
 
     def _keep(self, work: Coroutine[None, None, None]) -> None:

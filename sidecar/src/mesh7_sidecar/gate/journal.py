@@ -1,6 +1,7 @@
 """What this gateway has claimed, on disk before anything runs: a ledger may forget, this does not.
 
-    STATE/claims.db      SQLite: claims with what became of them, and the ledger's epoch
+    STATE/claims.db      SQLite: claims with what became of them, the ledger's epoch, and the
+                         grants and vetoes that were last read from it (`notes`)
 
 A claim that is not on disk is no claim: while the file cannot be written, nothing approved runs.
 Every file operation is done by one thread of the journal's own.
@@ -20,20 +21,27 @@ from mesh7_core import errors
 
 log = logging.getLogger("mesh7.journal")
 
-KEPT_S: Final = 48 * 3600
-"""How long claims are remembered: longer than any approval can be used."""
-
-PRUNE_S: Final = 3600
-"""How often older ones are forgotten."""
+MARGIN_S: Final = 48 * 3600
+"""How long a claim is remembered after its approval can be used no more."""
+KEPT: Final = 10_000
+"""Of the newest claims none is forgotten: a wall clock that jumps ahead must not let two run."""
+MOST: Final = 1_000_000
+"""When as many have to be remembered, nothing more is claimed."""
+PRUNE_EVERY: Final = 1000
+"""Claims, from one look at what may be forgotten to the next."""
 
 _EPOCH: Final = "epoch"
 _SCHEMA: Final = """
 create table if not exists claims (
-    id text primary key, at real not null, outcome text not null default ''
-) strict, without rowid;
+    number integer primary key, id text not null unique, until_s real not null,
+    outcome text not null default ''
+) strict;
 create table if not exists meta (
     name text primary key, value text not null
 ) strict, without rowid;
+"""
+_PRUNE: Final = """
+delete from claims where until_s < ? and number <= (select max(number) from claims) - ?
 """
 _Answer = TypeVar("_Answer")
 
@@ -64,11 +72,11 @@ class Journal:
         self._path = path
         self._now_s = now_s
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
-        self._pruned_s = now_s()
+        self._since_pruned = 0
         self._is_told = False
-        self._remembering: asyncio.Future[int | None] | None = None
+        self._remembering: asyncio.Future[bool] | None = None
         try:
-            self._file, self._epoch = self._thread.submit(_open, path, now_s()).result()
+            self._file, self._known = self._thread.submit(_open, path, now_s()).result()
         except (sqlite3.Error, OSError) as error:
             self._thread.shutdown()
             raise errors.SettingsError(
@@ -76,9 +84,14 @@ class Journal:
                 " calls that were approved before are then asked about anew"
             ) from error
 
-    async def claim(self, request_id: str) -> Claim:
-        """Claim a request, once for ever; FIRST is on disk before this returns."""
-        return await self._done(lambda: self._claim(request_id), Claim.UNWRITABLE)
+    async def claim(self, request_id: str, usable_s: float) -> Claim:
+        """Claim a request, once for ever; FIRST is on disk before this returns.
+
+        Args:
+            request_id: of an approved request.
+            usable_s: how long its approval can still be used, at most.
+        """
+        return await self._done(lambda: self._claim(request_id, usable_s), Claim.UNWRITABLE)
 
     async def release(self, request_id: str) -> None:
         """Take a claim back: nothing ran, and its claimer knows that."""
@@ -97,15 +110,21 @@ class Journal:
 
     def known_epoch(self) -> str:
         """The epoch of the ledger that this gateway last spoke to; empty before the first."""
-        return self._epoch
+        return self.known(_EPOCH)
 
     def remember_epoch(self, epoch: str) -> None:
         """Know it again after a restart; it is on disk soon, and when `close` returns."""
-        self._epoch = epoch
+        self._remembering = asyncio.ensure_future(self.remember(_EPOCH, epoch))
+
+    def known(self, name: str) -> str:
+        """What was remembered under a name, perhaps by an earlier process; empty when nothing."""
+        return self._known.get(name, "")
+
+    async def remember(self, name: str, text: str) -> bool:
+        """Know it again after a restart; whether it is on disk."""
+        self._known[name] = text
         statement = "insert or replace into meta (name, value) values (?, ?)"
-        self._remembering = asyncio.ensure_future(
-            self._done(lambda: self._write(statement, _EPOCH, epoch), None)
-        )
+        return bool(await self._done(lambda: self._write(statement, name, text), 0))
 
     async def close(self) -> None:
         """Finish what is begun, and close the file."""
@@ -135,13 +154,17 @@ class Journal:
                 _why(error),
             )
 
-    def _claim(self, request_id: str) -> Claim:
+    def _claim(self, request_id: str, usable_s: float) -> Claim:
         now_s = self._now_s()
-        if abs(now_s - self._pruned_s) >= PRUNE_S:
-            self._pruned_s = now_s
-            self._write("delete from claims where at < ?", now_s - KEPT_S)
-        statement = "insert or ignore into claims (id, at) values (?, ?)"
-        return Claim.FIRST if self._write(statement, request_id, now_s) else Claim.BEFORE
+        self._since_pruned += 1
+        if self._since_pruned >= PRUNE_EVERY:
+            left = _prune(self._file, now_s)
+            if left >= MOST:
+                raise sqlite3.DataError(f"{left} claims of approvals that could still be used")
+            self._since_pruned = 0
+        statement = "insert or ignore into claims (id, until_s) values (?, ?)"
+        is_first = self._write(statement, request_id, now_s + usable_s + MARGIN_S)
+        return Claim.FIRST if is_first else Claim.BEFORE
 
     def _write(self, statement: str, *values: str | float) -> int:
         """How many rows were changed; on disk when it returns."""
@@ -153,7 +176,7 @@ class Journal:
         return "" if row is None else row[0]
 
 
-def _open(path: Path, now_s: float) -> tuple[sqlite3.Connection, str]:
+def _open(path: Path, now_s: float) -> tuple[sqlite3.Connection, dict[str, str]]:
     # SQLite would make it readable for others where the umask lets it.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     path.chmod(0o600)
@@ -166,12 +189,19 @@ def _open(path: Path, now_s: float) -> tuple[sqlite3.Connection, str]:
         if damage != "ok":
             raise sqlite3.DatabaseError("it is damaged")
         file.executescript(_SCHEMA)
-        file.execute("delete from claims where at < ?", (now_s - KEPT_S,))
-        row = file.execute("select value from meta where name = ?", (_EPOCH,)).fetchone()
+        _prune(file, now_s)
+        known = dict(file.execute("select name, value from meta").fetchall())
     except sqlite3.Error:
         file.close()
         raise
-    return file, "" if row is None else row[0]
+    return file, known
+
+
+def _prune(file: sqlite3.Connection, now_s: float) -> int:
+    """Forget what is both too old to matter and long behind; how many are left."""
+    file.execute(_PRUNE, (now_s, KEPT))
+    left: int = file.execute("select count(*) from claims").fetchone()[0]
+    return left
 
 
 def _why(error: Exception) -> str:

@@ -36,7 +36,7 @@ class Ways(Protocol):
     """What `Hold` needs of `Holds`."""
 
     ledger: Ledger
-    journal: Journal | None
+    journal: Journal
     observing: Observing
     terms: HoldTerms
     now: Callable[[], datetime]

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
+from mesh7_core.ledger import shortening
 from mesh7_core.ledger.asked import (
     Asking,
     Refused,
@@ -62,10 +63,13 @@ TRANSITIONS: Final = {
 
 
 def opened(request: Request, now_ms: int) -> Request:
-    """A request as it starts: pending, decided by nobody, whatever the value said before."""
+    """A request as it starts: pending, decided by nobody, whatever the value said before.
+
+    Of arguments that are too long only a part is kept (`shortening`).
+    """
     return replace(
-        request, state=State.PENDING, votes=(), opened_at_ms=now_ms, decided_at_ms=0,
-        used_at_ms=0, outcome="", version=1,
+        shortening.shortened(request), state=State.PENDING, votes=(), opened_at_ms=now_ms,
+        decided_at_ms=0, used_at_ms=0, outcome="", version=1,
     )  # fmt: skip
 
 

@@ -74,7 +74,9 @@ class Request:
         digest: `sha256:` of asker, tool, canonical arguments, definition and asking rules.
         agent: `<namespace>/<service account>`; `pod` is the instance, alone allowed to use it.
         tool: `<source>.<tool>`.
-        arguments: canonical JSON of all that is forwarded, numbers as they were spelled.
+        arguments: canonical JSON of all that is forwarded, numbers as they were spelled; what
+            `shortening` left of it when it was too long; empty = let go after it closed.
+        cut_from_bytes: how long the arguments were when they were too long; 0 = they were not.
         definition: digest of the tool's definition when it was asked; empty = it has none.
         asking: the rules, sorted by id.
         timeout_ms: how long it is pending; a denial answers the same digest as long.
@@ -103,6 +105,7 @@ class Request:
     used_at_ms: int = 0
     outcome: str = ""
     trace_id: str = ""
+    cut_from_bytes: int = 0
     version: int = 1
 
 

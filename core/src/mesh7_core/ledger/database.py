@@ -99,9 +99,10 @@ class Database:
             raise
 
     def rows(self, table: str) -> Iterator[Row]:
-        """Every row of a table, the longest to be kept first."""
+        """Every row of a table, the longest to be kept first; requests as they closed."""
         columns = ", ".join(name.split()[0] for name in TABLES[table].split(", "))
-        order = f" ORDER BY {_LAPSING[table]} DESC" if table in _LAPSING else ""
+        direction = "ASC" if table == "requests" else "DESC"
+        order = f" ORDER BY {_LAPSING[table]} {direction}" if table in _LAPSING else ""
         query = f"SELECT {columns} FROM {table}{order}"  # noqa: S608 - words of this module
         yield from self._open_connection().execute(query)
 

@@ -14,8 +14,11 @@
 --   l:<window>     zset     digest → when its reservation ends
 --   g:<grant>      text     how often it was used
 --   d:<digest>     text     `id state until`: what answers this exact call
---   q:<id>         hash     v = version, t = the request as text
+--   q:<id>         hash     v = version, t = the request as text without its arguments, a = those,
+--                           s = their size; a and s are missing once they were let go
 --   requests       zset     id → until when it is kept
+--   sizes          zset     `id size` of each whose arguments are here → until when it is kept
+--   bytes          text     the sum of those sizes
 --   pending[:pod]  zset     id → until when it is pending
 --   standing       hash     name → `made text`
 
@@ -24,6 +27,7 @@ local DAY_MS = 86400000
 local LONGEST_LEASE_MS = 3600000
 local LATE_MS = 1500
 local MOST_REQUESTS = 10000
+local MOST_BYTES = 16777216
 
 local DENIED, SPENT, REPEATED, GRANTED, APPROVED, PENDING, ADMITTED = 1, 2, 3, 4, 5, 6, 7
 local DONE, OTHERWISE, LATE, FULL = 0, 1, 2, 3
@@ -365,21 +369,65 @@ local function sweep(key, at)
   if last then keep(key, tonumber(last) - at) end
 end
 
+-- Arguments are bounded by their sum: `sizes` and `bytes` lapse together with the last of them.
+
+local function size_of(member)
+  return tonumber(string.match(member, ' (%d+)$') or 0)
+end
+
+local function add(bytes, many)
+  local sum = math.max(0, tonumber(redis.call('GET', bytes) or 0) + many)
+  redis.call('SET', bytes, sum, 'KEEPTTL')
+end
+
+local function sweep_sizes(sizes, bytes, at)
+  for _, member in ipairs(redis.call('ZRANGE', sizes, '-inf', at, 'BYSCORE')) do
+    add(bytes, -size_of(member))
+  end
+  sweep(sizes, at)
+  local last = redis.call('ZRANGE', sizes, -1, -1, 'WITHSCORES')[2]
+  if last then keep(bytes, tonumber(last) - at) else redis.call('DEL', bytes) end
+end
+
+local function let_arguments_go(request, sizes, bytes, id)
+  local size = redis.call('HGET', request, 's')
+  if not size then return end
+  redis.call('HDEL', request, 'a', 's')
+  if redis.call('ZREM', sizes, id .. ' ' .. size) == 1 then add(bytes, -tonumber(size)) end
+end
+
+-- The ids of requests whose arguments are too much: closed, the longest closed first.
+local function surplus(sizes, bytes, at)
+  local found, over = {}, tonumber(redis.call('GET', bytes) or 0) - MOST_BYTES
+  if over <= 0 then return found end
+  local closed = redis.call('ZRANGE', sizes, '-inf', at + DAY_MS, 'BYSCORE', 'LIMIT', 0, 100)
+  for _, member in ipairs(closed) do
+    if over <= 0 then break end
+    found[#found + 1] = string.match(member, '^%S+')
+    over = over - size_of(member)
+  end
+  return found
+end
+
 -- Fail before anything is written when one of the keys of `write` is not of its kind.
 local function check(keys)
   redis.call('GET', keys[1])
   redis.call('HLEN', keys[2])
-  for index = 3, 5 do redis.call('ZCARD', keys[index]) end
+  for index = 3, 6 do redis.call('ZCARD', keys[index]) end
+  if not string.match(redis.call('GET', keys[7]) or '0', '^%d+$') then unreadable() end
 end
 
 -- Write a request and all that is looked up of it.
--- KEYS: pointer, request, requests, pending, pending of its pod.
+-- KEYS: pointer, request, requests, pending, pending of its pod, sizes, bytes.
 -- `state` is what its digest is answered by, or `-`; `ends` until when.
 local function write(keys, id, version, text, state, ends, kept, at)
   redis.call('HSET', keys[2], 'v', version, 't', text)
   keep(keys[2], kept - at)
   redis.call('ZADD', keys[3], kept, id)
   sweep(keys[3], at)
+  local size = redis.call('HGET', keys[2], 's')
+  if size then redis.call('ZADD', keys[6], kept, id .. ' ' .. size) end
+  sweep_sizes(keys[6], keys[7], at)
   for index = 4, 5 do
     if state == 'P' then
       redis.call('ZADD', keys[index], ends, id)
@@ -399,8 +447,9 @@ local function write(keys, id, version, text, state, ends, kept, at)
 end
 
 -- KEYS: as `write`. ARGV: id, text, when it was written, until when it is pending and kept, how
--- many may be pending of a pod and in all, channel.
--- Answers the id that is open now, then those that are one too many: closed longest ago.
+-- many may be pending of a pod and in all, channel, arguments.
+-- Answers the id that is open now, those that are one too many, and those whose arguments are:
+-- closed longest ago.
 local function open(keys, argv)
   local at, id = now(), argv[1]
   if is_late(argv[3]) then return { LATE, at } end
@@ -413,17 +462,30 @@ local function open(keys, argv)
   if redis.call('ZCOUNT', keys[4], '(' .. at, '+inf') >= tonumber(argv[7]) then
     return { FULL, 'Namespace' }
   end
+  redis.call('HSET', keys[2], 'a', argv[9], 's', #argv[9])
+  if redis.call('ZCARD', keys[6]) == 0 then redis.call('DEL', keys[7]) end
+  add(keys[7], #argv[9])
   write(keys, id, 1, argv[2], 'P', tonumber(argv[4]), tonumber(argv[5]), at)
   redis.call('PUBLISH', argv[8], id)
   local many = math.min(redis.call('ZCARD', keys[3]) - MOST_REQUESTS, 100)
-  if many <= 0 then return { DONE, id } end
-  return { DONE, id, unpack(redis.call('ZRANGE', keys[3], 0, many - 1)) }
+  local gone = many > 0 and redis.call('ZRANGE', keys[3], 0, many - 1) or {}
+  return { DONE, id, gone, surplus(keys[6], keys[7], at) }
 end
 
--- KEYS: requests, then requests one by one. ARGV: their ids.
+-- KEYS: sizes, bytes, then requests one by one. ARGV: their ids.
+local function shorten(keys, argv)
+  redis.call('ZCARD', keys[1])
+  for index, id in ipairs(argv) do let_arguments_go(keys[index + 2], keys[1], keys[2], id) end
+  return DONE
+end
+
+-- KEYS: sizes, bytes, requests, then requests one by one. ARGV: their ids.
 local function forget_requests(keys, argv)
-  redis.call('ZREM', keys[1], unpack(argv))
-  for index = 2, #keys do redis.call('DEL', keys[index]) end
+  redis.call('ZREM', keys[3], unpack(argv))
+  for index, id in ipairs(argv) do
+    let_arguments_go(keys[index + 3], keys[1], keys[2], id)
+    redis.call('DEL', keys[index + 3])
+  end
   return DONE
 end
 
@@ -435,8 +497,8 @@ local function exchange(keys, argv)
   if is_late(argv[5]) then return { LATE, at } end
   check(keys)
   if redis.call('HGET', keys[2], 'v') ~= argv[2] then return { OTHERWISE } end
-  for index = 6, #keys, 2 do
-    local arg = 11 + (index - 6) / 2 * 3
+  for index = 8, #keys, 2 do
+    local arg = 11 + (index - 8) / 2 * 3
     windows[#windows + 1] = look(keys[index], keys[index + 1], argv[arg], argv[arg + 1],
       argv[arg + 2], argv[10], at)
   end
@@ -462,10 +524,18 @@ local function listing(keys)
   return redis.call('ZRANGE', keys[1], 0, -1)
 end
 
--- KEYS: requests one by one. Answers the time, then each as text.
-local function read(keys)
-  local found = { now() }
-  for index, key in ipairs(keys) do found[index + 1] = redis.call('HGET', key, 't') end
+-- KEYS: requests one by one. ARGV: how many bytes are enough.
+-- Answers the time, then of each its text and its arguments, until it is enough.
+local function read(keys, argv)
+  local found, left = { now() }, tonumber(argv[1])
+  for _, key in ipairs(keys) do
+    if left <= 0 then break end
+    local text = redis.call('HGET', key, 't')
+    local arguments = redis.call('HGET', key, 'a')
+    found[#found + 1] = text
+    found[#found + 1] = arguments
+    left = left - #(text or '') - #(arguments or '')
+  end
   return found
 end
 
@@ -499,6 +569,7 @@ end
 redis.register_function('@LIBRARY@_observe', observe)
 redis.register_function('@LIBRARY@_give_back', give_back)
 redis.register_function('@LIBRARY@_open', open)
+redis.register_function('@LIBRARY@_shorten', shorten)
 redis.register_function('@LIBRARY@_forget', forget_requests)
 redis.register_function('@LIBRARY@_exchange', exchange)
 redis.register_function('@LIBRARY@_used', used)

@@ -39,6 +39,7 @@ from mesh7_core.ledger.telling import Listeners
 
 _TRIES: Final = 8
 _READ_AT_ONCE: Final = 100
+_READ_BYTES: Final = 256 * 1024
 _CONNECT_S: Final = 3.0
 
 
@@ -130,12 +131,13 @@ class RedisLedger:
             opened = approvals.opened(request, now_ms)
             _, ends_ms, kept_ms = redis_layout.standing_of(opened)
             reply = await self._store.call(
-                "open", layout.of_request(opened), opened.id, approvals.encode(opened),
+                "open", layout.of_request(opened), opened.id, redis_layout.write_request(opened),
                 now_ms, ends_ms, kept_ms, caps.per_pod, caps.per_namespace, layout.channel,
+                redis_layout.write_arguments(opened),
             )  # fmt: skip
             match reply:
                 case [int(code), bytes(found), *surplus] if code == DONE:
-                    await self._forget([one for one in surplus if isinstance(one, bytes)])
+                    await self._let_go(surplus)
                     return Opened(found.decode("utf-8", "replace"))
                 case [int(code), bytes(per)] if code == FULL:
                     return Full(per.decode("ascii", "replace"))
@@ -145,11 +147,20 @@ class RedisLedger:
                     pass  # too late: once more, by the time of now
         return LOST
 
-    async def _forget(self, ids: list[bytes]) -> None:
-        """Let go of requests that are one too many; they closed longest ago."""
+    async def _let_go(self, surplus: list[resp.Reply]) -> None:
+        """Let go of requests that are too many, and of arguments; they closed longest ago."""
+        match surplus:
+            case [list(requests), list(arguments)]:
+                await self._each("forget", [self._layout.requests], requests)
+                await self._each("shorten", [], arguments)
+            case _:
+                pass  # joined: nothing was added
+
+    async def _each(self, function: str, keys: list[str], found: list[resp.Reply]) -> None:
+        ids = [one for one in found if isinstance(one, bytes)]
         if ids:
-            keys = [self._layout.request(one.decode("utf-8", "replace")) for one in ids]
-            await self._store.call("forget", [self._layout.requests, *keys], *ids)
+            each = [self._layout.request(one.decode("utf-8", "replace")) for one in ids]
+            await self._store.call(function, [*self._layout.of_arguments, *keys, *each], *ids)
 
     async def vote(self, request_id: str, vote: Vote) -> Request | Refused | Unknown | Lost:
         """One person's yes or no."""
@@ -189,11 +200,13 @@ class RedisLedger:
             return LOST
         ids = [one.decode("utf-8", "replace") for one in listed if isinstance(one, bytes)]
         found: list[Request] = []
-        for start in range(0, len(ids), _READ_AT_ONCE):
+        start = 0
+        while start < len(ids):
             read = await self._read(ids[start : start + _READ_AT_ONCE])
             if isinstance(read, Lost):
                 return LOST
             found += [approvals.at(one, read[0]) for one in read[1] if one is not None]
+            start += len(read[1])
         return tuple(sorted(found, key=lambda one: (one.opened_at_ms, one.id)))
 
     async def request(self, request_id: str) -> Request | Unknown | Lost:
@@ -212,17 +225,24 @@ class RedisLedger:
         return tuple(one if isinstance(one, int) else 0 for one in reply)
 
     async def _read(self, ids: list[str]) -> tuple[int, list[Request | None]] | Lost:
-        """The time, and each request as it was written; None = there is none that is ours."""
-        reply = await self._store.call("read", [self._layout.request(one) for one in ids])
+        """The time, and each request as it was written; None = there is none that is ours.
+
+        The first ones only when they are long: other calls' answers wait behind what is read.
+        """
+        keys = [self._layout.request(one) for one in ids]
+        reply = await self._store.call("read", keys, _READ_BYTES)
         match reply:
-            case [int(now_ms), *texts] if len(texts) == len(ids):
-                found = [self._trusted(*pair) for pair in zip(texts, ids, strict=True)]
-                return now_ms, found
+            case [int(now_ms), *pairs] if bool(pairs) == bool(ids) and len(pairs) <= 2 * len(ids):
+                texts, arguments = pairs[::2], pairs[1::2]
+                read = zip(texts, arguments, ids, strict=False)
+                return now_ms, [self._trusted(*each) for each in read]
             case _:
                 return LOST
 
-    def _trusted(self, written: resp.Reply, request_id: str) -> Request | None:
-        request = redis_layout.read_request(written, request_id)
+    def _trusted(
+        self, written: resp.Reply, arguments: resp.Reply, request_id: str
+    ) -> Request | None:
+        request = redis_layout.read_request(written, arguments, request_id)
         if request is None and written is not None:
             self._store.doubt(f"what is kept as request `{request_id}` is none of ours")
         return request
@@ -267,7 +287,7 @@ class RedisLedger:
         layout = self._layout
         return await self._store.call(
             "exchange", [*layout.of_request(after), *layout.of_windows(windows)],
-            after.id, before.version, after.version, approvals.encode(after), now_ms,
+            after.id, before.version, after.version, redis_layout.write_request(after), now_ms,
             *redis_layout.standing_of(after), layout.channel, digest,
             *redis_layout.sizes_of(windows),
         )  # fmt: skip

@@ -8,6 +8,7 @@ Pure: no clock, no network, no logging.
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from mesh7_core.ledger import approvals, resp
@@ -50,6 +51,7 @@ class Layout:
 
     Attributes:
         channel: where changes are published: the id of a request, or nothing.
+        of_arguments: how much of requests' arguments is kept.
     """
 
     def __init__(self, namespace: str) -> None:
@@ -58,6 +60,7 @@ class Layout:
         self.epoch = f"{prefix}epoch"
         self.requests = f"{prefix}requests"
         self.standing = f"{prefix}standing"
+        self.of_arguments = (f"{prefix}sizes", f"{prefix}bytes")
         self._prefix = prefix
         self._cells = f"{prefix}w:"
         self._leases = f"{prefix}l:"
@@ -81,6 +84,7 @@ class Layout:
             self.requests,
             f"{self._prefix}pending",
             f"{self._prefix}pending:{request.pod}",
+            *self.of_arguments,
         ]
 
     def of_windows(self, windows: Sequence[Window]) -> list[str]:
@@ -161,10 +165,28 @@ def read_observed(reply: resp.Reply, observation: Observation) -> tuple[Observed
             return None
 
 
-def read_request(written: resp.Reply, request_id: str) -> approvals.Request | None:
+def write_request(request: approvals.Request) -> bytes:
+    """What changes of a request; its arguments never do and are written once, beside it."""
+    return approvals.encode(replace(request, arguments=""))
+
+
+def write_arguments(request: approvals.Request) -> bytes:
+    """The arguments of a request."""
+    return request.arguments.encode("utf-8", "surrogatepass")
+
+
+def read_request(
+    written: resp.Reply, arguments: resp.Reply, request_id: str
+) -> approvals.Request | None:
     """The request that is kept under an id; None when what is kept there is not it."""
     request = approvals.decode(written) if isinstance(written, bytes) else None
-    return request if request is not None and request.id == request_id else None
+    if request is None or request.id != request_id or request.arguments:
+        return None
+    try:
+        text = arguments.decode("utf-8", "surrogatepass") if isinstance(arguments, bytes) else ""
+    except UnicodeDecodeError:
+        return None
+    return replace(request, arguments=text)
 
 
 def write_standing(document: str, by: str) -> str:

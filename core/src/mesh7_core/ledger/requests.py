@@ -1,7 +1,8 @@
 """A namespace's requests: by id, by the digest they answer, and how many are open.
 
 Nothing looks through all of them when a call comes by. What closes is kept for a day, for people
-and for "the same call ran before", and is bounded by number and by the size of its arguments.
+and for "the same call ran before", and is bounded by number. All arguments together are bounded by
+size: those of closed requests are let go, the longest closed first; the requests themselves stay.
 Plans (`plan_…`) say what would become of a request and change nothing, so that a home can write it
 down first; `put` then takes it. Time is an argument; nothing here waits or writes.
 """
@@ -9,27 +10,26 @@ down first; `put` then takes it. Time is an argument; nothing here waits or writ
 import heapq
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Final
 
-from mesh7_core.ledger import approvals
+from mesh7_core.ledger import approvals, shortening
 from mesh7_core.ledger.asked import Refused, Request, State, Vote
 from mesh7_core.ledger.protocol import Caps, Full, Opened, Unknown
 
 KEPT_MS: Final = 24 * 60 * 60 * 1000
 MOST_CLOSED: Final = 10_000
-MOST_CLOSED_BYTES: Final = 64 * 1024 * 1024
-"""Of the arguments of all that are closed; the oldest go first."""
 
 
 class Requests:
     """All requests of one namespace, as last written.
 
     Args:
-        forgotten: told of the id of each one that is let go.
+        forgotten: told of the id of each one that is let go, or whose arguments are.
     """
 
     __slots__ = (
-        "_answering", "_by_id", "_closed", "_closed_bytes", "_due", "_forgotten", "_pending",
+        "_answering", "_by_id", "_bytes", "_closed", "_due", "_forgotten", "_pending", "_spare",
     )  # fmt: skip
 
     def __init__(self, forgotten: Callable[[str], None] | None = None) -> None:
@@ -38,7 +38,8 @@ class Requests:
         self._answering: dict[str, str] = {}
         self._pending: Counter[str] = Counter()
         self._closed: dict[str, None] = {}
-        self._closed_bytes = 0
+        self._spare: dict[str, None] = {}  # those of `_closed` that have arguments
+        self._bytes = 0
         self._due: list[tuple[int, str, int, State]] = []
 
     def __iter__(self) -> Iterator[Request]:
@@ -109,7 +110,9 @@ class Requests:
             self._pending[request.pod] += 1
         if approvals.closed_at(request):
             self._closed[request.id] = None
-            self._closed_bytes += len(request.arguments)
+            if request.arguments:
+                self._spare[request.id] = None
+        self._bytes += shortening.size_bytes(request)
         heapq.heappush(self._due, (_due_at(request), request.id, request.version, request.state))
 
     def clear(self, now_ms: int) -> None:
@@ -123,8 +126,22 @@ class Requests:
                 self._let_go(request_id)
             else:
                 self.put(approvals.at(request, now_ms))
-        while len(self._closed) > MOST_CLOSED or self._closed_bytes > MOST_CLOSED_BYTES:
+        while len(self._closed) > MOST_CLOSED:
             self._let_go(next(iter(self._closed)))
+        while self._spare and self._bytes > shortening.MOST_BYTES:
+            self._let_arguments_go(next(iter(self._spare)))
+
+    def written(self, request_id: str) -> Request | None:
+        """One of them as it was last put."""
+        return self._by_id.get(request_id)
+
+    def _let_arguments_go(self, request_id: str) -> None:
+        request = self._by_id[request_id]
+        self._bytes -= shortening.size_bytes(request)
+        del self._spare[request_id]
+        self._by_id[request_id] = replace(request, arguments="")
+        if self._forgotten is not None:
+            self._forgotten(request_id)
 
     def _let_go(self, request_id: str) -> None:
         self._forget(request_id)
@@ -141,9 +158,9 @@ class Requests:
             self._pending[request.pod] -= 1
             if not self._pending[request.pod]:
                 del self._pending[request.pod]
-        if request_id in self._closed:
-            del self._closed[request_id]
-            self._closed_bytes -= len(request.arguments)
+        self._bytes -= shortening.size_bytes(request)
+        self._closed.pop(request_id, None)
+        self._spare.pop(request_id, None)
 
 
 def kept_until(request: Request) -> int:

@@ -230,6 +230,8 @@ class SqliteLedger:
             if not await self._writer.write(Batch(rows={"requests": [rows.request_row(planned)]})):
                 return LOST
             self._requests.put(planned)
+        if self._gone:
+            self._writer.soon()
         self._listeners.tell(Changed(planned.id))
         return planned
 
@@ -275,7 +277,9 @@ class SqliteLedger:
         now_ms = self._clock()
         is_due = not 0 <= now_ms - self._swept_at_ms < SWEPT_MS
         self._requests.clear(now_ms)
-        if not (any(self._changed.values()) or self._gone):
+        # While a decision is on its way to the disk nothing older may follow it there.
+        gone = [] if self._writer.lock.locked() else self._gone.copy()
+        if not (any(self._changed.values()) or gone):
             return None
         batch = Batch(swept_at_ms=now_ms if is_due else 0)
         for table, shelf in (("windows", self._counts.windows), ("repeats", self._counts.repeats)):
@@ -289,8 +293,12 @@ class SqliteLedger:
             if (spent := self._counts.grants.find(key, now_ms)) is not None
         ]
         self._changed["uses"].clear()
-        batch.gone["requests"] = self._gone.copy()
-        self._gone.clear()
+        if gone:
+            self._gone.clear()
+        kept_requests = [one for each in gone if (one := self._requests.written(each)) is not None]
+        batch.rows["requests"] = [rows.request_row(one) for one in kept_requests]
+        kept_ids = {one.id for one in kept_requests}
+        batch.gone["requests"] = [each for each in gone if each not in kept_ids]
         if is_due:
             self._swept_at_ms = now_ms
         return batch

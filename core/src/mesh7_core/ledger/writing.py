@@ -61,6 +61,7 @@ def _request(found: object) -> Request:
         opened_at_ms=_number(item, "opened_at_ms"), decided_at_ms=_number(item, "decided_at_ms"),
         used_at_ms=_number(item, "used_at_ms"), outcome=_text(item, "outcome"),
         trace_id=_text(item, "trace_id"), version=_number(item, "version"),
+        cut_from_bytes=_number(item, "cut_from_bytes"),
     )  # fmt: skip
 
 

@@ -432,6 +432,33 @@ def test_kill_says_how_it_is_lifted(
     )
 
 
+@pytest.mark.promise("A10")
+@pytest.mark.parametrize(
+    ("path", "arguments"),
+    [
+        ("/control/kill", ["kill", "shop/suport"]),
+        ("/control/kill", ["kill", "shop/suport", "-o", "name"]),
+        ("/control/grants", ["grant", "git.x", "--for", "1m", "--reason", "r"]),
+    ],
+)
+def test_what_the_gateway_notes_about_what_was_done_is_told_on_stderr(
+    tmp_path: Path, capsys: Capture, path: str, arguments: list[str]
+) -> None:
+    """A misspelled name stops nobody; what is not stored ends with the gateway."""
+    made = granted("kill-7", effect="Deny", agent="suport", note="no agent `suport` has\x1b called")
+    book = Book(answers={f"POST {path}": (201, made)})
+    assert ask(tmp_path, book, *arguments) == exits.Exit.OK
+    assert capsys.readouterr().err == "mesh7: no agent `suport` has\\x1b called\n"
+
+
+@pytest.mark.promise("C2")
+def test_kill_says_whom_the_gateway_has_stopped(tmp_path: Path, capsys: Capture) -> None:
+    made = granted("kill-7", effect="Deny", agent="support")
+    book = Book(answers={"POST /control/kill": (201, made)})
+    assert ask(tmp_path, book, "kill", "shop/support") == exits.Exit.OK
+    assert "every call of `support` is refused" in capsys.readouterr().out
+
+
 @pytest.mark.promise("C4")
 @pytest.mark.parametrize("arguments", [[], [""]])
 def test_a_kill_of_everybody_is_never_an_accident(

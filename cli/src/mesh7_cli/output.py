@@ -46,6 +46,12 @@ def write(value: object, form: Form) -> None:
     click.echo(spelled.pretty(value))
 
 
+def note(text: str) -> None:
+    """Tell on stderr what people should know about what was done; nothing when it is empty."""
+    if text:
+        click.echo(f"mesh7: {visible(text)}", err=True)
+
+
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows under upper-case heads; the last column is as wide as it likes."""
     if not rows:

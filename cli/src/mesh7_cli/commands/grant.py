@@ -66,6 +66,7 @@ def command(  # noqa: PLR0913 - one argument a flag
         click.echo(output.visible(_line(made)))
     else:
         output.write(made, form)
+    output.note(reading.text(made, "note"))
 
 
 def _check(tool: str, span: timedelta, reason: str, policy: str | None) -> None:

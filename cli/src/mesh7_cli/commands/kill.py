@@ -24,7 +24,8 @@ def command(
 ) -> None:
     """Refuse every call of AGENT from the next call on; without AGENT, every call of everybody.
 
-    It holds until `mesh7 revoke NAME`, with the name that is printed.
+    AGENT is a name, or `<namespace>/<name>` as requests show it. It holds until `mesh7 revoke
+    NAME`, with the name that is printed.
     """
     if agent is not None and not agent.strip():
         message = "AGENT is empty – name one, or leave it away to stop everybody"
@@ -39,10 +40,12 @@ def command(
     if form is output.Form.NAME:
         click.echo(name)
     elif form is output.Form.TABLE:
-        whose = "of everybody" if agent is None else f"of `{output.visible(agent)}`"
+        stopped = output.visible(reading.text(made, "agent") or agent or "")
+        whose = "of everybody" if agent is None else f"of `{stopped}`"
         click.echo(f"killed: every call {whose} is refused – lift it with `mesh7 revoke {name}`")
     else:
         output.write(made, form)
+    output.note(reading.text(made, "note"))
 
 
 def _make_sure() -> None:

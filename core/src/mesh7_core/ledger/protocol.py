@@ -59,8 +59,7 @@ class Use:
     """One standing grant that may stand in for an approval.
 
     Attributes:
-        key: whose uses are counted: the grant's id, and another one for a grant that is made
-            anew under an old name.
+        key: whose uses are counted: another one for a grant that is made anew under an old name.
         maximum: how often in all; 0 = as often as one likes.
         expires_at_ms: by the home's clock; 0 = never. The count is forgotten with it.
     """
@@ -140,7 +139,7 @@ class Observed:
         request_id: of DENIED, APPROVED and PENDING.
         unknown: indexes of windows whose past the home has lost (an unknown epoch younger than
             the window): they admitted without knowing; the judge says what that means.
-        granted: of GRANTED: ids of the grants used.
+        granted: of GRANTED: keys of the grants used.
     """
 
     __slots__ = ("granted", "index", "request_id", "retry_after_ms", "seen", "unknown")

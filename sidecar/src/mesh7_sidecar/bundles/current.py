@@ -15,6 +15,7 @@ class Current:
         self.bundle: bundle.Bundle | None = None
         self.overlay: tuple[bundle.Grant, ...] = ()
         self._views: dict[calls.Agent, view.AgentView] = {}
+        self._seen: set[str] = set()
 
     @property
     def digest(self) -> str:
@@ -45,5 +46,11 @@ class Current:
         if found is None:
             if len(self._views) >= MAXIMUM_VIEWS:
                 self._views.clear()
+            if len(self._seen) < MAXIMUM_VIEWS:
+                self._seen.add(agent.service_account)
             found = self._views[agent] = view.view_of(self.bundle, agent, self.overlay)
         return found
+
+    def may_have_seen(self, service_account: str) -> bool:
+        """Whether an agent of this name was judged here, or it is not known any more."""
+        return service_account in self._seen or len(self._seen) >= MAXIMUM_VIEWS

@@ -10,20 +10,26 @@ _Answer = TypeVar("_Answer")
 _Other = TypeVar("_Other")
 
 
-def guarded(work: Callable[[], _Answer], otherwise: _Other) -> _Answer | _Other:
-    """What `work` answers; `otherwise` when it fails, which must deny."""
+def guarded(
+    work: Callable[[], _Answer],
+    otherwise: _Other,
+    told: str = "judging failed; the call is denied",
+) -> _Answer | _Other:
+    """What `work` answers; `otherwise` when it fails, which must deny. `told` is logged then."""
     try:
         return work()
     except Exception:
-        log.exception("judging failed; the call is denied")
+        log.exception("%s", told)
         return otherwise
 
 
-async def attended(work: Awaitable[None]) -> bool:
-    """Whether `work` came to its end."""
+async def attended(
+    work: Awaitable[object], told: str = "holding a call failed; it is denied"
+) -> bool:
+    """Whether `work` came to its end; when not, `told` is logged."""
     try:
         await work
     except Exception:
-        log.exception("holding a call failed; it is denied")
+        log.exception("%s", told)
         return False
     return True

@@ -5,7 +5,7 @@ left out, a baseline of another namespace keeps its own. Pure: no clock, no netw
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Final
 
@@ -176,7 +176,7 @@ def facts(
         retry_after_s=seconds(observed.retry_after_ms),
         request_id=observed.request_id,
         text=text,
-        grants=observed.granted,
+        grants=tuple(key.partition("@")[0] for key in observed.granted),
         lost=_lost(needs, observed, counted),
     )
 
@@ -223,11 +223,19 @@ def _lost(
     return tuple(one for one in lost if one not in counted)
 
 
+def use_key(grant: Grant) -> str:
+    """What its uses are counted under: a grant made anew under an old name begins at none."""
+    times = (0 if each is None else _unix_ms(each) for each in (grant.created_at, grant.expires_at))
+    return "@".join((grant.id, *(str(each) for each in times)))
+
+
 def _use(grant: Grant) -> Use:
     ends = grant.expires_at
-    return Use(
-        grant.id, grant.maximum_uses or 0, 0 if ends is None else int(ends.timestamp() * 1000)
-    )
+    return Use(use_key(grant), grant.maximum_uses or 0, 0 if ends is None else _unix_ms(ends))
+
+
+def _unix_ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
 
 
 def _short(session: str) -> str:

@@ -18,6 +18,8 @@ from mesh7_core.ledger.asked import Request, State
 
 MAXIMUM_LISTED_CHARACTERS: Final = 16 * 1024
 """Of arguments in a list; one request by its id is shown whole."""
+_CALENDAR_MS: Final = 253_402_300_800_000
+"""The year 10000, which no date can be written of."""
 _HEAD: Final = 4096
 _TAIL: Final = 1024
 # Printable to Python, yet drawn as nothing: joiners, fillers, selectors, the empty braille cell.
@@ -63,7 +65,7 @@ def changed(request: Request, moment: Moment) -> bytes:
 
 
 def whole(request: Request, moment: Moment) -> bytes:
-    """One request with all of its arguments."""
+    """One request with all that is kept of its arguments."""
     (text,) = _all([request], moment, len(request.arguments))
     return text
 
@@ -84,8 +86,8 @@ def visible(text: str) -> str:
 
 
 def when(at_ms: int) -> str | None:
-    """RFC 3339 in UTC, to the millisecond; None for 0, which is never."""
-    if at_ms <= 0:
+    """RFC 3339 in UTC, to the millisecond; None for 0, which is never, and beyond the calendar."""
+    if not 0 < at_ms < _CALENDAR_MS:
         return None
     spelled = datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     return f"{spelled}.{at_ms % 1000:03d}Z"
@@ -110,6 +112,7 @@ def _one(
     head = {"id": request.id, "state": request.state, "tool": request.tool,
             "agent": request.agent, "pod": request.pod}  # fmt: skip
     tail = {
+        "argumentsCutFrom": request.cut_from_bytes or None,
         "rules": [_rule(asking, request) for asking in request.asking],
         "openedAt": when(request.opened_at_ms),
         "expiresAt": when(request.opened_at_ms + request.timeout_ms),
@@ -129,11 +132,18 @@ def _one(
 
 
 def _arguments(request: Request, characters: int) -> bytes:
-    """As they were judged; as a string when they are too long, or are no JSON object."""
+    """As they were judged; as a string when they are too long, or are no JSON object.
+
+    What the ledger has cut says so itself; of what it has let go there is null.
+    """
     text = request.arguments
+    if not text:
+        return b"null"
     if len(text) > characters:
-        cut = f"{text[:_HEAD]} … ({len(text)} characters, `mesh7 show {request.id}` shows all) … "
-        return rendered(cut + text[-_TAIL:])
+        said = f"{len(text)} characters, `mesh7 show {request.id}` shows all"
+        if request.cut_from_bytes:
+            said = f"{request.cut_from_bytes} bytes when it was asked, not all of it was kept"
+        return rendered(f"{text[:_HEAD]} … ({said}) … {text[-_TAIL:]}")
     try:
         # Whoever writes to a shared ledger could otherwise add fields to what people are shown.
         is_object = isinstance(orjson.loads(text), dict)

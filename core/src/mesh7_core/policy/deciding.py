@@ -30,6 +30,8 @@ class Ledger(Enum):
     """Standing grants stand in for everybody who asked."""
     PENDING = "pending"
     """People were asked and have not decided."""
+    RUNNING = "running"
+    """People said yes, and an identical call runs right now."""
     APPROVED = "approved"
     """People said yes to this exact call, and it has been claimed."""
     DENIED = "denied"
@@ -148,14 +150,15 @@ def _passed(needs: Needs, facts: Facts) -> Decision:
             would=decision.would, grants=facts.grants,
         )  # fmt: skip
     is_approved = facts.ledger is Ledger.APPROVED
+    is_waiting = not is_approved and facts.ledger is not Ledger.RUNNING
     return Decision(
         Verdict.ALLOW if is_approved else Verdict.HOLD,
-        Reason.APPROVED if is_approved else decision.reason,
+        decision.reason if is_waiting else Reason(facts.ledger.value),
         decision.rules,
         decision.text,
         request_id=facts.request_id,
         would=decision.would,
-        open_for_s=0 if is_approved else _open_for(needs),
+        open_for_s=_open_for(needs) if is_waiting else 0,
     )
 
 

@@ -43,6 +43,7 @@ class Reason(StrEnum):
     VETOED = "vetoed"
     # Hold and what becomes of it
     APPROVAL_REQUIRED = "approval-required"
+    RUNNING = "running"
     APPROVAL_UNAVAILABLE = "approval-unavailable"
     APPROVAL_EXPIRED = "approval-expired"
     DENIED_BY_PERSON = "denied-by-person"

@@ -109,6 +109,7 @@ class _Passing:
             lambda decision: self.decided(served, decision),
             self._hold,
             trace.trace_id(self._trace),
+            served.is_open,
         )
 
     def _hold(self, wait: Wait) -> None:

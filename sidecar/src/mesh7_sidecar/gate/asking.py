@@ -9,13 +9,20 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
-from mesh7_core.ledger.asked import Asking, Request, Verdict
-from mesh7_core.policy import calls
+from mesh7_core.ledger.asked import Asking, Request, State, Verdict
+from mesh7_core.ledger.protocol import Lost, Unknown
+from mesh7_core.policy import calls, judge
 from mesh7_core.policy.rules import Approval
 from mesh7_core.policy.voices import Voice
 
 DEFAULT_TIMEOUT: Final = timedelta(minutes=10)
 """Of a rule that says nothing of how long it waits."""
+_REFUSALS: Final = {
+    State.EXPIRED: judge.Ledger.EXPIRED,
+    State.LAPSED: judge.Ledger.EXPIRED,
+    State.USED: judge.Ledger.UNKNOWN_OUTCOME,
+    State.DENIED: judge.Ledger.DENIED,
+}
 
 
 def request_for(
@@ -58,8 +65,15 @@ def hold_of(asked: Sequence[Voice], hold_s: float) -> float:
     return min([hold_s, *(one.total_seconds() for one in said if one is not None)])
 
 
-def denial(request: Request) -> str:
-    """What the person wrote who said no; empty when nobody did."""
+def refusal(request: Request | Unknown | Lost) -> judge.Ledger | None:
+    """Why a request will never be of use any more; None when it may, or is not known."""
+    return _REFUSALS.get(request.state) if isinstance(request, Request) else None
+
+
+def denial(request: Request | Unknown | Lost) -> str:
+    """What the person wrote who said no; empty when nobody did, or nobody knows."""
+    if not isinstance(request, Request):
+        return ""
     words = [vote.reason for vote in request.votes if vote.verdict is Verdict.DENY]
     return words[-1] if words else ""
 

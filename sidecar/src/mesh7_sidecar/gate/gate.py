@@ -24,7 +24,7 @@ from mesh7_sidecar.gate.sessions import Sessions
 from mesh7_sidecar.gate.shares import Shares
 from mesh7_sidecar.gate.terms import HoldTerms
 from mesh7_sidecar.gate.trip import FAILED, Road, Trip
-from mesh7_sidecar.gate.waiting import Wait, Waiter, unseen
+from mesh7_sidecar.gate.waiting import Wait, Waiter, always, unseen
 from mesh7_sidecar.settings import AuditShare
 
 log = logging.getLogger("mesh7.gate")
@@ -84,6 +84,7 @@ class Gate:
         answer: Callable[[Decision], None],
         waits: Callable[[Wait], None] = unseen,
         trace_id: str = "",
+        is_served: Callable[[], bool] = always,
     ) -> None:
         """Decide about `call` and tell `answer`, once, now or later; an error in judging denies.
 
@@ -93,6 +94,8 @@ class Gate:
             waits: told at most once, before `answer`, when people may have to be asked; the
                 request id follows when the request is open.
             trace_id: of the caller's trace; people find it on the request.
+            is_served: whether the source that the call would go to is still in force; a call that
+                waits is not run, and no approval used for it, once that says no.
         """
         try:
             judged = self._judged(call)
@@ -108,7 +111,7 @@ class Gate:
         if not (needs.hangs_on_ledger or _is_audited(needs)):
             answer(needs.decision)
         else:
-            Trip(self._road, call, needs, answer, waits, trace_id).start()
+            Trip(self._road, call, needs, answer, waits, trace_id, is_served).start()
 
     def is_exact(self, call: calls.Call) -> bool:
         """Whether the decision hangs on the exact call, so that its body has to be there first."""

@@ -14,10 +14,9 @@ When nobody waits any more the reserved places are given back; the request stays
 
 import asyncio
 import contextlib
-from enum import Enum
 from typing import Final, assert_never
 
-from mesh7_core.ledger.asked import Request, State
+from mesh7_core.ledger.asked import State
 from mesh7_core.ledger.protocol import (
     Full,
     Lost,
@@ -32,13 +31,10 @@ from mesh7_core.policy import decision, judge
 from mesh7_core.policy.rules import Action, RuleId
 from mesh7_sidecar.gate import asking, claiming, edge, observing
 from mesh7_sidecar.gate.claiming import Claimed
+from mesh7_sidecar.gate.waiters import MOST_RACING, Stage, Waiters, each
 from mesh7_sidecar.gate.waiting import Waiter
 from mesh7_sidecar.gate.ways import Run, Ways
 
-MOST_WAITERS: Final = 16
-"""Callers that wait for people about one call; a further one gets the pending answer at once."""
-MOST_RACING: Final = 256
-"""Callers that wait for one approved call's result, or for the ledger's first word."""
 POLL_S: Final = 1.0
 """A change that nobody told of is seen after as long."""
 LEASE_MARGIN_S: Final = 30.0
@@ -47,24 +43,6 @@ RUN_S: Final = 900.0
 """After as long an approved call that nobody recorded counts as over; no call lasts longer."""
 MOST_REFUSALS: Final = 3
 """How often a claim may be refused although the approval stands, before everybody is told."""
-
-_FACT: Final = {
-    State.EXPIRED: judge.Ledger.EXPIRED,
-    State.LAPSED: judge.Ledger.EXPIRED,
-    State.USED: judge.Ledger.UNKNOWN_OUTCOME,
-    State.DENIED: judge.Ledger.DENIED,
-}
-
-
-class Stage(Enum):
-    """What is known of the call's request."""
-
-    LOOKING = "looking"
-    """Nothing for sure: whoever waits is answered by the next turn."""
-    PENDING = "pending"
-    """People have not decided."""
-    RUNNING = "running"
-    """It is used; one caller runs."""
 
 
 class Hold:
@@ -88,7 +66,7 @@ class Hold:
         self._ways = ways
         self._full = full
         self._needs = needs
-        self._waiters: list[Waiter] = []
+        self._waiters = Waiters()
         self._stirred = asyncio.Event()
         self._reserved: dict[str, Window] = {}
         self._run: Run | None = None
@@ -96,11 +74,12 @@ class Hold:
         self._stage = Stage.LOOKING
         self._withdrawn = ""
         self._refusals = 0
+        self._is_listing = False
 
     @property
     def waiting(self) -> int:
         """How many callers wait."""
-        return len(self._living())
+        return len(self._waiters.living())
 
     def is_for(self, request_id: str) -> bool:
         """Whether its callers wait for that request."""
@@ -109,7 +88,7 @@ class Hold:
     def join(self, waiter: Waiter) -> None:
         """Another caller waits for the same call."""
         waiter.stir = self.stir
-        self._waiters.append(waiter)
+        self._waiters.join(waiter)
         self._show()
 
     def change(self) -> None:
@@ -126,7 +105,7 @@ class Hold:
     def close(self) -> None:
         """Answer everybody at once: the request, if it is open, outlives the gateway."""
         if self.request_id:
-            self._answer_pending(self._living())
+            self._tell(self._waiters.living(), self._standing())
         self._answer(judge.decide(self._needs, judge.NO_LEDGER))
         if self._run is not None:
             self._run.over.set()
@@ -140,21 +119,25 @@ class Hold:
             self._answer(self._ways.failed)
 
     async def _turns(self) -> None:
-        while self._living():
+        while self._waiters.living():
             await self._turn()
-            if not self._living():
+            if not self._waiters.living():
                 await self._let_go()
 
     async def _turn(self) -> None:
         self._stirred.clear()
-        lead = self._living()[0]
+        self._waiters.dismiss()
+        self._show()
+        if not self._waiters.living():
+            return
+        lead = self._waiters.living()[0]
         if not lead.definition and not await self._is_as_listed(lead):
             return
-        if not self._living():
+        if not self._waiters.living():
             return
         needs = self._ways.needs_again(lead, self._full, self.digest)
         if needs is None:
-            self._start_over()
+            await self._start_over()
             return
         self._needs = needs
         observation = self._observation(lead, needs)
@@ -164,14 +147,13 @@ class Hold:
 
     def _observation(self, lead: Waiter, needs: judge.Needs) -> Observation:
         ways = self._ways
-        patience_s = max((waiter.wait.hold_s for waiter in self._living()), default=0.0)
         return ways.observing.exact(
             needs,
             lead.call,
             ways.now_s(),
             covering=judge.covering(needs, lead.call, ways.now()),
             digest=self.digest,
-            lease_ms=int((patience_s + LEASE_MARGIN_S) * 1000),
+            lease_ms=int((self._waiters.patience_s() + LEASE_MARGIN_S) * 1000),
         )
 
     async def _observe(self, observation: Observation) -> Observed:
@@ -187,14 +169,14 @@ class Hold:
         if seen is Seen.REPEATED:
             loop = needs.loops[observed.index]
             if loop.action is Action.REQUIRE_APPROVAL:
-                self._start_over((*self._full, loop.id))
+                await self._start_over((*self._full, loop.id))
                 return
         decided = judge.decide(needs, observing.facts(needs, observed, text=text))
         if decided.verdict is decision.Verdict.DENY:
             self._answer(decided)
         elif seen is Seen.GRANTED:
             # One use is one call: the next who waits is observed anew.
-            for waiter in self._living()[:1]:
+            for waiter in self._waiters.living()[:1]:
                 waiter.answer(decided)
         elif seen is Seen.APPROVED:
             await self._act(lead, observation, observed.request_id, decided)
@@ -207,9 +189,9 @@ class Hold:
             await self._open(lead)
 
     async def _open(self, lead: Waiter) -> None:
-        if not await self._is_as_listed(lead) or not self._is_as_judged(lead):
+        if not await self._is_as_listed(lead) or not await self._is_as_judged(lead):
             return
-        if not self._living():
+        if not self._waiters.living():
             return
         request = asking.request_for(
             lead.call,
@@ -239,16 +221,17 @@ class Hold:
         """People said yes. `decided` is what the one who runs is told."""
         # Nobody is told `pending` now: who repeats an approved call runs it, however impatient.
         self.request_id, self._stage = request_id, Stage.LOOKING
-        if not await self._is_as_listed(lead) or not self._is_as_judged(lead):
+        if not await self._is_as_listed(lead) or not await self._is_as_judged(lead):
             return
         if lead.is_over:
             return
-        ways = self._ways
+        ways, self._stage = self._ways, Stage.CLAIMING
         claimed = await claiming.claim(
             ways.ledger, ways.journal, request_id, self.digest, observation.windows,
             usable_s=asking.use_within(self._needs.asked).total_seconds(),
-            is_wanted=lambda: bool(self._living()),
+            is_wanted=self._is_wanted,
         )  # fmt: skip
+        self._stage = Stage.LOOKING
         match claimed:
             case Claimed.OURS:
                 for window in observation.windows:
@@ -267,7 +250,7 @@ class Hold:
 
     async def _start(self, request_id: str, lead: Waiter, decided: decision.Decision) -> None:
         """The approval is used: one call runs, or none ever."""
-        living = self._living()
+        living = self._waiters.living()
         if not living:
             self._ways.end(request_id, "gone")
             return
@@ -279,13 +262,16 @@ class Hold:
             async with asyncio.timeout(RUN_S):
                 await run.over.wait()
         self._run = None
-        others, self._waiters = self._living(), []
-        for waiter in others:
+        self._forget()
+        await self._let_go()
+
+        def resume(waiter: Waiter) -> None:
             if self._ways.needs_again(waiter, self._full, self.digest) is None:
                 self._ways.again(waiter, ())
             else:
                 self._ways.repeat(waiter, self._needs, self.digest, request_id)
-        self._forget()
+
+        each(self._waiters.take(), resume, self._ways.failed)
 
     async def _look_at(self, request_id: str) -> None:
         """The request does not stand as it did: say so, or ask anew."""
@@ -293,9 +279,9 @@ class Hold:
         if isinstance(request, Lost):
             self._refuse(judge.Ledger.UNAVAILABLE)
             return
-        fact = _FACT.get(request.state) if isinstance(request, Request) else None
+        fact = asking.refusal(request)
         if fact is not None:
-            self._refuse(fact, asking.denial(request) if isinstance(request, Request) else "")
+            self._refuse(fact, asking.denial(request))
             return
         self._refusals += 1
         if self._refusals > MOST_REFUSALS:
@@ -306,33 +292,37 @@ class Hold:
             await self._pause()
 
     async def _denial(self, request_id: str) -> str:
-        request = await self._ways.ledger.request(request_id)
-        return asking.denial(request) if isinstance(request, Request) else ""
+        return asking.denial(await self._ways.ledger.request(request_id))
 
     async def _is_as_listed(self, lead: Waiter) -> bool:
         """List the tool again; when its definition is another one everybody starts over."""
-        fresh = await self._ways.relist(lead.call)
+        self._is_listing = True
+        try:
+            fresh = await self._ways.relist(lead.call)
+        finally:
+            self._is_listing = False
+        self._waiters.dismiss()
         if fresh is None:
             self._answer(decision.SOURCE_UNAVAILABLE)
             return False
         if fresh == lead.definition:
             return True
-        for waiter in self._living():
+        for waiter in self._waiters.living():
             waiter.definition = fresh
-        self._start_over()
+        await self._start_over()
         return False
 
-    def _is_as_judged(self, lead: Waiter) -> bool:
+    async def _is_as_judged(self, lead: Waiter) -> bool:
         """Judge again; when the call asks no more, or for something else, everybody starts over."""
         needs = self._ways.needs_again(lead, self._full, self.digest)
         if needs is None:
-            self._start_over()
+            await self._start_over()
             return False
         self._needs = needs
         return True
 
     async def _pause(self) -> None:
-        if self._living():
+        if self._waiters.living():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(POLL_S):
                     await self._stirred.wait()
@@ -346,13 +336,13 @@ class Hold:
             withdrawn, self._withdrawn = self._withdrawn, ""
             await ledger.withdraw(withdrawn)
 
-    def _start_over(self, full: tuple[RuleId, ...] = ()) -> None:
+    async def _start_over(self, full: tuple[RuleId, ...] = ()) -> None:
         """Everybody is judged from the start; nobody needs this request any more."""
-        living, self._waiters = self._living(), []
         self._withdrawn = self.request_id
         self._forget()
-        for waiter in living:
-            self._ways.again(waiter, full)
+        # First: nobody may be refused for want of a place that they have themselves.
+        await self._let_go()
+        each(self._waiters.take(), lambda waiter: self._ways.again(waiter, full), self._ways.failed)
 
     def _pend(self, request_id: str) -> None:
         self.request_id, self._stage = request_id, Stage.PENDING
@@ -364,23 +354,30 @@ class Hold:
     def _show(self) -> None:
         """Tell who waits what for; answer those whose patience is over, and those too many."""
         if self._stage is Stage.LOOKING:
-            self._refuse_beyond(MOST_RACING)
-            return
-        most = MOST_WAITERS if self._stage is Stage.PENDING else MOST_RACING
-        patient = [waiter for waiter in self._living() if not waiter.is_due]
-        for waiter in patient:
-            waiter.wait.request_id = self.request_id
-        due = [waiter for waiter in self._living() if waiter.is_due]
-        self._answer_pending([*due, *patient[most:]])
+            beyond = self._waiters.living()[MOST_RACING:]
+            self._tell(beyond, judge.Facts(ledger=judge.Ledger.FULL))
+        else:
+            self._waiters.show(self.request_id)
+        self._tell(self._waiters.impatient(self._stage), self._standing())
 
-    def _refuse_beyond(self, most: int) -> None:
-        for waiter in self._living()[most:]:
-            waiter.answer(judge.decide(self._needs, judge.Facts(ledger=judge.Ledger.FULL)))
+    def _standing(self) -> judge.Facts:
+        """Where the call stands, for who cannot wait any longer."""
+        if not self.request_id:
+            return judge.NO_LEDGER
+        is_running = self._stage is Stage.RUNNING
+        fact = judge.Ledger.RUNNING if is_running else judge.Ledger.PENDING
+        return judge.Facts(ledger=fact, request_id=self.request_id)
 
-    def _answer_pending(self, waiters: list[Waiter]) -> None:
-        facts = judge.Facts(ledger=judge.Ledger.PENDING, request_id=self.request_id)
+    def _tell(self, waiters: list[Waiter], facts: judge.Facts) -> None:
+        is_unlisted = self._is_listing and facts is judge.NO_LEDGER
         for waiter in waiters:
-            waiter.answer(judge.decide(self._needs, facts))
+            waiter.answer(
+                decision.SOURCE_UNAVAILABLE if is_unlisted else judge.decide(self._needs, facts)
+            )
+
+    def _is_wanted(self) -> bool:
+        self._waiters.dismiss()
+        return bool(self._waiters.living())
 
     def _refuse(self, fact: judge.Ledger, text: str = "") -> None:
         facts = judge.Facts(ledger=fact, request_id=self.request_id, text=text)
@@ -388,11 +385,6 @@ class Hold:
 
     def _answer(self, decided: decision.Decision) -> None:
         """Everybody gets the same answer, and the next caller starts from the beginning."""
-        for waiter in self._living():
+        for waiter in self._waiters.living():
             waiter.answer(decided)
         self._forget()
-
-    def _living(self) -> list[Waiter]:
-        self._waiters = [waiter for waiter in self._waiters if not waiter.is_over]
-        # A copy: who is answered may ask again at once.
-        return self._waiters.copy()

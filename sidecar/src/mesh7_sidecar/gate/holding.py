@@ -34,6 +34,8 @@ RELIST_S: Final = 10.0
 """A source that takes longer to list its tools counts as not there."""
 END_S: Final = 5.0
 """How long `close` waits for what holds have begun."""
+MOST_HELD_BYTES: Final = 256 * 1024 * 1024
+"""What all calls that wait may take together, by `exact.weight`."""
 MOST_REPLAYS: Final = 1024
 """Replays that doors have not recorded yet."""
 MOST_RUNS: Final = 4096
@@ -91,6 +93,8 @@ class Holds:
         self._tasks: set[asyncio.Task[None]] = set()
         self._unsubscribe: Callable[[], None] | None = None
         self._is_closed = False
+        self._held_bytes = 0
+        self._spelling = asyncio.Lock()
 
     def enter(self, waiter: Waiter, full: tuple[RuleId, ...] = ()) -> None:
         """Take a caller in.
@@ -103,6 +107,9 @@ class Holds:
             ValueError: the call has no exact form.
         """
         if waiter.what is exact.UNSPELLED:
+            if not self._has_room(waiter):
+                self._refuse_large(waiter, full)
+                return
             if len(waiter.call.body) > exact.MOST_AT_ONCE_BYTES:
                 self._keep(self._spell(waiter, full))
                 return
@@ -226,6 +233,25 @@ class Holds:
         facts = judge.Facts(ledger=judge.Ledger.UNKNOWN_OUTCOME, request_id=request_id)
         waiter.answer(judge.decide(needs, facts))
 
+    def _has_room(self, waiter: Waiter) -> bool:
+        """Keep what a waiter takes in the account until it is over."""
+        size_bytes = exact.weight(waiter.call)
+        if self._held_bytes + size_bytes > MOST_HELD_BYTES:
+            return False
+        self._held_bytes += size_bytes
+        waiter.freed = partial(self._free, size_bytes)
+        return True
+
+    def _free(self, size_bytes: int) -> None:
+        self._held_bytes -= size_bytes
+
+    def _refuse_large(self, waiter: Waiter, full: tuple[RuleId, ...]) -> None:
+        asked = self._asked(waiter.call, full)
+        if asked is None:
+            self._afresh(waiter)
+        else:
+            waiter.answer(judge.decide(asked[1], judge.Facts(ledger=judge.Ledger.FULL)))
+
     def _asked(self, call: calls.Call, full: tuple[RuleId, ...]) -> Judged | None:
         """What the call asks people for by the bundle of this moment; None when nothing."""
         judged = self._judged(call)
@@ -277,9 +303,20 @@ class Holds:
             waiter.answer(self.failed)
 
     async def _enter_spelled(self, waiter: Waiter, full: tuple[RuleId, ...]) -> None:
-        waiter.what = await asyncio.to_thread(exact.forwarded, waiter.call)
+        waiter.stir = partial(self._give_up, waiter, full)
+        # One at a time: several would keep the loop from its turns.
+        async with self._spelling:
+            if waiter.is_over:
+                return
+            waiter.what = await asyncio.to_thread(exact.forwarded, waiter.call)
         if not waiter.is_over:
             self.enter(waiter, full)
+
+    def _give_up(self, waiter: Waiter, full: tuple[RuleId, ...]) -> None:
+        """Its call could not be spelled in time."""
+        asked = self._asked(waiter.call, full) if waiter.is_late else None
+        if asked is not None:
+            waiter.answer(judge.decide(asked[1], judge.NO_LEDGER))
 
     async def _attend(self, hold: Hold) -> None:
         try:

@@ -15,7 +15,7 @@ from mesh7_sidecar.gate.dry import DryRun
 from mesh7_sidecar.gate.holding import Holds
 from mesh7_sidecar.gate.observing import Observing
 from mesh7_sidecar.gate.shares import Shares
-from mesh7_sidecar.gate.waiting import Wait, Waiter
+from mesh7_sidecar.gate.waiting import Wait, Waiter, always
 
 FAILED: Final = Decision(Verdict.DENY, Reason.MALFORMED)
 """What is decided when a defect of ours keeps a call from being judged."""
@@ -49,8 +49,8 @@ class Trip:
     """
 
     __slots__ = (
-        "_answer", "_call", "_decision", "_is_going", "_is_over", "_needs", "_road", "_trace",
-        "_waiter", "_waits",
+        "_answer", "_call", "_decision", "_is_going", "_is_over", "_is_served", "_needs", "_road",
+        "_trace", "_waiter", "_waits",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - one field each; made on every call
@@ -61,6 +61,7 @@ class Trip:
         answer: Callable[[Decision], None],
         waits: Callable[[Wait], None],
         trace_id: str = "",
+        is_served: Callable[[], bool] = always,
         waiter: Waiter | None = None,
     ) -> None:
         self._road = road
@@ -69,6 +70,7 @@ class Trip:
         self._answer = answer
         self._waits = waits
         self._trace = trace_id
+        self._is_served = is_served
         self._waiter = waiter
         self._decision: Decision | None = None
         self._is_going = True
@@ -102,10 +104,11 @@ class Trip:
             decided = work()
             self._decision = decided or self._decision
         else:
-            # The ledger called back later: nobody else guards that.
+            # The ledger called back later: nobody else guards that, and what a door raises would
+            # end the connection that everybody's answers come by.
             decided = edge.guarded(work, FAILED)
             if decided is not None:
-                self._tell(decided)
+                edge.guarded(partial(self._tell, decided), None)
 
     def _decided(self, observed: Observed) -> Decision | None:
         """The decision, or None when it comes later."""
@@ -157,7 +160,7 @@ class Trip:
             loop = next(one for one in needs.loops if one.id == identity)
             needs = judge.looped(needs, loop)
         hold_s = asking.hold_of(needs.asked, road.hold_s)
-        return Waiter(self._call, self._tell, hold_s, self._trace)
+        return Waiter(self._call, self._tell, hold_s, self._trace, self._is_served)
 
     def _tell(self, decided: Decision) -> None:
         if self._is_going:

@@ -11,6 +11,8 @@ from mesh7_sidecar.gate import edge, exact
 
 MOST_STARTS: Final = 8
 """How often a waiter may start over because what it asks for is changed under it."""
+LOOK_S: Final = 4.5
+"""How long it may take at least to learn where a call stands: clients with five seconds wait."""
 
 
 class Wait:
@@ -40,6 +42,11 @@ def unseen(_: Wait) -> None:
     """For doors that show nothing while they wait."""
 
 
+def always() -> bool:
+    """Of a source that is never replaced."""
+    return True
+
+
 class Waiter:
     """One caller from its question to its answer, or to its leaving.
 
@@ -48,19 +55,22 @@ class Waiter:
         answer: its door's.
         hold_s: its own patience.
         trace_id: of the call; empty when it has none.
+        is_served: whether the source that the call would go to is still in force.
 
     Attributes:
         definition: digest of the tool's definition that it goes by; the latest one listed.
         what: what it forwards; `exact.UNSPELLED` until it has been worked out.
         is_over: it has its answer, or is gone.
         is_due: its patience is at an end: it gets the pending answer as soon as there is one.
-        stir: told when it is over or due; whoever holds it sets that.
+        is_late: it is due, and there was time enough to learn where its call stands.
+        stir: told when it is over, due or late; whoever holds it sets that.
+        freed: told when it is over; what it takes while it waits is free again.
         starts: how often it was taken up by a hold.
     """
 
     __slots__ = (
-        "_answer", "_timer", "call", "definition", "is_due", "is_over", "starts", "stir",
-        "trace_id", "wait", "what",
+        "_answer", "_timers", "call", "definition", "freed", "is_due", "is_late", "is_over",
+        "is_served", "starts", "stir", "trace_id", "wait", "what",
     )  # fmt: skip
 
     def __init__(
@@ -69,6 +79,7 @@ class Waiter:
         answer: Callable[[Decision], None],
         hold_s: float,
         trace_id: str = "",
+        is_served: Callable[[], bool] = always,
     ) -> None:
         self.call = call
         self.definition = call.definition
@@ -76,12 +87,19 @@ class Waiter:
         self.what = exact.UNSPELLED
         self.is_over = False
         self.is_due = hold_s <= 0
+        self.is_late = False
+        self.is_served = is_served
         self.starts = 0
         self.stir: Callable[[], None] = _nobody
+        self.freed: Callable[[], None] = _nobody
         self.wait = Wait(hold_s, self._leave)
         self._answer = answer
         # Only callers that wait for people have a timer (design 13).
-        self._timer = asyncio.get_running_loop().call_later(hold_s, self._end_patience)
+        later = asyncio.get_running_loop().call_later
+        self._timers = (
+            later(hold_s, self._end_patience),
+            later(max(hold_s, LOOK_S), self._end_looking),
+        )
 
     def answer(self, decision: Decision) -> None:
         """Tell its door, unless it has left or was told."""
@@ -98,10 +116,16 @@ class Waiter:
 
     def _close(self) -> None:
         self.is_over = True
-        self._timer.cancel()
+        for timer in self._timers:
+            timer.cancel()
+        self.freed()
 
     def _end_patience(self) -> None:
         self.is_due = True
+        self.stir()
+
+    def _end_looking(self) -> None:
+        self.is_due = self.is_late = True
         self.stir()
 
 

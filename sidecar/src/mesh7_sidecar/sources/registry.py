@@ -59,6 +59,7 @@ class Served:
 
     __slots__ = (
         "_dropped",
+        "_is_closed",
         "_passed",
         "base",
         "catalog",
@@ -83,6 +84,7 @@ class Served:
         self.way = ways.calls
         self.streams = ways.streams
         self._dropped: dict[str, tuple[lists.Dropped, ...]] = {}
+        self._is_closed = False
         self.problem = ""
         self.fixed: list[tuple[bytes, bytes]] = []
         self._passed: dict[int, tuple[Headers, Headers]] = {}
@@ -145,8 +147,13 @@ class Served:
         # In place: the client holds the same list.
         self.fixed[:] = fixed
 
+    def is_open(self) -> bool:
+        """Whether it is in force: not removed, nor replaced by another of its name."""
+        return not self._is_closed
+
     def close(self) -> None:
         """Let go of connections and children; calls under way finish, streams end."""
+        self._is_closed = True
         self.catalog.close()
         if self.streams is not self.way:
             self.streams.abort()

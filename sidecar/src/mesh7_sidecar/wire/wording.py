@@ -122,6 +122,11 @@ def _throttled(decision: Decision, shown: str) -> str:
 
 
 def _held(decision: Decision, shown: str) -> str:
+    if decision.reason is Reason.RUNNING:
+        return (
+            f"`{shown}` was approved (request `{decision.request_id}`) and is running now."
+            " Repeat exactly the same call to get its result; it does not run twice."
+        )
     rules = ", ".join(f"`{rule}`" for rule in decision.rules)
     asked = f" (rule {rules})" if rules else ""
     why = f": {names.shown(decision.text, 500).rstrip('.')}" if decision.text else ""

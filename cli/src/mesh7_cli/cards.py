@@ -23,7 +23,7 @@ class Card:
 
     Attributes:
         lines: ready to print.
-        is_whole: every letter of the arguments stands there.
+        is_whole: every letter that the gateway has of the arguments stands there.
     """
 
     lines: tuple[str, ...]
@@ -31,21 +31,29 @@ class Card:
 
 
 def whole(request: Mapping[str, object], now: datetime) -> Card:
-    """The request with all of its arguments, however long."""
+    """The request with all that the gateway has of its arguments, however long."""
     return Card(lines=_lines(request, now, _arguments(request)), is_whole=True)
 
 
 def brief(request: Mapping[str, object], now: datetime) -> Card:
     """The request, long arguments by their head and tail."""
     text = _arguments(request)
+    if cut_note(request):
+        return Card(lines=_lines(request, now, _parted(text)), is_whole=False)
     if len(text) <= FULL_LETTERS:
         return Card(lines=_lines(request, now, text), is_whole=True)
-    left_out = len(text) - 2 * PART_LETTERS
-    shown = (
-        f"{text[:PART_LETTERS]}\n\n… {left_out:,} of {len(text):,} letters are left out here …\n\n"
-        f"{text[-PART_LETTERS:]}"
+    return Card(lines=_lines(request, now, _parted(text)), is_whole=False)
+
+
+def cut_note(request: Mapping[str, object]) -> str:
+    """That nobody can be shown all of the arguments; empty when somebody can."""
+    size_bytes = reading.number(request, "argumentsCutFrom")
+    if not size_bytes:
+        return ""
+    return (
+        f"not all of the arguments can be shown: of {size_bytes:,} bytes only head, tail, size "
+        "and digest were kept"
     )
-    return Card(lines=_lines(request, now, shown), is_whole=False)
 
 
 def missing(request: Mapping[str, object]) -> list[str]:
@@ -83,6 +91,7 @@ def _lines(request: Mapping[str, object], now: datetime, arguments: str) -> tupl
         *_facts(request, now),
         "",
         "arguments",
+        *((f"{INDENT}! {note}; a yes is for all of it",) if (note := cut_note(request)) else ()),
         *(INDENT + line for line in arguments.split("\n")),
         *_rules(request),
         *_votes(request),
@@ -90,7 +99,20 @@ def _lines(request: Mapping[str, object], now: datetime, arguments: str) -> tupl
     )
 
 
+def _parted(text: str) -> str:
+    """Head and tail of a long text."""
+    left_out = len(text) - 2 * PART_LETTERS
+    if left_out <= 0:
+        return text
+    return (
+        f"{text[:PART_LETTERS]}\n\n… {left_out:,} of {len(text):,} letters are left out here …\n\n"
+        f"{text[-PART_LETTERS:]}"
+    )
+
+
 def _arguments(request: Mapping[str, object]) -> str:
+    if request.get("arguments", "") is None:
+        return "not kept any more; the digest of the call is"
     return spelled.pretty(request.get("arguments"))
 
 

@@ -34,6 +34,8 @@ def said(verb: str, request: dict[str, object]) -> str:
     line = cards.name(request)
     if verb == "deny":
         return f"denied {line}"
+    if note := cards.cut_note(request):
+        line += f" ({note})"
     missing = cards.missing(request)
     if reading.text(request, "state") == cards.PENDING and missing:
         return f"your yes is counted for {line} – still missing: {'; '.join(missing)}"

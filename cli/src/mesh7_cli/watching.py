@@ -189,7 +189,8 @@ class Session:
         card = draw(request, datetime.now(UTC))
         self._say("\n".join(["", *map(_coloured, card.lines), ""]))
         if not card.is_whole:
-            self._say("the arguments are long: `f` shows them in full, then keys count\n")
+            full = "all that was kept of them" if cards.cut_note(request) else "them in full"
+            self._say(f"the arguments are long: `f` shows {full}, then keys count\n")
         self._keys.forget()
         self._desk.show(identifier, self._clock_s(), is_whole=card.is_whole)
 

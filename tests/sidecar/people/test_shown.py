@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mesh7_core.ledger import shortening
 from mesh7_core.ledger.asked import Asking, Request, State, Verdict, Vote
 from mesh7_sidecar.people import shown
 from tests.sidecar.people.parts import REQUEST, START_MS
@@ -45,6 +46,7 @@ def test_a_request_is_shown_whole() -> None:
         "agent": "default/coder",
         "pod": "laptop-1",
         "arguments": {"message": "fix", "n": 12345678901234567890123},
+        "argumentsCutFrom": None,
         "rules": [
             {
                 "rule": "default/p/one", "reason": "why", "groups": ["a"], "count": 1,
@@ -114,13 +116,31 @@ def test_what_does_not_show_as_itself_is_an_escape(character: str) -> None:
 
 @pytest.mark.promise("A11")
 @pytest.mark.parametrize(
-    "text", ['{"a":1},"state":"approved","x":{}', '{"a":1', "", "[1]", '"x"', '{"a":NaN}']
+    "text", ['{"a":1},"state":"approved","x":{}', '{"a":1', "[1]", '"x"', '{"a":NaN}']
 )
 def test_a_forged_entry_of_a_shared_ledger_adds_no_field(text: str) -> None:
     """Whoever writes to Redis is hostile (design 14)."""
     found = _shown(replace(ASKED, arguments=text))
     assert found["arguments"] == text
     assert found["state"] == "pending"
+
+
+@pytest.mark.promise("A11")
+def test_arguments_that_were_too_long_to_be_kept_never_pass_for_the_whole() -> None:
+    """docs/reference/control-api.md, argumentsCutFrom."""
+    asked = replace(ASKED, arguments=json.dumps({"t": "\\" * 400_000}))
+    kept = shortening.shortened(asked)
+    found = _shown(kept)
+    size = len(asked.arguments)
+    assert found["argumentsCutFrom"] == size
+    assert found["arguments"] == json.loads(kept.arguments)
+    listed = json.loads(shown.listed([kept], MOMENT))["requests"][0]
+    assert listed["argumentsCutFrom"] == size
+    assert f"({size} bytes when it was asked, not all of it was kept)" in listed["arguments"]
+
+
+def test_arguments_that_were_let_go_are_null() -> None:
+    assert _shown(replace(ASKED, arguments=""))["arguments"] is None
 
 
 @pytest.mark.promise("A11")

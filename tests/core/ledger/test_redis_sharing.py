@@ -1,14 +1,17 @@
 """Many gateways on one Redis: one count, one approval, one write a turn, nothing that grows."""
 
 import asyncio
+import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from mesh7_core.ledger import shortening
 from mesh7_core.ledger.approvals import State
 from mesh7_core.ledger.asked import Refused, Request
-from mesh7_core.ledger.protocol import Seen, Use
+from mesh7_core.ledger.protocol import Caps, Seen, Use
 from tests.core.ledger.contract import (
     DAY,
     MINUTE,
@@ -177,3 +180,63 @@ async def test_namespaces_do_not_meet(program: Path, tmp_path: Path) -> None:
 def listed(reply: object) -> list[bytes]:
     assert isinstance(reply, list)
     return reply
+
+
+@EVERY_SERVER
+@pytest.mark.promise("L8", "D35")
+async def test_long_requests_are_read_in_pages_and_calls_are_answered_in_between(
+    program: Path, tmp_path: Path
+) -> None:
+    """Seen: one answer of 350 MB dropped the connection, and 43 limited calls were refused."""
+    many, caps = 60, Caps(per_pod=1000, per_namespace=1000)
+    text = '{"text":"' + "x" * (shortening.LONGEST_BYTES - 11) + '"}'
+    ended: list[str] = []
+    with redis_servers.running(program, tmp_path) as server:
+        async with connected(server.port) as ledger:
+            for number in range(many):
+                await opened(
+                    ledger, replace(request(number, f"sha256:{number}"), arguments=text), caps
+                )
+
+            async def look() -> int:
+                listed = await ledger.requests()
+                ended.append("listed")
+                assert isinstance(listed, tuple)
+                return sum(one.arguments == text for one in listed)
+
+            looking = asyncio.create_task(look())
+            await asyncio.sleep(0)
+            calls = plain(window(maximum=1000))
+            for _ in range(many // 2):
+                assert await seen(ledger, calls) is Seen.ADMITTED
+                ended.append("observed")
+            assert await looking == many
+            assert ended.index("listed") > many // 4
+            assert ledger.trouble() == ""
+
+
+@EVERY_SERVER
+@pytest.mark.promise("D35")
+async def test_the_store_itself_keeps_no_more_than_the_bound(program: Path, tmp_path: Path) -> None:
+    """Ninety calls of four megabytes made a store grow by 352 MB for a day."""
+    with redis_servers.running(program, tmp_path) as server:
+        async with connected(server.port) as ledger:
+            for number in range(90):
+                text = json.dumps({"text": str(number) * 4_100_000})
+                one = replace(request(number, f"sha256:{number}"), arguments=text)
+                identifier = await opened(ledger, one, Caps(per_pod=100, per_namespace=100))
+                await ledger.withdraw(identifier)
+            kept = server.tell("GET", f"{PREFIX}bytes")
+            assert isinstance(kept, bytes)
+            sizes = server.tell("ZRANGE", f"{PREFIX}sizes", 0, -1)
+            assert isinstance(sizes, list)
+            assert int(kept) == sum(int(one.split()[1]) for one in sizes)
+            assert int(kept) < 90 * 32_000
+            assert 0 < server_ttl(server, "bytes") == server_ttl(server, "sizes")
+
+
+def server_ttl(server: redis_servers.Server, name: str) -> int:
+    """When a key expires, Unix milliseconds."""
+    found = server.tell("PEXPIRETIME", PREFIX + name)
+    assert isinstance(found, int)
+    return found

@@ -3,13 +3,17 @@
 import hashlib
 import json
 from dataclasses import replace
+from pathlib import Path
+from sqlite3 import connect
 
 import pytest
 
-from mesh7_core.ledger import shortening
+from mesh7_core.ledger import shortening, sqlite
 from mesh7_core.ledger.approvals import Request, State
 from mesh7_core.ledger.protocol import Caps
+from tests.conftest import Eventually
 from tests.core.ledger.contract import SECOND, Home, opened, request, vote
+from tests.core.ledger.homes import Clock
 
 LONGEST = shortening.LONGEST_BYTES
 
@@ -81,3 +85,37 @@ async def test_all_arguments_are_bounded_and_those_closed_longest_ago_go_first(h
     assert isinstance(found, tuple)
     assert [one.state for one in found] == [State.EXPIRED] * many + [State.PENDING]
     assert [one.arguments for one in found] == [""] * 7 + [text] * (many - 7) + ["{}"]
+
+
+@pytest.mark.promise("D35")
+async def test_arguments_that_were_let_go_have_left_the_file_too(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    """The longest closed go first after a restart as well."""
+    clock, caps = Clock(), Caps(per_pod=1000, per_namespace=1000)
+    many = shortening.MOST_BYTES // LONGEST
+    ledger = sqlite.open_ledger(tmp_path / "ledger.db", clock)
+    for number in range(many + 3):
+        one = replace(request(number, f"sha256:{number}"), arguments=arguments(LONGEST))
+        await ledger.withdraw(await opened(ledger, one, caps))
+        clock.at_ms += 1
+    await eventually(lambda: kept_in(tmp_path) == many)
+    await ledger.close()
+
+    ledger = sqlite.open_ledger(tmp_path / "ledger.db", clock)
+    more = replace(request(many + 3, "sha256:more"), arguments=arguments(LONGEST))
+    await ledger.withdraw(await opened(ledger, more, caps))
+    found = await ledger.requests()
+    await ledger.close()
+    assert isinstance(found, tuple)
+    assert [bool(one.arguments) for one in found] == [False] * 4 + [True] * many
+
+
+def kept_in(folder: Path) -> int:
+    """How many requests of the file have arguments."""
+    connection = connect(folder / "ledger.db")
+    try:
+        query = "SELECT count(*) FROM requests WHERE length(body) > 10000"
+        return int(connection.execute(query).fetchone()[0])
+    finally:
+        connection.close()

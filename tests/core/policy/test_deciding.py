@@ -54,6 +54,10 @@ HELD = Decision(
         ),
         (Ledger.PENDING, HELD),
         (
+            Ledger.RUNNING,
+            Decision(Verdict.HOLD, Reason.RUNNING, BIG, WORDS, request_id="r-1"),
+        ),
+        (
             Ledger.APPROVED,
             Decision(Verdict.ALLOW, Reason.APPROVED, BIG, WORDS, request_id="r-1"),
         ),

@@ -228,7 +228,8 @@ class World:
         store_ms: the ledger's clock.
         wall_ns: the gateways' wall clock.
         ran: the calls that went to the source, in order.
-        definitions: what listing a tool again answers, by pod; else the call's own.
+        definition: what listing a tool again answers; None = it cannot be listed.
+        listing: when set, listing a tool again takes until it happens.
         records: of all gates.
     """
 
@@ -244,6 +245,7 @@ class World:
         self.records: list[Record] = []
         self.definition: str | None = "sha256:one"
         self.relisted = 0
+        self.listing: asyncio.Event | None = None
         self.gates: list[tuple[Gate, Journal]] = []
         self.apply(policy())
 
@@ -285,6 +287,8 @@ class World:
     async def _definition_of(self, _: calls.Call) -> str | None:
         self.relisted += 1
         await asyncio.sleep(0)
+        if self.listing is not None:
+            await self.listing.wait()
         return self.definition
 
     def pass_by(self, seconds: float) -> None:
@@ -343,6 +347,7 @@ class Caller:
     Attributes:
         decision: the answer, None until there is one.
         shown: what the door saw of the wait.
+        is_served: whether its source is still in force.
         replayed: the result of somebody else's run.
     """
 
@@ -365,7 +370,8 @@ class Caller:
         self.shown: Wait | None = None
         self.replayed: kept.Kept | None = None
         self.answers = 0
-        gate.judge(self.call, self._answered, self._waits, trace_id)
+        self.is_served = True
+        gate.judge(self.call, self._answered, self._waits, trace_id, lambda: self.is_served)
 
     @property
     def reason(self) -> Reason | None:

@@ -19,6 +19,7 @@ THROTTLED = Decision(
 HELD = Decision(
     Verdict.HOLD, Reason.APPROVAL_REQUIRED, (RULE,), request_id="0192f3c4-aaaa", open_for_s=600
 )
+RUNNING = Decision(Verdict.HOLD, Reason.RUNNING, (RULE,), request_id="r-abc")
 PENDING = Decision(Verdict.HOLD, Reason.APPROVAL_REQUIRED, (RULE,), request_id="r-abc")
 UNKNOWN = Decision(Verdict.DENY, Reason.UNKNOWN_TOOL)
 
@@ -73,6 +74,11 @@ def test_a_denial_is_an_error_result_that_names_the_rule() -> None:
             HELD, ["`0192f3c4-aaaa`", "`shop/support/no-refunds`", "not run", "same call", "10m"],
             {"mesh7.dev/decision": "Hold", "mesh7.dev/reason": "approval-required",
              "mesh7.dev/rule": "shop/support/no-refunds", "mesh7.dev/requestId": "0192f3c4-aaaa"},
+        ),
+        (
+            RUNNING, ["approved", "running now", "`r-abc`", "same call", "not run twice"],
+            {"mesh7.dev/decision": "Hold", "mesh7.dev/reason": "running",
+             "mesh7.dev/rule": "shop/support/no-refunds", "mesh7.dev/requestId": "r-abc"},
         ),
     ],
 )  # fmt: skip

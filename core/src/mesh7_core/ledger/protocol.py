@@ -85,7 +85,7 @@ class Observation:
         digest: of the exact call, asker included; empty when nobody is asked. Places are then
             reserved under it for `lease_ms`, once however often it is observed, and do not age
             until `claim`; without it (or when granted) they are stamped at once.
-        lease_ms: after which a reservation whose holder is gone lapses.
+        lease_ms: after which a reservation whose holder is gone lapses; an hour at most.
         is_dry: answer, and change nothing.
     """
 

@@ -52,6 +52,27 @@ class SlowLedger(MemoryLedger):
         return await super().vote(request_id, vote)
 
 
+class LostAfterVote(LostLedger):
+    """A home that takes a vote and cannot be reached from then on."""
+
+    is_lost = False
+
+    async def vote(
+        self, request_id: str, vote: Vote
+    ) -> Request | protocol.Refused | protocol.Unknown:
+        voted = await super().vote(request_id, vote)
+        self.is_lost = True
+        return voted
+
+
+class VoteUnanswered(MemoryLedger):
+    """A home that is lost while it takes a vote."""
+
+    async def vote(self, request_id: str, vote: Vote) -> protocol.Lost:  # type: ignore[override]
+        await super().vote(request_id, vote)
+        return protocol.LOST
+
+
 async def test_open_requests_are_listed_oldest_first() -> None:
     async with parts.serving() as place:
         await place.open()
@@ -364,3 +385,30 @@ async def test_the_end_of_the_gateway_ends_watching() -> None:
             lines = await stack.enter_async_context(parts.watching(place))
             assert await lines() == {"requests": []}
         assert await lines() is parts.ENDED
+
+
+@pytest.mark.promise("A1")
+@pytest.mark.parametrize(("verb", "state"), [("approve", "approved"), ("deny", "denied")])
+async def test_a_vote_that_counts_is_answered_so_even_when_the_ledger_is_lost_at_once(
+    verb: str, state: str
+) -> None:
+    """It was answered 503, nothing was done; and the call ran."""
+    time = parts.Time()
+    async with parts.serving(ledger=LostAfterVote(lambda: time.ms), time=time) as place:
+        await place.open()
+        reply = await place.ask("POST", f"{ONE}/{verb}", {"reason": ""})
+        assert (reply.status, reply.json["id"], reply.json["state"]) == (200, REQUEST.id, state)
+        assert reply.json["arguments"] == json.loads(REQUEST.arguments)
+
+
+@pytest.mark.promise("A1")
+async def test_a_vote_whose_answer_is_lost_does_not_say_that_nothing_was_done() -> None:
+    time = parts.Time()
+    async with parts.serving(ledger=VoteUnanswered(lambda: time.ms), time=time) as place:
+        await place.open()
+        reply = await place.ask("POST", f"{ONE}/approve", {"reason": ""})
+        assert reply.status == 503
+        assert reply.detail == (
+            "the ledger cannot be reached: it does not answer – look whether it was done, and try "
+            "again if not"
+        )

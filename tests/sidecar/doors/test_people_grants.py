@@ -75,7 +75,7 @@ BY_HAND = {
 @pytest.mark.promise("A9", "D42")
 async def test_a_grant_is_made_listed_beside_those_of_files_and_revoked() -> None:
     async with parts.serving() as place:
-        place.bundle = parts.compiled(POLICY)
+        place.judge_by(POLICY)
         made = await place.ask("POST", "/control/grants", WISH)
         assert (made.status, made.json) == (201, BY_HAND)
         assert (await place.ask("GET", "/control/grants")).json == {"grants": [BY_HAND, FROM_FILE]}
@@ -108,7 +108,7 @@ async def test_a_grant_is_made_listed_beside_those_of_files_and_revoked() -> Non
 )
 async def test_a_grant_beyond_its_bounds_is_refused(change: parts.Json, said: str) -> None:
     async with parts.serving() as place:
-        place.bundle = parts.compiled(POLICY)
+        place.judge_by(POLICY)
         reply = await place.ask("POST", "/control/grants", WISH | change)
         assert reply.status == 422
         assert said in reply.detail
@@ -124,7 +124,7 @@ async def test_before_the_first_policy_nothing_is_granted() -> None:
 @pytest.mark.parametrize("name", ["hand-n", "hand-n11", "hand", "default%2Fhand-n1", "*"])
 async def test_a_grant_is_revoked_by_its_whole_name_alone(name: str) -> None:
     async with parts.serving() as place:
-        place.bundle = parts.compiled(POLICY)
+        place.judge_by(POLICY)
         await place.ask("POST", "/control/grants", WISH)
         assert (await place.ask("DELETE", f"/control/grants/{name}")).status == 404
         standing = await place.ledger.standing()
@@ -134,7 +134,7 @@ async def test_a_grant_is_revoked_by_its_whole_name_alone(name: str) -> None:
 
 async def test_a_grant_of_a_file_is_removed_in_the_file() -> None:
     async with parts.serving() as place:
-        place.bundle = parts.compiled(POLICY)
+        place.judge_by(POLICY)
         reply = await place.ask("DELETE", "/control/grants/from-a-file")
         assert (reply.status, reply.detail) == (
             409,
@@ -146,7 +146,7 @@ async def test_a_grant_of_a_file_is_removed_in_the_file() -> None:
 @pytest.mark.parametrize("agent", [None, "coder"])
 async def test_a_kill_stops_everything_until_it_is_revoked(agent: str | None) -> None:
     async with parts.serving() as place:
-        place.bundle = parts.compiled(POLICY)
+        place.judge_by(POLICY)
         made = await place.ask("POST", "/control/kill", {"agent": agent, "reason": "runs wild"})
         assert made.status == 201
         assert {key: made.json[key] for key in ("name", "effect", "tools", "agent", "reason")} == {

@@ -20,10 +20,12 @@ from mesh7_core.ledger.asked import Asking, Request
 from mesh7_core.ledger.memory import MemoryLedger
 from mesh7_core.policy import bundle, calls
 from mesh7_core.telemetry.deeds import Deed
+from mesh7_sidecar.bundles.current import Current
 from mesh7_sidecar.clock import Clock
 from mesh7_sidecar.doors.control import Control
 from mesh7_sidecar.doors.people import People
 from mesh7_sidecar.doors.people_answers import Ground
+from mesh7_sidecar.gate.standing import StandingGrants
 from mesh7_sidecar.net import listener
 from mesh7_sidecar.net.exchange import Exchange
 from mesh7_sidecar.net.identity import always
@@ -88,6 +90,8 @@ class Place:
     Attributes:
         deeds: what was noted.
         waiting: callers by request id.
+        current: what calls would be judged by.
+        agents: names of those who have called.
         ports: of the listeners that agents call.
     """
 
@@ -99,7 +103,9 @@ class Place:
         self.deeds: list[Deed] = []
         self.is_noted = asyncio.Event()
         self.waiting: dict[str, int] = {}
-        self.bundle: bundle.Bundle | None = None
+        self.agents = {"default", "coder"}
+        self.current = Current()
+        self.standing = StandingGrants(ledger, self.current)
         self.ports: list[int] = []
         names = (f"n{number}" for number in itertools.count(1))
         self.ground = Ground(
@@ -107,13 +113,19 @@ class Place:
             rules=rules,
             clients=self.clients,
             agent="default",
-            bundle=lambda: self.bundle,
+            standing=self.standing,
+            bundle=lambda: self.current.bundle,
+            may_know=lambda name: name in self.agents,
             waiting=lambda identifier: self.waiting.get(identifier, 0),
             note=self._note,
             clock=time.clock(),
             new_suffix=lambda: next(names),
             ports=lambda: self.ports,
         )
+
+    def judge_by(self, text: str) -> None:
+        """Put the policies of one file in force."""
+        self.current.swap(compiled(text))
 
     async def _note(self, deed: Deed) -> None:
         self.deeds.append(deed)

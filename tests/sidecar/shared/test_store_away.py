@@ -107,7 +107,7 @@ async def test_a_store_that_came_back_empty_is_a_loss_for_one_window(tmp_path: P
 async def test_with_a_wrong_password_a_gateway_starts_and_says_what_is_wrong(
     tmp_path: Path,
 ) -> None:
-    """Issue 4, faults: it serves what needs no store, and goes on once the password is right."""
+    """Issue 4, faults: it lets nothing pass before it has read the vetoes, then all goes on."""
     with redis_servers.running(VALKEY, tmp_path / "store", [f"requirepass {PASSWORD}"]) as server:
         async with (
             parts.opened_till() as till,
@@ -117,9 +117,7 @@ async def test_with_a_wrong_password_a_gateway_starts_and_says_what_is_wrong(
                 environment={"MESH7_REDIS_PASSWORD": WRONG},
             ) as served,
         ):  # fmt: skip
-            assert await served.each() == (
-                "limit-unavailable", "", "limit-unavailable", "approval-unavailable"
-            )  # fmt: skip
+            assert await served.each() == ("vetoed",) * 4
             shown = await lifecycle.mesh7("status", "--state", served.state)
             for said in (shown.out, served.logged):
                 assert "refuses the user or the password" in said
@@ -128,6 +126,9 @@ async def test_with_a_wrong_password_a_gateway_starts_and_says_what_is_wrong(
                 link.ask("AUTH", PASSWORD)
                 link.ask("CONFIG", "SET", "requirepass", WRONG)
             await served.until_well()
+            await parts.until_told(
+                lambda: served.call("peek"), lambda told: told.reason != "vetoed"
+            )
             assert await served.each() == WELL
 
 

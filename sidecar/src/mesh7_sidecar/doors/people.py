@@ -14,7 +14,7 @@ from typing import Final
 from mesh7_core.ledger import protocol
 from mesh7_core.ledger.asked import Request, State, Verdict, Vote, counts_for
 from mesh7_core.telemetry.deeds import Act
-from mesh7_sidecar.doors.people_answers import Answer, Ground, deed, lost, refused
+from mesh7_sidecar.doors.people_answers import Answer, Ground, deed, lost, refused, unsure
 from mesh7_sidecar.doors.people_grants import Grants
 from mesh7_sidecar.doors.people_watch import BEAT_S, Watching
 from mesh7_sidecar.doors.work import Work
@@ -25,7 +25,7 @@ from mesh7_sidecar.people import accounts, hurdles, shown, wishes
 from mesh7_sidecar.people.wishes import Wrong
 
 _ID: Final = r"(r-[0-9A-Za-z]{26})"
-_NAME: Final = r"([a-z0-9](?:[-.a-z0-9]{0,251}[a-z0-9])?)"
+_NAME: Final = r"([A-Za-z0-9][-._A-Za-z0-9]{0,252})"
 _ACTS: Final = {Verdict.APPROVE: Act.APPROVE, Verdict.DENY: Act.DENY}
 _Take = Callable[[Exchange, str], None]
 """Takes an exchange and what its path names."""
@@ -154,12 +154,21 @@ class People:
         if why or isinstance(after, Request):
             await self._note_decision(person, before, vote, why)
         if isinstance(after, Request):
-            return await self._whole(after)
+            # It counts, so whatever is lost from here on, the answer is no failure.
+            moment = await self._moment()
+            return Answer(200, shown.whole(after, moment or self._alone(after)))
         if isinstance(after, protocol.Lost):
-            return lost(ground.ledger)
+            return unsure(ground.ledger)
         if isinstance(after, protocol.Unknown):
             return _no_request(request_id)
         return refused(403 if obstacle or _is_not_theirs(before, vote) else 409, why)
+
+    def _alone(self, request: Request) -> shown.Moment:
+        return shown.Moment(
+            now_ms=self._ground.clock.wall_ns() // 1_000_000,
+            others=(request,),
+            waiting=self._ground.waiting,
+        )
 
     async def _note_decision(
         self, person: hurdles.Person, request: Request, vote: Vote, refused: str

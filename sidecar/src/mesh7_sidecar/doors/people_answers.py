@@ -8,6 +8,7 @@ from mesh7_core.ledger import protocol
 from mesh7_core.policy import bundle
 from mesh7_core.telemetry.deeds import Act, Deed
 from mesh7_sidecar.clock import Clock
+from mesh7_sidecar.gate.standing import StandingGrants
 from mesh7_sidecar.net.exchange import Exchange
 from mesh7_sidecar.people import hurdles, shown
 from mesh7_sidecar.people.clients import Clients
@@ -22,7 +23,9 @@ class Ground:
 
     Attributes:
         agent: the service account that a grant is for when nobody is named.
+        standing: grants and vetoes made by hand, as they are in force here.
         bundle: what is in force; None before the first.
+        may_know: whether an agent of this name may have called here.
         waiting: how many callers wait for a request now.
         note: writes a deed down; when it returns the deed is in the file.
         new_suffix: random letters and digits for a name.
@@ -33,7 +36,9 @@ class Ground:
     rules: hurdles.Rules
     clients: Clients
     agent: str
+    standing: StandingGrants
     bundle: Callable[[], bundle.Bundle | None]
+    may_know: Callable[[str], bool]
     waiting: Callable[[str], int]
     note: Callable[[Deed], Awaitable[None]]
     clock: Clock
@@ -62,6 +67,15 @@ def lost(ledger: protocol.Ledger) -> Answer:
     """The ledger cannot be reached."""
     trouble = ledger.trouble() or "it does not answer"
     return refused(503, f"the ledger cannot be reached: {trouble} – nothing was done, try again")
+
+
+def unsure(ledger: protocol.Ledger) -> Answer:
+    """The ledger was lost while something was done."""
+    trouble = ledger.trouble() or "it does not answer"
+    return refused(
+        503,
+        f"the ledger cannot be reached: {trouble} – look whether it was done, and try again if not",
+    )
 
 
 def deed(ground: Ground, person: hurdles.Person, act: Act, **said: str) -> Deed:

@@ -1,6 +1,8 @@
 """STATE/definitions.json: what outlives the gateway, and what does not harm it."""
 
+import asyncio
 import logging
+import os
 import stat
 from pathlib import Path
 
@@ -26,7 +28,7 @@ async def test_what_was_seen_is_known_after_a_restart_and_private(tmp_path: Path
 
     assert Baselines(path).of("s") == {"a": Known("sha256:1", "{}"), "long": Known("sha256:2", "")}
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert [each.name for each in tmp_path.iterdir()] == ["definitions.json"]
+    assert await asyncio.to_thread(os.listdir, tmp_path) == ["definitions.json"]
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"s":[]}', '{"s":{"a":7}}', '{"s":{"a":["x"]}}'])
@@ -66,7 +68,7 @@ def test_a_source_cannot_make_it_grow_without_end() -> None:
 async def test_saving_writes_nothing_while_others_wait_and_all_of_it_in_the_end(
     tmp_path: Path,
 ) -> None:
-    """A file of many megabytes, written for each tool of a list, kept everybody waiting for 37 s."""
+    """A file of megabytes, written for each tool of a list, kept everybody waiting for 37 s."""
     path = tmp_path / "definitions.json"
     found = Baselines(path)
     for number in range(100):

@@ -96,7 +96,7 @@ async def ask(  # noqa: PLR0913 - each says another thing
         return Failure(served.problem)
     decision = await refused_by_list(served, call)
     if decision is None:
-        decision = await _Judging(gate, call, record).decided(on_wait, trace_id)
+        decision = await _Judging(gate, served, call, record).decided(on_wait, trace_id)
     if decision.verdict is not Verdict.ALLOW:
         record(decision, Outcome.REFUSED)
         return Refusal(gate.told(call, decision))
@@ -109,12 +109,13 @@ async def ask(  # noqa: PLR0913 - each says another thing
 class _Judging:
     """One call before the judge, which may take as long as people do."""
 
-    def __init__(self, gate: Gate, call: calls.Call, record: "_Record") -> None:
+    def __init__(self, gate: Gate, served: Served, call: calls.Call, record: "_Record") -> None:
         self._gate = gate
+        self._is_served = served.is_open
         self._call = call
         self._record = record
         self._wait: Wait | None = None
-        self._is_left = False
+        self._is_over = False
         self._decided: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
 
     async def decided(self, on_wait: Callable[[], None], trace_id: str) -> Decision:
@@ -127,26 +128,36 @@ class _Judging:
             else:
                 on_wait()
 
-        self._gate.judge(self._call, self._answer, waits, trace_id)
+        self._gate.judge(self._call, self._answer, waits, trace_id, self._is_served)
         try:
             return await self._decided
         except asyncio.CancelledError:
-            self._is_left = True
             if not self._decided.cancelled():
-                self._record(self._decided.result(), Outcome.GONE)
+                self._end(self._decided.result())
             elif self._wait is not None:
                 self._leave(self._wait)
             raise
 
+    @property
+    def _is_left(self) -> bool:
+        # Whoever cancels the task cancels this at once; the task itself hears of it a turn later.
+        return self._decided.cancelled()
+
     def _answer(self, decision: Decision) -> None:
         if self._is_left:
-            self._record(decision, Outcome.GONE)
+            # To be recorded: what people approved is over only then, and others wait for that.
+            self._end(decision)
         else:
             self._decided.set_result(decision)
 
     def _leave(self, wait: Wait) -> None:
         wait.leave()
-        self._record(left(wait), Outcome.GONE)
+        self._end(left(wait))
+
+    def _end(self, decision: Decision) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self._record(decision, Outcome.GONE)
 
 
 class _Record(Protocol):

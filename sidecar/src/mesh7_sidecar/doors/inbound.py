@@ -12,7 +12,7 @@ from mesh7_sidecar.doors.state import McpState
 from mesh7_sidecar.doors.waiting import Key
 from mesh7_sidecar.net.exchange import Exchange, Headers
 from mesh7_sidecar.sources.registry import Served
-from mesh7_sidecar.wire import mcp, sse
+from mesh7_sidecar.wire import mcp, mirrored, sse
 
 DOOR: Final = "mcp"
 
@@ -26,6 +26,7 @@ class Inbound:
         decision: what was decided; None before.
         definition: digest of the called tool's definition; empty for what has none.
         end_wait: stops keeping a held client; None when it is not held.
+        mirrored: arguments of the called tool that its definition wants repeated as headers.
         is_streaming: the answer became an event stream while the call was held.
         session: the legacy session it belongs to, if any.
         started_ns: monotonic.
@@ -33,7 +34,7 @@ class Inbound:
 
     __slots__ = (
         "asked", "call", "decision", "definition", "end_wait", "exchange", "is_streaming",
-        "prepared", "served", "session", "started_ns", "state",
+        "mirrored", "prepared", "served", "session", "started_ns", "state",
     )  # fmt: skip
 
     asked: mcp.Asked
@@ -48,6 +49,7 @@ class Inbound:
         self.call: calls.Call | None = None
         self.decision: Decision | None = None
         self.definition = ""
+        self.mirrored: tuple[mirrored.Declared, ...] = ()
         self.end_wait: Callable[[], None] | None = None
         self.is_streaming = False
         self.session: Session | None = None

@@ -27,6 +27,7 @@ _PASSED: Final = frozenset({_KIND.LIST, _KIND.DISCOVER, _KIND.PASS, _KIND.NOTICE
 _DEFINING: Final = frozenset({_KIND.LIST, _KIND.DISCOVER, _KIND.INITIALIZE})
 """Answered with definitions or parts of them, which pinning holds against the gateway's list."""
 _TOOL_CALL = _KIND.TOOL_CALL
+_BY_PEOPLE: Final = frozenset({Reason.APPROVED, Reason.GRANTED})
 
 
 def read(inbound: Inbound, body: bytes) -> None:
@@ -89,10 +90,13 @@ def _look_up(inbound: Inbound) -> None:
     definition = catalog.definitions.get(asked.name)
     if definition is not None:
         inbound.definition = definition.digest
-        if definition.mirrored and asked.is_modern:
-            fault = mirrored.mismatch(
-                definition.mirrored, asked.arguments, inbound.prepared.routing.params
-            )
+        if definition.mirrored:
+            inbound.mirrored = definition.mirrored
+            received = inbound.prepared.routing.params
+            wanted = inbound.mirrored
+            if not asked.is_modern:
+                wanted = mirrored.sent(wanted, received)
+            fault = mirrored.mismatch(wanted, asked.arguments, received)
             if fault is not None:
                 _refuse(inbound, fault, jsonrpc.HEADER_MISMATCH)
                 return
@@ -169,6 +173,7 @@ def _judge(inbound: Inbound) -> None:
         lambda found: _judged(inbound, found),
         lambda wait: held.hold(inbound, wait),
         inbound.prepared.trace_id,
+        inbound.served.is_open,
     )
 
 
@@ -223,9 +228,10 @@ def _pass_on(inbound: Inbound) -> None:
     served, asked = inbound.served, inbound.asked
     body = meta.without_ours(asked.message)
     relay = Relay(inbound)
-    request = upstream.Request(
-        "POST", served.base, served.fixed, body, None, inbound.prepared.block
-    )
+    block = inbound.prepared.block
+    if inbound.decision is not None and inbound.decision.reason in _BY_PEOPLE:
+        block = inbound.prepared.exact_block(inbound.mirrored)
+    request = upstream.Request("POST", served.base, served.fixed, body, None, block)
     way = served.way
     if asked.kind is _KIND.LISTEN:
         request.terms = served.endless

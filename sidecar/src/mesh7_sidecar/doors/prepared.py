@@ -8,7 +8,7 @@ from typing import Final
 from mesh7_core.policy.reasons import Reason
 from mesh7_sidecar.net import headers as header_lines
 from mesh7_sidecar.net.exchange import RequestHead
-from mesh7_sidecar.wire import headers, jsonrpc, mcp, trace
+from mesh7_sidecar.wire import headers, jsonrpc, mcp, mirrored, trace
 
 MAXIMUM_SESSION_CHARACTERS: Final = 256
 SESSION: Final = b"mcp-session-id"
@@ -29,8 +29,8 @@ class Prepared:
     """
 
     __slots__ = (
-        "block", "counted_session", "refusal", "routing", "session", "source", "takes_events",
-        "trace_id",
+        "_passed", "block", "counted_session", "refusal", "routing", "session", "source",
+        "takes_events", "trace_id",
     )  # fmt: skip
 
     def __init__(self, head: RequestHead, source: str) -> None:
@@ -43,10 +43,17 @@ class Prepared:
         self.routing = mcp.read_routing(head.headers)
         self.session = session.decode("latin-1")
         self.counted_session = self.session or fields.get(b"x-session-id", b"").decode("latin-1")
+        self._passed = passed
         self.block = header_lines.render(passed)
         self.takes_events = b"text/event-stream" in fields.get(b"accept", b"").lower()
         self.trace_id = trace.trace_id(fields.get(b"traceparent"))
         self.refusal = _refusal(head, fields)
+
+    def exact_block(self, wanted: tuple[mirrored.Declared, ...]) -> bytes:
+        """`block` of a call that people said yes to: without what they were not shown."""
+        if not self.routing.params:
+            return self.block
+        return header_lines.render(mirrored.without_undeclared(self._passed, wanted))
 
 
 def _refusal(head: RequestHead, fields: dict[bytes, bytes]) -> jsonrpc.Malformed | None:

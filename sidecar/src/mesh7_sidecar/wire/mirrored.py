@@ -93,6 +93,23 @@ def mismatch(
     return None
 
 
+def sent(wanted: tuple[Declared, ...], received: headers.HeaderList) -> tuple[Declared, ...]:
+    """Those of `wanted` that were repeated: a legacy client need not, but must not lie either."""
+    names = {name for name, _ in received}
+    return tuple(one for one in wanted if one.header in names)
+
+
+def without_undeclared(
+    received: headers.HeaderList, wanted: tuple[Declared, ...]
+) -> headers.HeaderList:
+    """All headers but the `Mcp-Param-*` ones that the tool did not ask for."""
+    names = {one.header for one in wanted}
+    return [
+        pair for pair in received
+        if not pair[0].startswith(headers.PARAM_PREFIX) or pair[0] in names
+    ]  # fmt: skip
+
+
 def repeated(wanted: tuple[Declared, ...], arguments: dict[str, object]) -> headers.HeaderList:
     """The `Mcp-Param-*` headers that a caller of the tool must send along."""
     found: headers.HeaderList = []

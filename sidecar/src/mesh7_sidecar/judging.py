@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
+from mesh7_core import errors
 from mesh7_core.ledger.protocol import Lost
 from mesh7_core.policy import calls
 from mesh7_core.telemetry import deeds
@@ -19,12 +20,11 @@ from mesh7_sidecar.doors.people import People
 from mesh7_sidecar.doors.people_answers import Ground
 from mesh7_sidecar.gate.audit import AuditFile
 from mesh7_sidecar.gate.gate import Gate
-from mesh7_sidecar.gate.notes import Notes
 from mesh7_sidecar.gate.standing import StandingGrants
 from mesh7_sidecar.gate.terms import HoldTerms
 from mesh7_sidecar.net import processes
 from mesh7_sidecar.people import shown
-from mesh7_sidecar.people.clients import Clients
+from mesh7_sidecar.people.clients import UNSEEN, Clients
 from mesh7_sidecar.people.hurdles import Rules
 from mesh7_sidecar.settings import Settings
 from mesh7_sidecar.sources.registry import Registry
@@ -70,8 +70,14 @@ async def open_judging(  # noqa: PLR0913 - what the gateway is made of
         ports: that agents connect to.
 
     Raises:
-        SettingsError: a file in the state folder is damaged, or the Redis URL cannot be used.
+        SettingsError: a file in the state folder is damaged, the Redis URL cannot be used, or
+            what started this `mesh7 stdio` cannot be told.
     """
+    clients = Clients()
+    # `mesh7 stdio` that holds the folder is an MCP client's child, and joins nobody.
+    own = processes.lineage(os.getpid()) if settings.listen is None else ()
+    if settings.listen is None and not clients.join(os.getpid(), own):
+        raise errors.SettingsError(UNSEEN)
     namespace = current.bundle.namespace if current.bundle is not None else "default"
     home = await homes.open_home(settings, held, namespace, clock)
     gate = Gate(
@@ -90,25 +96,19 @@ async def open_judging(  # noqa: PLR0913 - what the gateway is made of
             key=held.key if settings.redis is None else b"",
         ),
     )
-    notes = Notes(home.journal, namespace) if home.is_shared else None
-    standing = StandingGrants(home.ledger, current, notes)
-    await standing.start()
-    clients = Clients()
-    if settings.listen is None:
-        # `mesh7 stdio` that holds the folder is an MCP client's child, and joins nobody.
-        clients.join(os.getpid(), processes.lineage(os.getpid()))
+    standing = StandingGrants(home.ledger, current)
+    await standing.refresh()
     ground = Ground(
         ledger=home.ledger,
         rules=Rules(
             own_uid=os.geteuid(),
+            own_pid=os.getpid(),
             approvers=settings.approvers,
             allows_scripts=settings.allow_scripted_approval,
         ),
         clients=clients,
         agent=settings.agent,
-        standing=standing,
         bundle=lambda: current.bundle,
-        may_know=lambda name: name == settings.agent or current.may_have_seen(name),
         waiting=gate.waiting,
         note=_note(audit),
         clock=clock,

@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,8 +61,8 @@ def test_a_peer_is_who_connected(pair: tuple[socket.socket, socket.socket]) -> N
     found = caller.look()
     assert found is not None
     assert (found.pid, found.uid, found.gid) == (os.getpid(), os.geteuid(), os.getegid())
-    assert Path(found.program) == Path(sys.executable).resolve()
-    assert found.ancestors[0].pid == os.getppid()
+    assert Path(found.chain[0].program) == Path(sys.executable).resolve()
+    assert found.chain[1].pid == os.getppid()
     assert found.chain[0].session == os.getsid(0)
 
 
@@ -146,6 +147,23 @@ def test_a_lineage_that_changes_all_the_time_is_not_known() -> None:
 
 def test_a_lineage_without_end_is_not_known() -> None:
     assert processes.lineage(3, lambda pid: _process(pid, pid, 1)) == ()
+
+
+@pytest.mark.promise("A5")
+def test_who_began_a_session_is_known_of_whoever_left_its_parents() -> None:
+    """It forked twice, and stayed in the session that a child of process 2 had opened."""
+    leader, starter = _process(5, 2, 50), _process(2, 1, 20)
+    first = _process(1, 0, 1)
+    left = replace(_process(9, 1, 90), session=5)
+    known = {9: left, 5: leader, 2: starter, 1: first}
+    assert processes.beginnings((left, first), known.get) == (leader, starter)
+    assert processes.beginnings((starter, first), known.get) == ()
+
+
+def test_a_session_that_nobody_leads_any_more_tells_nothing() -> None:
+    alone = replace(_process(9, 1, 90), session=5)
+    known = {9: alone, 1: _process(1, 0, 1)}
+    assert processes.beginnings((alone, known[1]), known.get) == ()
 
 
 def test_a_name_with_brackets_and_blanks_is_read_as_one(tmp_path: Path) -> None:

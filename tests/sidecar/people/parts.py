@@ -188,7 +188,7 @@ class Place:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-I", "-S", str(STEPS), word, json.dumps(step),
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=write if word == "agent" else None,
+            stdout=None if word == "ask" else write,
             pass_fds=(write,),
             start_new_session=True,
         )  # fmt: skip

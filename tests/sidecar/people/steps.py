@@ -2,10 +2,13 @@
 
     python steps.py ask '{"socket", "method", "target", "body", "headers", …}'
     python steps.py agent '{"socket", "launcher": […], "port", "ask": {…}}'
+    python steps.py tool '{"socket", "ask": {…}}'
     python steps.py join SOCKET
 
+`tool` begins a session, and lives in it while a command of its own asks.
 `agent` is connected by `mesh7 stdio`, or to `port` when one is given.
-`ask` takes its steps in this order, each when it is named: `orphan` (fork, and go on when the
+`ask` takes its steps in this order, each when it is named: `handed` (connect, and go on in a
+child when the process that connected has ended), `orphan` (fork, and go on when the
 parent has ended), `detach` (the same in a session of its own), `terminal` (the path of one, which
 becomes its own), `closed` (these descriptors), `uid` and `gid`. Then it writes the answer as
 `{"status", "body"}` to descriptor `out`. The standard library alone.
@@ -38,6 +41,10 @@ class Connection(http.client.HTTPConnection):
 def ask(step: dict[str, Any]) -> None:
     """Take the steps, ask, and write down the answer."""
     out = step.get("out", 1)
+    connection = Connection(step["socket"])
+    if step.get("handed"):
+        connection.connect()
+        leave_parent()
     if step.get("orphan") or step.get("detach"):
         leave_parent()
     if step.get("detach"):
@@ -51,7 +58,7 @@ def ask(step: dict[str, Any]) -> None:
         os.setgroups([])
         os.setgid(step["gid"])
         os.setuid(step["uid"])
-    os.write(out, json.dumps(_asked(step)).encode() + b"\n")
+    os.write(out, json.dumps(_asked(step, connection)).encode() + b"\n")
 
 
 def leave_parent() -> None:
@@ -71,8 +78,7 @@ def take_terminal(path: str) -> None:
     fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
 
 
-def _asked(step: dict[str, Any]) -> dict[str, Any]:
-    connection = Connection(step["socket"])
+def _asked(step: dict[str, Any], connection: Connection) -> dict[str, Any]:
     body = step.get("body")
     headers = dict(step.get("headers", {}))
     if body is not None:
@@ -114,6 +120,13 @@ def agent(step: dict[str, Any]) -> None:
     joining.communicate(b"")
 
 
+def tool(step: dict[str, Any]) -> None:
+    """Be the first process of a session, as the gateway's children are, and start what asks."""
+    if os.getsid(0) != os.getpid():
+        os.setsid()
+    run(step, [sys.executable, "-I", "-S", __file__])
+
+
 def run(step: dict[str, Any], command: list[str]) -> None:
     """Run what asks, and pass its answer on."""
     wanted = {**step["ask"], "socket": step["socket"]}
@@ -133,5 +146,7 @@ if __name__ == "__main__":
         join(text)
     elif word == "ask":
         ask(json.loads(text))
+    elif word == "tool":
+        tool(json.loads(text))
     else:
         agent(json.loads(text))

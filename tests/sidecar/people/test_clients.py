@@ -1,5 +1,7 @@
 """Which processes count as the MCP client behind a `mesh7 stdio`."""
 
+from dataclasses import replace
+
 import pytest
 
 from mesh7_sidecar.net.processes import Process
@@ -78,7 +80,6 @@ CASES = {
         _chain((7, "python3", 1, 1, 0), (1, "/usr/local/bin/node", 1, 1, 0)),
         {7, 1},
     ),
-    "nothing is known": ((), set()),
 }
 
 
@@ -87,7 +88,37 @@ CASES = {
 def test_the_client_is_who_started_mesh7_stdio(case: str) -> None:
     """docs/administrator/approvers.md."""
     chain, pids = CASES[case]
-    assert {pid for pid, _ in client_of(chain).processes} == pids
+    found = client_of(chain)
+    assert found is not None
+    assert {pid for pid, _ in found.processes} == pids
+
+
+BROKEN_OFF = {
+    "nothing is known": (),
+    "its parent cannot be seen": _chain((70, "python3", 70, 70, 0)),
+    "a launcher is all that can be seen": _chain(
+        (70, "python3", 70, 70, 0), (68, "/usr/bin/uv", 68, 68, 0)
+    ),
+}
+
+
+@pytest.mark.promise("A5")
+@pytest.mark.parametrize("case", BROKEN_OFF)
+def test_a_client_that_cannot_be_told_does_not_join(case: str) -> None:
+    """What nobody remembers nobody refuses: docs/administrator/approvers.md, `hidepid`."""
+    *seen, last = BROKEN_OFF[case] or [None]
+    chain = () if last is None else (*seen, replace(last, parent=50))
+    clients = Clients()
+    assert client_of(chain) is None
+    assert not clients.join("one", chain)
+    assert clients.parent_of(chain) is None
+
+
+@pytest.mark.promise("A5")
+def test_a_client_that_is_seen_joins_whatever_started_it() -> None:
+    """With `hidepid` the users' own processes are seen, and those of root are not."""
+    (own, client) = _chain((70, "python3", 60, 60, 0), (60, "node", 60, 60, 0))
+    assert Clients().join("one", (own, replace(client, parent=50)))
 
 
 @pytest.mark.promise("A5")

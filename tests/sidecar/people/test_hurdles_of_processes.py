@@ -4,6 +4,7 @@ import grp
 import os
 import pwd
 import socket
+from dataclasses import replace
 
 import pytest
 
@@ -149,6 +150,56 @@ async def test_leaving_its_parent_does_not_free_a_command_in_the_agents_terminal
             reply = await place.process("agent", terminal=terminal, ask=ask)
         assert reply.status == 403
         assert "runs in this terminal" in reply.detail
+
+
+TOOLS = Rules(own_uid=os.geteuid(), own_pid=os.getpid())
+
+
+@pytest.mark.promise("A5", "AG6")
+@pytest.mark.parametrize("rules", [TOOLS, replace(TOOLS, allows_scripts=True)])
+async def test_what_the_gateway_started_cannot_approve_even_at_a_terminal(rules: Rules) -> None:
+    """A stdio tool that opened a terminal and ran `mesh7 approve` was taken for a person."""
+    async with parts.serving(rules=rules) as place:
+        await place.open()
+        with parts.terminal() as terminal:
+            reply = await place.process("ask", **place.approve(terminal=terminal))
+        assert reply.status == 403
+        assert "a tool cannot approve" in reply.detail
+        assert await _state(place) is State.PENDING
+        (deed,) = place.deeds
+        assert deed.refused == reply.detail
+
+
+@pytest.mark.promise("A5", "AG6")
+async def test_a_tool_that_leaves_its_parents_cannot_approve_from_its_session() -> None:
+    """The first process of its session, which the gateway started, lives on."""
+    rules = replace(TOOLS, allows_scripts=True)
+    async with parts.serving(rules=rules) as place:
+        await place.open()
+        reply = await place.process("tool", ask=place.approve(orphan=True))
+        assert reply.status == 403
+        assert "a tool cannot approve" in reply.detail
+
+
+@pytest.mark.promise("A5")
+async def test_a_client_that_nobody_could_refuse_later_cannot_join() -> None:
+    """docs/administrator/approvers.md: it was let in, and its agent approved its own calls."""
+    async with parts.serving(rules=PEOPLE) as place:
+        ask = {"method": "GET", "target": "/control/join", "handed": True}
+        reply = await place.process("ask", **ask)
+        assert reply.status == 403
+        assert "what started `mesh7 stdio` cannot be told" in reply.detail
+        assert "hidepid" in reply.detail
+
+
+async def test_known_gap_a_tool_that_detaches_and_opens_a_terminal_passes() -> None:
+    """THREAT_MODEL.md: hurdles and no wall, pinned as it is; such a tool belongs elsewhere."""
+    async with parts.serving(rules=TOOLS) as place:
+        await place.open()
+        with parts.terminal() as terminal:
+            ask = place.approve(terminal=terminal, detach=True)
+            reply = await place.process("ask", **ask)
+        assert reply.status == 200
 
 
 async def test_known_gap_an_agent_that_detaches_and_opens_a_terminal_passes() -> None:

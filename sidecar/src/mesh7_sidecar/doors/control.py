@@ -14,7 +14,7 @@ from mesh7_sidecar.doors.people import People
 from mesh7_sidecar.doors.work import Work
 from mesh7_sidecar.net.exchange import Exchange, RequestHead
 from mesh7_sidecar.net.listener import App
-from mesh7_sidecar.people.clients import Clients
+from mesh7_sidecar.people.clients import UNSEEN, Clients
 from mesh7_sidecar.wire import headers
 
 JSON: Final = [headers.JSON]
@@ -91,18 +91,21 @@ class Control:
         if self._is_ending:
             exchange.respond(503, JSON, b'{"detail":"this gateway ends, join the next one"}')
             return
+        if not self._is_remembered(exchange):
+            exchange.respond(403, JSON, orjson.dumps({"detail": UNSEEN}))
+            return
         self._members.add(exchange)
         self._joined(1)
-        self._remember(exchange)
         exchange.on_gone = lambda: self._leave(exchange)
         exchange.start(200, JSON)
         exchange.write(b"{}\n")
 
-    def _remember(self, exchange: Exchange) -> None:
+    def _is_remembered(self, exchange: Exchange) -> bool:
         """Now, while its parents live: who descends from them cannot approve."""
+        if self._clients is None:
+            return True
         peer = exchange.peer.look() if exchange.peer is not None else None
-        if peer is not None and self._clients is not None:
-            self._clients.join(exchange, peer.chain)
+        return peer is not None and self._clients.join(exchange, peer.chain)
 
     def _leave(self, exchange: Exchange) -> None:
         self._members.discard(exchange)

@@ -50,22 +50,14 @@ class Peer:
     Attributes:
         uid, gid: whom it ran as when it connected.
         chain: itself, its parent, and so on to the first.
+        beginnings: who began the sessions that these are in, and their ancestors.
     """
 
     pid: int
     uid: int
     gid: int
     chain: tuple[processes.Process, ...]
-
-    @property
-    def program(self) -> str:
-        """Its executable."""
-        return self.chain[0].program
-
-    @property
-    def ancestors(self) -> tuple[processes.Process, ...]:
-        """Its parent first."""
-        return self.chain[1:]
+    beginnings: tuple[processes.Process, ...] = ()
 
     @property
     def has_terminal(self) -> bool:
@@ -97,7 +89,10 @@ class Caller:
         with contextlib.suppress(OSError), _borrowed(self._end) as own, _held(own) as handle:
             chain = processes.lineage(self.pid)
             if chain and chain[0].started == self._started and _is_alive(handle):
-                return Peer(pid=self.pid, uid=self.uid, gid=self.gid, chain=chain)
+                beginnings = processes.beginnings(chain)
+                return Peer(
+                    pid=self.pid, uid=self.uid, gid=self.gid, chain=chain, beginnings=beginnings
+                )
         return None
 
 

@@ -68,6 +68,28 @@ def lineage(pid: int, look_at: Look = look) -> tuple[Process, ...]:
     return ()
 
 
+def beginnings(chain: tuple[Process, ...], look_at: Look = look) -> tuple[Process, ...]:
+    """Who began the sessions that these are in, with their own ancestors; none of `chain`.
+
+    Whoever forks twice loses its parents, and stays in the session unless it opens another. A
+    session whose first process has ended tells nothing.
+    """
+    known = {each.pid for each in chain}
+    found: list[Process] = []
+    pending = [each.session for each in chain]
+    while pending and len(found) < MAXIMUM_DEPTH:
+        leader = pending.pop()
+        if leader in known:
+            continue
+        for process in lineage(leader, look_at):
+            if process.pid in known:
+                break
+            known.add(process.pid)
+            found.append(process)
+            pending.append(process.session)
+    return tuple(found)
+
+
 def _chain(pid: int, look_at: Look) -> tuple[Process, ...]:
     found: list[Process] = []
     while pid > 0 and len(found) < MAXIMUM_DEPTH:

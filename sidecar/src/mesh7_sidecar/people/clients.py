@@ -10,7 +10,8 @@ shell that people type into is none: from it descends whatever they do. So, from
 - the first program that is neither is the client, and counts; with a terminal, its parents of the
   same process group count too: they are the same command that somebody typed.
 
-Taken when a client joins: a parent that ends later is lost to whoever looks later.
+Taken when a client joins: a parent that ends later is lost to whoever looks later. A chain that
+breaks off before the client is found is of no use: such a `mesh7 stdio` cannot join.
 Pure: no clock, no network, no logging.
 """
 
@@ -47,9 +48,19 @@ class Client:
     terminals: frozenset[int]
 
 
-def client_of(chain: tuple[Process, ...]) -> Client:
-    """The client of a `mesh7 stdio` whose ancestors these are, itself first."""
+UNSEEN: Final = (
+    "what started `mesh7 stdio` cannot be told, so that nobody could keep it from approving its "
+    "own calls – start it from a program that goes on, as the same user; where `/proc` is mounted "
+    "with `hidepid`, other users' processes cannot be seen"
+)
+"""Why a `mesh7 stdio` without a client that can be told may not call."""
+
+
+def client_of(chain: tuple[Process, ...]) -> Client | None:
+    """The client of a `mesh7 stdio` whose ancestors these are, itself first; None = not told."""
     own = _own(chain)
+    if own is None:
+        return None
     return Client(
         processes=frozenset((each.pid, each.started) for each in own),
         terminals=frozenset(each.terminal for each in own if each.terminal),
@@ -62,9 +73,13 @@ class Clients:
     def __init__(self) -> None:
         self._joined: dict[Hashable, Client] = {}
 
-    def join(self, key: Hashable, chain: tuple[Process, ...]) -> None:
-        """A `mesh7 stdio` is here; `key` is how it will leave."""
-        self._joined[key] = client_of(chain)
+    def join(self, key: Hashable, chain: tuple[Process, ...]) -> bool:
+        """A `mesh7 stdio` is here; `key` is how it will leave. Whether its client is known."""
+        client = client_of(chain)
+        if client is None:
+            return False
+        self._joined[key] = client
+        return True
 
     def leave(self, key: Hashable) -> None:
         """It has left."""
@@ -85,17 +100,22 @@ class Clients:
         )
 
 
-def _own(chain: tuple[Process, ...]) -> list[Process]:
+def _own(chain: tuple[Process, ...]) -> list[Process] | None:
     own = list(chain[:1])
     is_client_found = False
     for child, process in itertools.pairwise(chain):
         if _name(process) in _INITS or _is_typed_into(process, child):
-            break
+            return own
         if is_client_found and not (process.terminal and process.group == child.group):
-            break
+            return own
         own.append(process)
         is_client_found = is_client_found or _name(process) not in _LAUNCHERS
-    return own
+    return own if is_client_found or _is_whole(chain) else None
+
+
+def _is_whole(chain: tuple[Process, ...]) -> bool:
+    """Whether it ends at a process that has no parent."""
+    return bool(chain) and not chain[-1].parent
 
 
 def _is_typed_into(process: Process, child: Process) -> bool:

@@ -21,11 +21,13 @@ class Rules:
 
     Attributes:
         own_uid: whom the gateway runs as.
+        own_pid: the gateway itself, whose children are tools; None = it has none.
         approvers: the Unix group of those who may; None = the gateway's own user, and root.
         allows_scripts: a terminal is not asked for.
     """
 
     own_uid: int
+    own_pid: int | None = None
     approvers: str | None = None
     allows_scripts: bool = False
 
@@ -60,6 +62,7 @@ def may_not_decide(caller: Caller, rules: Rules, clients: Clients) -> str:
     peer = caller.peer
     return (
         may_not_narrow(caller.person.account, rules)
+        or _is_a_tools(peer, rules)
         or _is_the_agents(peer, clients)
         or _calls_tools(caller.holder, rules)
         or _has_no_terminal(peer, rules)
@@ -90,6 +93,16 @@ def may_not_narrow(account: Account, rules: Rules) -> str:
 def evidence(peer: Peer) -> str:
     """How somebody spoke, in one line: `pid 71 /usr/bin/python3 < 70 /bin/zsh < 1 /sbin/init`."""
     return "pid " + " < ".join(f"{each.pid} {each.program}" for each in peer.chain)
+
+
+def _is_a_tools(peer: Peer, rules: Rules) -> str:
+    # Not the first: the gateway is not a child of its own.
+    if not any(each.pid == rules.own_pid for each in (*peer.chain[1:], *peer.beginnings)):
+        return ""
+    return (
+        "this command was started by this gateway, as its tools are, and a tool cannot approve – "
+        "decide in a terminal of your own"
+    )
 
 
 def _is_the_agents(peer: Peer, clients: Clients) -> str:

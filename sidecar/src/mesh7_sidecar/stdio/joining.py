@@ -4,6 +4,9 @@ import asyncio
 import math
 from typing import Final
 
+import orjson
+
+from mesh7_core import errors
 from mesh7_sidecar.doors.control import JOIN
 from mesh7_sidecar.net import upstream
 from mesh7_sidecar.net.heads import Headers
@@ -30,12 +33,19 @@ class Membership:
 
 
 async def join(gateway: upstream.Upstream, identity: Headers) -> Membership | None:
-    """Join, or find that nobody is there (yet); None then."""
+    """Join, or find that nobody is there (yet); None then.
+
+    Raises:
+        SettingsError: the holder does not let this process join, and says why.
+    """
     receiver = _Joining()
     sending = gateway.send(upstream.Request("GET", JOIN, identity, b"", _TERMS), receiver)
     await receiver.answered.wait()
     if receiver.status == 200:  # noqa: PLR2004
         return Membership(receiver, sending)
+    if receiver.status == 403:  # noqa: PLR2004
+        await receiver.over.wait()
+        raise errors.SettingsError(f"the gateway refused to be joined: {receiver.detail()}")
     sending.abort()
     return None
 
@@ -45,6 +55,7 @@ class _Joining:
 
     def __init__(self) -> None:
         self.status = 0
+        self._body = b""
         self.answered = asyncio.Event()
         self.over = asyncio.Event()
 
@@ -53,8 +64,18 @@ class _Joining:
         self.status = status
         self.answered.set()
 
+    def detail(self) -> str:
+        """Why it was refused; empty when the answer does not say."""
+        try:
+            said = orjson.loads(self._body)
+        except orjson.JSONDecodeError:
+            return ""
+        return str(said.get("detail", "")) if isinstance(said, dict) else ""
+
     def data(self, chunk: bytes) -> None:
-        """Nothing that matters."""
+        """Matters of a refusal alone."""
+        if self.status != 200:  # noqa: PLR2004
+            self._body += chunk
 
     def end(self) -> None:
         self.answered.set()

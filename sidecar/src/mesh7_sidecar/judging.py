@@ -20,6 +20,7 @@ from mesh7_sidecar.doors.people import People
 from mesh7_sidecar.doors.people_answers import Ground
 from mesh7_sidecar.gate.audit import AuditFile
 from mesh7_sidecar.gate.gate import Gate
+from mesh7_sidecar.gate.notes import Notes
 from mesh7_sidecar.gate.standing import StandingGrants
 from mesh7_sidecar.gate.terms import HoldTerms
 from mesh7_sidecar.net import processes
@@ -96,8 +97,9 @@ async def open_judging(  # noqa: PLR0913 - what the gateway is made of
             key=held.key if settings.redis is None else b"",
         ),
     )
-    standing = StandingGrants(home.ledger, current)
-    await standing.refresh()
+    notes = Notes(home.journal, namespace) if home.is_shared else None
+    standing = StandingGrants(home.ledger, current, notes)
+    await standing.start()
     ground = Ground(
         ledger=home.ledger,
         rules=Rules(
@@ -108,7 +110,9 @@ async def open_judging(  # noqa: PLR0913 - what the gateway is made of
         ),
         clients=clients,
         agent=settings.agent,
+        standing=standing,
         bundle=lambda: current.bundle,
+        may_know=lambda name: name == settings.agent or current.may_have_seen(name),
         waiting=gate.waiting,
         note=_note(audit),
         clock=clock,

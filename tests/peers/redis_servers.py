@@ -185,8 +185,19 @@ class Proxy:
             writer.transport.abort()
         self._writers.clear()
 
+    async def close(self) -> None:
+        """Cut all connections, and see them end: what the loop would cancel fails a test."""
+        self.cut()
+        while self._tasks:
+            await asyncio.wait(self._tasks, timeout=_PATIENCE_S)
+            self.cut()
+
     async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One client's connection, until either side ends it."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         self._writers.append(writer)
         try:
             behind, ahead = await asyncio.open_connection("127.0.0.1", self.leads_to)
@@ -222,6 +233,6 @@ async def proxying(leads_to: int, *, tls: ssl.SSLContext | None = None) -> Async
     try:
         yield proxy
     finally:
-        proxy.cut()
         server.close()
+        await proxy.close()
         await server.wait_closed()

@@ -7,6 +7,7 @@ import pytest
 from aiohttp import web
 
 from mesh7_core.ledger.protocol import Caps
+from tests.conftest import Eventually
 from tests.sidecar.doors import parts, shop
 from tests.sidecar.doors.scripted_source import Talk, text_result
 from tests.sidecar.doors.shop import DONE, PAID, WAYS, Pay, Told
@@ -83,6 +84,34 @@ async def test_a_repeat_joins_the_pending_request_and_runs_once_when_approved(
     assert served.runs == 1
     assert other.reason == "approval-required"
     assert other.request_id != request["id"]
+
+
+@pytest.mark.promise("A2")
+@pytest.mark.promise("AG14")
+@every_way
+async def test_a_source_that_is_edited_while_people_decide_uses_up_no_approval(
+    tmp_path: Path, pay: Pay, eventually: Eventually
+) -> None:
+    """Its bounds are edited: the call that waits is for a source that is closed by now."""
+    async with shop.serving_shop(tmp_path) as served:
+        calling = asyncio.create_task(pay(served, 5))
+        (request,) = await served.people.asked()
+        before, folder = _digest(served), served.gateway.folder
+        edited = (folder / "all.yaml").read_text(encoding="utf-8")
+        parts.write(folder, edited.replace("\nspec:\n", "\nspec:\n  bounds: {timeout: 30s}\n", 2))
+        await eventually(lambda: _digest(served) != before)
+        await served.people.approve(request["id"])
+        told, done = await calling, await pay(served, 5)
+
+    assert told.reason == "source-unavailable"
+    assert done == DONE
+    assert served.runs == 1
+
+
+def _digest(served: shop.Shop) -> object:
+    found = served.gateway.status["bundle"]
+    assert isinstance(found, dict)
+    return found["digest"]
 
 
 @pytest.mark.promise("A7")

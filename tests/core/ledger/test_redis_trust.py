@@ -187,17 +187,19 @@ async def test_a_grant_that_cannot_be_read_is_handed_on_for_it_may_be_a_veto(
     program: Path, tmp_path: Path
 ) -> None:
     """One that is left out may be a veto, and one that loses the list blocks all later vetoes."""
+    unread = Standing(name="forged", document="", made_at_ms=0, by="")
     with redis_servers.running(program, tmp_path) as server:
         async with connected(server.port) as ledger:
             await ledger.stand("veto", "{}", "lea")
             for forged in ("", "1", "1 {}", 'x {"by":"a","document":"b"}', "1 [" + "[" * 5000):
                 server.tell("HSET", f"{PREFIX}standing", "forged", forged)
-                unread, veto = answered(await ledger.standing())
-                assert unread == Standing(name="forged", document="", made_at_ms=0, by="")
-                assert isinstance(veto, Standing)
-                assert (veto.name, veto.document) == ("veto", "{}")
+                first, second = answered(await ledger.standing())
+                assert first == unread
+                assert isinstance(second, Standing)
+                assert (second.name, second.document) == ("veto", "{}")
             assert await ledger.fall("forged") == unread
-            assert answered(await ledger.standing()) == (veto,)
+            [left] = answered(await ledger.standing())
+            assert left.name == "veto"
 
 
 @EVERY_SERVER

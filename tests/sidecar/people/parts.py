@@ -215,9 +215,7 @@ async def serving(
         ledger = ledger or MemoryLedger(lambda: time.ms)
         place = Place(folder / "gateway.sock", ledger, time, rules)
         people = People(place.ground, beat_s)
-        control = Control(
-            _nothing, _status, lambda _: None, people=people, clients=place.clients
-        )
+        control = Control(_nothing, _status, lambda _: None, people=people, clients=place.clients)
         bound = listener.unix_socket(place.socket)
         if os.geteuid() == 0:
             place.socket.chmod(0o666)

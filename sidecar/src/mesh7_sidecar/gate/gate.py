@@ -15,7 +15,7 @@ from mesh7_core.policy.reasons import Reason
 from mesh7_core.telemetry import records
 from mesh7_sidecar.bundles.current import Current
 from mesh7_sidecar.clock import Clock
-from mesh7_sidecar.gate import kept
+from mesh7_sidecar.gate import edge, kept
 from mesh7_sidecar.gate.dry import DryRun
 from mesh7_sidecar.gate.holding import DefinitionOf, Holds, Judged
 from mesh7_sidecar.gate.journal import Journal
@@ -115,12 +115,8 @@ class Gate:
 
     def is_exact(self, call: calls.Call) -> bool:
         """Whether the decision hangs on the exact call, so that its body has to be there first."""
-        try:
-            judged = self._judged(call)
-        except Exception:
-            # The gate's edge: `judge` fails alike, denies and says why.
-            log.exception("judging failed")
-            return False
+        # When this fails `judge` fails alike, and denies.
+        judged = edge.guarded(lambda: self._judged(call), None)
         return judged is not None and judge.is_exact(judged[1])
 
     async def dry_run(self, call: calls.Call) -> Decision:
@@ -161,13 +157,7 @@ class Gate:
 
     def decide(self, call: calls.Call) -> Decision:
         """The decision without asking a ledger; for what is asked about and not done."""
-        try:
-            judged = self._judged(call)
-            return NO_BUNDLE if judged is None else judge.decide(judged[1], judge.NO_LEDGER)
-        except Exception:
-            # The gate's edge: a defect of ours must deny, and must be seen.
-            log.exception("judging failed; the call is denied")
-            return FAILED
+        return edge.guarded(lambda: self._decided(call), FAILED)
 
     def _built(
         self,
@@ -199,6 +189,10 @@ class Gate:
             now_s=now_s,
             hold_s=terms.hold_s,
         )
+
+    def _decided(self, call: calls.Call) -> Decision:
+        judged = self._judged(call)
+        return NO_BUNDLE if judged is None else judge.decide(judged[1], judge.NO_LEDGER)
 
     def _judged(self, call: calls.Call) -> Judged | None:
         view = self.current.view(call.agent)

@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 BIN := .venv/bin
-MEMBERS := core/pyproject.toml sidecar/pyproject.toml cli/pyproject.toml
+MEMBERS := core/pyproject.toml sidecar/pyproject.toml operator/pyproject.toml cli/pyproject.toml
 # Keyed by the folder too: a moved checkout has stale paths in its .venv.
 key = $(shell { echo '$(CURDIR)'; cat requirements/prepare requirements/uv.txt $(1); } | cksum | tr ' ' '-')
 RUN_READY := .venv/.ready/run-$(call key,requirements/run.txt $(MEMBERS))
@@ -40,6 +40,7 @@ check-imports: $(DEV_READY)
 check-dependencies: $(DEV_READY)
 	cd core && ../$(BIN)/deptry src --known-first-party mesh7_core --per-rule-ignores DEP003=pydantic_core
 	cd sidecar && ../$(BIN)/deptry src --known-first-party mesh7_sidecar
+	cd operator && ../$(BIN)/deptry src --known-first-party mesh7_operator
 	cd cli && ../$(BIN)/deptry src --known-first-party mesh7_cli
 check-examples: $(DEV_READY)
 	$(BIN)/mesh7 check examples/

@@ -2,7 +2,7 @@
 
 A test says which promise it keeps by `@pytest.mark.promise("P3")`; test_promises.py holds both
 sides together. P policy, M MCP, S sources, C hands; X are rows of our attack table (THREAT_MODEL.md
-says who attacks); D and AG are defects that predecessors showed when we tried them, never to be
+says who attacks); K Kubernetes; D and AG are defects that predecessors showed when we tried them, never to be
 repeated.
 """
 
@@ -23,6 +23,7 @@ class Promise:
 
 
 _ISSUE = "issue 3, The gateway on a laptop"
+_OPERATOR = "issue 5, The operator"
 _ATTACKS = "THREAT_MODEL.md, attack table"
 _DEFECTS = "defects reproduced in a predecessor"
 _DESIGN = "the design's list of promises"
@@ -160,7 +161,24 @@ PROMISES: dict[str, Promise] = {
             "AG18": "a server's request never ends a call that happens to have its id",
         },
     ),
+    **_table(
+        _OPERATOR,
+        {
+            "K1": "CEL and webhook on a real API server refuse what the compiler would, by field",
+            "K2": "kubectl explain, columns, short names, categories, server-side apply keys work",
+            "K3": "status has conditions with reasons, observedGeneration and N of M sidecars",
+            "K4": "a changed policy is enforced in a second by push, in two minutes without Redis",
+            "K8": "operator and Redis down: the last bundle decides; another leader takes over",
+            "K9": "a tampered bundle or entry in Redis is ignored, counted and repaired",
+            "K10": "the operator's rights are the least that it works with, held to a list",
+            "K12": "2,000 policies in 500 namespaces converge within bounds of time and memory",
+            "K14": "Redis credentials are a namespace's own, short-lived, and given for a pod's token",
+        },
+    ),
 }
 
-OPEN: dict[str, str] = {}
+OPEN: dict[str, str] = {
+    name: "issue 5 is being built"
+    for name in ("K1", "K2", "K3", "K4", "K8", "K9", "K10", "K12", "K14")
+}
 """Promises that no test is tied to yet, and why. An entry that is tied must be removed."""

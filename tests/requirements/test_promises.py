@@ -7,6 +7,7 @@ from pathlib import Path
 from tests.requirements.promises import OPEN, PROMISES
 
 _TESTS = Path(__file__).parents[1]
+_PLACES = (_TESTS, _TESTS.parent / "e2e")
 
 
 def _text(argument: ast.expr) -> str:
@@ -15,7 +16,7 @@ def _text(argument: ast.expr) -> str:
 
 def _markers() -> Iterator[tuple[str, str]]:
     """(`path:line`, promise id) of every marker; an argument that is no text shows as it is."""
-    for path in sorted(_TESTS.rglob("*.py")):
+    for path in sorted(path for place in _PLACES for path in place.rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("mark.promise"):

@@ -14,6 +14,22 @@ POLICY_CASES = "PolicyCases"
 WRITTEN_KINDS = (AGENT_POLICY, TOOL_SOURCE, GRANT)
 """What people write and compile."""
 
+INJECTION_LABEL = f"{GROUP}/injection"
+"""On a Namespace: `enabled` or `on-request`; its sidecars are served with bundles then."""
+INJECTION_VALUES = ("enabled", "on-request")
+
+BUNDLE_CONFIG_MAP = "mesh7-bundle"
+BUNDLE_KEY = "bundle"
+OVERLAY_KEY = "overlay"
+BUNDLE_FLOOR_ANNOTATION = f"{GROUP}/bundle-floor"
+OVERLAY_FLOOR_ANNOTATION = f"{GROUP}/overlay-floor"
+"""On a Namespace: versions that a new pod's sidecar takes nothing older than."""
+BUNDLE_VERSION_ANNOTATION = f"{GROUP}/bundle-version"
+OVERLAY_VERSION_ANNOTATION = f"{GROUP}/overlay-version"
+"""On the ConfigMap, for people."""
+FIELD_MANAGER = f"{GROUP.partition('.')[0]}-controller"
+TOKEN_AUDIENCE = GROUP
+
 RELEASE_NAMESPACE = "mesh7-system"
 """Where baseline policies live; on the laptop `DIR/baseline/` stands for it."""
 

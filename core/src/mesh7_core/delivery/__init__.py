@@ -1,0 +1,1 @@
+"""What is delivered to sidecars: signed, numbered, verified (pure)."""

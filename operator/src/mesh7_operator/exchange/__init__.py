@@ -1,0 +1,1 @@
+"""The exchange: a pod's token for its namespace's Redis credentials."""

@@ -1,0 +1,1 @@
+"""The injector: a stateless admission webhook over TLS."""

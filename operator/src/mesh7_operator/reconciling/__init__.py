@@ -1,0 +1,1 @@
+"""The pure part: a world goes in, a plan comes out."""

@@ -12,6 +12,7 @@ _MACHINE_PATHS = re.compile(r"(?<![\w.])/(?:root|home/\w+|Users/\w+|work/(?:main
 _HOSTS = re.compile(r"pypi\.org|pythonhosted\.org|registry\.npmjs\.org|crates\.io|proxy\.golang")
 _NAMES_ITSELF = "tests/architecture/test_manners.py"
 _BLANKET_ROOTS = {
+    "operator/src/mesh7_operator/main.py",
     "sidecar/src/mesh7_sidecar/main.py",
     "sidecar/src/mesh7_sidecar/gate/edge.py",
     "sidecar/src/mesh7_sidecar/gate/gate.py",

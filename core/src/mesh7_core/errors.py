@@ -4,6 +4,7 @@
     ├── ManifestError    what people wrote cannot mean anything: a glob, a size, a document
     ├── BundleError      a compiled set cannot be read or trusted
     ├── UpstreamError    a source did not do what was asked of it
+    ├── ClusterError     the API server did not do what was asked of it
     └── SettingsError    the program was started in a way that cannot work
 
 A refused call and a lost store are values (`policy.decision`, facts), never exceptions.
@@ -34,6 +35,10 @@ class BundleError(Mesh7Error):
 
 class UpstreamError(Mesh7Error):
     """A source failed; the message names the source and never its address."""
+
+
+class ClusterError(Mesh7Error):
+    """The API server refused, failed or was not reached; the message names verb, kind and name."""
 
 
 class SettingsError(Mesh7Error):

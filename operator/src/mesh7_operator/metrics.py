@@ -1,0 +1,98 @@
+"""What the controller counts and measures, by name; docs/reference/metrics.md explains each.
+
+Labels are bounded: namespaces that are enrolled, and closed sets of words.
+"""
+
+from typing import Final
+
+import prometheus_client
+from prometheus_client import Counter, Gauge, Histogram
+
+_LAG_BUCKETS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+_WORK_BUCKETS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+def registry() -> prometheus_client.CollectorRegistry:
+    """An empty registry with what is known of the process itself: memory, CPU, open files."""
+    fresh = prometheus_client.CollectorRegistry()
+    prometheus_client.ProcessCollector(registry=fresh)
+    return fresh
+
+
+class ControllerMetrics:
+    """The controller's; each attribute is one metric."""
+
+    def __init__(self, registry: prometheus_client.CollectorRegistry) -> None:
+        self.leader = Gauge(
+            "mesh7_leader", "1 where this process holds the Lease", registry=registry
+        )
+        self.queue_depth = Gauge(
+            "mesh7_queue_depth", "Namespaces that wait to be reconciled", registry=registry
+        )
+        self.queue_age = Gauge(
+            "mesh7_queue_age_seconds",
+            "How long the namespace that is due longest has waited",
+            registry=registry,
+        )
+        self.reconciles = Histogram(
+            "mesh7_reconcile_seconds",
+            "One namespace: gathered, reconciled, applied",
+            ["outcome"],
+            buckets=_WORK_BUCKETS,
+            registry=registry,
+        )
+        self.watch_restarts = Counter(
+            "mesh7_watch_restarts", "Watches begun anew", ["kind"], registry=registry
+        )
+        self.api_errors = Counter(
+            "mesh7_api_errors",
+            "Requests that the API server did not do",
+            ["verb", "kind", "error"],
+            registry=registry,
+        )
+        self._measure_what_is_delivered(registry)
+
+    def _measure_what_is_delivered(self, registry: prometheus_client.CollectorRegistry) -> None:
+        self.bundle_version = Gauge(
+            "mesh7_bundle_version", "In force (Unix ms)", ["namespace"], registry=registry
+        )
+        self.bundle_bytes = Gauge(
+            "mesh7_bundle_bytes", "Size as delivered", ["namespace"], registry=registry
+        )
+        self.propagation = Histogram(
+            "mesh7_propagation_seconds",
+            "From a bundle's version to the first report of each sidecar that obeys it",
+            buckets=_LAG_BUCKETS,
+            registry=registry,
+        )
+        self.stale_sidecars = Gauge(
+            "mesh7_stale_sidecars",
+            "Sidecars that report an older bundle than the one in force",
+            ["namespace"],
+            registry=registry,
+        )
+        self.unguarded_pods = Gauge(
+            "mesh7_unguarded_pods",
+            "Pods of enrolled namespaces without a container `mesh7`",
+            ["namespace"],
+            registry=registry,
+        )
+        self.store = Gauge(
+            "mesh7_store_state", "1 for how it stands with Redis", ["state"], registry=registry
+        )
+        self.certificate_days = Gauge(
+            "mesh7_certificate_days",
+            "Days that a certificate is still valid",
+            ["certificate"],
+            registry=registry,
+        )
+
+    def forget(self, namespace: str) -> None:
+        """It is no longer enrolled: drop its series."""
+        for gauge in (
+            self.bundle_version,
+            self.bundle_bytes,
+            self.stale_sidecars,
+            self.unguarded_pods,
+        ):
+            gauge.remove_by_labels({"namespace": namespace})

@@ -1,0 +1,118 @@
+"""What the operator's programs are started with: read once, frozen, handed down.
+
+Only `main` builds these, from flags and `MESH7_…` variables; every other room is given what it
+needs.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from mesh7_core import errors, names
+
+DEFAULT_METRICS: Final = "0.0.0.0:7009"
+DEFAULT_LEASE: Final = "mesh7-controller"
+_HIGHEST_PORT: Final = 65_535
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A TCP address to listen on; an IPv6 host is kept without brackets; port 0 = any free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def read_address(text: str) -> Address:
+    """`host:port`, an IPv6 host in brackets.
+
+    Raises:
+        SettingsError: it is something else.
+    """
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdecimal() or int(port) > _HIGHEST_PORT:
+        raise errors.SettingsError(f"`{text}` is no address to listen on; write `0.0.0.0:7009`")
+    return Address(host.removeprefix("[").removesuffix("]"), int(port))
+
+
+class RedisMode(StrEnum):
+    """Who makes the credentials that sidecars use with Redis."""
+
+    MANAGED = "managed"
+    """The controller keeps one short-lived user per namespace on every node."""
+    GIVEN = "given"
+    """One credential, made by people, for all namespaces: weaker, and documented so."""
+    NONE = "none"
+    """There is no Redis: bundles come by ConfigMap alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisSettings:
+    """Where Redis is, and as whom the operator speaks to it.
+
+    Attributes:
+        url: `redis://` or, with TLS, `rediss://`; may name the user, never the password.
+        nodes: every node where users and the function library are kept; the one when not said.
+        password_file: read at each connection, so that it may be rotated; None = none is sent.
+        ca: certificates that vouch for a `rediss://` server; None = the system's.
+        mode: never `none`: then there are no such settings.
+    """
+
+    url: str
+    nodes: tuple[str, ...]
+    password_file: Path | None = None
+    ca: Path | None = None
+    mode: RedisMode = RedisMode.MANAGED
+
+    def password(self) -> str | None:
+        """What the file holds now, without blanks around it.
+
+        Raises:
+            SettingsError: it cannot be read, or it is empty.
+        """
+        if self.password_file is None:
+            return None
+        return _secret_in(self.password_file, "--redis-password-file")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """How the API server is reached, and where the operator is installed.
+
+    Attributes:
+        kubeconfig: for development; None = the service account that is mounted in the pod.
+    """
+
+    release_namespace: str = names.RELEASE_NAMESPACE
+    kubeconfig: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Controller:
+    """The controller.
+
+    Attributes:
+        identity: holder of the Lease, unique to this process.
+        redis: None = bundles come by ConfigMap alone.
+        metrics: where `/metrics`, `/healthz` and `/readyz` are answered.
+    """
+
+    cluster: Cluster
+    identity: str
+    redis: RedisSettings | None = None
+    metrics: Address = Address("0.0.0.0", 7009)  # noqa: S104 - the kubelet dials the pod's address
+    lease_name: str = DEFAULT_LEASE
+
+
+def _secret_in(path: Path, flag: str) -> str:
+    try:
+        secret = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.SettingsError(f"{flag} `{path}`: cannot be read: {error}") from error
+    if not secret:
+        raise errors.SettingsError(f"{flag} `{path}`: is empty; write the password into it")
+    return secret

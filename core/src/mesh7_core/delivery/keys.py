@@ -13,6 +13,8 @@ from typing import Final
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from mesh7_core.delivery import spelled
+
 KEY_BYTES: Final = 32
 SIGNATURE_BYTES: Final = 64
 PURPOSE: Final = "mesh7.dev/key-v1"
@@ -99,6 +101,28 @@ def following(known: Sequence[bytes], links: Sequence[Link]) -> tuple[Link, ...]
             trusted.add(link.key)
             found.append(link)
     return tuple(found)
+
+
+def written_link(link: Link) -> dict[str, object]:
+    """For JSON: the three in base64."""
+    return {
+        "key": spelled.to_base64(link.key),
+        "by": spelled.to_base64(link.by),
+        "signature": spelled.to_base64(link.signature),
+    }
+
+
+def read_link(value: object) -> Link | None:
+    """The inverse, unverified; None for anything else."""
+    fields = spelled.keyed(value, ("key", "by", "signature"))
+    if fields is None:
+        return None
+    key = spelled.from_base64(fields["key"], KEY_BYTES)
+    by = spelled.from_base64(fields["by"], KEY_BYTES)
+    signature = spelled.from_base64(fields["signature"], SIGNATURE_BYTES)
+    if key is None or by is None or signature is None:
+        return None
+    return Link(key=key, by=by, signature=signature)
 
 
 def _meant(purpose: str, message: bytes) -> bytes:

@@ -92,7 +92,7 @@ async def open_judging(  # noqa: PLR0913 - what the gateway is made of
         terms=HoldTerms(
             hold_s=settings.hold_s,
             caps=settings.caps,
-            replicas=settings.replicas,
+            replicas=lambda _per: settings.replicas,
             # Gateways that share a ledger have to count the same repeats as the same.
             key=held.key if settings.redis is None else b"",
         ),

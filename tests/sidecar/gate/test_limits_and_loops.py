@@ -22,8 +22,8 @@ def limited(limit: str) -> str:
     return policy(ALLOW, f"  limits:\n  - {{name: writes, {limit}}}\n")
 
 
-def reasons(world: World, count: int, **terms: int) -> list[Reason | None]:
-    gate = world.gate(HoldTerms(**terms))  # type: ignore[arg-type]
+def reasons(world: World, count: int, replicas: int = 1) -> list[Reason | None]:
+    gate = world.gate(HoldTerms(replicas=lambda _per: replicas))
     return [Caller(world, gate).reason for _ in range(count)]
 
 

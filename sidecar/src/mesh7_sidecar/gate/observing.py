@@ -4,7 +4,7 @@ A window's key is `<policy>/<limit>:<per>:<subject>`; the agent's namespace is t
 left out, a baseline of another namespace keeps its own. Pure: no clock, no network, no logging.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Final
@@ -186,18 +186,22 @@ def seconds(span_ms: int) -> int:
     return -(-span_ms // 1000)
 
 
-def shares(limits: Sequence[Limit], replicas: int) -> tuple[tuple[Limit, int], ...]:
+def shares(
+    limits: Sequence[Limit], replicas: Callable[[Per], int]
+) -> tuple[tuple[Limit, int], ...]:
     """The limits that a gateway counts for itself without a ledger, and its share of each.
 
     A share of less than one call is none: such a limit refuses, as one without a roster does.
+
+    Args:
+        replicas: how many gateways count together per what; 0 = not known.
     """
-    if replicas < 1:
-        return ()
-    return tuple(
-        (limit, limit.maximum // replicas)
-        for limit in limits
-        if limit.on_store_loss is StoreLoss.LOCAL and limit.maximum >= replicas
-    )
+    found = []
+    for limit in limits:
+        share = replicas(limit.per) if limit.on_store_loss is StoreLoss.LOCAL else 0
+        if 0 < share <= limit.maximum:
+            found.append((limit, limit.maximum // share))
+    return tuple(found)
 
 
 def call_digest(call: calls.Call, key: bytes) -> str:

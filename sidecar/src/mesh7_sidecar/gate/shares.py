@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from mesh7_core.ledger.memory import MemoryLedger
 from mesh7_core.ledger.protocol import Observation, Observed, Seen, Window
 from mesh7_core.policy import calls, judge
-from mesh7_core.policy.rules import Limit, StoreLoss
+from mesh7_core.policy.rules import Limit, Per, StoreLoss
 from mesh7_sidecar.gate import observing
 from mesh7_sidecar.gate.observing import Observing
 
@@ -15,11 +15,14 @@ class Shares:
 
     Args:
         observing: puts limits into windows.
-        replicas: how many gateways share each; 0 = not known, then there is no share.
+        replicas: how many gateways count together per what; 0 = not known, then there is no
+            share.
         now_s: never goes back.
     """
 
-    def __init__(self, words: Observing, replicas: int, now_s: Callable[[], float]) -> None:
+    def __init__(
+        self, words: Observing, replicas: Callable[[Per], int], now_s: Callable[[], float]
+    ) -> None:
         self._words = words
         self._replicas = replicas
         self._now_s = now_s

@@ -3,9 +3,16 @@
 Pure: no clock, no network, no logging.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mesh7_core.ledger import protocol
+from mesh7_core.policy.rules import Per
+
+
+def one(_per: Per) -> int:
+    """A gateway that shares no limit."""
+    return 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,12 +22,13 @@ class HoldTerms:
     Attributes:
         hold_s: a held call is answered after as long at most; a rule may say less.
         caps: how many requests may be pending at once.
-        replicas: how many gateways share a limit that says `onStoreLoss: Local`; 0 = not known.
+        replicas: how many gateways share a limit that says `onStoreLoss: Local`, by whose calls
+            it counts together; 0 = not known. Asked when the store is lost.
         key: of the digests in loop keys, at most 64 bytes; gateways that share a ledger need
             the same one.
     """
 
     hold_s: float = 50.0
     caps: protocol.Caps = field(default_factory=protocol.Caps)
-    replicas: int = 1
+    replicas: Callable[[Per], int] = one
     key: bytes = field(default=b"", repr=False)

@@ -13,12 +13,13 @@ MCP1_READY := .venv-mcp1/.ready/mcp1-$(call key,requirements/mcp1.txt)
 NPM_READY := .cache/npm/.ready/npm-$(call key,requirements/npm/package-lock.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix bench soak docs dist clean pins \
+.PHONY: help run test check fix bench soak docs dist clean pins e2e-api \
+	cluster-build cluster-up cluster-down \
 	check-format check-lint check-types check-imports check-dependencies check-examples
 
 help:  ## list these words
-	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r word text; \
-		do printf '%-14s %s\n' "$$word" "$$text"; done
+	@sed -n 's/^\([a-z0-9-]*\):.*  ## /  make \1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r word text; \
+		do printf '%-15s %s\n' "$$word" "$$text"; done
 
 run: $(RUN_READY)  ## guard two real MCP servers with the policy of examples/quickstart
 	@examples/quickstart/prepare && exec $(BIN)/mesh7 run examples/quickstart $(ARGS)
@@ -55,6 +56,19 @@ bench: $(BENCH_READY)  ## measure against Envoy and no gateway at all (docs/deve
 soak: $(BENCH_READY)  ## send a million calls through a gateway with each ledger; ARGS="--calls 100000" for fewer
 	@exec $(BIN)/python -m bench soak $(ARGS)
 
+e2e-api: $(DEV_READY)  ## test on a real Kubernetes API server, built on first use; ARGS="-k word" for some
+	@$(BIN)/python -m e2e.cluster build --level api
+	@exec $(BIN)/python -m pytest e2e/api $(ARGS)
+
+cluster-build: $(DEV_READY)  ## build Kubernetes for the test cluster, once, outside the checkout; ARGS="--level node" for all of it
+	@exec $(BIN)/python -m e2e.cluster build $(ARGS)
+
+cluster-up: $(DEV_READY)  ## raise a cluster to play with (docs/developer/test-cluster.md); ARGS="--name other --level node"
+	@exec $(BIN)/python -m e2e.cluster up $(ARGS)
+
+cluster-down: $(DEV_READY)  ## end it and leave nothing behind; ARGS="--name other" or --all
+	@exec $(BIN)/python -m e2e.cluster down $(ARGS)
+
 docs: $(DEV_READY)  ## prove that every link and every anchor of the documentation leads somewhere
 	$(BIN)/python -m pytest -q tests/architecture/test_documentation.py
 
@@ -74,7 +88,7 @@ pins: $(DEV_READY)  ## compile requirements/*.in into hash-pinned *.txt again
 
 clean:  ## remove caches and dist; .venv and .venv-mcp1 stay (delete them for a fresh start)
 	rm -rf dist build .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	find core sidecar cli tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+	find core sidecar cli tests e2e bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(RUN_READY):
 	@requirements/prepare run $@

@@ -1,0 +1,1 @@
+"""Clusters for tests and for hands: built from Go modules, raised here, gone without a trace."""

@@ -1,0 +1,108 @@
+"""Clusters by hand: `python -m e2e.cluster up`, `down`, `status`, `build`, `kubectl`, `helm`."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from e2e.cluster import api_server, binaries, homes, processes
+from e2e.cluster.api_server import ApiServer, Settings
+from e2e.cluster.waiting import ClusterError
+
+_NAME = "default"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do one word; 1 when it could not be done, with the reason on stderr."""
+    asked = _parser().parse_args(arguments)
+    try:
+        return _do(asked)
+    except ClusterError as error:
+        sys.stderr.write(f"mesh7: {error}\n")
+        return 1
+
+
+def _do(asked: argparse.Namespace) -> int:
+    match asked.word:
+        case "build":
+            _show(str(binaries.build(asked.level)))
+        case "up":
+            _up(asked.name, asked.level)
+        case "down":
+            _down(homes.names() if asked.all else [asked.name])
+        case "status":
+            _status()
+        case program:
+            _run(program, asked.name, asked.arguments)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m e2e.cluster", description=__doc__)
+    words = parser.add_subparsers(dest="word", required=True)
+    for word, text in (
+        ("build", "build the programs that are missing"),
+        ("up", "raise a cluster that stays until `down`"),
+        ("down", "end a cluster and remove all of it"),
+        ("status", "what runs"),
+        ("kubectl", "kubectl of the cluster's administrator"),
+        ("helm", "helm of the cluster's administrator"),
+    ):
+        one = words.add_parser(word, help=text)
+        if word in {"build", "up"}:
+            one.add_argument("--level", choices=sorted(binaries.LEVELS), default="api")
+        if word != "build":
+            one.add_argument("--name", default=_NAME)
+        if word == "down":
+            one.add_argument("--all", action="store_true", help="every cluster of this user")
+        if word in {"kubectl", "helm"}:
+            one.add_argument("arguments", nargs=argparse.REMAINDER)
+    return parser
+
+
+def _up(name: str, level: str) -> None:
+    folder = binaries.build(level)
+    api_server.sweep()
+    home = homes.make(name, is_owned=False)
+    try:
+        api_server.prepare(home, Settings())
+        ApiServer(home).start()
+    except BaseException:
+        api_server.end_all(home)
+        raise
+    _show(f"export KUBECONFIG={home / 'admin.yaml'}")
+    _show(f"export PATH={folder}:$PATH")
+
+
+def _down(names: Sequence[str]) -> None:
+    api_server.sweep()
+    for name in names:
+        if not homes.home_of(name).exists():
+            raise ClusterError(f"there is no cluster `{name}`; see: python -m e2e.cluster status")
+        api_server.end_all(homes.home_of(name))
+
+
+def _status() -> None:
+    for name in homes.names():
+        home = homes.home_of(name)
+        _show(f"{name}  {home}")
+        for process in processes.recorded(home):
+            state = "runs" if processes.is_alive(process) else "is dead"
+            _show(f"  {process.name:<24} {process.pid:>7}  {state}  log {process.log}")
+
+
+def _run(program: str, name: str, arguments: Sequence[str]) -> None:
+    home = homes.home_of(name)
+    if not home.exists():
+        raise ClusterError(f"there is no cluster `{name}`; raise it by: make cluster-up")
+    binary = binaries.folder() / program
+    os.environ["KUBECONFIG"] = str(home / "admin.yaml")
+    os.execv(binary, [str(binary), *arguments])
+
+
+def _show(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -13,11 +13,18 @@ from mesh7_core.delivery import envelopes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publish:
-    """Give the store a newer bundle or overlay and tell the sidecars."""
+    """Give the store a newer bundle or overlay and tell the sidecars.
+
+    Attributes:
+        content: the envelope.
+        force: overwrite whatever is there: what claims a version that nobody can have made, or
+            claims ours and is something else.
+    """
 
     kind: envelopes.Kind
     version: int
     content: bytes = field(repr=False)
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +33,12 @@ class ApplyConfigMap:
 
     Attributes:
         manifest: as JSON would have it; `binaryData` in base64.
+        replace: delete the one that is there first: it is immutable, or somebody filled it with
+            keys of their own, which an apply would leave in place.
     """
 
     manifest: Mapping[str, object] = field(repr=False)
+    replace: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +48,11 @@ class DeleteConfigMap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusChange:
-    """One object's status, whole, as it should be; made only where it differs."""
+    """One object's status, whole, as it should be; made only where it differs.
+
+    Attributes:
+        status: what stands there beside these keys is to be removed.
+    """
 
     kind: str
     name: str
@@ -81,7 +95,7 @@ class Plan:
         floors: annotations of the Namespace to set; None as a value removes one.
         bundle_version: in force after this plan; 0 = none is served.
         bundle_bytes: its size as delivered.
-        is_converged: nothing but time or others' doings will change anything.
+        is_converged: False while something is owed to a store that is lost.
         look_again_at: when the clock alone changes something (a grant ends); None = never.
     """
 

@@ -40,12 +40,14 @@ class Delivered:
     """ConfigMap `mesh7-bundle` as the API server has it; anybody may have written it.
 
     Attributes:
-        is_as_ours: labels, annotations and keys are what the plan would write beside the content.
+        is_as_ours: labels and annotations are what the plan would write beside the content.
+        is_stuck: an apply would not make it ours: it is immutable, or holds keys of others.
     """
 
     bundle: bytes | None = field(repr=False)
     overlay: bytes | None = field(repr=False)
     is_as_ours: bool = True
+    is_stuck: bool = False
 
 
 class StoreState(StrEnum):
@@ -64,12 +66,16 @@ class Published:
     Attributes:
         bundle: version of the bundle there; 0 = none.
         overlay: version of the overlay there; 0 = none.
+        bundle_sha1: of the envelope there, in hex; empty = not known.
+        overlay_sha1: the same.
         reports: of sidecars that reported within the last 90 s by the store's clock, by pod uid.
         uses: of grants, by `<namespace>/<grant>`.
     """
 
     bundle: int = 0
     overlay: int = 0
+    bundle_sha1: str = ""
+    overlay_sha1: str = ""
     reports: Mapping[str, reports.Report] = field(default_factory=dict)
     uses: Mapping[str, int] = field(default_factory=dict)
 

@@ -151,6 +151,19 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Roster:
+    """How many sidecars share limits; counted only where a limit says `onStoreLoss: Local`.
+
+    Attributes:
+        sidecars: in the namespace; 0 = not known.
+        agents: the same by service account.
+    """
+
+    sidecars: int = 0
+    agents: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
     """One compiled set. Two bundles of the same written set are equal and have one digest.
 
@@ -158,6 +171,7 @@ class Bundle:
         digest: `sha256:` and 64 hex digits over the canonical written set.
         sources: by name, sorted.
         grants: and vetoes; those made by hand while a gateway runs lie over them.
+        roster: who shares limits in a cluster; None = nobody said (on the laptop).
     """
 
     namespace: str
@@ -165,3 +179,4 @@ class Bundle:
     policies: tuple[Policy, ...]
     sources: Mapping[str, Source]
     grants: tuple[Grant, ...]
+    roster: Roster | None = None

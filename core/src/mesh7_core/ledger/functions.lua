@@ -21,6 +21,13 @@
 --   bytes          text     the sum of those sizes
 --   pending[:pod]  zset     id → until when it is pending
 --   standing       hash     name → `made text`
+--   reports        hash     pod uid → what its sidecar reports
+--   seen           zset     pod uid → when it last did
+--
+-- What is delivered to sidecars lies under m7b:{<namespace>}: where their users may only read.
+--
+--   bundle         hash     v = version, t = envelope
+--   overlay        hash     the same
 
 local MOST_EXACT = 256
 local DAY_MS = 86400000
@@ -28,6 +35,9 @@ local LONGEST_LEASE_MS = 3600000
 local LATE_MS = 1500
 local MOST_REQUESTS = 10000
 local MOST_BYTES = 16777216
+local REPORTED_MS = 90000
+local MOST_REPORTS = 10000
+local LONGEST_REPORT = 524288
 
 local DENIED, SPENT, REPEATED, GRANTED, APPROVED, PENDING, ADMITTED = 1, 2, 3, 4, 5, 6, 7
 local DONE, OTHERWISE, LATE, FULL = 0, 1, 2, 3
@@ -566,6 +576,90 @@ local function standing(keys)
   return redis.call('HGETALL', keys[1])
 end
 
+---------------------------------------------------------------------------------- deliveries
+
+-- The version that is there; nothing when it is none of ours. What is no hash is taken away.
+local function version_of(key)
+  if redis.call('TYPE', key).ok ~= 'hash' then
+    redis.call('DEL', key)
+    return nil
+  end
+  local found = redis.call('HGET', key, 'v')
+  return found and #found <= 15 and string.match(found, '^%d+$')
+end
+
+-- KEYS: bundle or overlay. ARGV: version, envelope, channel, 1 = whatever is there now.
+-- Answers 1 = it is there now, 0 = the same version or a higher one was.
+local function deliver(keys, argv)
+  local before = version_of(keys[1])
+  if before and argv[4] ~= '1' and tonumber(before) >= tonumber(argv[1]) then return 0 end
+  redis.call('DEL', keys[1])
+  redis.call('HSET', keys[1], 'v', argv[1], 't', argv[2])
+  redis.call('PUBLISH', argv[3], argv[1])
+  return 1
+end
+
+-- KEYS: bundles and overlays. Answers of each its version, and size and SHA-1 of its envelope.
+local function delivered(keys)
+  local found = {}
+  for _, key in ipairs(keys) do
+    local version = version_of(key)
+    local text = version and redis.call('HGET', key, 't') or ''
+    found[#found + 1] = version or ''
+    found[#found + 1] = #text
+    found[#found + 1] = redis.sha1hex(text)
+  end
+  return found
+end
+
+local function drop_reports(keys, from, to)
+  local gone = redis.call('ZRANGE', keys[2], from, to, 'BYSCORE', 'LIMIT', 0, 1000)
+  if #gone > 0 then
+    redis.call('HDEL', keys[1], unpack(gone))
+    redis.call('ZREM', keys[2], unpack(gone))
+  end
+end
+
+-- Forget who reports no more, and everybody when the two keys disagree: they report again.
+local function sweep_reports(keys, at)
+  drop_reports(keys, '-inf', '(' .. at - REPORTED_MS)
+  drop_reports(keys, '(' .. at + REPORTED_MS, '+inf')
+  if redis.call('HLEN', keys[1]) ~= redis.call('ZCARD', keys[2]) then
+    redis.call('DEL', keys[1], keys[2])
+  end
+end
+
+-- KEYS: reports, seen. ARGV: pod uid, report.
+local function report(keys, argv)
+  local at = now()
+  sweep_reports(keys, at)
+  if #argv[2] > LONGEST_REPORT then return FULL end
+  local is_known = redis.call('HEXISTS', keys[1], argv[1]) == 1
+  if not is_known and redis.call('HLEN', keys[1]) >= MOST_REPORTS then return FULL end
+  redis.call('HSET', keys[1], argv[1], argv[2])
+  redis.call('ZADD', keys[2], at, argv[1])
+  keep(keys[1], REPORTED_MS)
+  keep(keys[2], REPORTED_MS)
+  return DONE
+end
+
+-- KEYS: reports, seen. ARGV: how many bytes are enough.
+-- Answers the time, then of each its pod's uid and its report, until it is enough.
+local function reports(keys, argv)
+  local at = now()
+  sweep_reports(keys, at)
+  local found, left = { at }, tonumber(argv[1])
+  for _, uid in ipairs(redis.call('ZRANGE', keys[2], 0, MOST_REPORTS - 1)) do
+    local size = redis.call('HSTRLEN', keys[1], uid)
+    if size <= LONGEST_REPORT and size <= left then
+      found[#found + 1] = uid
+      found[#found + 1] = redis.call('HGET', keys[1], uid)
+      left = left - size
+    end
+  end
+  return found
+end
+
 redis.register_function('@LIBRARY@_observe', observe)
 redis.register_function('@LIBRARY@_give_back', give_back)
 redis.register_function('@LIBRARY@_open', open)
@@ -578,3 +672,7 @@ redis.register_function('@LIBRARY@_read', read)
 redis.register_function('@LIBRARY@_stand', stand)
 redis.register_function('@LIBRARY@_fall', fall)
 redis.register_function('@LIBRARY@_standing', standing)
+redis.register_function('@LIBRARY@_deliver', deliver)
+redis.register_function('@LIBRARY@_delivered', delivered)
+redis.register_function('@LIBRARY@_report', report)
+redis.register_function('@LIBRARY@_reports', reports)

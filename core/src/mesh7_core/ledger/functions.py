@@ -15,7 +15,7 @@ import hiredis
 from mesh7_core.ledger import redis_troubles, resp, resp_client
 from mesh7_core.ledger.protocol import LOST
 
-REVISION: Final = 1
+REVISION: Final = 2
 """Grows with each release that changes `functions.lua` (`tests/core/ledger/test_redis_library`)."""
 _PLACE: Final = "@LIBRARY@"
 

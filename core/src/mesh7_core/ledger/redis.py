@@ -14,6 +14,7 @@ import hiredis
 
 from mesh7_core.ledger import approvals, functions, redis_layout, resp
 from mesh7_core.ledger.asked import Refused, Request, Vote
+from mesh7_core.ledger.deliveries import Deliveries
 from mesh7_core.ledger.memory import no_place
 from mesh7_core.ledger.protocol import (
     LOST,
@@ -31,6 +32,7 @@ from mesh7_core.ledger.protocol import (
     Unknown,
     Window,
 )
+from mesh7_core.ledger.redis_deliveries import RedisDeliveries
 from mesh7_core.ledger.redis_layout import DONE, FULL
 from mesh7_core.ledger.redis_store import Store
 from mesh7_core.ledger.redis_url import RedisServer
@@ -54,9 +56,14 @@ class RedisLedger:
             gateway has never seen the store and believes what it finds.
         on_epoch: told what to remember of the store; an opaque text.
         library: what is called there; None = ours.
+        delivers: be told of deliveries; needs a user that may listen to them. Without it there is
+            no telling, only asking.
+
+    Attributes:
+        deliveries: what the operator delivers there.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a gateway is started with
         self,
         server: RedisServer,
         namespace: str,
@@ -65,22 +72,37 @@ class RedisLedger:
         known_epoch: str = "",
         on_epoch: Callable[[str], None] | None = None,
         library: functions.Library | None = None,
+        delivers: bool = False,
     ) -> None:
         self._epoch = known_epoch
         self._on_epoch = on_epoch
         self._layout = redis_layout.Layout(namespace)
         self._listeners = Listeners()
+        self._delivery = Listeners()
+        channels = {self._layout.channel: self._heard}
+        if delivers:
+            channels[self._layout.delivered] = self._delivered
         self._store = Store(
             server,
             library or functions.library_of(functions.written()),
             load=load,
-            channel=self._layout.channel,
-            heard=self._heard,
+            channels=channels,
+            connected=self._connected,
         )
+        self.deliveries: Deliveries = RedisDeliveries(self._store, self._layout, self._delivery)
 
     async def start(self) -> None:
         """Connect; a store that is away is tried again until `close`."""
         await self._store.start(_CONNECT_S)
+
+    def use(self, server: RedisServer) -> None:
+        """Be another user of the same server from now on, without losing a call.
+
+        Connections that stand ask to be the new user; where the server refuses, they go on as the
+        old one, and the log says so. Another place means other connections: what is in flight then
+        is lost.
+        """
+        self._store.use(server)
 
     # The data path
 
@@ -353,6 +375,13 @@ class RedisLedger:
 
     def _heard(self, message: bytes | None) -> None:
         self._listeners.tell(Changed("" if message is None else message.decode("utf-8", "replace")))
+
+    def _delivered(self, message: bytes | None) -> None:
+        if message is not None:
+            self._connected()
+
+    def _connected(self) -> None:
+        self._delivery.tell(Changed(""))
 
 
 def _stood(name: resp.Reply, written: resp.Reply) -> Standing:

@@ -1,7 +1,8 @@
 """Which key of a Redis holds what of a namespace, and what the functions of our library answer.
 
 All keys of a namespace share one hash tag, so a Redis Cluster keeps them on one node, and an ACL
-user is held to a namespace by `~m7:{<namespace>}:*`. What is read back was possibly written by
+user is held to a namespace by `~m7:{<namespace>}:*`. What the operator delivers lies beside, under
+`m7b:{<namespace>}:`, where such a user may only read. What is read back was possibly written by
 somebody else: whatever is not exactly what we write reads as None.
 Pure: no clock, no network, no logging.
 """
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from mesh7_core.delivery import envelopes
 from mesh7_core.ledger import approvals, resp
 from mesh7_core.ledger.protocol import (
     OBSERVED_ADMITTED,
@@ -51,6 +53,8 @@ class Layout:
 
     Attributes:
         channel: where changes are published: the id of a request, or nothing.
+        delivered: where the version of what was delivered is published.
+        of_reports: what sidecars report, and when they did.
         of_arguments: how much of requests' arguments is kept.
     """
 
@@ -61,6 +65,9 @@ class Layout:
         self.requests = f"{prefix}requests"
         self.standing = f"{prefix}standing"
         self.of_arguments = (f"{prefix}sizes", f"{prefix}bytes")
+        self.of_reports = (f"{prefix}reports", f"{prefix}seen")
+        self._deliveries = f"m7b:{{{namespace}}}:"
+        self.delivered = f"{self._deliveries}delivered"
         self._prefix = prefix
         self._cells = f"{prefix}w:"
         self._leases = f"{prefix}l:"
@@ -71,6 +78,10 @@ class Layout:
     def request(self, request_id: str) -> str:
         """Where one request is."""
         return f"{self._prefix}q:{request_id}"
+
+    def delivery(self, kind: envelopes.Kind) -> str:
+        """Where what is delivered lies; the namespace's users may only read there."""
+        return self._deliveries + kind.value
 
     def grant(self, key: str) -> str:
         """Where the uses of one grant are counted."""

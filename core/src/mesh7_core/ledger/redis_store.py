@@ -5,7 +5,8 @@ What it cannot answer is LOST, and `trouble` says why; nothing is raised.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import hiredis
@@ -28,8 +29,9 @@ class Store:
         server: where it is, and who we are there.
         library: what we call.
         load: whether we load it when it is missing.
-        channel: what is listened to.
-        heard: takes each message; None = messages may have been missed.
+        channels: what is listened to, and who takes each message there; None = messages may have
+            been missed.
+        connected: told of each new connection.
     """
 
     def __init__(
@@ -38,14 +40,14 @@ class Store:
         library: functions.Library,
         *,
         load: bool,
-        channel: str,
-        heard: Callable[[bytes | None], None],
+        channels: Mapping[str, Callable[[bytes | None], None]],
+        connected: Callable[[], None],
     ) -> None:
         self._place = server.place
         self._library = library
         self._loads = load
-        self._channel = channel
-        self._heard = heard
+        self._channels = {name.encode(): heard for name, heard in channels.items()}
+        self._connected = connected
         self._trouble = ""
         self._logged: set[str] = set()
         self._names: dict[str, bytes] = {}
@@ -106,6 +108,24 @@ class Store:
             self.answered()
         return reply
 
+    async def ask(self, *commands: Sequence[Word]) -> list[resp.Reply | Lost]:
+        """Send commands together; an error reply is LOST."""
+        packed = [resp.pack(*command) for command in commands]
+        waiting = [resp_client.awaited(partial(self._calls.send, one)) for one in packed]
+        replies = await asyncio.gather(*waiting)
+        errors = [one for one in replies if isinstance(one, hiredis.ReplyError)]
+        if errors:
+            self.failed(errors[0])
+        elif LOST not in replies:
+            self.answered()
+        return [LOST if isinstance(one, hiredis.ReplyError) else one for one in replies]
+
+    def use(self, server: RedisServer) -> None:
+        """Be another user from now on; commands in flight get their answers."""
+        self._place = server.place
+        for client in (self._calls, self._messages):
+            client.use(server, self._refused)
+
     def answered(self) -> None:
         """A function did what was asked of it."""
         if self._trouble:
@@ -123,6 +143,12 @@ class Store:
         """Something was read that nobody of ours has written; it is as if it were not there."""
         self._log(f"redis at {self._place}: {what}; it is ignored, see who else may write there")
 
+    def _refused(self, error: hiredis.ReplyError) -> None:
+        self._log(
+            f"redis at {self._place}: the new credentials are not taken:"
+            f" {redis_troubles.of_error(error)}; the connection keeps the old ones while it lasts"
+        )
+
     def _complain(self, why: str) -> None:
         self._trouble = f"redis at {self._place}: {why}"
         self._log(self._trouble)
@@ -139,7 +165,7 @@ class Store:
         return await functions.load(pipeline, self._library) if self._loads else ""
 
     async def _subscribe(self, pipeline: resp.Pipeline) -> str:
-        pipeline.send_unanswered(resp.pack("SUBSCRIBE", self._channel))
+        pipeline.send_unanswered(resp.pack("SUBSCRIBE", *self._channels))
         # Refused, SUBSCRIBE answers an error after all: the one that PING is waiting for.
         reply = await resp_client.ask(pipeline, "PING")
         if isinstance(reply, hiredis.ReplyError):
@@ -151,6 +177,7 @@ class Store:
         if self._calls.condition is resp_client.Condition.READY:
             self._trouble = ""
             self._logged.clear()
+            self._connected()
         elif self._calls.trouble:
             self._log(self._calls.trouble)
 
@@ -158,15 +185,17 @@ class Store:
         self._turn.set()
         if self._messages.condition is resp_client.Condition.READY:
             if self._was_listening:
-                self._heard(None)
+                for heard in self._channels.values():
+                    heard(None)
             self._was_listening = True
+            self._connected()
         elif self._messages.trouble:
             self._log(self._messages.trouble)
 
     def _pushed(self, message: list[resp.Reply]) -> None:
         match message:
-            case [b"message", _, bytes(text)]:
-                self._heard(text)
+            case [b"message", bytes(channel), bytes(text)] if channel in self._channels:
+                self._channels[channel](text)
             case _:
                 pass
 

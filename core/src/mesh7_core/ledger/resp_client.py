@@ -5,6 +5,7 @@ import contextlib
 import random
 import ssl
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from enum import Enum
 from typing import Final
 
@@ -59,9 +60,11 @@ class Client:
         self.condition = Condition.CONNECTING
         self.trouble = ""
         self._settings = settings
+        self._made_with = settings
         self._greet = greet
         self._changed = changed
         self._pushed = pushed
+        self._refused: Callable[[hiredis.ReplyError], None] = _forgive
         self._pipeline: resp.Pipeline | None = None
         self._over = asyncio.Event()
         self._why = ""
@@ -78,6 +81,36 @@ class Client:
             answer(LOST)
         else:
             self._pipeline.send(command, answer)
+
+    def use(self, settings: RedisServer, refused: Callable[[hiredis.ReplyError], None]) -> None:
+        """Be another user from now on: on this connection, and on those to come.
+
+        Commands sent before are answered to the old user, later ones to the new one. Another place
+        needs another connection; what is in flight on this one is lost then.
+
+        Args:
+            refused: told when the server does not take the new user here; the old one stays.
+        """
+        self._settings, self._refused = settings, refused
+        if self._pipeline is not None:
+            self._follow(self._pipeline)
+
+    def _follow(self, pipeline: resp.Pipeline) -> None:
+        """Let a connection be what the settings say by now."""
+        settings, before = self._settings, self._made_with
+        if settings == before:
+            return
+        if replace(settings, user=before.user, password=before.password) != before:
+            pipeline.drop("we were told another place")
+            return
+
+        def answered(reply: resp.Reply | Lost) -> None:
+            if isinstance(reply, hiredis.ReplyError):
+                self._refused(reply)
+            elif reply is not LOST:
+                self._made_with = settings
+
+        pipeline.send(resp.pack("AUTH", *_user_of(settings)), answered)
 
     async def greet_again(self) -> str:
         """Give the connection what it needs once more; why it cannot be used, or nothing."""
@@ -116,12 +149,14 @@ class Client:
         """One connection from beginning to end; why it ended."""
         self._over.clear()
         pipeline: resp.Pipeline | None = None
+        settings = self._made_with = self._settings
         try:
-            pipeline = await self._connect()
-            await _hello(pipeline, self._settings)
+            pipeline = await self._connect(settings)
+            await _hello(pipeline, settings)
             if (why := await self._greet(pipeline)) or (why := self._why_over()):
                 return why
             self._pipeline = pipeline
+            self._follow(pipeline)
             self._become(Condition.READY, "")
             await self._watch(pipeline)
         except _FailedError as failed:
@@ -133,9 +168,8 @@ class Client:
             if pipeline is not None:
                 pipeline.drop("we left")
 
-    async def _connect(self) -> resp.Pipeline:
+    async def _connect(self, settings: RedisServer) -> resp.Pipeline:
         loop = asyncio.get_running_loop()
-        settings = self._settings
         tls = _tls(settings) if settings.is_tls else None
         try:
             async with asyncio.timeout(_CONNECT_S):
@@ -184,6 +218,10 @@ def _ignore(_: resp.Reply | Lost) -> None:
     """Whether the answer came at all is the sweep's business."""
 
 
+def _forgive(_: hiredis.ReplyError) -> None:
+    """Nobody wants to know."""
+
+
 async def ask(pipeline: resp.Pipeline, *words: bytes | str | int) -> resp.Reply | Lost:
     """Send one command and wait for what comes of it; may be cancelled."""
     command = resp.pack(*words)
@@ -206,7 +244,7 @@ async def _hello(pipeline: resp.Pipeline, settings: RedisServer) -> None:
     """Say who we are, in RESP 3, and choose the database."""
     words: list[str] = ["HELLO", "3"]
     if settings.user or settings.password:
-        words += ["AUTH", settings.user or "default", settings.password]
+        words += ["AUTH", *_user_of(settings)]
     steps: list[list[str]] = [words]
     if settings.database:
         steps.append(["SELECT", str(settings.database)])
@@ -218,6 +256,10 @@ async def _hello(pipeline: resp.Pipeline, settings: RedisServer) -> None:
                 raise _FailedError(redis_troubles.of_error(error))
             case _:
                 pass
+
+
+def _user_of(settings: RedisServer) -> tuple[str, str]:
+    return settings.user or "default", settings.password
 
 
 def _tls(settings: RedisServer) -> ssl.SSLContext:

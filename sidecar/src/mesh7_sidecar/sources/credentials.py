@@ -10,7 +10,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from mesh7_core import errors
+from mesh7_core import errors, names
 from mesh7_core.policy import bundle
 
 MAXIMUM_BYTES = 64 * 1024
@@ -29,12 +29,23 @@ class Credentials:
     def __repr__(self) -> str:
         return "Credentials(…)"
 
-    def header(self, credential: bundle.Credential) -> tuple[bytes, bytes]:
+    def header(self, credential: bundle.Credential, host: str) -> tuple[bytes, bytes]:
         """The header that carries a credential to its source, name in lower case.
 
+        Args:
+            credential: which, and in what form.
+            host: where it would be sent; a file `<key>.hosts` beside the credential's bounds that.
+
         Raises:
-            SettingsError: there is no value, or it cannot stand in a header.
+            SettingsError: there is no value, it cannot stand in a header, or may not go there.
         """
+        hosts = self._from_file(f"{credential.key}{names.HOSTS_SUFFIX}")
+        if hosts is not None and host not in hosts.lower().replace(",", " ").split():
+            message = (
+                f"credential `{credential.key}` may not be sent to this source's host – add the "
+                f"host to `{credential.key}{names.HOSTS_SUFFIX}`"
+            )
+            raise errors.SettingsError(message)
         value = self._value(credential.key)
         if not value or not (value.isascii() and value.isprintable()):
             message = (

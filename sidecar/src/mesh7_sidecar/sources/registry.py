@@ -138,7 +138,7 @@ class Served:
         problem = ""
         if self.source.credential is not None:
             try:
-                fixed.append(credentials.header(self.source.credential))
+                fixed.append(credentials.header(self.source.credential, self.source.host))
             except errors.SettingsError as error:
                 problem = f"source `{self.source.name}`: {error.message}"
         if problem and problem != self.problem:

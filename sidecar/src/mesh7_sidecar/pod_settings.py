@@ -1,0 +1,251 @@
+"""What a sidecar in a pod is started with: environment variables, read strictly, frozen.
+
+The injector writes them into the pod; `docs/reference/pod-environment.md` lists them.
+Pure: no clock, no network, no logging.
+"""
+
+import base64
+import binascii
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from mesh7_core import errors
+from mesh7_core.api.quantities import BadQuantity, parse_duration
+from mesh7_core.delivery import envelopes, trust
+from mesh7_core.ledger import protocol
+from mesh7_sidecar.settings import (
+    DEFAULT_ADMIN_PORT,
+    DEFAULT_HOLD_S,
+    DEFAULT_LISTEN_PORT,
+    Address,
+    AuditShare,
+    Patience,
+)
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+LISTEN: Final = Address("127.0.0.1", DEFAULT_LISTEN_PORT)
+ADMIN: Final = Address("0.0.0.0", DEFAULT_ADMIN_PORT)  # noqa: S104 - the kubelet asks there
+_KEY_BYTES: Final = 32
+_PREFIX: Final = "MESH7_"
+_MOST_PORT: Final = 65_535
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExchangeSettings:
+    """Where the pod's token is exchanged for Redis credentials.
+
+    Attributes:
+        url: `https://…`, without a path.
+        ca: certificates that vouch for it.
+        token: the file with the projected token; read anew for each exchange.
+    """
+
+    url: str
+    ca: Path
+    token: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenRedis:
+    """One credential that was given to everybody (a weaker mode, docs/administrator/redis.md)."""
+
+    url: str
+    password_file: Path | None
+    ca: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodSettings:
+    """One sidecar.
+
+    Attributes:
+        agent: the pod's service account.
+        pod: its name.
+        uid: of the pod.
+        labels_file: the downward API's file of the pod's labels; None = it has none.
+        trust: the first key, and the floors that the Namespace had when the pod was made.
+        bundle_directory: where ConfigMap `mesh7-bundle` is mounted.
+        state: what outlives a restart of the container (an emptyDir).
+        credentials: where Secret `mesh7-tool-credentials` is mounted; None = nowhere.
+        redis: None = no store is configured; limits do what `onStoreLoss` says.
+        api_server: its address, which no source may have; empty when not known.
+        dialled: networks that sources may lie in although a pod does not dial them as a rule.
+    """
+
+    agent: str
+    pod: str
+    uid: str
+    labels_file: Path | None
+    trust: trust.Trust
+    bundle_directory: Path
+    state: Path
+    credentials: Path | None
+    redis: ExchangeSettings | GivenRedis | None
+    listen: Address
+    admin: Address
+    admin_hosts: tuple[str, ...] = ()
+    api_server: str = ""
+    dialled: tuple[Network, ...] = ()
+    audit: AuditShare = AuditShare.ALL
+    hold_s: float = DEFAULT_HOLD_S
+    patience: Patience = field(default_factory=Patience)
+    caps: protocol.Caps = field(default_factory=protocol.Caps)
+
+    @property
+    def namespace(self) -> str:
+        """Of the pod."""
+        return self.trust.namespace
+
+
+def read(environment: Mapping[str, str]) -> PodSettings:
+    """The settings that the variables mean.
+
+    Raises:
+        SettingsError: one is missing or means nothing; the message names it.
+    """
+    found = _Variables(environment)
+    return PodSettings(
+        agent=found.text("SERVICE_ACCOUNT"),
+        pod=found.text("POD_NAME"),
+        uid=found.text("POD_UID"),
+        labels_file=found.path("LABELS_FILE"),
+        trust=trust.Trust(
+            namespace=found.text("NAMESPACE"),
+            keys=(found.key("TRUST_KEY"),),
+            floors={
+                envelopes.Kind.BUNDLE: found.number("BUNDLE_FLOOR"),
+                envelopes.Kind.OVERLAY: found.number("OVERLAY_FLOOR"),
+            },
+        ),
+        bundle_directory=found.path("BUNDLE_DIR") or Path("/etc/mesh7/bundle"),
+        state=found.path("STATE") or Path("/var/lib/mesh7"),
+        credentials=found.path("CREDENTIALS"),
+        redis=_redis(found),
+        listen=found.address("LISTEN", LISTEN),
+        admin=found.address("ADMIN", ADMIN),
+        admin_hosts=tuple(found.words("POD_IP")),
+        api_server=environment.get("KUBERNETES_SERVICE_HOST", ""),
+        dialled=tuple(found.network(text) for text in found.words("DIALLED")),
+        audit=found.audit(),
+        hold_s=found.seconds("HOLD", DEFAULT_HOLD_S),
+    )
+
+
+def read_labels(text: str) -> dict[str, str]:
+    """Labels as the downward API writes them: `key="value"`, one a line.
+
+    Raises:
+        SettingsError: the file is something else.
+    """
+    found = {}
+    for line in text.splitlines():
+        key, equals, value = line.partition("=")
+        # Label values have no quote and no backslash in them, so nothing is escaped.
+        if not (equals and key) or len(value) < 2 or value[0] != '"' or value[-1] != '"':  # noqa: PLR2004
+            raise errors.SettingsError(
+                f'{_PREFIX}LABELS_FILE: a line is not of the form `key="value"` – mount the '
+                "downward API's `metadata.labels` there"
+            )
+        found[key] = value[1:-1]
+    return found
+
+
+def _redis(found: "_Variables") -> ExchangeSettings | GivenRedis | None:
+    exchange, url = found.optional("EXCHANGE_URL"), found.optional("REDIS_URL")
+    if exchange and url:
+        raise errors.SettingsError(
+            f"{_PREFIX}EXCHANGE_URL and {_PREFIX}REDIS_URL are both set – set one"
+        )
+    if exchange:
+        if not exchange.startswith("https://"):
+            raise errors.SettingsError(
+                f"{_PREFIX}EXCHANGE_URL: a token is sent there – give an `https://` URL"
+            )
+        return ExchangeSettings(
+            url=exchange,
+            ca=Path(found.text("EXCHANGE_CA")),
+            token=Path(found.text("TOKEN_FILE")),
+        )
+    if url:
+        return GivenRedis(
+            url=url, password_file=found.path("REDIS_PASSWORD_FILE"), ca=found.path("REDIS_CA")
+        )
+    return None
+
+
+class _Variables:
+    """Environment variables `MESH7_…`, each read as what it has to be."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+
+    def optional(self, name: str) -> str:
+        return self._environment.get(_PREFIX + name, "").strip()
+
+    def text(self, name: str) -> str:
+        found = self.optional(name)
+        if not found:
+            raise errors.SettingsError(
+                f"{_PREFIX}{name} is not set – the injector sets it; see "
+                "docs/reference/pod-environment.md"
+            )
+        return found
+
+    def path(self, name: str) -> Path | None:
+        found = self.optional(name)
+        return Path(found) if found else None
+
+    def words(self, name: str) -> list[str]:
+        return self.optional(name).replace(",", " ").split()
+
+    def number(self, name: str) -> int:
+        found = self.optional(name) or "0"
+        if not (found.isascii() and found.isdigit() and len(found) < 17):  # noqa: PLR2004
+            raise self._wrong(name, "no whole number")
+        return int(found)
+
+    def key(self, name: str) -> bytes:
+        try:
+            found = base64.b64decode(self.text(name), validate=True)
+        except (binascii.Error, ValueError):
+            found = b""
+        if len(found) != _KEY_BYTES:
+            raise self._wrong(name, "no Ed25519 public key in base64")
+        return found
+
+    def seconds(self, name: str, default: float) -> float:
+        found = self.optional(name)
+        try:
+            return parse_duration(found).total_seconds() if found else default
+        except BadQuantity as error:
+            raise errors.SettingsError(f"{_PREFIX}{name}: {error.message}") from error
+
+    def address(self, name: str, default: Address) -> Address:
+        found = self.optional(name)
+        if not found:
+            return default
+        host, _, port = found.rpartition(":")
+        if not host or not port.isdigit() or not 0 <= int(port) <= _MOST_PORT:
+            raise self._wrong(name, "no `HOST:PORT`")
+        return Address(host.removeprefix("[").removesuffix("]"), int(port))
+
+    def network(self, text: str) -> Network:
+        try:
+            return ipaddress.ip_network(text)
+        except ValueError as error:
+            raise self._wrong("DIALLED", f"`{text}` is no network") from error
+
+    def audit(self) -> AuditShare:
+        found = self.optional("AUDIT") or AuditShare.ALL
+        try:
+            return AuditShare(found)
+        except ValueError as error:
+            raise self._wrong("AUDIT", "none of `all`, `denied`, `off`") from error
+
+    def _wrong(self, name: str, why: str) -> errors.SettingsError:
+        return errors.SettingsError(
+            f"{_PREFIX}{name}: {why} – see docs/reference/pod-environment.md"
+        )

@@ -7,6 +7,7 @@ handles signals and sets up logging. Each command imports its own room alone.
 import asyncio
 import functools
 import logging
+import os
 import secrets
 import signal
 import socket
@@ -75,10 +76,21 @@ def cluster_options(command: _Command) -> _Command:
     )
     @functools.wraps(command)
     def with_cluster(kubeconfig: Path | None, release_namespace: str, **rest: object) -> None:
-        cluster = settings.Cluster(release_namespace=release_namespace, kubeconfig=kubeconfig)
+        cluster = settings.Cluster(
+            release_namespace=release_namespace,
+            kubeconfig=kubeconfig,
+            in_cluster_url=_in_cluster_url(),
+        )
         command(cluster=cluster, **rest)
 
     return with_cluster
+
+
+def _in_cluster_url() -> str:
+    """Where the kubelet says that the API server is; empty outside of a cluster."""
+    host = os.environ.get("KUBERNETES_SERVICE_HOST", "")
+    port = int(os.environ.get("KUBERNETES_SERVICE_PORT", "443"))
+    return f"https://{settings.Address(host, port)}" if host else ""
 
 
 def redis_options(command: _Command) -> _Command:

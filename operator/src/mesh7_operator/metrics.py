@@ -19,6 +19,18 @@ def registry() -> prometheus_client.CollectorRegistry:
     return fresh
 
 
+class ApiMetrics:
+    """Of every program that speaks to the API server."""
+
+    def __init__(self, registry: prometheus_client.CollectorRegistry) -> None:
+        self.errors = Counter(
+            "mesh7_api_errors",
+            "Requests that the API server did not do",
+            ["verb", "kind", "error"],
+            registry=registry,
+        )
+
+
 class ControllerMetrics:
     """The controller's; each attribute is one metric."""
 
@@ -44,12 +56,7 @@ class ControllerMetrics:
         self.watch_restarts = Counter(
             "mesh7_watch_restarts", "Watches begun anew", ["kind"], registry=registry
         )
-        self.api_errors = Counter(
-            "mesh7_api_errors",
-            "Requests that the API server did not do",
-            ["verb", "kind", "error"],
-            registry=registry,
-        )
+        self.api = ApiMetrics(registry)
         self._measure_what_is_delivered(registry)
 
     def _measure_what_is_delivered(self, registry: prometheus_client.CollectorRegistry) -> None:

@@ -85,10 +85,12 @@ class Cluster:
 
     Attributes:
         kubeconfig: for development; None = the service account that is mounted in the pod.
+        in_cluster_url: of the API server as pods see it; empty = this is no pod.
     """
 
     release_namespace: str = names.RELEASE_NAMESPACE
     kubeconfig: Path | None = None
+    in_cluster_url: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

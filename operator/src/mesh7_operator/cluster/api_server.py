@@ -1,0 +1,338 @@
+"""A lean client of the API server: what the operator asks of it, with the errors it can answer.
+
+Repeated where nothing can be done twice by it: 429 always (the server did not begin), 5xx and lost
+connections only for requests that say the same thing twice.
+"""
+
+import asyncio
+import contextlib
+import json
+import random
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+import aiohttp
+
+from mesh7_core import errors, names
+from mesh7_operator.cluster import shapes
+from mesh7_operator.cluster.connection import Connection
+from mesh7_operator.cluster.resources import Resource
+from mesh7_operator.metrics import ApiMetrics
+
+PAGE: Final = 500
+_TIMEOUT_S: Final = 10.0
+_CONCURRENT: Final = 32
+_ATTEMPTS: Final = 4
+_FIRST_PAUSE_S: Final = 0.2
+_LONGEST_PAUSE_S: Final = 5.0
+_TOO_MANY: Final = 429
+_SERVER_ERROR: Final = 500
+_MESSAGE: Final = 500
+_REPEATABLE: Final = frozenset({"get", "list", "apply", "delete"})
+_METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+
+class ApiError(errors.ClusterError):
+    """The API server said no, or nothing.
+
+    Attributes:
+        word: a bounded label for metrics.
+    """
+
+    word = "other"
+
+
+class NotFound(ApiError):  # noqa: N818 - says what it is
+    """There is no such object, or no such kind."""
+
+    word = "not-found"
+
+
+class Conflict(ApiError):  # noqa: N818
+    """Somebody else was faster: it exists, or is another by now."""
+
+    word = "conflict"
+
+
+class Forbidden(ApiError):  # noqa: N818
+    """RBAC or admission refuses."""
+
+    word = "forbidden"
+
+
+class Gone(ApiError):  # noqa: N818
+    """The list went on for too long; begin anew."""
+
+    word = "gone"
+
+
+class Invalid(ApiError):  # noqa: N818
+    """The object as sent cannot be; or a test of a JSON patch failed."""
+
+    word = "invalid"
+
+
+class Unavailable(ApiError):  # noqa: N818
+    """Not reached, overloaded or failing; perhaps it did what was asked."""
+
+    word = "unavailable"
+
+
+_BY_STATUS: Final[Mapping[int, type[ApiError]]] = {
+    401: Forbidden,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    410: Gone,
+    422: Invalid,
+    _TOO_MANY: Unavailable,
+}
+
+
+class ApiServer:
+    """One API server, as one of our programs.
+
+    Args:
+        connection: where it is and who we are.
+        metrics: counts what it did not do.
+    """
+
+    def __init__(self, connection: Connection, metrics: ApiMetrics) -> None:
+        self._url = connection.url
+        self._session = connection.session()
+        self._metrics = metrics
+        self._places = asyncio.Semaphore(_CONCURRENT)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> shapes.Object:
+        """One object.
+
+        Raises:
+            ApiError: there is none, or it was not answered.
+        """
+        return await self._ask(_Request("get", "GET", resource, namespace, name))
+
+    async def list(
+        self, resource: Resource, namespace: str = "", *, fields: str = ""
+    ) -> AsyncIterator[shapes.Object]:
+        """All objects, page by page; of a namespace, or of all.
+
+        Args:
+            fields: a field selector; empty = all.
+
+        Raises:
+            ApiError: not answered; `Gone` when the pages took longer than the server remembers.
+        """
+        async for item in self._pages(resource, namespace, fields, {}):
+            yield item
+
+    async def list_metadata(
+        self, resource: Resource, *, fields: str = ""
+    ) -> AsyncIterator[shapes.Object]:
+        """The same of all namespaces, nothing but their metadata."""
+        async for item in self._pages(resource, "", fields, {"Accept": _METADATA_ONLY}):
+            yield item
+
+    async def create(
+        self, resource: Resource, namespace: str, manifest: shapes.Object
+    ) -> shapes.Object:
+        """Make a new one; a review is answered with its status.
+
+        Raises:
+            Conflict: there is one of that name.
+            ApiError: refused, or not answered.
+        """
+        return await self._ask(_Request("create", "POST", resource, namespace, body=manifest))
+
+    async def apply(
+        self, resource: Resource, namespace: str, name: str, manifest: shapes.Object
+    ) -> shapes.Object:
+        """Server-side apply as `mesh7-controller`, taking over what others own of it.
+
+        Raises:
+            ApiError: refused, or not answered.
+        """
+        request = _Request(
+            "apply", "PATCH", resource, namespace, name,
+            body=manifest, content_type="application/apply-patch+yaml",
+            query={"fieldManager": names.FIELD_MANAGER, "force": "true"},
+        )  # fmt: skip
+        return await self._ask(request)
+
+    async def merge(
+        self, resource: Resource, namespace: str, name: str, patch: shapes.Object
+    ) -> shapes.Object:
+        """JSON merge patch: None removes.
+
+        Raises:
+            ApiError: refused, or not answered.
+        """
+        request = _Request(
+            "apply", "PATCH", resource, namespace, name,
+            body=patch, content_type="application/merge-patch+json",
+            query={"fieldManager": names.FIELD_MANAGER},
+        )  # fmt: skip
+        return await self._ask(request)
+
+    async def set_status(
+        self, resource: Resource, namespace: str, name: str, uid: str, status: shapes.Object
+    ) -> None:
+        """Replace the whole status of this very object.
+
+        Raises:
+            NotFound, Invalid: it is gone, or another of that name has come.
+            ApiError: refused, or not answered.
+        """
+        patch: object = [
+            {"op": "test", "path": "/metadata/uid", "value": uid},
+            {"op": "add", "path": "/status", "value": status},
+        ]
+        request = _Request(
+            "apply", "PATCH", resource, namespace, name, "status",
+            body=patch, content_type="application/json-patch+json",
+            query={"fieldManager": names.FIELD_MANAGER},
+        )  # fmt: skip
+        await self._ask(request)
+
+    async def replace(
+        self, resource: Resource, namespace: str, name: str, manifest: shapes.Object
+    ) -> shapes.Object:
+        """Put it in the place of the version that its `resourceVersion` names.
+
+        Raises:
+            Conflict: there is a newer version.
+            ApiError: refused, or not answered.
+        """
+        return await self._ask(_Request("replace", "PUT", resource, namespace, name, body=manifest))
+
+    async def delete(self, resource: Resource, namespace: str, name: str) -> None:
+        """See that there is none; it is fine when there was none.
+
+        Raises:
+            ApiError: refused, or not answered.
+        """
+        with contextlib.suppress(NotFound):
+            await self._ask(_Request("delete", "DELETE", resource, namespace, name))
+
+    async def _pages(
+        self, resource: Resource, namespace: str, fields: str, headers: Mapping[str, str]
+    ) -> AsyncIterator[shapes.Object]:
+        query = {"limit": str(PAGE)}
+        if fields:
+            query["fieldSelector"] = fields
+        while True:
+            request = _Request("list", "GET", resource, namespace, query=query, headers=headers)
+            page = await self._ask(request)
+            for item in shapes.sequence(page, "items"):
+                yield shapes.mapping(item)
+            token = shapes.text(page, "metadata", "continue")
+            if not token:
+                return
+            query["continue"] = token
+
+    async def _ask(self, request: "_Request") -> shapes.Object:
+        pause_s = _FIRST_PAUSE_S
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return await self._try(request)
+            except _Refused as refused:
+                is_last = attempt == _ATTEMPTS or not refused.may_repeat(request.verb)
+                if is_last:
+                    self._metrics.errors.labels(
+                        request.verb, request.resource.kind, refused.error.word
+                    ).inc()
+                    raise refused.error from refused.__cause__
+                wait_s = max(refused.retry_after_s, pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+            await asyncio.sleep(min(wait_s, _LONGEST_PAUSE_S))
+            pause_s *= 2
+        raise AssertionError  # the last attempt returns or raises
+
+    async def _try(self, request: "_Request") -> shapes.Object:
+        try:
+            async with (
+                self._places,
+                asyncio.timeout(_TIMEOUT_S),
+                self._session.request(
+                    request.method,
+                    self._url + request.path,
+                    params=request.query,
+                    data=None if request.body is None else json.dumps(request.body).encode(),
+                    headers={"Content-Type": request.content_type, **request.headers},
+                ) as response,
+            ):
+                answer = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            text = f"{request.shown}: not answered: {str(error) or type(error).__name__}"
+            raise _Refused(Unavailable(text), is_begun=True) from error
+        if response.ok:
+            return _read(answer)
+        kind = _BY_STATUS.get(
+            response.status, Unavailable if response.status >= _SERVER_ERROR else ApiError
+        )
+        said = shapes.text(_read(answer), "message") or f"HTTP {response.status}"
+        raise _Refused(
+            kind(f"{request.shown}: {said[:_MESSAGE]}"),
+            is_begun=response.status != _TOO_MANY,
+            retry_after_s=_seconds(response.headers.get("Retry-After", "")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One question.
+
+    Attributes:
+        verb: ours, for metrics and messages.
+    """
+
+    verb: str
+    method: str
+    resource: Resource
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+    body: object = None
+    content_type: str = "application/json"
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def path(self) -> str:
+        return self.resource.path(self.namespace, self.name, self.subresource)
+
+    @property
+    def shown(self) -> str:
+        spelled = "/".join(filter(None, (self.namespace, self.name, self.subresource)))
+        what = f"{self.verb} {self.resource.kind}"
+        return f"{what} `{spelled}`" if spelled else what
+
+
+class _Refused(Exception):  # noqa: N818
+    def __init__(self, error: ApiError, *, is_begun: bool, retry_after_s: float = 0.0) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.is_begun = is_begun
+        self.retry_after_s = retry_after_s
+
+    def may_repeat(self, verb: str) -> bool:
+        """Whether asking again cannot do it twice, and may help."""
+        if not isinstance(self.error, Unavailable):
+            return False
+        return not self.is_begun or verb in _REPEATABLE
+
+
+def _read(answer: bytes) -> shapes.Object:
+    try:
+        return shapes.mapping(json.loads(answer))
+    except ValueError:
+        return {}
+
+
+def _seconds(text: str) -> float:
+    return float(text) if text.isascii() and text.isdecimal() else 0.0

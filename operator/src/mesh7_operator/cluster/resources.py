@@ -1,0 +1,81 @@
+"""Which resources of the API server the operator knows, and the path of each.
+
+Pure: no clock, no network, no logging.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from mesh7_core import names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """One kind as the API server serves it.
+
+    Attributes:
+        group: empty = the core group.
+        plural: as it stands in paths.
+    """
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    is_namespaced: bool = True
+
+    @property
+    def api_version(self) -> str:
+        """As it stands in manifests."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        """The path from the server's root.
+
+        Args:
+            namespace: empty = all of them, or the resource has none.
+            name: empty = the collection.
+            subresource: empty = the object itself.
+        """
+        parts = ["apis", self.group, self.version] if self.group else ["api", self.version]
+        if self.is_namespaced and namespace:
+            parts += ["namespaces", namespace]
+        return "/" + "/".join([*parts, self.plural, *filter(None, (name, subresource))])
+
+
+def _ours(plural: str, kind: str) -> Resource:
+    return Resource(group=names.GROUP, version=names.VERSION, plural=plural, kind=kind)
+
+
+def _core(plural: str, kind: str) -> Resource:
+    return Resource(group="", version="v1", plural=plural, kind=kind)
+
+
+AGENT_POLICIES: Final = _ours("agentpolicies", names.AGENT_POLICY)
+TOOL_SOURCES: Final = _ours("toolsources", names.TOOL_SOURCE)
+GRANTS: Final = _ours("grants", names.GRANT)
+CONFIG_MAPS: Final = _core("configmaps", "ConfigMap")
+SECRETS: Final = _core("secrets", "Secret")
+PODS: Final = _core("pods", "Pod")
+EVENTS: Final = _core("events", "Event")
+NAMESPACES: Final = Resource(
+    group="", version="v1", plural="namespaces", kind="Namespace", is_namespaced=False
+)
+LEASES: Final = Resource(group="coordination.k8s.io", version="v1", plural="leases", kind="Lease")
+TOKEN_REVIEWS: Final = Resource(
+    group="authentication.k8s.io",
+    version="v1",
+    plural="tokenreviews",
+    kind="TokenReview",
+    is_namespaced=False,
+)
+SUBJECT_ACCESS_REVIEWS: Final = Resource(
+    group="authorization.k8s.io",
+    version="v1",
+    plural="subjectaccessreviews",
+    kind="SubjectAccessReview",
+    is_namespaced=False,
+)
+OURS: Final = {resource.kind: resource for resource in (AGENT_POLICIES, TOOL_SOURCES, GRANTS)}
+WATCHED: Final = (*OURS.values(), NAMESPACES, CONFIG_MAPS)
+"""What the controller's watch follows."""

@@ -15,10 +15,12 @@ metadata: {{name: billing}}
 spec:
   mcp: {{transport: StreamableHTTP, url: "http://127.0.0.1:{port}/mcp"}}
 """
+_RULES_OF_A_POLICY = 500
+"""As many as one may have."""
 _POLICY = """\
 apiVersion: mesh7.dev/v1alpha1
 kind: AgentPolicy
-metadata: {{name: bench}}
+metadata: {{name: bench-{number}}}
 spec:
   selector: {{}}
   defaultAction: Deny
@@ -68,7 +70,7 @@ def contender(name: str, shape: Shape, upstream_port: int, folder: Path) -> cont
 
 
 def policy(shape: Shape) -> str:
-    """An AgentPolicy of so many rules, each for one tool by name; the last one has the `when`."""
+    """AgentPolicies of so many rules, each for one tool by name; the last one has the `when`."""
     listed = catalog.TOOLS[1:]
     others = [*listed, *(f"other_{number:05d}" for number in range(shape.rules - 1 - len(listed)))]
     lines = [
@@ -80,6 +82,10 @@ def policy(shape: Shape) -> str:
         f'  - {{name: small-refunds, tools: ["billing.{calls.TOOL}"], '
         f'when: "args.amount < 500", action: Allow{limits}}}'
     )
+    texts = [
+        _POLICY.format(number=first, rules="\n".join(lines[first : first + _RULES_OF_A_POLICY]))
+        for first in range(0, len(lines), _RULES_OF_A_POLICY)
+    ]
     if shape.is_limited:
-        lines.append("  limits:\n  - {name: calls, per: Agent, max: 1000000000, window: 1m}")
-    return _POLICY.format(rules="\n".join(lines))
+        texts[-1] += "  limits:\n  - {name: calls, per: Agent, max: 1000000000, window: 1m}\n"
+    return "---\n".join(texts)

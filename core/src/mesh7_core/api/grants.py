@@ -3,6 +3,7 @@
 Pure: no clock, no network, no logging.
 """
 
+import re
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -10,7 +11,13 @@ from pydantic import Field, PlainValidator, WithJsonSchema
 
 from mesh7_core.api.objects import Line, Listed, Metadata, Model
 from mesh7_core.api.places import shown
-from mesh7_core.api.policies import Globs
+from mesh7_core.api.policies import Expression, Globs
+
+MOMENT_PATTERN = (
+    "^2[0-9]{3}-[01][0-9]-[0-3][0-9]T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+    "([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+)
+"""RFC 3339 with capital letters, in this millennium; a day that no month has is refused beside."""
 
 
 def parse_moment(text: object) -> datetime:
@@ -21,10 +28,11 @@ def parse_moment(text: object) -> datetime:
     """
     example = "write one such as `2026-11-21T10:00:00Z`"
     try:
-        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+        is_spelled = isinstance(text, str) and re.match(MOMENT_PATTERN, text) is not None
+        moment = datetime.fromisoformat(text) if is_spelled and isinstance(text, str) else None
     except ValueError:
         moment = None
-    if moment is None or moment.tzinfo is None:
+    if moment is None:
         message = f"{shown(text)} is no time with an offset, {example}"
         raise ValueError(message)
     return moment
@@ -33,38 +41,48 @@ def parse_moment(text: object) -> datetime:
 Moment = Annotated[
     datetime,
     PlainValidator(parse_moment),
-    WithJsonSchema({"type": "string", "format": "date-time"}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "date-time",
+            "maxLength": 35,
+            "pattern": MOMENT_PATTERN,
+        }
+    ),
 ]
 
 
 class Subject(Model):
     """Whose calls are meant: exactly one of serviceAccount, pod."""
 
-    service_account: str | None = None
-    pod: str | None = None
+    service_account: str | None = Field(None, min_length=1, max_length=253)
+    pod: str | None = Field(None, min_length=1, max_length=253)
 
 
 class RequestRef(Model):
     """One held call."""
 
-    name: str
-    uid: str
+    name: str = Field(min_length=1, max_length=253)
+    uid: str = Field(min_length=1, max_length=253)
 
 
 class PolicyRef(Model):
     """The policy whose rule is relaxed."""
 
-    namespace: str
-    name: str
+    namespace: str = Field(min_length=1, max_length=63)
+    name: str = Field(min_length=1, max_length=253)
+
+
+Group = Annotated[str, Field(max_length=1024)]
 
 
 class GrantedBy(Model):
     """Who made it; admission fills it in."""
 
-    username: str
-    uid: str = ""
-    groups: Annotated[tuple[str, ...], Listed] = ()
-    stamp: str = ""
+    username: str = Field(max_length=1024)
+    uid: str = Field("", max_length=1024)
+    groups: Annotated[tuple[Group, ...], Listed] = Field((), max_length=256)
+    stamp: str = Field("", max_length=1024)
 
 
 class GrantSpec(Model):
@@ -75,7 +93,7 @@ class GrantSpec(Model):
     request_ref: RequestRef | None = None
     digest: str | None = Field(None, pattern=r"^sha256:[0-9a-f]{64}$")
     tools: Globs | None = None
-    when: str | None = None
+    when: Expression | None = None
     policy_ref: PolicyRef | None = None
     expires_at: Moment | None = None
     max_uses: int | None = Field(None, ge=1, le=1_000_000_000)

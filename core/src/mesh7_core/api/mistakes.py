@@ -88,6 +88,8 @@ def _refusal(detail: ErrorDetails, annotation: object, value: object) -> str:
             return f"{shown(value)} is not {_words(detail)}"
         case "string_too_long":
             return f"longer than {context['max_length']} characters, shorten it"
+        case "too_long":
+            return f"has more than {context['max_length']} entries, write fewer"
         case "too_short" | "string_too_short":
             return "is empty, write at least one or remove the key"
         case _:

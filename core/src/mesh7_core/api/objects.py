@@ -6,8 +6,10 @@ text is no number. Pure: no clock, no network, no logging.
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, Strict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict
 from pydantic.alias_generators import to_camel
+
+from mesh7_core.api.places import shown
 
 LABEL_NAME = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 DNS_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
@@ -23,6 +25,10 @@ LabelKey = Annotated[
     str, Field(pattern=f"^({DNS_SUBDOMAIN}/)?{LABEL_NAME}$", min_length=1, max_length=317)
 ]
 LabelValue = Annotated[str, Field(pattern=f"^({LABEL_NAME})?$", max_length=63)]
+Glob = Annotated[str, Field(max_length=1024)]
+"""What a glob may hold is the business of `policy.globs`."""
+Url = Annotated[str, Field(max_length=2048)]
+"""What a URL may hold is the business of `compiling.urls`."""
 Line = Annotated[str, Field(max_length=1024, pattern=r"^[^\x00-\x08\x0a-\x1f\x7f]*$")]
 """Free text that is shown to people and agents; one line."""
 
@@ -40,6 +46,22 @@ class Model(BaseModel):
         validate_by_alias=True,
         hide_input_in_errors=True,
     )
+
+
+def unique(attribute: str) -> AfterValidator:
+    """Refuse a list in which two entries have the same value there: the API server merges by it."""
+
+    def check(entries: tuple[Model, ...] | None) -> tuple[Model, ...] | None:
+        known: set[object] = set()
+        for entry in entries or ():
+            value = getattr(entry, attribute)
+            if value in known:
+                message = f"two entries have the `{attribute}` {shown(value)}, keep one"
+                raise ValueError(message)
+            known.add(value)
+        return entries
+
+    return AfterValidator(check)
 
 
 class Metadata(Model):
@@ -70,7 +92,7 @@ class LabelExpression(Model):
         description="NotIn and DoesNotExist hold for an object without the label"
     )
     values: Annotated[tuple[LabelValue, ...], Listed] = Field(
-        (), description="for In and NotIn, at least one; else none"
+        (), max_length=64, description="for In and NotIn, at least one; else none"
     )
 
 
@@ -78,10 +100,10 @@ class LabelSelector(Model):
     """Labels that must match; an empty selector matches everything."""
 
     match_labels: dict[LabelKey, LabelValue] = Field(
-        default_factory=dict, description="each label must have exactly this value"
+        default_factory=dict, max_length=64, description="each label must have exactly this value"
     )
     match_expressions: Annotated[tuple[LabelExpression, ...], Listed] = Field(
-        (), description="each must hold"
+        (), max_length=32, description="each must hold"
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mesh7_core.api.objects import LabelSelector, Line, Listed, LocalName, Metadata, Model
+from mesh7_core.api.objects import Glob, LabelSelector, Line, Listed, LocalName, Metadata, Model
 from mesh7_core.api.quantities import Duration
 
 Mode = Literal["Enforce", "Audit"]
@@ -15,21 +15,26 @@ Action = Literal["Allow", "Deny", "RequireApproval"]
 DefaultAction = Literal["Deny", "RequireApproval", "Allow", "None"]
 Per = Literal["Pod", "Agent", "Session", "Namespace"]
 StoreLoss = Literal["Deny", "Local", "Allow"]
-Globs = Annotated[tuple[str, ...], Listed, Field(min_length=1)]
+Globs = Annotated[tuple[Glob, ...], Listed, Field(min_length=1, max_length=128)]
+AccountGlob = Annotated[str, Field(max_length=253)]
+JsonPath = Annotated[str, Field(max_length=256)]
+Expression = Annotated[str, Field(max_length=4096)]
 
 
 class Grantable(Model):
     """How far a standing Grant may relax the rule."""
 
     max_duration: Duration = Field(description="from the Grant's creation to its end")
-    max_uses: int | None = Field(None, ge=1, description="calls; unset: as many as there are")
+    max_uses: int | None = Field(
+        None, ge=1, le=1_000_000_000, description="calls; unset: as many as there are"
+    )
 
 
 class Approval(Model):
     """Who has to say yes, and how long everything waits."""
 
     groups: Annotated[tuple[Line, ...], Listed] = Field(
-        (), description="approvers must be in one of them; empty: whoever may approve"
+        (), max_length=32, description="approvers must be in one; empty: whoever may approve"
     )
     count: int = Field(1, ge=1, le=16, description="distinct people who must say yes")
     timeout: Duration | None = Field(None, description="how long a request waits; unset: 10m")
@@ -47,11 +52,11 @@ class Rule(Model):
     tools: Globs | None = Field(None, description="`<source glob>.<tool glob>`, or `*`")
     resources: Globs | None = Field(None, description="`<source glob>.<URI glob>`, or `*`")
     prompts: Globs | None = Field(None, description="`<source glob>.<prompt glob>`, or `*`")
-    when: str | None = Field(None, description="CEL; the rule matches only where it is true")
+    when: Expression | None = Field(None, description="CEL; the rule matches only where it is true")
     action: Action
     mode: Mode | None = Field(None, description="unset: the policy's")
     limits: Annotated[tuple[LocalName, ...], Listed] = Field(
-        (), description="names from the policy's `limits`; each call that passes counts"
+        (), max_length=16, description="from the policy's `limits`; each call that passes counts"
     )
     approval: Approval | None = Field(None, description="of a RequireApproval rule only")
     reason: Line | None = Field(None, description="told to the agent and the approver")
@@ -80,8 +85,8 @@ class Record(Model):
     """What records say about arguments."""
 
     arguments: Literal["Digest", "Redacted", "Full"] = "Digest"
-    redact: Annotated[tuple[str, ...], Listed] = Field(
-        (), description="JSONPaths whose values never reach a record"
+    redact: Annotated[tuple[JsonPath, ...], Listed] = Field(
+        (), max_length=64, description="JSONPaths whose values never reach a record"
     )
 
 
@@ -92,15 +97,15 @@ class AgentPolicySpec(Model):
     namespace_selector: LabelSelector | None = Field(
         None, description="of namespaces; in a baseline policy only; unset: all"
     )
-    service_accounts: Annotated[tuple[str, ...], Listed, Field(min_length=1)] | None = Field(
-        None, description="globs; unset: all"
-    )
+    service_accounts: (
+        Annotated[tuple[AccountGlob, ...], Listed, Field(min_length=1, max_length=64)] | None
+    ) = Field(None, description="globs; unset: all")
     mode: Mode = "Enforce"
     default_action: DefaultAction | None = Field(
         None, description="when no rule matches; unset: Deny, in a baseline policy None"
     )
-    rules: Annotated[tuple[Rule, ...], Listed] = ()
-    limits: Annotated[tuple[Limit, ...], Listed] = ()
+    rules: Annotated[tuple[Rule, ...], Listed] = Field((), max_length=500)
+    limits: Annotated[tuple[Limit, ...], Listed] = Field((), max_length=64)
     loops: Loops | None = None
     record: Record = Record()
 

@@ -13,7 +13,14 @@ from mesh7_core.api.places import shown
 from mesh7_core.errors import ManifestError
 
 LONGEST_DURATION = timedelta(days=366)
-LARGEST_SIZE = 1 << 40
+LARGEST_SIZE = 999 << 30
+
+DURATION_PATTERN = "^([0-9]{1,4}h)?([0-9]{1,6}m)?([0-9]{1,8}s)?([0-9]{1,11}ms)?$"
+"""As the API server checks it; so many digits that 366 days can be written in each unit."""
+SIZE_PATTERN = "^([0-9]{1,12}|[0-9]{1,9}(Ki|k)|[0-9]{1,6}(Mi|M)|[0-9]{1,3}(Gi|G))$"
+"""As the API server checks it; whatever has so few digits is no more than 999 Gi."""
+LONGEST_DURATION_TEXT = 34
+LARGEST_SIZE_NUMBER = 10**12 - 1
 
 _PARTS = re.compile(
     r"(?:(?P<h>[0-9]{1,9})h)?(?:(?P<m>[0-9]{1,9})m(?!s))?"
@@ -46,14 +53,17 @@ def parse_duration(text: object) -> timedelta:
     total = ((hours * 60 + minutes) * 60 + seconds) * 1000 + milliseconds
     if total > LONGEST_DURATION / timedelta(milliseconds=1):
         raise BadQuantity(f"{shown(text)} is longer than 366 days, write a shorter duration")
-    return timedelta(milliseconds=total)
+    duration = timedelta(milliseconds=total)
+    if not re.match(DURATION_PATTERN, match[0]):
+        raise BadQuantity(f"{shown(text)} has needless zeros, write `{spell_duration(duration)}`")
+    return duration
 
 
 def parse_size(text: object) -> int:
     """`10Mi` or a number of bytes.
 
     Raises:
-        BadQuantity: `text` is something else, or more than 1024 Gi.
+        BadQuantity: `text` is something else, or more than 999 Gi.
     """
     if isinstance(text, int) and not isinstance(text, bool):
         text = str(text)
@@ -61,8 +71,8 @@ def parse_size(text: object) -> int:
     if match is None:
         raise BadQuantity(f"{shown(text)} is no size, write one such as `512Ki` or `10Mi`")
     size = int(match["number"]) * _UNITS[match["unit"]]
-    if size > LARGEST_SIZE:
-        raise BadQuantity(f"{shown(text)} is more than 1024Gi, write a smaller size")
+    if size > LARGEST_SIZE or not re.match(SIZE_PATTERN, match[0]):
+        raise BadQuantity(f"{shown(text)} is too large, the most is `999Gi`")
     return size
 
 
@@ -79,10 +89,25 @@ def spell_duration(duration: timedelta) -> str:
 Duration = Annotated[
     timedelta,
     PlainValidator(parse_duration),
-    WithJsonSchema({"type": "string", "format": "duration"}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": LONGEST_DURATION_TEXT,
+            "pattern": DURATION_PATTERN,
+        }
+    ),
 ]
 Size = Annotated[
     int,
     PlainValidator(parse_size),
-    WithJsonSchema({"x-kubernetes-int-or-string": True}),
+    WithJsonSchema(
+        {
+            "x-kubernetes-int-or-string": True,
+            "minimum": 0,
+            "maximum": LARGEST_SIZE_NUMBER,
+            "maxLength": len("000000000Ki") + 1,
+            "pattern": SIZE_PATTERN,
+        }
+    ),
 ]

@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mesh7_core.api.objects import Listed, Metadata, Model, NamedValue
+from mesh7_core.api.objects import Glob, Listed, Metadata, Model, NamedValue, Url, unique
 from mesh7_core.api.quantities import Duration, Size
 
-Texts = Annotated[tuple[str, ...], Listed]
+Globs = Annotated[tuple[Glob, ...], Listed, Field(max_length=256)]
+Argument = Annotated[str, Field(max_length=4096)]
 Verdict = Literal["Allow", "Deny"]
 
 
@@ -18,12 +19,12 @@ class Mcp(Model):
     """An MCP server."""
 
     transport: Literal["StreamableHTTP", "SSE", "Stdio"] = "StreamableHTTP"
-    url: str | None = Field(None, description="of a server over HTTP")
-    command: Annotated[tuple[str, ...], Listed, Field(min_length=1)] | None = Field(
-        None, description="of a Stdio server: the program, then its arguments; no shell"
+    url: Url | None = Field(None, description="of a server over HTTP")
+    command: Annotated[tuple[Argument, ...], Listed, Field(min_length=1, max_length=64)] | None = (
+        Field(None, description="of a Stdio server: the program, then its arguments; no shell")
     )
     env: Annotated[tuple[NamedValue, ...], Listed] = Field(
-        (), description="what a Stdio server finds in its environment beside PATH and the like"
+        (), max_length=64, description="of a Stdio server: its environment, beside PATH and so on"
     )
 
 
@@ -32,66 +33,70 @@ class Operation(Model):
 
     name: str = Field(min_length=1, max_length=128)
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-    path: str
+    path: str = Field(max_length=2048)
 
 
 class Http(Model):
     """A plain HTTP API."""
 
-    url: str
-    operations: Annotated[tuple[Operation, ...], Listed] | None = Field(
-        None, description="unset: the tool is the method in lower case, the path is for CEL"
-    )
+    url: Url
+    operations: (
+        Annotated[tuple[Operation, ...], Listed, Field(max_length=256), unique("name")] | None
+    ) = Field(None, description="unset: the tool is the method in lower case, the path is for CEL")
 
 
 class ConfigMapKey(Model):
     """A key of a ConfigMap in the source's namespace."""
 
-    name: str
-    key: str
+    name: str = Field(min_length=1, max_length=253)
+    key: str = Field(min_length=1, max_length=253)
 
 
 class OpenApi(Model):
     """An HTTP API by its OpenAPI description: exactly one of url, file, configMapKeyRef."""
 
-    url: str | None = None
-    file: str | None = None
+    url: Url | None = None
+    file: str | None = Field(None, min_length=1, max_length=4096)
     config_map_key_ref: ConfigMapKey | None = None
-    base_url: str | None = Field(None, alias="baseURL")
-    include: Texts = ()
-    exclude: Texts = ()
+    base_url: Url | None = Field(None, alias="baseURL")
+    include: Globs = ()
+    exclude: Globs = ()
 
 
 class Command(Model):
     """One subcommand as a tool."""
 
     name: str = Field(min_length=1, max_length=128)
-    args: Texts = ()
+    args: Annotated[tuple[Argument, ...], Listed] = Field((), max_length=64)
     timeout: Duration | None = None
 
 
 class Cli(Model):
     """A command-line program."""
 
-    binary: str
+    binary: str = Field(min_length=1, max_length=4096)
     mode: Literal["Strict"] = "Strict"
-    commands: Annotated[tuple[Command, ...], Listed] = ()
+    commands: Annotated[tuple[Command, ...], Listed, unique("name")] = Field((), max_length=128)
 
 
 class Auth(Model):
     """A credential that the gateway adds; its value never stands here."""
 
-    key: str = Field(description="its name among the namespace's credentials")
-    header: str = "Authorization"
+    key: str = Field(
+        min_length=1, max_length=252, description="its name among the namespace's credentials"
+    )
+    header: str = Field("Authorization", min_length=1, max_length=256)
     scheme: str | None = Field(
-        None, description="unset: Bearer for Authorization, nothing for other headers"
+        None,
+        max_length=64,
+        description="unset: Bearer for Authorization, nothing for other headers",
     )
 
 
 class Hint(Model):
     """What we say about tools; it beats what their server says."""
 
-    match: str = Field(description="glob over the source's own tool names")
+    match: Glob = Field(description="glob over the source's own tool names")
     read_only: bool | None = None
     destructive: bool | None = None
     idempotent: bool | None = None
@@ -101,15 +106,15 @@ class Hint(Model):
 class Tools(Model):
     """Which of the source's tools are served."""
 
-    include: Texts = Field((), description="globs; empty: all")
-    exclude: Texts = Field((), description="globs; they win")
-    hints: Annotated[tuple[Hint, ...], Listed] = ()
+    include: Globs = Field((), description="globs; empty: all")
+    exclude: Globs = Field((), description="globs; they win")
+    hints: Annotated[tuple[Hint, ...], Listed, unique("match")] = Field((), max_length=256)
 
 
 class Accepted(Model):
     """A tool definition that a person has accepted."""
 
-    tool: str
+    tool: str = Field(min_length=1, max_length=256)
     digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
 
 
@@ -117,7 +122,7 @@ class Pinning(Model):
     """What happens when a tool's definition is not the accepted one."""
 
     mode: Literal["Ignore", "Warn", "Enforce"] = "Ignore"
-    accepted: Annotated[tuple[Accepted, ...], Listed] = ()
+    accepted: Annotated[tuple[Accepted, ...], Listed] = Field((), max_length=2000)
 
 
 class ServerRequests(Model):
@@ -145,7 +150,7 @@ class ToolSourceSpec(Model):
     cli: Cli | None = None
     auth: Auth | None = None
     headers: Annotated[tuple[NamedValue, ...], Listed] = Field(
-        (), description="sent with every request"
+        (), max_length=32, description="sent with every request"
     )
     tools: Tools = Tools()
     pinning: Pinning = Pinning()

@@ -32,7 +32,7 @@ class Document:
     Attributes:
         file: as given to `read_file`; `cluster` objects have a name of their own choice.
         value: plain values; never changed.
-        place: the lines of `value`.
+        place: the lines of `value`; 0 where there are none, in a cluster.
         prefix: where `value` stands in its file's document; not empty for items of a List.
         is_baseline: it lies in the baseline layer.
     """
@@ -59,6 +59,11 @@ class Document:
     def line(self, *path: str | int) -> int:
         """The line of what stands at `path`."""
         return line_at(self.place, path)
+
+    def where(self, *path: str | int) -> str:
+        """What stands at `path` for people: `line 7`, or its path where no lines are known."""
+        line = self.line(*path)
+        return f"line {line}" if line else f"`{spell(self.prefix + path)}`"
 
     def problem(self, path: Path, message: str) -> Problem:
         """A mistake at `path`."""

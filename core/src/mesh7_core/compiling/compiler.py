@@ -18,17 +18,18 @@ from mesh7_core.api.manifests import Document
 from mesh7_core.api.objects import Model
 from mesh7_core.api.places import Path
 from mesh7_core.compiling import (
-    environment as variables,
-)
-from mesh7_core.compiling import (
+    cluster,
     folder,
     layout,
     selectors,
 )
+from mesh7_core.compiling import (
+    environment as variables,
+)
 from mesh7_core.compiling.credentials import Secrets, check_credentials, read_secret
 from mesh7_core.compiling.diagnostics import Diagnostic, Findings, Severity
 from mesh7_core.compiling.digest import digest
-from mesh7_core.compiling.grants import compile_grant
+from mesh7_core.compiling.grants import check_place, compile_grant
 from mesh7_core.compiling.policies import compile_policy
 from mesh7_core.compiling.references import check_sources
 from mesh7_core.compiling.sources import compile_source
@@ -98,6 +99,8 @@ def compile_set(
     namespace: str | None = None,
     environment: Mapping[str, str] | None = None,
     namespace_labels: Mapping[str, str] | None = None,
+    in_cluster: bool = False,
+    release_namespace: str = names.RELEASE_NAMESPACE,
 ) -> Compiled:
     """Compile one namespace's documents together with the baseline's.
 
@@ -109,19 +112,26 @@ def compile_set(
             stands (in a cluster).
         namespace_labels: what a baseline's `namespaceSelector` is matched against, beside the
             namespace's name.
+        in_cluster: refuse what is served on a laptop only, with `Code.NOT_SERVED_IN_CLUSTER`.
+        release_namespace: where the baseline is.
     """
     findings = Findings()
     # Cases lie beside policies as tests beside sources; they bear on nothing.
     meant = tuple(one for one in documents if one.kind != names.POLICY_CASES)
-    chosen, kept = layout.choose(meant, namespace, findings)
+    chosen, kept = layout.choose(meant, namespace, release_namespace, findings)
     labels = {**(namespace_labels or {}), names.NAMESPACE_NAME_LABEL: chosen}
-    run = _Run(namespace=chosen, labels=labels, environment=environment, findings=findings)
+    run = _Run(
+        namespace=chosen, labels=labels, environment=environment, findings=findings,
+        in_cluster=in_cluster, release_namespace=release_namespace,
+    )  # fmt: skip
     policies = run.policies(kept)
     sources = run.sources(kept)
     grants = run.grants(kept, policies)
     secrets = run.secrets(kept)
     check_sources(policies, sources, findings)
-    check_credentials(sources, secrets, findings)
+    if not in_cluster:
+        # There the Secret is in no set, and no environment holds credentials.
+        check_credentials(sources, secrets, findings)
     bundle = Bundle(
         namespace=chosen,
         digest=digest(chosen, kept),
@@ -144,13 +154,15 @@ class _Run:
     labels: Mapping[str, str]
     environment: Mapping[str, str] | None
     findings: Findings
+    in_cluster: bool
+    release_namespace: str
 
     def policies(self, documents: Iterable[Document]) -> list[tuple[rules.Policy, Document]]:
         found = []
         compiled_conditions: dict[str, Condition] = {}
         for document, policy in self._of(documents, written_policies.AgentPolicy):
             parser = Parser(document, self.findings, compiled_conditions)
-            namespace = names.RELEASE_NAMESPACE if document.is_baseline else self.namespace
+            namespace = self.release_namespace if document.is_baseline else self.namespace
             compiled = compile_policy(policy, document, namespace, parser)
             if self._is_for_namespace(policy, document):
                 found.append((compiled, document))
@@ -159,6 +171,8 @@ class _Run:
     def sources(self, documents: Iterable[Document]) -> list[tuple[Source, Document]]:
         found = []
         for document, source in self._of(documents, written_sources.ToolSource):
+            if self.in_cluster and not cluster.is_served(source.spec, document, self.findings):
+                continue
             compiled = compile_source(source, document, Parser(document, self.findings))
             if compiled is not None:
                 found.append((compiled, document))
@@ -171,6 +185,8 @@ class _Run:
         found = []
         for document, grant in self._of(documents, written_grants.Grant):
             parser = Parser(document, self.findings)
+            if not self.in_cluster:
+                check_place(grant.spec, document, self.findings)
             compiled = compile_grant(grant, document, self.namespace, known, parser)
             if compiled is not None:
                 found.append(compiled)

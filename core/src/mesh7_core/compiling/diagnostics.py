@@ -20,6 +20,14 @@ class Severity(StrEnum):
     NOTE = "note"
 
 
+class Code(StrEnum):
+    """What a reader that knows conditions tells apart; everything else is plainly invalid."""
+
+    NOT_SERVED_IN_CLUSTER = "NotServedInCluster"
+    UNKNOWN_POLICY = "UnknownPolicy"
+    BEYOND_GRANTABLE = "BeyondGrantable"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnostic:
     """One finding; its text is `file:line: severity: field path: message`.
@@ -29,6 +37,7 @@ class Diagnostic:
         line: from 1; 0 = the file as a whole.
         path: of the field, such as `spec.rules[2].when`; empty for the whole document.
         message: what is wrong and what to do; what people wrote stands in backticks.
+        code: a `Code`, where a condition has a reason of its own; else empty.
     """
 
     severity: Severity
@@ -36,6 +45,7 @@ class Diagnostic:
     line: int
     path: str
     message: str
+    code: str = ""
 
     @override
     def __str__(self) -> str:
@@ -50,7 +60,7 @@ class Diagnostic:
         return replace(self, file=f"{folder.rstrip('/')}/{self.file}")
 
 
-def of_problem(problem: Problem, severity: Severity) -> Diagnostic:
+def of_problem(problem: Problem, severity: Severity, code: str = "") -> Diagnostic:
     """A reader's problem as a diagnostic."""
     return Diagnostic(
         severity=severity,
@@ -58,6 +68,7 @@ def of_problem(problem: Problem, severity: Severity) -> Diagnostic:
         line=problem.line,
         path=problem.path,
         message=problem.message,
+        code=code,
     )
 
 
@@ -67,9 +78,10 @@ class Findings:
 
     diagnostics: list[Diagnostic] = field(default_factory=list)
 
-    def error(self, document: Document, path: Path, message: str) -> None:
+    def error(self, document: Document, path: Path, message: str, code: str = "") -> None:
         """The set cannot be used."""
-        self.problem(document.problem(path, message), Severity.ERROR)
+        found = of_problem(document.problem(path, message), Severity.ERROR, code)
+        self.diagnostics.append(found)
 
     def warning(self, document: Document, path: Path, message: str) -> None:
         """The set can be used, but perhaps not as it was meant."""

@@ -14,7 +14,7 @@ from mesh7_core.api.manifests import Document
 from mesh7_core.api.places import Path
 from mesh7_core.api.quantities import spell_duration
 from mesh7_core.api.suggestions import advice
-from mesh7_core.compiling.diagnostics import Findings, Severity
+from mesh7_core.compiling.diagnostics import Code, Findings, Severity
 from mesh7_core.compiling.texts import Parser
 from mesh7_core.policy import bundle, rules
 from mesh7_core.policy.calls import Family
@@ -53,8 +53,9 @@ def compile_grant(
         if policy not in policies:
             hint = advice(policy, list(policies)) if policies else "there is no policy"
             parser.findings.error(
-                document, ("spec", "policyRef"), f"unknown policy `{policy}`, {hint}"
-            )
+                document, ("spec", "policyRef"), f"unknown policy `{policy}`, {hint}",
+                Code.UNKNOWN_POLICY,
+            )  # fmt: skip
     compiled = bundle.Grant(
         id=f"{namespace}/{grant.metadata.name}",
         effect=effect,
@@ -153,18 +154,22 @@ def _created_at(text: str | None, document: Document, findings: Findings) -> dat
         return None
 
 
+def check_place(spec: written.GrantSpec, document: Document, findings: Findings) -> None:
+    """Warn of what only a cluster gives a meaning."""
+    if spec.request_ref is not None and spec.digest is not None:
+        findings.warning(document, ("spec",), "it answers one held call of a cluster, here it "
+                         "means nothing")  # fmt: skip
+    if spec.granted_by is not None and spec.granted_by.stamp:
+        findings.warning(document, ("spec", "grantedBy"), "`grantedBy` is filled in by a cluster's "
+                         "admission, here it means nothing")  # fmt: skip
+
+
 def _check_shape(spec: written.GrantSpec, document: Document, findings: Findings) -> None:
     is_exact = spec.request_ref is not None or spec.digest is not None
     if is_exact and (spec.request_ref is None or spec.digest is None):
         findings.error(document, ("spec",), "`requestRef` and `digest` belong together, write both")
-    elif is_exact:
-        findings.warning(document, ("spec",), "it answers one held call of a cluster, here it "
-                         "means nothing")  # fmt: skip
     if is_exact and spec.tools is not None:
         findings.error(document, ("spec",), "name either `tools`, or `requestRef` with `digest`")
-    if spec.granted_by is not None and spec.granted_by.stamp:
-        findings.warning(document, ("spec", "grantedBy"), "`grantedBy` is filled in by a cluster's "
-                         "admission, here it means nothing")  # fmt: skip
     if spec.effect == "Allow":
         _check_permission(spec, document, findings, is_exact=is_exact)
     else:
@@ -207,7 +212,8 @@ def _check_bounds(
     asked = asking(policy, [NameGlob.parse("*")])
     if not any(_grantable(rule) for rule in asked):
         findings.error(document, ("spec", "policyRef"), f"no rule of policy `{policy.id}` can be "
-                       "relaxed, add `grantable` to the `approval` of one")  # fmt: skip
+                       "relaxed, add `grantable` to the `approval` of one",
+                       Code.BEYOND_GRANTABLE)  # fmt: skip
         return
     for index, glob in enumerate(grant.patterns):
         if not any(_grantable(rule) for rule in asking(policy, [glob])):
@@ -221,7 +227,8 @@ def _check_bounds(
     most = widest.maximum_uses
     if most is not None and (grant.maximum_uses is None or grant.maximum_uses > most):
         findings.error(document, ("spec", "maxUses"), f"rule `{rule.id}` lets a grant be used "
-                       f"{most} times at most, write `maxUses: {most}` or less")  # fmt: skip
+                       f"{most} times at most, write `maxUses: {most}` or less",
+                       Code.BEYOND_GRANTABLE)  # fmt: skip
     rule, widest = max(bounded, key=lambda pair: pair[1].maximum_duration)
     _check_length(grant, rule, widest, document, findings)
 
@@ -242,7 +249,8 @@ def _check_length(
         findings.error(document, place, "it ends before it was made, write a later time")
     elif grant.expires_at - grant.created_at > grantable.maximum_duration:
         findings.error(document, place, f"rule `{rule.id}` lets a grant last {span} at most from "
-                       "`metadata.creationTimestamp`, write an earlier time")  # fmt: skip
+                       "`metadata.creationTimestamp`, write an earlier time",
+                       Code.BEYOND_GRANTABLE)  # fmt: skip
 
 
 def _grantable(rule: rules.Rule) -> rules.Grantable | None:

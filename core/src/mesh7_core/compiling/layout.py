@@ -17,13 +17,14 @@ _PATH = ("metadata", "namespace")
 
 
 def choose(
-    documents: Sequence[Document], namespace: str | None, findings: Findings
+    documents: Sequence[Document], namespace: str | None, release: str, findings: Findings
 ) -> tuple[str, tuple[Document, ...]]:
     """The namespace that is meant, and the documents that bear on it.
 
     Args:
         documents: in any order.
         namespace: asked for; None = the only one that the documents name, else `default`.
+        release: the release namespace, where the baseline is.
         findings: told of what does not fit.
     """
     if namespace is not None and not _NAMESPACE.fullmatch(namespace):
@@ -32,7 +33,7 @@ def choose(
             message=f"namespace `{namespace}` is no DNS label, write lower-case letters, digits "
             "and inner dashes",
         ))  # fmt: skip
-    _check_baseline(documents, findings)
+    _check_baseline(documents, release, findings)
     chosen = namespace if namespace is not None else _named(documents, findings)
     kept = []
     for document in documents:
@@ -60,16 +61,16 @@ def _named(documents: Sequence[Document], findings: Findings) -> str:
     return chosen if chosen is not None else names.DEFAULT_NAMESPACE
 
 
-def _check_baseline(documents: Sequence[Document], findings: Findings) -> None:
+def _check_baseline(documents: Sequence[Document], release: str, findings: Findings) -> None:
     for document in documents:
         if not document.is_baseline:
-            if document.namespace == names.RELEASE_NAMESPACE:
-                findings.error(document, _PATH, f"what is in `{names.RELEASE_NAMESPACE}` is the "
+            if document.namespace == release:
+                findings.error(document, _PATH, f"what is in `{release}` is the "
                                f"baseline, move it to `{names.BASELINE_FOLDER}/`")  # fmt: skip
             continue
-        if document.namespace not in (None, names.RELEASE_NAMESPACE):
+        if document.namespace not in (None, release):
             findings.error(document, _PATH, f"the baseline is in namespace "
-                           f"`{names.RELEASE_NAMESPACE}`, remove `namespace` or move the "
+                           f"`{release}`, remove `namespace` or move the "
                            f"file")  # fmt: skip
         if document.kind != names.AGENT_POLICY:
             findings.error(document, ("kind",), f"the baseline holds `{names.AGENT_POLICY}` only, "
@@ -88,6 +89,7 @@ def _check_names(documents: Sequence[Document], findings: Findings) -> None:
             continue
         line = other.line("metadata", "name")
         place = f"line {line}" if other.file == document.file else f"{other.file}:{line}"
+        place = place if line else f"`{other.file}`"
         how = "has the same name as" if other.name == document.name else "reads like"
         findings.error(document, ("metadata", "name"), f"{document.kind} `{document.name}` {how} "
                        f"`{other.name}` in {place}, rename one")  # fmt: skip

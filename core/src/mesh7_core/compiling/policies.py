@@ -241,9 +241,9 @@ def _check_names(spec: written.AgentPolicySpec, sheet: _Sheet) -> None:
     first: dict[str, int] = {}
     for index, rule in enumerate(spec.rules):
         if rule.name in first:
-            line = sheet.document.line(*_RULES, first[rule.name], "name")
+            where = sheet.document.where(*_RULES, first[rule.name], "name")
             sheet.error((*_RULES, index, "name"), f"two rules are named `{rule.name}`, the first "
-                        f"in line {line}, rename one")  # fmt: skip
+                        f"in {where}, rename one")  # fmt: skip
         first.setdefault(rule.name, index)
     named = {name for rule in spec.rules for name in rule.limits}
     if named - {limit.name for limit in spec.limits}:
@@ -269,9 +269,9 @@ def _check_dead(
     speaks = [one.mode != "Audit" and one.when is None for one in rules_written]
     for dead in dead_rules.find_dead(compiled, speaks):
         rule, other = rules_written[dead.position], rules_written[dead.covered_by]
-        line = sheet.document.line(*_RULES, dead.covered_by)
+        where = sheet.document.where(*_RULES, dead.covered_by)
         sheet.error((*_RULES, dead.position), f"rule `{rule.name}` can never speak: rule "
-                    f"`{other.name}` in line {line} already matches all that it names, "
+                    f"`{other.name}` in {where} already matches all that it names, "
                     "move it up or remove it")  # fmt: skip
 
 

@@ -6,6 +6,7 @@ it keeps the release before it too and takes older ones away; `REVISION` says wh
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from typing import Final
@@ -57,7 +58,7 @@ async def load(pipeline: resp.Pipeline, library: Library) -> str:
         return "it does not answer within a second"
     if isinstance(listed, hiredis.ReplyError):
         return "" if redis_troubles.is_forbidden(listed) else redis_troubles.of_error(listed)
-    present = _names(listed)
+    present = codes(listed)
     if library.name not in present:
         loaded = await resp_client.ask(pipeline, "FUNCTION", "LOAD", library.text)
         # Another gateway may have been faster.
@@ -68,7 +69,7 @@ async def load(pipeline: resp.Pipeline, library: Library) -> str:
     return ""
 
 
-def outdated(present: list[str], ours: str) -> list[str]:
+def outdated(present: Iterable[str], ours: str) -> list[str]:
     """The libraries older than the one before ours; newer ones are somebody else's business."""
     revision = _revision(ours)
     before = [name for name in present if 0 < _revision(name) < revision]
@@ -83,14 +84,17 @@ def _revision(name: str) -> int:
     return int(parts[1]) if is_ours else 0
 
 
-def _names(listed: object) -> list[str]:
-    """The names in the answer of FUNCTION LIST: maps, or lists of keys and values in turn."""
-    found: list[str] = []
+def codes(listed: object) -> dict[str, str]:
+    """Name and text in the answer of FUNCTION LIST: maps, or lists of keys and values in turn.
+
+    The text is empty unless it was asked for (WITHCODE).
+    """
+    found: dict[str, str] = {}
     for entry in listed if isinstance(listed, list) else ():
         pairs = (
             entry if isinstance(entry, dict) else dict(zip(entry[::2], entry[1::2], strict=False))
         )
-        name = pairs.get(b"library_name")
-        if isinstance(name, bytes):
-            found.append(name.decode("ascii", "replace"))
+        name, code = pairs.get(b"library_name"), pairs.get(b"library_code", b"")
+        if isinstance(name, bytes) and isinstance(code, bytes):
+            found[name.decode("ascii", "replace")] = code.decode("utf-8", "replace")
     return found

@@ -53,6 +53,18 @@ def is_within(grant: Grant, grantable: Grantable | None, now: datetime) -> bool:
     return grant.expires_at - made <= grantable.maximum_duration
 
 
+def use_key(identifier: str, created_at: datetime | None, expires_at: datetime | None) -> str:
+    """What a grant's uses are counted under: one made anew under an old name begins at none.
+
+    Args:
+        identifier: `<namespace>/<name>`.
+    """
+    times = (
+        0 if each is None else int(each.timestamp() * 1000) for each in (created_at, expires_at)
+    )
+    return "@".join((identifier, *(str(each) for each in times)))
+
+
 def speaking(vetoes: Sequence[Grant], call: Call, now: datetime) -> Grant | None:
     """The first veto that is in force; one whose condition fails is."""
     for veto in vetoes:

@@ -12,7 +12,7 @@ from typing import Final
 import orjson
 
 from mesh7_core.ledger.protocol import Observation, Observed, Seen, Use, Window
-from mesh7_core.policy import calls, judge
+from mesh7_core.policy import calls, judge, standing
 from mesh7_core.policy.bundle import Grant
 from mesh7_core.policy.rules import Limit, Loop, Per, StoreLoss
 from mesh7_core.telemetry import lines
@@ -228,9 +228,8 @@ def _lost(
 
 
 def use_key(grant: Grant) -> str:
-    """What its uses are counted under: a grant made anew under an old name begins at none."""
-    times = (0 if each is None else _unix_ms(each) for each in (grant.created_at, grant.expires_at))
-    return "@".join((grant.id, *(str(each) for each in times)))
+    """What its uses are counted under."""
+    return standing.use_key(grant.id, grant.created_at, grant.expires_at)
 
 
 def _use(grant: Grant) -> Use:

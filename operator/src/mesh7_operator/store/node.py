@@ -1,0 +1,152 @@
+"""One server of a Redis, and the operator as its user; what it does not answer is LOST."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import hiredis
+
+from mesh7_core import errors
+from mesh7_core.ledger import redis_troubles, redis_url, resp, resp_client
+from mesh7_core.ledger.protocol import LOST, Lost
+from mesh7_operator import settings
+
+Command = Sequence[bytes | str | int]
+
+_LOG: Final = logging.getLogger(__name__)
+_AT_ONCE: Final = 200
+"""Commands in flight: the server has a second for each that waits."""
+_LEADS_NO_MORE: Final = ("READONLY", "MASTERDOWN")
+
+
+class Node:
+    """Keeps a connection until it is closed; its address may lead to another server by and by.
+
+    Args:
+        chosen: who we are there.
+        url: where it is.
+
+    Raises:
+        SettingsError: the URL or the password file cannot be used.
+    """
+
+    def __init__(self, chosen: settings.RedisSettings, url: str) -> None:
+        self._chosen = chosen
+        self._server = redis_url.parse_url(
+            url,
+            password=chosen.password() or "",
+            ca_file=None if chosen.ca is None else str(chosen.ca),
+        )
+        self._turn = asyncio.Event()
+        self._said = ""
+        self._client = resp_client.Client(
+            self._server, greet=_welcome, changed=self._changed, pushed=_ignore
+        )
+
+    @property
+    def place(self) -> str:
+        """`host:port`, for messages."""
+        return self._server.place
+
+    @property
+    def user(self) -> str:
+        """Who we are there."""
+        return self._server.user or "default"
+
+    @property
+    def database(self) -> int:
+        """Its number."""
+        return self._server.database
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether commands can be sent."""
+        return self._client.condition is resp_client.Condition.READY
+
+    @property
+    def trouble(self) -> str:
+        """Why it is lost, for people; empty when it is not."""
+        return self._client.trouble
+
+    async def start(self, within_s: float) -> None:
+        """Connect, and stay connected; come back when that is done, or has failed once."""
+        self._client.start()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while self._client.condition is resp_client.Condition.CONNECTING:
+                    self._turn.clear()
+                    await self._turn.wait()
+
+    async def close(self) -> None:
+        """Let go of it."""
+        await self._client.close()
+
+    async def ask(self, commands: Sequence[Command]) -> list[resp.Reply | Lost]:
+        """Send commands, many at once; error replies are values.
+
+        Once one is lost the others are not sent any more.
+        """
+        replies: list[resp.Reply | Lost] = []
+        for start in range(0, len(commands), _AT_ONCE):
+            some = commands[start : start + _AT_ONCE]
+            replies += await asyncio.gather(*(self._awaited(one) for one in some))
+            if LOST in replies:
+                break
+        self._leave_a_replica(replies)
+        return replies + [LOST] * (len(commands) - len(replies))
+
+    async def tell(self, *words: bytes | str | int) -> resp.Reply | Lost:
+        """Send one command."""
+        (reply,) = await self.ask([words])
+        return reply
+
+    def renew(self) -> None:
+        """Look whether the password has changed, and use the one of now."""
+        try:
+            password = self._chosen.password() or ""
+        except errors.SettingsError as error:
+            self._say(error.message)
+            return
+        if password != self._server.password:
+            self._server = replace(self._server, password=password)
+            self._client.use(self._server, self._refused)
+
+    def _leave_a_replica(self, replies: Sequence[resp.Reply | Lost]) -> None:
+        """After a fail-over the address leads to another server by now."""
+        for reply in replies:
+            if isinstance(reply, hiredis.ReplyError) and str(reply).startswith(_LEADS_NO_MORE):
+                self._client.reconnect(redis_troubles.of_error(reply))
+                return
+
+    async def _awaited(self, command: Command) -> resp.Reply | Lost:
+        packed = resp.pack(*command)
+        return await resp_client.awaited(lambda answer: self._client.send(packed, answer))
+
+    def _refused(self, error: hiredis.ReplyError) -> None:
+        self._say(f"redis at {self.place}: {redis_troubles.of_error(error)}")
+
+    def _changed(self) -> None:
+        self._turn.set()
+        if self._client.condition is resp_client.Condition.READY:
+            self._said = ""
+            _LOG.info("redis is connected", extra={"node": self.place})
+        elif self._client.condition is resp_client.Condition.AWAY:
+            self._say(self._client.trouble)
+            self.renew()
+
+    def _say(self, trouble: str) -> None:
+        """Once until it is connected anew."""
+        if trouble != self._said:
+            self._said = trouble
+            _LOG.warning("redis is lost", extra={"node": self.place, "error": trouble})
+
+
+async def _welcome(_: resp.Pipeline) -> str:
+    return ""
+
+
+def _ignore(_: list[resp.Reply]) -> None:
+    """Nothing is pushed to a connection that listens to nothing."""

@@ -1,0 +1,91 @@
+"""What a namespace's user of Redis may do, as ACL rules, and whether a server has it so.
+
+Pure: no clock, no network, no logging.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from mesh7_operator.store import passwords
+
+COMMANDS: Final = (
+    "fcall", "hello", "ping", "subscribe",
+    # Those that the functions use on the user's behalf.
+    "del", "get", "hdel", "hexists", "hget", "hgetall", "hlen", "hset", "hstrlen", "incr", "lindex",
+    "lrange", "lset", "ltrim", "persist", "pexpire", "publish", "rpush", "set", "time", "zadd",
+    "zcard", "zcount", "zrange", "zrem", "zremrangebyscore", "zscore",
+)  # fmt: skip
+"""Never FUNCTION, SCRIPT or EVAL: what is loaded there changes every tenant's calls."""
+_SELECT: Final = "select"
+# Servers write these by themselves.
+_UNSAID: Final = frozenset({"sanitize-payload"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What to do with a server's users so that they are as they should be.
+
+    Attributes:
+        made: users to make, with their rules.
+        restored: users that somebody changed, with the rules that they shall have.
+        removed: users whose generation or namespace has passed.
+    """
+
+    made: Mapping[str, tuple[str, ...]]
+    restored: Mapping[str, tuple[str, ...]]
+    removed: tuple[str, ...]
+
+
+def rules_of(namespace: str, password: str, *, database: int = 0) -> tuple[str, ...]:
+    """The rules of a namespace's user, in the order in which servers list them.
+
+    Args:
+        database: other than 0, the user also needs SELECT.
+    """
+    commands = (*COMMANDS, _SELECT) if database else COMMANDS
+    return (
+        "on",
+        f"#{passwords.hashed(password)}",
+        f"~m7:{{{namespace}}}:*",
+        f"%R~m7b:{{{namespace}}}:*",
+        "resetchannels",
+        f"&m7:{{{namespace}}}:*",
+        f"&m7b:{{{namespace}}}:delivered",
+        "-@all",
+        *(f"+{command}" for command in commands),
+    )
+
+
+def changes(wanted: Mapping[str, tuple[str, ...]], listed: Sequence[str]) -> Changes:
+    """What differs.
+
+    Args:
+        wanted: rules by user.
+        listed: the answer of ACL LIST; users that do not bear a name of ours are left alone.
+    """
+    found = {}
+    for line in listed:
+        words = line.split(" ")
+        if len(words) > 1 and words[0] == "user" and passwords.owner_of(words[1]) is not None:
+            found[words[1]] = words[2:]
+    return Changes(
+        made={user: rules for user, rules in wanted.items() if user not in found},
+        restored={
+            user: rules
+            for user, rules in wanted.items()
+            if user in found and not _is_as(rules, found[user])
+        },
+        removed=tuple(sorted(found.keys() - wanted.keys())),
+    )
+
+
+def _is_as(wanted: Sequence[str], listed: Sequence[str]) -> bool:
+    """Whether these are those rules; the order of what is added to nothing does not matter."""
+    said = [word for word in listed if word not in _UNSAID]
+    start = wanted.index("-@all")
+    return (
+        len(said) == len(wanted)
+        and said[: start + 1] == list(wanted[: start + 1])
+        and set(said) == set(wanted)
+    )

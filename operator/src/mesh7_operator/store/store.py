@@ -1,0 +1,277 @@
+"""Redis as the controller uses it: bundles and overlays out, reports and uses in, users kept.
+
+Nothing here raises when the server is away: what cannot be known is None, what cannot be done is
+False, `state` and `trouble` say so, and the next round does it. Whoever leads repeats everything.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import hiredis
+
+from mesh7_core.delivery import envelopes, reports
+from mesh7_core.ledger import functions, redis_deliveries, redis_layout, redis_troubles, resp
+from mesh7_core.ledger.protocol import Lost
+from mesh7_operator import settings
+from mesh7_operator.reconciling.plan import Publish
+from mesh7_operator.reconciling.world import Published, StoreState
+from mesh7_operator.store import keeping, passwords, rules
+from mesh7_operator.store.node import Command, Node
+
+_LOG: Final = logging.getLogger(__name__)
+_CONNECT_S: Final = 3.0
+_MOST_REPORTED_BYTES: Final = 16 * 1024 * 1024
+"""Of one namespace's sidecars together; what is beyond is not seen."""
+_KINDS: Final = (envelopes.Kind.BUNDLE, envelopes.Kind.OVERLAY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TendReport:
+    """What was found and done on each node."""
+
+    nodes: tuple[keeping.NodeReport, ...] = ()
+
+    @property
+    def is_well(self) -> bool:
+        """Whether every node is as it should be."""
+        return not any(node.trouble for node in self.nodes)
+
+
+class Store:
+    """One Redis: the server that leads, and every node where users and functions are kept.
+
+    Args:
+        chosen: where it is, and who the operator is there.
+        master: the secret that passwords follow from, asked for anew each time.
+
+    Raises:
+        SettingsError: a URL or the password file cannot be used.
+    """
+
+    def __init__(self, chosen: settings.RedisSettings, master: Callable[[], bytes]) -> None:
+        self._is_managed = chosen.mode is settings.RedisMode.MANAGED
+        self._master = master
+        self._primary = Node(chosen, chosen.url)
+        others = [url for url in dict.fromkeys(chosen.nodes) if url != chosen.url]
+        self._others = [Node(chosen, url) for url in others]
+        # Users and functions are kept where the nodes are named; the address may be one of them.
+        is_named = chosen.url in chosen.nodes or not chosen.nodes
+        self._kept = [self._primary, *self._others] if is_named else self._others
+        self._tending = asyncio.Lock()
+        self._library = functions.library_of(functions.written())
+        self._trouble = ""
+
+    async def start(self) -> None:
+        """Connect; servers that are away are tried again until `close`."""
+        nodes = (self._primary, *self._others)
+        await asyncio.gather(*(node.start(_CONNECT_S) for node in nodes))
+
+    async def close(self) -> None:
+        """Let go; the servers keep everything."""
+        for node in (self._primary, *self._others):
+            await node.close()
+
+    @property
+    def state(self) -> StoreState:
+        """How it stands with the server that leads."""
+        is_well = self._primary.is_connected and not self._trouble
+        return StoreState.CONNECTED if is_well else StoreState.LOST
+
+    @property
+    def trouble(self) -> str:
+        """Why it is lost, for people; empty when it is not."""
+        return self._primary.trouble or self._trouble
+
+    # What is delivered, and what comes back
+
+    async def published(
+        self, wanted: Mapping[str, Sequence[str]]
+    ) -> Mapping[str, Published] | None:
+        """What lies there of each namespace; None while the store is lost.
+
+        Args:
+            wanted: by namespace, what the uses of its grants are counted under
+                (`policy.standing.use_key`).
+        """
+        commands: list[Command] = []
+        for namespace, keys in wanted.items():
+            commands += self._questions(redis_layout.Layout(namespace), keys)
+        replies = await self._ask(commands)
+        if replies is None:
+            return None
+        each = iter(replies)
+        found: dict[str, Published] = {}
+        for namespace, keys in wanted.items():
+            delivered, reported, used = next(each), next(each), next(each) if keys else []
+            found[namespace] = _published(
+                delivered, reported, dict(zip(keys, _list(used), strict=False))
+            )
+            if isinstance(reported, hiredis.ReplyError):
+                await self._clear_reports(namespace, reported)
+        return found
+
+    async def publish(self, namespace: str, publish: Publish) -> bool:
+        """Put a bundle or overlay there and tell the sidecars; whether it lies there now.
+
+        It does not when the store is lost, or holds a version as high and `force` does not say to
+        overwrite that.
+        """
+        layout = redis_layout.Layout(namespace)
+        replies = await self._ask([
+            self._call(
+                "deliver", [layout.delivery(publish.kind)], publish.version, publish.content,
+                layout.delivered, int(publish.force),
+            )
+        ])  # fmt: skip
+        return replies == [1]
+
+    async def forget(self, namespace: str) -> bool:
+        """Remove what was delivered to a namespace, its reports and users; whether that is done.
+
+        Counts, requests and grants' uses stay: a namespace that comes back soon goes on with them.
+        """
+        layout = redis_layout.Layout(namespace)
+        keys = [*(layout.delivery(kind) for kind in _KINDS), *layout.of_reports]
+        troubles = []
+        if self._is_managed:
+            async with self._tending:
+                troubles = await asyncio.gather(
+                    *(keeping.revoke(node, namespace) for node in self._kept)
+                )
+        replies = await self._ask([["DEL", *keys]])
+        return replies is not None and not any(troubles)
+
+    # Users and functions
+
+    async def tend(self, namespaces: Collection[str], now: datetime) -> TendReport:
+        """See that every node has the users and the functions that it should have, and no others.
+
+        Args:
+            namespaces: those that are enrolled.
+            now: aware.
+        """
+        wanted = self._users(namespaces, now) if self._is_managed else None
+        async with self._tending:
+            found = await asyncio.gather(*(keeping.keep(node, wanted) for node in self._kept))
+        for node in found:
+            _log(node)
+        return TendReport(nodes=tuple(found))
+
+    def _users(self, namespaces: Collection[str], now: datetime) -> dict[str, tuple[str, ...]]:
+        master, database = self._master(), self._primary.database
+        owners = [
+            passwords.Owner(namespace, generation)
+            for namespace in sorted(namespaces)
+            for generation in passwords.kept_generations(now)
+        ]
+        return {
+            passwords.user_name(owner): rules.rules_of(
+                owner.namespace, passwords.password(master, owner), database=database
+            )
+            for owner in owners
+        }
+
+    # Asking
+
+    def _questions(self, layout: redis_layout.Layout, keys: Sequence[str]) -> list[Command]:
+        asked: list[Command] = [
+            self._call("delivered", [layout.delivery(kind) for kind in _KINDS]),
+            self._call("reports", layout.of_reports, _MOST_REPORTED_BYTES),
+        ]
+        if keys:
+            asked.append(self._call("used", [layout.grant(key) for key in keys]))
+        return asked
+
+    def _call(
+        self, function: str, keys: Sequence[str], *words: bytes | str | int
+    ) -> Sequence[bytes | str | int]:
+        return ["FCALL", f"{self._library.name}_{function}", len(keys), *keys, *words]
+
+    async def _ask(self, commands: Sequence[Command]) -> list[resp.Reply] | None:
+        """What the server that leads answers; None when it does not, or cannot work for us."""
+        replies = await self._primary.ask(commands)
+        if any(_lacks_functions(reply) for reply in replies):
+            self._trouble = await keeping.load(self._primary)
+            if self._trouble:
+                return None
+            replies = await self._primary.ask(commands)
+        answered = [reply for reply in replies if not isinstance(reply, Lost)]
+        self._trouble = _trouble_of(answered)
+        return None if self._trouble or len(answered) < len(commands) else answered
+
+    async def _clear_reports(self, namespace: str, error: hiredis.ReplyError) -> None:
+        """Somebody else wrote there: sidecars report again."""
+        _LOG.warning(
+            "reports in redis are not what sidecars write, and are removed",
+            extra={"namespace": namespace, "error": redis_troubles.of_error(error)},
+        )
+        await self._ask([["DEL", *redis_layout.Layout(namespace).of_reports]])
+
+
+def _lacks_functions(reply: resp.Reply | Lost) -> bool:
+    return isinstance(reply, hiredis.ReplyError) and redis_troubles.is_missing_function(reply)
+
+
+def _trouble_of(replies: Sequence[resp.Reply]) -> str:
+    """Why no namespace can be served; a key of one that holds something else is none of that."""
+    for reply in replies:
+        if isinstance(reply, hiredis.ReplyError) and "WRONGTYPE" not in str(reply):
+            return redis_troubles.of_error(reply)
+    return ""
+
+
+def _published(
+    delivered: resp.Reply, reported: resp.Reply, used: Mapping[str, object]
+) -> Published:
+    bundle, overlay = _delivered(delivered)
+    return Published(
+        bundle=bundle[0],
+        overlay=overlay[0],
+        bundle_sha1=bundle[1],
+        overlay_sha1=overlay[1],
+        reports=_reports(_list(reported)),
+        uses={key.partition("@")[0]: many for key, many in used.items() if isinstance(many, int)},
+    )
+
+
+def _delivered(reply: resp.Reply) -> tuple[tuple[int, str], tuple[int, str]]:
+    match reply:
+        case [bundle, _, bytes(bundle_sha1), overlay, _, bytes(overlay_sha1)]:
+            return _version(bundle, bundle_sha1), _version(overlay, overlay_sha1)
+        case _:
+            return (0, ""), (0, "")
+
+
+def _version(version: resp.Reply, sha1: bytes) -> tuple[int, str]:
+    number = redis_deliveries.read_version(version)
+    return number, sha1.decode("ascii", "replace") if number else ""
+
+
+def _reports(reply: Sequence[resp.Reply]) -> dict[str, reports.Report]:
+    found: dict[str, reports.Report] = {}
+    for uid, text in zip(reply[1::2], reply[2::2], strict=False):
+        report = reports.decode(text) if isinstance(text, bytes) else None
+        # Each speaks for itself: the uid that it is kept under is the one that it says.
+        if report is not None and isinstance(uid, bytes) and report.uid.encode() == uid:
+            found[report.uid] = report
+    return found
+
+
+def _list(reply: resp.Reply) -> Sequence[resp.Reply]:
+    return reply if isinstance(reply, list) else []
+
+
+def _log(node: keeping.NodeReport) -> None:
+    if node.trouble:
+        _LOG.warning("a redis node is not kept", extra={"node": node.place, "error": node.trouble})
+    if node.restored:
+        _LOG.warning(
+            "users of redis had been changed and are restored; their connections were ended",
+            extra={"node": node.place, "users": list(node.restored)},
+        )
+    if node.loaded:
+        _LOG.info("the function library is loaded", extra={"node": node.place})

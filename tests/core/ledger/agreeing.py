@@ -45,7 +45,13 @@ def shown(answer: object) -> object:
     """Observed has no equality of its own: it is made on every call."""
     if not isinstance(answer, Observed):
         return answer
-    return tuple(getattr(answer, name) for name in sorted(answer.__slots__))
+    return {name: getattr(answer, name) for name in sorted(answer.__slots__)}
+
+
+def differing(answers: dict[str, object], homes: dict[str, Home]) -> str:
+    """What each home answered; and its trouble, since a busy machine can lose one of them."""
+    lines = [f"{name}: {answer} {homes[name].ledger.trouble()}" for name, answer in answers.items()]
+    return "\n".join(["the homes answer differently", *lines])
 
 
 class Counting(RuleBasedStateMachine):
@@ -81,7 +87,8 @@ class Counting(RuleBasedStateMachine):
             return {name: shown(await operation(one.ledger)) for name, one in self.homes.items()}
 
         answers = self.runner.run(ask())
-        assert answers == dict.fromkeys(answers, answers["memory"])
+        expected = dict.fromkeys(answers, answers["memory"])
+        assert answers == expected, differing(answers, self.homes)
 
     def advance(self, ms: int) -> None:
         async def advanced() -> None:

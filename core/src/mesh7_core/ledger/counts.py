@@ -84,7 +84,7 @@ class Grants:
     def keep(self, key: str, spent: Spent) -> None:
         """Take what was just changed, new or known."""
         self._spent[key] = spent
-        if spent.expires_at_ms and not spent.due_ms:
+        if spent.expires_at_ms and not 0 < spent.due_ms <= spent.expires_at_ms:
             self._plan(key, spent)
 
     def used(self, keys: Sequence[str], now_ms: int) -> tuple[int, ...]:

@@ -92,7 +92,8 @@ class Holding:
 def shelf_rows(shelf: Shelf, keys: Iterable[str], now_ms: int) -> Iterator[Row]:
     """The rows of these windows; of those that have lapsed there is none."""
     for key in keys:
-        places = shelf.find(key, now_ms)
+        # Only calls set windows back: when something is written must not change what is answered.
+        places = shelf.kept(key, now_ms)
         if places is not None:
             yield places_row(key, places)
 

@@ -1,8 +1,8 @@
 """Windows by key: found while they count, forgotten soon after, some never more than so many.
 
-Nothing here has a timer: each window is noted once, in a heap, with the moment at which it lapses,
-and whoever comes by clears a few that are due. One that has lapsed and was not cleared yet is not
-found either, so that clearing is about memory alone.
+Nothing here has a timer: each window is noted in a heap with the moment at which it lapses, anew
+only when that becomes sooner, and whoever comes by clears a few that are due. One that has lapsed
+and was not cleared yet is not found either, so that clearing is about memory alone.
 """
 
 import heapq
@@ -45,12 +45,18 @@ class Shelf:
     def __iter__(self) -> Iterator[tuple[str, Places]]:
         return iter(self._places.items())
 
-    def find(self, key: str, now_ms: int) -> Places | None:
-        """The window by that key, unless it has lapsed; nothing of it lies in the future."""
+    def kept(self, key: str, now_ms: int) -> Places | None:
+        """The window by that key, unless it has lapsed; as it was last touched, and only read."""
         places = self._places.get(key)
         if places is None or (places.lapses_at_ms and now_ms >= places.lapses_at_ms):
             return None
-        arithmetic.set_back(places, now_ms)
+        return places
+
+    def find(self, key: str, now_ms: int) -> Places | None:
+        """The window by that key for a call, unless it has lapsed; nothing lies in the future."""
+        places = self.kept(key, now_ms)
+        if places is not None:
+            arithmetic.set_back(places, now_ms)
         return places
 
     def full(self, windows: Sequence[Window], digest: str, now_ms: int) -> int:
@@ -96,11 +102,13 @@ class Shelf:
             places = self.find(window.key, now_ms)
             if places is not None:
                 arithmetic.give_back(places, window, digest, now_ms)
+                self.keep(window.key, places)
 
     def keep(self, key: str, places: Places) -> None:
         """Take what was just changed, new or known."""
-        if places.due_ms:
+        if places.due_ms and (not places.lapses_at_ms or places.due_ms <= places.lapses_at_ms):
             return
+        # Also when it lapses sooner than was noted: a smaller window, or a clock that was set back.
         is_bounded = self._is_bounded(key)
         if places.lapses_at_ms:
             self._plan(self._spare if is_bounded else self._due, key, places)

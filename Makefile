@@ -13,7 +13,7 @@ MCP1_READY := .venv-mcp1/.ready/mcp1-$(call key,requirements/mcp1.txt)
 NPM_READY := .cache/npm/.ready/npm-$(call key,requirements/npm/package-lock.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix bench soak docs dist clean pins e2e-api \
+.PHONY: help run test check fix bench soak docs dist clean pins e2e-api e2e-node \
 	cluster-build cluster-up cluster-down \
 	check-format check-lint check-types check-imports check-dependencies check-examples
 
@@ -59,6 +59,11 @@ soak: $(BENCH_READY)  ## send a million calls through a gateway with each ledger
 e2e-api: $(DEV_READY)  ## test on a real Kubernetes API server, built on first use; ARGS="-k word" for some
 	@$(BIN)/python -m e2e.cluster build --level api
 	@exec $(BIN)/python -m pytest e2e/api $(ARGS)
+
+e2e-node: $(DEV_READY)  ## test on a real node with real pods (root on Debian: containerd and runc are installed); ARGS="-k word"
+	@$(BIN)/python -m e2e.cluster build --level node
+	@e2e/cluster/prepare
+	@exec $(BIN)/python -m pytest e2e/node $(ARGS)
 
 cluster-build: $(DEV_READY)  ## build Kubernetes for the test cluster, once, outside the checkout; ARGS="--level node" for all of it
 	@exec $(BIN)/python -m e2e.cluster build $(ARGS)

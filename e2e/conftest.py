@@ -1,21 +1,34 @@
 """Tests on a real cluster: its fixtures, and the time that they may take."""
 
+from pathlib import Path
+
 import pytest
 
 from e2e.cluster.fixtures import (
     api_server,
     cluster,
     namespace,
+    node_cluster,
+    own_root,
     raise_cluster,
     session_api_server,
 )
 
-__all__ = ["api_server", "cluster", "namespace", "raise_cluster", "session_api_server"]
+__all__ = [
+    "api_server",
+    "cluster",
+    "namespace",
+    "node_cluster",
+    "own_root",
+    "raise_cluster",
+    "session_api_server",
+]
+_HERE = Path(__file__).parent
 _TIMEOUT_S = 120
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A cluster's first start counts to the first test that needs it; unit tests have 20 s."""
     for item in items:
-        if item.get_closest_marker("timeout") is None:
+        if item.path.is_relative_to(_HERE) and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(_TIMEOUT_S))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from e2e.cluster import api_server as api_servers
-from e2e.cluster import homes, processes
+from e2e.cluster import endings, homes, processes
 from e2e.cluster.api_server import ApiServer, Settings
 from e2e.cluster.clusters import Cluster
 from e2e.cluster.fixtures import RaiseCluster
@@ -185,6 +185,7 @@ def test_a_component_that_dies_shows_its_last_words(raise_cluster: RaiseCluster)
         raise_cluster(Settings(more=("--nonsense",)))
 
 
+@pytest.mark.usefixtures("own_root")
 def test_nothing_is_left_of_a_cluster() -> None:
     """Processes, files, ports."""
     with api_servers.raised("test-leaves-nothing", Settings(has_controllers=False)) as server:
@@ -207,6 +208,7 @@ with api_server.raised("test-orphan", Settings(has_controllers=False)):
 """
 
 
+@pytest.mark.usefixtures("own_root")
 def test_the_next_one_ends_what_a_killed_owner_left() -> None:
     """The owner has no chance to clean up; whoever raises a cluster next does it."""
     owner = [sys.executable, "-c", _OWNER]
@@ -216,6 +218,6 @@ def test_the_next_one_ends_what_a_killed_owner_left() -> None:
         "etcd",
         "kube-apiserver",
     ]
-    api_servers.sweep()
+    endings.sweep()
     assert [process.name for process in left if processes.is_alive(process)] == []
     assert "test-orphan" not in homes.names()

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from e2e.cluster import api_server, binaries, homes, processes
+from e2e.cluster import api_server, binaries, endings, homes, node, processes
 from e2e.cluster.api_server import ApiServer, Settings
 from e2e.cluster.waiting import ClusterError
 
@@ -29,7 +29,7 @@ def _do(asked: argparse.Namespace) -> int:
         case "up":
             _up(asked.name, asked.level)
         case "down":
-            _down(homes.names() if asked.all else [asked.name])
+            endings.end_all() if asked.all else _down(asked.name)
         case "status":
             _status()
         case program:
@@ -62,24 +62,26 @@ def _parser() -> argparse.ArgumentParser:
 
 def _up(name: str, level: str) -> None:
     folder = binaries.build(level)
-    api_server.sweep()
+    endings.sweep()
     home = homes.make(name, is_owned=False)
     try:
-        api_server.prepare(home, Settings())
-        ApiServer(home).start()
+        if level == "node":
+            node.raise_in(home)
+        else:
+            api_server.prepare(home, Settings())
+            ApiServer(home).start()
     except BaseException:
-        api_server.end_all(home)
+        endings.end(home)
         raise
     _show(f"export KUBECONFIG={home / 'admin.yaml'}")
     _show(f"export PATH={folder}:$PATH")
 
 
-def _down(names: Sequence[str]) -> None:
-    api_server.sweep()
-    for name in names:
-        if not homes.home_of(name).exists():
-            raise ClusterError(f"there is no cluster `{name}`; see: python -m e2e.cluster status")
-        api_server.end_all(homes.home_of(name))
+def _down(name: str) -> None:
+    endings.sweep()
+    if not homes.home_of(name).exists():
+        raise ClusterError(f"there is no cluster `{name}`; see: python -m e2e.cluster status")
+    endings.end(homes.home_of(name))
 
 
 def _status() -> None:

@@ -10,11 +10,12 @@ import json
 import ssl
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from e2e.cluster import binaries, homes, keys, ports, processes
+from e2e.cluster import binaries, endings, homes, keys, ports, processes
 from e2e.cluster.clusters import Cluster, Issuing
 from e2e.cluster.waiting import ClusterError, until
 
@@ -64,7 +65,7 @@ class ApiServer:
             admin=home / "admin.yaml",
             folder=home,
             program=binaries.folder() / "kubectl",
-            doorkeeper=Issuing(url=url, authority=_read(home, "ca")),
+            doorkeeper=Issuing(url=url, authority=read_pair(home, "ca")),
         )
 
     def start(self) -> None:
@@ -106,7 +107,7 @@ class ApiServer:
 
     def remove(self) -> None:
         """End everything and leave nothing behind."""
-        end_all(self._home)
+        endings.end(self._home)
 
     def audit(self) -> list[dict[str, Any]]:
         """The audit log so far, oldest first: who did what, without bodies.
@@ -227,14 +228,14 @@ def prepare(home: Path, settings: Settings) -> None:
     (home / "audit.yaml").write_text((Path(__file__).parent / "audit.yaml").read_text())
     (home / "keys").mkdir()
     ca = keys.authority("mesh7 test cluster")
-    first_service = settings.service_range.rpartition(".")[0] + ".1"
+    first_service = str(IPv4Network(settings.service_range)[1])
     spoken = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost"]
     spoken += ["kubernetes.default.svc.cluster.local", settings.address, first_service]
     admin = keys.client(ca, "admin", ["system:masters"])
-    _write(home, "ca", ca)
-    _write(home, "api", keys.server(ca, spoken))
-    _write(home, "accounts", keys.signing_key())
-    _write(home, "admin", admin)
+    write_pair(home, "ca", ca)
+    write_pair(home, "api", keys.server(ca, spoken))
+    write_pair(home, "accounts", keys.signing_key())
+    write_pair(home, "admin", admin)
     url = f"https://{settings.address}:{port}"
     (home / "admin.yaml").write_text(keys.kubeconfig(url, ca.certificate, admin))
     controllers = keys.client(ca, "system:kube-controller-manager")
@@ -252,7 +253,7 @@ def raised(name: str, settings: Settings | None = None) -> Iterator[ApiServer]:
     Raises:
         ClusterError: it does not start.
     """
-    sweep()
+    endings.sweep()
     home = homes.make(name, is_owned=True)
     prepare(home, settings or Settings())
     server = ApiServer(home)
@@ -263,30 +264,15 @@ def raised(name: str, settings: Settings | None = None) -> Iterator[ApiServer]:
         server.remove()
 
 
-def sweep() -> None:
-    """End the clusters whose owners were killed before they could."""
-    for home in homes.orphans():
-        end_all(home)
-
-
-def end_all(home: Path) -> None:
-    """End a cluster of which nothing is known but its folder.
-
-    By SIGKILL: its data go too, so there is nothing to put in order. The youngest goes first, so
-    that nobody fills a log with the loss of the others.
-    """
-    for process in reversed(processes.recorded(home)):
-        processes.kill(home, process)
-    homes.remove(home)
-
-
-def _write(home: Path, name: str, pair: keys.Pair) -> None:
+def write_pair(home: Path, name: str, pair: keys.Pair) -> None:
+    """Keep a certificate and its key in the cluster's folder."""
     (home / "keys" / f"{name}.crt").write_bytes(pair.certificate)
     (home / "keys" / f"{name}.key").write_bytes(pair.key)
     (home / "keys" / f"{name}.key").chmod(0o600)
 
 
-def _read(home: Path, name: str) -> keys.Pair:
+def read_pair(home: Path, name: str) -> keys.Pair:
+    """What `write_pair` has kept."""
     folder = home / "keys"
     return keys.Pair(
         certificate=(folder / f"{name}.crt").read_bytes(), key=(folder / f"{name}.key").read_bytes()

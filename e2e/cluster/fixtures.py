@@ -18,6 +18,11 @@
         .cluster .stop() .kill() .start() .restart() .is_ready() .audit() -> list[dict]
     session_api_server: ApiServer | None    the one behind `cluster`, for `.audit()`; None: not ours
     raise_cluster(Settings(has_controllers=False)) -> ApiServer    more of them; end with the test
+    own_root: Path          clusters raised from here on are nobody else's to see or to sweep
+    node_cluster: NodeCluster   one with a node for the session (`e2e.cluster.node`); in e2e/node
+                            `cluster` and `namespace` are its
+        .cluster .api_server .load(archive)         images: pods use imagePullPolicy Never
+        .room.run(program, *arguments) -> str       a program in the node's network
 
 Binaries come from `make cluster-build`; without them tests skip, or fail where CI is set.
 """
@@ -25,15 +30,17 @@ Binaries come from `make cluster-build`; without them tests skip, or fail where 
 import contextlib
 import os
 import secrets
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from e2e.cluster import api_server as api_servers
-from e2e.cluster import binaries, clusters
+from e2e.cluster import binaries, clusters, endings, node
 from e2e.cluster.api_server import ApiServer, Settings
 from e2e.cluster.clusters import Cluster
+from e2e.cluster.node import NodeCluster
 
 RaiseCluster = Callable[..., ApiServer]
 
@@ -44,9 +51,9 @@ def need(level: str) -> None:
     Args:
         level: `api` or `node`.
     """
-    if not (absent := binaries.missing(level)):
+    text = _lack(level)
+    if text is None:
         return
-    text = f"no {', '.join(absent)} in {binaries.folder()}; `make cluster-build` builds them"
     if os.environ.get("CI") or "MESH7_K8S_BIN" in os.environ:
         pytest.fail(text)
     pytest.skip(text)
@@ -99,6 +106,32 @@ def raise_cluster() -> Iterator[RaiseCluster]:
 def api_server(raise_cluster: RaiseCluster) -> ApiServer:
     """An API server that the test may stop, kill and start again."""
     return raise_cluster()
+
+
+@pytest.fixture
+def own_root(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Another folder for the state of clusters; short, because sockets lie in it."""
+    with tempfile.TemporaryDirectory(prefix="m7-") as folder:
+        monkeypatch.setenv("XDG_STATE_HOME", folder)
+        yield Path(folder)
+        endings.end_all()
+
+
+@pytest.fixture(scope="session")
+def node_cluster() -> Iterator[NodeCluster]:
+    """A cluster with a node, of the session."""
+    need("node")
+    with node.raised(_name()) as raised:
+        yield raised
+
+
+def _lack(level: str) -> str | None:
+    """What is missing and what to do; None when nothing."""
+    if absent := binaries.missing(level):
+        return f"no {', '.join(absent)} in {binaries.folder()}; `make cluster-build` builds them"
+    if level == "node" and (absent := node.missing()):
+        return f"a node lacks {', '.join(absent)}; `e2e/cluster/prepare` installs what it needs"
+    return None
 
 
 def _name() -> str:

@@ -80,6 +80,8 @@ def remove(home: Path) -> None:
 
 
 def _is_orphan(home: Path) -> bool:
+    if not (home / "owner.json").exists():  # whoever made it was killed that very moment
+        return True
     owner = json.loads((home / "owner.json").read_text())
     return bool(owner) and processes.start_of(owner["pid"]) != owner["started"]
 

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,12 +26,14 @@ class Process:
     Attributes:
         started: what the system says of its start, opaque; tells later ones by its number apart.
         log: what it wrote, both streams.
+        order: grows from one to the next.
     """
 
     name: str
     pid: int
     started: str
     log: str
+    order: int = 0
 
 
 def start(
@@ -54,15 +57,22 @@ def start(
     ]
     given = {"PATH": os.environ["PATH"], "HOME": str(home), **(environment or {})}
     pid = os.posix_spawn(argv[0], list(argv), given, file_actions=actions, setsid=True)
-    process = Process(name=name, pid=pid, started=start_of(pid) or "", log=str(log))
+    process = Process(
+        name=name,
+        pid=pid,
+        started=start_of(pid) or "",
+        log=str(log),
+        order=time.monotonic_ns(),
+    )
     _record(home, name).write_text(json.dumps(asdict(process)))
     return process
 
 
 def recorded(home: Path) -> list[Process]:
     """What was started for this cluster and not ended since, oldest first."""
-    records = sorted((home / "processes").glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
-    return [Process(**json.loads(path.read_text())) for path in records]
+    records = (home / "processes").glob("*.json")
+    texts = [text for path in records if (text := _text(path))]
+    return sorted((Process(**json.loads(text)) for text in texts), key=lambda one: one.order)
 
 
 def is_alive(process: Process) -> bool:
@@ -151,3 +161,10 @@ def _signal(process: Process, number: signal.Signals) -> None:
 
 def _record(home: Path, name: str) -> Path:
     return home / "processes" / f"{name}.json"
+
+
+def _text(path: Path) -> str:
+    """Empty when somebody else has ended the process meanwhile."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_text()
+    return ""

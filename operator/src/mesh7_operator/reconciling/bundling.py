@@ -1,0 +1,278 @@
+"""Content → envelopes: what is kept, what is sealed anew, what stands in for what is too large.
+
+Pure: no clock, no network, no logging.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
+
+from mesh7_core import names
+from mesh7_core.api.manifests import Document
+from mesh7_core.api.places import value_at
+from mesh7_core.delivery import envelopes, keys, payloads
+from mesh7_core.delivery.envelopes import Kind
+from mesh7_core.errors import BundleError
+from mesh7_operator.reconciling import roster, versions
+from mesh7_operator.reconciling.compilation import Compilation
+from mesh7_operator.reconciling.sidecars import Sidecars
+from mesh7_operator.reconciling.world import World
+
+MAXIMUM_OVERLAY_BYTES: Final = 300 * 1024
+"""So that a ConfigMap (1 MiB) holds it beside the largest bundle."""
+
+_REASON: Final = (
+    "the policies and sources of this namespace are too large together, see their statuses"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealed:
+    """One envelope to be in force.
+
+    Attributes:
+        floor: what the Namespace's annotation says now; 0 = nothing that can be read.
+        is_forged: the store claims a version that nobody can have made.
+    """
+
+    kind: Kind
+    version: int
+    envelope: bytes = field(repr=False)
+    floor: int
+    is_forged: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """The bundle to be in force.
+
+    Attributes:
+        is_too_large: an older one, or one that denies everything, stands in for what is written.
+        changes_at: when the clock alone changes its roster; None = never.
+    """
+
+    sealed: Sealed
+    is_too_large: bool = False
+    changes_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overlay:
+    """The overlay to be in force; `left_out` names grants for which it has no room."""
+
+    sealed: Sealed
+    left_out: frozenset[str]
+
+
+def bundle_of(world: World, compilation: Compilation, sidecars: Sidecars) -> Bundle:
+    """The bundle for a compilation, or what stands in for it."""
+    desk = _desk(world, Kind.BUNDLE)
+    if compilation.is_too_large:
+        return Bundle(sealed=desk.seal(_stand_in(desk, compilation)), is_too_large=True)
+    if not compilation.has_local_limits:
+        return Bundle(sealed=desk.seal(compilation.payload))
+    before, version = _roster(desk.newest)
+    numbers = roster.next_roster(before, version, sidecars, world.now)
+    content = replace(compilation.content, roster=numbers)
+    sealed = desk.seal(payloads.write_bundle(content))
+    is_falling = roster.is_falling(numbers, sidecars)
+    return Bundle(sealed=sealed, changes_at=roster.falls_at(sealed.version) if is_falling else None)
+
+
+def overlay_of(world: World, grants: Mapping[str, Document]) -> Overlay:
+    """The overlay of grants and vetoes in force; where there is little room, vetoes come first.
+
+    Args:
+        world: whose namespace.
+        grants: by `Written.file`.
+    """
+    desk = _desk(world, Kind.OVERLAY)
+    vetoes = {file: one for file, one in grants.items() if is_veto(one)}
+    for kept in (grants, vetoes):
+        sealed, is_fitting = _sealed_grants(desk, kept)
+        if is_fitting:
+            return Overlay(sealed=sealed, left_out=frozenset(grants) - frozenset(kept))
+    everything = _veto_of_everything(world.namespace)
+    sealed, _ = _sealed_grants(desk, {everything.file: everything})
+    return Overlay(sealed=sealed, left_out=frozenset(grants) - frozenset(vetoes))
+
+
+def is_veto(grant: Document) -> bool:
+    """Whether it stops calls; what is not clearly a permission does."""
+    return value_at(grant.value, ("spec", "effect")) != "Allow"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Desk:
+    """Where one kind of envelope is sealed.
+
+    Attributes:
+        held: what the ConfigMap holds under some key of ours; None = nothing.
+    """
+
+    world: World
+    kind: Kind
+    held: envelopes.Opened | None
+    envelope: bytes
+    known: versions.Known
+
+    @property
+    def newest(self) -> envelopes.Opened | None:
+        """What is held, if the current key signed it and nothing newer was ever in force.
+
+        What an older key signed is not signed again: that key may be in somebody else's hands.
+        """
+        held = self.held
+        is_newest = (
+            held is not None
+            and held.header.key == self.world.keys.signer.public
+            and held.header.version >= self.known.floor
+        )
+        return held if is_newest else None
+
+    def seal(self, payload: bytes) -> Sealed:
+        """The envelope for a payload: the one that is held where it says just that."""
+        is_kept = self._is_kept(payload)
+        version, envelope = self._version(), self.envelope
+        if is_kept and self.held is not None:
+            version = self.held.header.version
+        else:
+            envelope = envelopes.seal(
+                self.kind, self.world.namespace, version, payload, self.world.keys.signer,
+                self.world.keys.links,
+            )  # fmt: skip
+        return Sealed(
+            kind=self.kind,
+            version=version,
+            envelope=envelope,
+            floor=self.known.floor,
+            is_forged=self.known.is_forged,
+        )
+
+    def _is_kept(self, payload: bytes) -> bool:
+        held = self.newest
+        return (
+            held is not None
+            and held.header.version >= self.known.least
+            and held.header.links == _travelling(self.world.keys.links)
+            and held.header.content == envelopes.digest_of(payload)
+        )
+
+    def _version(self) -> int:
+        held = self.held.header.version if self.held is not None else 0
+        return versions.following(max(held, self.known.least), self.world.now)
+
+
+def _desk(world: World, kind: Kind) -> _Desk:
+    envelope = _found(world, kind)
+    held = None
+    if envelope is not None:
+        opened = envelopes.unseal(envelope, kind, world.namespace, _ours(world))
+        if isinstance(opened, envelopes.Opened) and opened.header.version < versions.BEYOND:
+            held = opened
+    stored = 0
+    if world.published is not None:
+        is_bundle = kind is Kind.BUNDLE
+        stored = world.published.bundle if is_bundle else world.published.overlay
+    return _Desk(
+        world=world,
+        kind=kind,
+        held=held,
+        envelope=envelope or b"",
+        known=versions.known(
+            kind, world.annotations, held.header.version if held is not None else 0, stored,
+            world.now,
+        ),
+    )  # fmt: skip
+
+
+def _found(world: World, kind: Kind) -> bytes | None:
+    if world.delivered is None:
+        return None
+    return world.delivered.bundle if kind is Kind.BUNDLE else world.delivered.overlay
+
+
+def _ours(world: World) -> frozenset[bytes]:
+    """Keys whose versions count; for what they say only the current one's signature does."""
+    return frozenset(
+        (world.keys.signer.public, *(key for one in world.keys.links for key in (one.by, one.key)))
+    )
+
+
+def _travelling(links: tuple[keys.Link, ...]) -> tuple[keys.Link, ...]:
+    return tuple(links[-envelopes.MAXIMUM_LINKS :])
+
+
+def _roster(opened: envelopes.Opened | None) -> tuple[payloads.Roster, int]:
+    """The roster of the bundle in force, with that one's version."""
+    content = _content(opened)
+    if opened is None or content is None:
+        return payloads.Roster(), 0
+    return content.roster, opened.header.version
+
+
+def _content(opened: envelopes.Opened | None) -> payloads.BundleContent | None:
+    try:
+        return None if opened is None else payloads.read_bundle(opened.payload)
+    except BundleError:
+        # Another release wrote it.
+        return None
+
+
+def _stand_in(desk: _Desk, compilation: Compilation) -> bytes:
+    """For what is too large: the namespace's objects as they last were, under today's baseline.
+
+    Otherwise a namespace could keep the baseline of yesterday by growing.
+    """
+    before = _content(desk.newest)
+    if before is not None:
+        own = (one for one in before.documents if not one.is_baseline)
+        baseline = (one for one in compilation.content.documents if one.is_baseline)
+        payload = payloads.write_bundle(
+            replace(compilation.content, documents=(*own, *baseline), roster=before.roster)
+        )
+        if envelopes.fits(desk.seal(payload).envelope, payload):
+            return payload
+    return payloads.write_bundle(
+        replace(compilation.content, documents=(_closed(desk.world.namespace),))
+    )
+
+
+def _sealed_grants(desk: _Desk, grants: Mapping[str, Document]) -> tuple[Sealed, bool]:
+    payload = payloads.write_overlay(
+        payloads.OverlayContent(namespace=desk.world.namespace, documents=tuple(grants.values()))
+    )
+    sealed = desk.seal(payload)
+    is_fitting = len(sealed.envelope) <= MAXIMUM_OVERLAY_BYTES and envelopes.fits(
+        sealed.envelope, payload
+    )
+    return sealed, is_fitting
+
+
+def _closed(namespace: str) -> Document:
+    """A policy that denies everything to everybody."""
+    families = ("tools", "resources", "prompts")
+    rules = [
+        {"name": family, family: ["*"], "action": "Deny", "reason": _REASON} for family in families
+    ]
+    return _document(
+        names.AGENT_POLICY, namespace, "bundle-too-large", {"selector": {}, "rules": rules}
+    )
+
+
+def _veto_of_everything(namespace: str) -> Document:
+    reason = "the vetoes of this namespace are too many to be delivered, remove some"
+    spec = {"effect": "Deny", "subject": {}, "reason": reason}
+    return _document(names.GRANT, namespace, "overlay-too-large", spec)
+
+
+def _document(kind: str, namespace: str, name: str, spec: Mapping[str, object]) -> Document:
+    return payloads.document_of(
+        {
+            "apiVersion": names.API_VERSION,
+            "kind": kind,
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": spec,
+        }
+    )

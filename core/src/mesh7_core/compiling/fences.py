@@ -11,7 +11,6 @@ from typing import Final
 
 from mesh7_core import names
 from mesh7_core.api.manifests import Document
-from mesh7_core.api.places import value_at
 from mesh7_core.compiling import compiler
 
 NAME_OF_EVERYTHING: Final = "mesh7-refused"
@@ -34,11 +33,6 @@ def of_policy(broken: Document) -> Document:
     for part in ("selector", "serviceAccounts", "namespaceSelector"):
         fence = _kept(fence, spec, part)
     return fence
-
-
-def is_permission(broken: Document) -> bool:
-    """Whether a grant says that it allows something, so that nothing is lost without it."""
-    return value_at(broken.value, ("spec", "effect")) == "Allow"
 
 
 def of_veto(broken: Document) -> Document:

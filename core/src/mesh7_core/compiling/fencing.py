@@ -12,7 +12,7 @@ from typing import Final
 from mesh7_core import names
 from mesh7_core.api.manifests import Document
 from mesh7_core.api.places import value_at
-from mesh7_core.compiling import compiler, fences
+from mesh7_core.compiling import compiler, fences, standing
 from mesh7_core.compiling.diagnostics import Code, Diagnostic, Severity
 from mesh7_core.policy.bundle import Bundle
 
@@ -88,7 +88,7 @@ def _stand_ins(documents: Iterable[Document], wrong: Collection[str]) -> Iterabl
             yield document
         elif document.kind == names.AGENT_POLICY:
             yield fences.of_policy(document)
-        elif document.kind == names.GRANT and not fences.is_permission(document):
+        elif document.kind == names.GRANT and not standing.is_permission(document.value):
             yield fences.of_veto(document)
 
 

@@ -116,19 +116,30 @@ def compile_standing(text: str, in_force: bundle.Bundle) -> bundle.Grant | tuple
         return tuple(problem.message for problem in reading.problems)
     if [one.kind for one in reading.documents] != [names.GRANT]:
         return (f"it is not one manifest of kind `{names.GRANT}`",)
-    document = reading.documents[0]
-    if document.namespace not in (None, in_force.namespace):
-        return (f"namespace `{document.namespace}` is not `{in_force.namespace}`",)
+    policies = {one.id: one for one in in_force.policies}
+    compiled = compile_document(reading.documents[0], in_force.namespace, policies)
+    if compiled is None:
+        return ("it answers one held call and stands for no other",)
+    return compiled
+
+
+def compile_document(
+    document: Document, namespace: str, policies: Mapping[str, rules.Policy]
+) -> bundle.Grant | tuple[str, ...] | None:
+    """A grant or veto beside a bundle; or what is wrong with it; None = it answers a held call.
+
+    Args:
+        document: of kind Grant.
+        namespace: the bundle's.
+        policies: the bundle's, by id.
+    """
+    if document.namespace not in (None, namespace):
+        return (f"namespace `{document.namespace}` is not `{namespace}`",)
     grant = manifests.validate(document, written.Grant, document.value)
     if isinstance(grant, list):
         return tuple(f"{one.path}: {one.message}" for one in grant)
     findings = Findings()
-    compiled = compile_grant(
-        grant, document, in_force.namespace, {one.id: one for one in in_force.policies},
-        Parser(document, findings),
-    )  # fmt: skip
-    if compiled is None:
-        return ("it answers one held call and stands for no other",)
+    compiled = compile_grant(grant, document, namespace, policies, Parser(document, findings))
     wrong = [one for one in findings.in_order() if one.severity is Severity.ERROR]
     return tuple(f"{one.path}: {one.message}" for one in wrong) or compiled
 

@@ -8,6 +8,7 @@ import logging
 from typing import Final
 
 from mesh7_core.compiling import grants
+from mesh7_core.compiling import standing as compiling
 from mesh7_core.ledger.protocol import Standing
 from mesh7_core.policy import bundle
 from mesh7_sidecar.gate import edge
@@ -28,7 +29,7 @@ def compiled(standing: Standing, in_force: bundle.Bundle) -> bundle.Grant | None
     )
     if isinstance(found, bundle.Grant):
         return found
-    if _allows(standing.document):
+    if compiling.is_permission(grants.read_standing(standing.document)):
         log.error(
             "grant `%s` is not in force: %s – revoke it, or mend what it names",
             standing.name, "; ".join(found),
@@ -38,30 +39,11 @@ def compiled(standing: Standing, in_force: bundle.Bundle) -> bundle.Grant | None
         "veto `%s` cannot be read (%s): every call is refused – revoke it",
         standing.name, "; ".join(found),
     )  # fmt: skip
-    return _of_everything(standing.name, in_force, "a veto cannot be read")
+    return compiling.veto_of_everything(standing.name, in_force.namespace)
 
 
 def unread(in_force: bundle.Bundle) -> bundle.Grant:
     """What stands in for all vetoes while it is not known which there are."""
-    return _of_everything(UNREAD, in_force, "the vetoes in force cannot be read yet")
-
-
-def _of_everything(name: str, in_force: bundle.Bundle, reason: str) -> bundle.Grant:
-    return bundle.Grant(
-        id=f"{in_force.namespace}/{name}",
-        effect=bundle.Effect.DENY,
-        service_account="",
-        pod="",
-        patterns=(),
-        policy="",
-        expires_at=None,
-        maximum_uses=None,
-        reason=reason,
+    return compiling.veto_of_everything(
+        UNREAD, in_force.namespace, "the vetoes in force cannot be read yet"
     )
-
-
-def _allows(document: str) -> bool:
-    """Whether it says that it is a permission, so that nothing is lost without it."""
-    written = grants.read_standing(document)
-    spec = written.get("spec") if written is not None else None
-    return isinstance(spec, dict) and spec.get("effect") == bundle.Effect.ALLOW

@@ -88,7 +88,7 @@ async def open_judging(  # noqa: PLR0913 - what the gateway is made of
         audit=settings.audit,
         ledger=home.ledger,
         journal=home.journal,
-        definition_of=_definition_of(registry),
+        definition_of=definition_of(registry),
         terms=HoldTerms(
             hold_s=settings.hold_s,
             caps=settings.caps,
@@ -122,10 +122,10 @@ async def open_judging(  # noqa: PLR0913 - what the gateway is made of
     return Judging(home=home, gate=gate, standing=standing, people=People(ground), clients=clients)
 
 
-def _definition_of(registry: Registry) -> Callable[[calls.Call], Awaitable[str | None]]:
+def definition_of(registry: Registry) -> Callable[[calls.Call], Awaitable[str | None]]:
     """Lists a call's tool again; what is not a listed tool has no definition."""
 
-    async def definition_of(call: calls.Call) -> str | None:
+    async def listed(call: calls.Call) -> str | None:
         served = registry.find(call.source, call.source_kind)
         if served is None:
             return None
@@ -135,7 +135,7 @@ def _definition_of(registry: Registry) -> Callable[[calls.Call], Awaitable[str |
         found = served.catalog.definitions.get(call.name)
         return found.digest if found is not None and not served.catalog.error else None
 
-    return definition_of
+    return listed
 
 
 def _note(audit: AuditFile | None) -> Callable[[deeds.Deed], Awaitable[None]]:

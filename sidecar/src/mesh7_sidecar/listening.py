@@ -29,7 +29,7 @@ def data_socket(settings: Settings) -> socket.socket | None:
             "give `--token-file FILE`, or listen on 127.0.0.1"
         )
         raise errors.SettingsError(message)
-    return _bind("--listen", address)
+    return bound("--listen", address)
 
 
 def admin_socket(settings: Settings) -> socket.socket | None:
@@ -42,11 +42,11 @@ def admin_socket(settings: Settings) -> socket.socket | None:
     if address is None:
         return None
     try:
-        return _bind("--admin", address)
+        return bound("--admin", address)
     except errors.SettingsError:
         if not settings.admin_may_move:
             raise
-        return _bind("--admin", Address(address.host, 0))
+        return bound("--admin", Address(address.host, 0))
 
 
 def unix_socket(path: Path) -> socket.socket:
@@ -126,7 +126,16 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _bind(flag: str, address: Address) -> socket.socket:
+def bound(flag: str, address: Address) -> socket.socket:
+    """A socket that listens.
+
+    Args:
+        flag: what the user calls the address.
+        address: which; port 0 = a free one.
+
+    Raises:
+        SettingsError: it is taken, or none.
+    """
     host = "127.0.0.1" if address.host == "localhost" else address.host
     try:
         bound = listener.tcp_socket(host, address.port)

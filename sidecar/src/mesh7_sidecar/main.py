@@ -11,6 +11,8 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvloop
 
@@ -19,6 +21,9 @@ from mesh7_sidecar import state
 from mesh7_sidecar.clock import Clock
 from mesh7_sidecar.gateway import Gateway
 from mesh7_sidecar.settings import Settings
+
+if TYPE_CHECKING:
+    from mesh7_sidecar.pod import Pod
 
 OPEN_FILES = 8_192
 """The data listener's 4,000 connections, as many to sources, and some to spare."""
@@ -43,6 +48,26 @@ def run(settings: Settings, announce: Announce) -> int:
     _allow_open_files()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_run(settings, announce))
+
+
+def pod(environment: Mapping[str, str]) -> int:
+    """Be the sidecar of the pod that the environment describes, until SIGTERM.
+
+    Returns:
+        The exit status, 0.
+
+    Raises:
+        SettingsError: it cannot start; the message says what to do.
+    """
+    # Imported here: a laptop's gateway has no use for keys and deliveries.
+    from mesh7_sidecar import pod_settings  # noqa: PLC0415
+    from mesh7_sidecar.pod import Pod  # noqa: PLC0415
+
+    settings = pod_settings.read(environment)
+    _log_to_stderr()
+    _allow_open_files()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_run_pod(settings.state, lambda held: Pod(settings, held, _CLOCK)))
 
 
 def stdio(settings: Settings, source: str | None) -> int:
@@ -98,6 +123,26 @@ async def _run(settings: Settings, announce: Announce) -> int:
         await stopping.wait()
     finally:
         await gateway.close()
+    return 0
+
+
+async def _run_pod(folder: Path, made: Callable[[state.Held], "Pod"]) -> int:
+    held = state.hold(folder, "mesh7-sidecar", _CLOCK.now())
+    if isinstance(held, state.HeldElsewhere):
+        raise errors.SettingsError(str(held))
+    stopping = _stopping()
+    sidecar = made(held)
+    starting = asyncio.ensure_future(sidecar.start())
+    ending = asyncio.ensure_future(stopping.wait())
+    try:
+        # SIGTERM may come while the first bundle is waited for.
+        await asyncio.wait([starting, ending], return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+        await ending
+    finally:
+        starting.cancel()
+        await sidecar.close()
     return 0
 
 

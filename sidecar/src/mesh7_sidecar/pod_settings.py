@@ -121,7 +121,7 @@ def read(environment: Mapping[str, str]) -> PodSettings:
             },
         ),
         bundle_directory=found.path("BUNDLE_DIR") or Path("/etc/mesh7/bundle"),
-        state=found.path("STATE") or Path("/var/lib/mesh7"),
+        state=found.path("STATE") or Path("/var/lib/mesh7/state"),
         credentials=found.path("CREDENTIALS"),
         redis=_redis(found),
         listen=found.address("LISTEN", LISTEN),

@@ -11,7 +11,7 @@ import logging
 import os
 import random
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -133,7 +133,7 @@ class Exchange:
 
 
 async def keep_access(
-    exchange: Exchange, use: Callable[[RedisServer], None], now: Callable[[], datetime]
+    exchange: Exchange, use: Callable[[RedisServer], Awaitable[None]], now: Callable[[], datetime]
 ) -> None:
     """Hand on credentials, and newer ones in time, until cancelled.
 
@@ -150,7 +150,7 @@ async def keep_access(
             wait_s = max(pause_s, error.retry_after_s)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
         else:
-            use(access.server)
+            await use(access.server)
             pause_s = FIRST_PAUSE_S
             wait_s = max((access.renew_at - now()).total_seconds(), FIRST_PAUSE_S)
         # Pods that started together need not come back together.

@@ -17,7 +17,14 @@ from mesh7_core.ledger.protocol import (
 
 
 class AbsentLedger:
-    """No store is configured: a store loss that lasts. Each limit says what that means."""
+    """A store loss that lasts. Each limit says what that means.
+
+    Args:
+        why: for people.
+    """
+
+    def __init__(self, why: str = "no store is configured") -> None:
+        self._why = why
 
     def observe(self, _observation: Observation, answer: Callable[[Observed], None]) -> None:
         """Lost, at once."""
@@ -81,7 +88,7 @@ class AbsentLedger:
 
     def trouble(self) -> str:
         """Say why limits do what they do."""
-        return "no store is configured"
+        return self._why
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -95,31 +102,35 @@ class CountingLedger(AbsentLedger):
 
     Args:
         home: where calls are counted.
+
+    Attributes:
+        home: may be put in place of another while calls go on.
     """
 
     def __init__(self, home: Ledger) -> None:
-        self._home = home
+        super().__init__()
+        self.home = home
 
     def observe(self, observation: Observation, answer: Callable[[Observed], None]) -> None:
         """Count, as the home does."""
-        self._home.observe(observation, answer)
+        self.home.observe(observation, answer)
 
     async def give_back(self, digest: str, windows: Sequence[Window]) -> Lost | None:
         """Free what is reserved under `digest`."""
-        return await self._home.give_back(digest, windows)
+        return await self.home.give_back(digest, windows)
 
     async def used(self, keys: Sequence[str]) -> tuple[int, ...] | Lost:
         """How often each of these grants was used."""
-        return await self._home.used(keys)
+        return await self.home.used(keys)
 
     async def now_ms(self) -> int | Lost:
         """The home's clock."""
-        return await self._home.now_ms()
+        return await self.home.now_ms()
 
     def trouble(self) -> str:
         """Why the home is lost; empty when it is not."""
-        return self._home.trouble()
+        return self.home.trouble()
 
     async def close(self) -> None:
         """Let the home go."""
-        await self._home.close()
+        await self.home.close()

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from mesh7_core.delivery import keys, reports
+from mesh7_core.delivery import keys
+from mesh7_core.delivery.reports import Report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +77,7 @@ class Published:
     overlay: int = 0
     bundle_sha1: str = ""
     overlay_sha1: str = ""
-    reports: Mapping[str, reports.Report] = field(default_factory=dict)
+    reports: Mapping[str, Report] = field(default_factory=dict)
     uses: Mapping[str, int] = field(default_factory=dict)
 
 

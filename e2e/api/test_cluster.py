@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from e2e.cluster import api_server as api_servers
-from e2e.cluster import endings, homes, processes
+from e2e.cluster import clusters, endings, homes, processes
 from e2e.cluster.api_server import ApiServer, Settings
 from e2e.cluster.clusters import Cluster
 from e2e.cluster.fixtures import RaiseCluster
@@ -167,6 +167,20 @@ def test_a_restart_keeps_address_and_objects(api_server: ApiServer) -> None:
     assert not api_server.is_ready()
     api_server.start()
     api_server.cluster.kubectl("get", "namespace", "lasting")
+
+
+def test_any_other_cluster_serves_by_its_kubeconfig(
+    session_api_server: ApiServer | None, tmp_path: Path
+) -> None:
+    """MESH7_KUBECONFIG: there is no CA's key, so the administrator acts as the others."""
+    if session_api_server is None:
+        pytest.skip("this session runs on one anyway")
+    ours = session_api_server.cluster
+    other = clusters.elsewhere(ours.admin, tmp_path, ours.program)
+    assert (other.url, other.ca.read_text()) == (ours.url, ours.ca.read_text())
+    with pytest.raises(KubectlError, match='User "mallory" cannot list resource "secrets"'):
+        other.kubectl_of("mallory")("get", "secrets")
+    other.kubectl_of("jane", ["system:masters"])("get", "secrets")
 
 
 def test_the_audit_log_says_who_did_what(api_server: ApiServer) -> None:

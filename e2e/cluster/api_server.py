@@ -209,6 +209,8 @@ class ApiServer:
             "--leader-elect=false",
             "--secure-port=0",  # nobody asks it, and its port is the same for all
             "--use-service-account-credentials",
+            "--kube-api-qps=500",  # by default it waits three seconds for itself when it starts
+            "--kube-api-burst=1000",
             f"--service-account-private-key-file={folder / 'accounts.key'}",
             f"--root-ca-file={folder / 'ca.crt'}",
             f"--cluster-signing-cert-file={folder / 'ca.crt'}",

@@ -30,6 +30,7 @@ Binaries come from `make cluster-build`; without them tests skip, or fail where 
 import contextlib
 import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -62,10 +63,10 @@ def need(level: str) -> None:
 @pytest.fixture(scope="session")
 def session_api_server() -> Iterator[ApiServer | None]:
     """The API server of the session; None when MESH7_KUBECONFIG names another one's."""
-    need("api")
     if os.environ.get("MESH7_KUBECONFIG"):
         yield None
         return
+    need("api")
     with api_servers.raised(_name()) as server:
         yield server
 
@@ -79,7 +80,13 @@ def cluster(
         return session_api_server.cluster
     kubeconfig = Path(os.environ["MESH7_KUBECONFIG"]).absolute()
     folder = tmp_path_factory.mktemp("elsewhere")
-    return clusters.elsewhere(kubeconfig, folder, binaries.folder() / "kubectl")
+    ours = binaries.folder() / "kubectl"
+    program = str(ours) if ours.exists() else shutil.which("kubectl")
+    if program is None:
+        pytest.fail(
+            "no kubectl for the cluster of MESH7_KUBECONFIG; `make cluster-build` builds it"
+        )
+    return clusters.elsewhere(kubeconfig, folder, Path(program))
 
 
 @pytest.fixture

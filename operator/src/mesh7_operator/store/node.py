@@ -89,6 +89,8 @@ class Node:
 
         Once one is lost the others are not sent any more.
         """
+        if not self.is_connected:
+            self.renew()
         replies: list[resp.Reply | Lost] = []
         for start in range(0, len(commands), _AT_ONCE):
             some = commands[start : start + _AT_ONCE]
@@ -135,7 +137,6 @@ class Node:
             _LOG.info("redis is connected", extra={"node": self.place})
         elif self._client.condition is resp_client.Condition.AWAY:
             self._say(self._client.trouble)
-            self.renew()
 
     def _say(self, trouble: str) -> None:
         """Once until it is connected anew."""

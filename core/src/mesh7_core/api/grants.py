@@ -91,7 +91,7 @@ class GrantSpec(Model):
     effect: Literal["Allow", "Deny"]
     subject: Subject
     request_ref: RequestRef | None = None
-    digest: str | None = Field(None, pattern=r"^sha256:[0-9a-f]{64}$")
+    digest: str | None = Field(None, max_length=71, pattern=r"^sha256:[0-9a-f]{64}$")
     tools: Globs | None = None
     when: Expression | None = None
     policy_ref: PolicyRef | None = None

@@ -56,7 +56,7 @@ class Rule(Model):
     action: Action
     mode: Mode | None = Field(None, description="unset: the policy's")
     limits: Annotated[tuple[LocalName, ...], Listed] = Field(
-        (), max_length=16, description="from the policy's `limits`; each call that passes counts"
+        (), max_length=8, description="from the policy's `limits`; each call that passes counts"
     )
     approval: Approval | None = Field(None, description="of a RequireApproval rule only")
     reason: Line | None = Field(None, description="told to the agent and the approver")

@@ -115,7 +115,7 @@ class Accepted(Model):
     """A tool definition that a person has accepted."""
 
     tool: str = Field(min_length=1, max_length=256)
-    digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
+    digest: str = Field(max_length=71, pattern=r"^sha256:[0-9a-f]{64}$")
 
 
 class Pinning(Model):

@@ -16,6 +16,8 @@ _BLANKET_ROOTS = {
     "sidecar/src/mesh7_sidecar/main.py",
     "sidecar/src/mesh7_sidecar/gate/edge.py",
     "sidecar/src/mesh7_sidecar/gate/gate.py",
+    # What was delivered and makes us fail must not keep what comes next from being taken.
+    "sidecar/src/mesh7_sidecar/bundles/delivered.py",
     # One who is told of an answer must not cost the others theirs.
     "core/src/mesh7_core/ledger/resp.py",
     "cli/src/mesh7_cli/main.py",

@@ -13,6 +13,7 @@ _HOSTS = re.compile(r"pypi\.org|pythonhosted\.org|registry\.npmjs\.org|crates\.i
 _NAMES_ITSELF = "tests/architecture/test_manners.py"
 _BLANKET_ROOTS = {
     "operator/src/mesh7_operator/main.py",
+    "operator/src/mesh7_operator/controller/working.py",
     "sidecar/src/mesh7_sidecar/main.py",
     "sidecar/src/mesh7_sidecar/gate/edge.py",
     "sidecar/src/mesh7_sidecar/gate/gate.py",

@@ -72,6 +72,11 @@ class Invalid(ApiError):  # noqa: N818
 
     word = "invalid"
 
+    @property
+    def is_failed_test(self) -> bool:
+        """Whether nothing was wrong but the object's being another one than was thought."""
+        return "testing value" in self.message or "test failed" in self.message
+
 
 class Unavailable(ApiError):  # noqa: N818
     """Not reached, overloaded or failing; perhaps it did what was asked."""
@@ -182,7 +187,7 @@ class ApiServer:
 
     async def set_status(
         self, resource: Resource, namespace: str, name: str, uid: str, status: shapes.Object
-    ) -> None:
+    ) -> shapes.Object:
         """Replace the whole status of this very object.
 
         Raises:
@@ -198,7 +203,7 @@ class ApiServer:
             body=patch, content_type="application/json-patch+json",
             query={"fieldManager": names.FIELD_MANAGER},
         )  # fmt: skip
-        await self._ask(request)
+        return await self._ask(request)
 
     async def replace(
         self, resource: Resource, namespace: str, name: str, manifest: shapes.Object

@@ -4,6 +4,7 @@ import base64
 import binascii
 import ssl
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -36,12 +37,13 @@ class Connection:
     token_file: Path | None = None
     token: str = field(default="", repr=False)
 
-    def session(self) -> aiohttp.ClientSession:
+    def session(self, traces: Sequence[aiohttp.TraceConfig] = ()) -> aiohttp.ClientSession:
         """A session of the running event loop that says who we are with each request."""
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=self.tls or True),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
             middlewares=(self._identify,),
+            trace_configs=list(traces),
             headers={"User-Agent": "mesh7-operator"},
         )
 

@@ -1,0 +1,98 @@
+"""What sidecars report: which namespaces it changes something for, and how fast bundles travel."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from mesh7_operator.clock import Clock
+from mesh7_operator.controller import gathering
+from mesh7_operator.controller.board import Board
+from mesh7_operator.controller.seams import Store
+from mesh7_operator.metrics import ControllerMetrics
+from mesh7_operator.reconciling.plan import Plan
+from mesh7_operator.reconciling.world import Published, StoreState
+
+_AT_ONCE: Final = 100
+"""Namespaces in one question to the store."""
+
+
+class Acknowledgements:
+    """Looks at all enrolled namespaces at once, and marks those where something changed."""
+
+    def __init__(
+        self,
+        *,
+        board: Board,
+        store: Store,
+        mark: Callable[[str], None],
+        clock: Clock,
+        metrics: ControllerMetrics,
+    ) -> None:
+        self._board = board
+        self._store = store
+        self._mark = mark
+        self._clock = clock
+        self._metrics = metrics
+        self._before: dict[str, Published] = {}
+        self._state: StoreState | None = None
+        self._issued: dict[str, int] = {}
+        self._obeying: dict[str, frozenset[str]] = {}
+
+    def settled(self, plan: Plan) -> None:
+        """A plan was carried out: from now on that version is waited for."""
+        namespace = plan.namespace
+        if not plan.bundle_version:
+            self._forget(namespace)
+            return
+        self._metrics.bundle_version.labels(namespace).set(plan.bundle_version)
+        self._metrics.bundle_bytes.labels(namespace).set(plan.bundle_bytes)
+        if self._issued.get(namespace, 0) < plan.bundle_version:
+            self._issued[namespace] = plan.bundle_version
+            self._obeying[namespace] = frozenset()
+
+    async def look(self) -> None:
+        """One round."""
+        enrolled = self._board.enrolled()
+        for start in range(0, len(enrolled), _AT_ONCE):
+            some = enrolled[start : start + _AT_ONCE]
+            wanted = {name: gathering.use_keys_of(self._board, name) for name in some}
+            found = await self._store.published(wanted)
+            if found is not None:
+                self._compare(found)
+        self._tell_state(enrolled)
+
+    def _compare(self, found: Mapping[str, Published]) -> None:
+        for namespace, published in found.items():
+            before = self._before.get(namespace)
+            self._before[namespace] = published
+            self._count(namespace, published)
+            if before is not None and before != published:
+                self._mark(namespace)
+
+    def _count(self, namespace: str, published: Published) -> None:
+        version = self._issued.get(namespace)
+        if version is None:
+            return
+        obeying = frozenset(
+            uid for uid, report in published.reports.items() if report.bundle == version
+        )
+        lag_s = self._clock.wall_ns() / 1e9 - version / 1e3
+        for _ in obeying - self._obeying[namespace]:
+            self._metrics.propagation.observe(max(lag_s, 0.0))
+        self._obeying[namespace] |= obeying
+        stale = len(published.reports) - len(obeying)
+        self._metrics.stale_sidecars.labels(namespace).set(stale)
+
+    def _tell_state(self, enrolled: list[str]) -> None:
+        state = self._store.state
+        if state is self._state:
+            return
+        self._state = state
+        for one in StoreState:
+            self._metrics.store.labels(one.value).set(one is state)
+        for namespace in enrolled:
+            self._mark(namespace)
+
+    def _forget(self, namespace: str) -> None:
+        self._metrics.forget(namespace)
+        for remembered in (self._issued, self._obeying, self._before):
+            remembered.pop(namespace, None)

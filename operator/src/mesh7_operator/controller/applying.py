@@ -1,0 +1,114 @@
+"""A plan becomes requests, in its order; one that fails does not keep the later ones from the rest.
+
+Revocations travel to the store even when the ConfigMap cannot be written, and the other way round.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from mesh7_core import errors, names
+from mesh7_operator.cluster import api_server, resources
+from mesh7_operator.cluster.api_server import ApiServer
+from mesh7_operator.controller import seen
+from mesh7_operator.controller.board import Board
+from mesh7_operator.controller.posting import Poster
+from mesh7_operator.controller.seams import Store
+from mesh7_operator.reconciling.plan import (
+    ApplyConfigMap,
+    DeleteConfigMap,
+    Plan,
+    Publish,
+    StatusChange,
+)
+
+_LOG: Final = logging.getLogger(__name__)
+Step = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applier:
+    """Carries plans out.
+
+    Attributes:
+        may_write: whether we lead at this moment; asked before each request.
+    """
+
+    api: ApiServer
+    store: Store
+    board: Board
+    poster: Poster
+    may_write: Callable[[], bool]
+
+    async def apply(self, plan: Plan) -> tuple[str, ...]:
+        """Do what it says.
+
+        Returns:
+            What could not be done, one line each; empty = all of it was.
+
+        Raises:
+            ClusterError: we no longer lead.
+        """
+        troubles = []
+        for step in self._steps(plan):
+            if not self.may_write():
+                raise errors.ClusterError("no longer leading; the rest of the plan is not ours")
+            try:
+                await step()
+            except errors.ClusterError as error:
+                troubles.append(error.message)
+        return tuple(troubles)
+
+    def _steps(self, plan: Plan) -> Iterator[Step]:
+        for publish in plan.publish:
+            yield lambda publish=publish: self._publish(plan.namespace, publish)  # type: ignore[misc]
+        if plan.forget:
+            yield lambda: self._forget(plan.namespace)
+        if plan.config_map is not None:
+            change = plan.config_map
+            yield lambda: self._deliver(plan.namespace, change)
+        if plan.floors:
+            yield lambda: self._raise_floors(plan)
+        for status in plan.statuses:
+            yield lambda status=status: self._set_status(plan.namespace, status)  # type: ignore[misc]
+        for event in plan.events:
+            yield lambda event=event: self.poster.post(plan.namespace, event)  # type: ignore[misc]
+
+    async def _publish(self, namespace: str, publish: Publish) -> None:
+        if not await self.store.publish(namespace, publish):
+            raise errors.ClusterError(f"redis did not take the {publish.kind} of `{namespace}`")
+        _LOG.info(
+            "published",
+            extra={"namespace": namespace, "kind": publish.kind, "version": publish.version},
+        )
+
+    async def _forget(self, namespace: str) -> None:
+        if not await self.store.forget(namespace):
+            raise errors.ClusterError(f"redis did not forget `{namespace}`")
+
+    async def _deliver(self, namespace: str, change: ApplyConfigMap | DeleteConfigMap) -> None:
+        if isinstance(change, DeleteConfigMap) or change.replace:
+            await self.api.delete(resources.CONFIG_MAPS, namespace, names.BUNDLE_CONFIG_MAP)
+            self.board.deleted_config_map(namespace)
+        if isinstance(change, ApplyConfigMap):
+            written = await self.api.apply(
+                resources.CONFIG_MAPS, namespace, names.BUNDLE_CONFIG_MAP, change.manifest
+            )
+            self.board.wrote_config_map(namespace, seen.config_map_of(written))
+
+    async def _raise_floors(self, plan: Plan) -> None:
+        patch = {"metadata": {"annotations": dict(plan.floors)}}
+        await self.api.merge(resources.NAMESPACES, "", plan.namespace, patch)
+
+    async def _set_status(self, namespace: str, change: StatusChange) -> None:
+        try:
+            written = await self.api.set_status(
+                resources.OURS[change.kind], namespace, change.name, change.uid, change.status
+            )
+        except (api_server.NotFound, api_server.Invalid) as error:
+            if isinstance(error, api_server.Invalid) and not error.is_failed_test:
+                raise
+            # It is gone, or another of its name came; the watch will tell, or has told.
+            return
+        self.board.wrote_status(change.uid, seen.revision(written), change.status)

@@ -1,0 +1,176 @@
+"""What is known of all namespaces: what the watch told, and what we wrote ourselves since.
+
+Our own writes count before the watch tells of them, so that nothing is written twice; and what is
+found to be gone stays gone: kopf, when it lists anew after a lost watch, does not notice what is
+missing from the new list, and would go on telling of a grant that was revoked meanwhile.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from mesh7_operator.cluster import resources, shapes
+from mesh7_operator.controller import seen
+from mesh7_operator.reconciling import enrolment
+from mesh7_operator.reconciling.world import Written
+
+_OWN_STATUSES: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """One namespace as it stands now.
+
+    Attributes:
+        namespace: None = there is none of that name.
+        config_map: None = there is none.
+    """
+
+    namespace: seen.Namespace | None
+    policies: tuple[Written, ...]
+    sources: tuple[Written, ...]
+    grants: tuple[Written, ...]
+    config_map: seen.ConfigMap | None
+
+
+class Board:
+    """All namespaces; used on one event loop alone.
+
+    Args:
+        release_namespace: its policies are a part of every bundle.
+        mark: told which namespace has changed.
+    """
+
+    def __init__(self, release_namespace: str, mark: Callable[[str], None]) -> None:
+        self._release_namespace = release_namespace
+        self._mark = mark
+        self._snapshots: dict[str, seen.Snapshot] = {}
+        self._own_maps: dict[str, seen.ConfigMap] = {}
+        self._own_statuses: dict[str, tuple[int, shapes.Object]] = {}
+        self._gone: set[str] = set()
+
+    def tell(self, snapshot: seen.Snapshot) -> None:
+        """The watch saw something in a namespace."""
+        self._snapshots[snapshot.name] = snapshot
+        own = self._own_maps.get(snapshot.name)
+        if own is not None and snapshot.deleted_revision > own.revision:
+            del self._own_maps[snapshot.name]
+        self._changed(snapshot.name)
+
+    def wrote_config_map(self, namespace: str, found: seen.ConfigMap) -> None:
+        """We did; it counts until the watch shows something newer."""
+        self._own_maps[namespace] = found
+
+    def deleted_config_map(self, namespace: str) -> None:
+        """We did; what was known of it is gone."""
+        found = self.known(namespace).config_map
+        self._own_maps.pop(namespace, None)
+        if found is not None:
+            self._gone.add(found.uid)
+
+    def wrote_status(self, uid: str, revision: int, status: shapes.Object) -> None:
+        """We did; it counts until the watch shows something newer."""
+        self._own_statuses[uid] = (revision, status)
+        if len(self._own_statuses) > _OWN_STATUSES:
+            del self._own_statuses[next(iter(self._own_statuses))]
+
+    def uids(self, kind: str) -> frozenset[str]:
+        """Of all objects of a kind that are believed to be there."""
+        return self.told(kind) - self._gone
+
+    def told(self, kind: str) -> frozenset[str]:
+        """Uids of all objects of a kind that the watch has told of."""
+        return frozenset(
+            one.uid
+            for snapshot in self._snapshots.values()
+            for one_kind, one in _all(snapshot)
+            if one_kind == kind
+        )
+
+    def vanished(self, uids: Collection[str]) -> None:
+        """They are gone, and the watch did not say so."""
+        self._gone.update(uids)
+        for name, snapshot in list(self._snapshots.items()):
+            if any(one.uid in uids for _, one in _all(snapshot)):
+                self._changed(name)
+
+    def forget(self, namespace: str) -> None:
+        """Drop a namespace that is gone with all that was in it."""
+        snapshot = self._snapshots.get(namespace)
+        if snapshot is not None and all(one.uid in self._gone for _, one in _all(snapshot)):
+            del self._snapshots[namespace]
+            self._own_maps.pop(namespace, None)
+
+    def names(self) -> list[str]:
+        """Of all namespaces of which anything is known."""
+        return list(self._snapshots)
+
+    def enrolled(self) -> list[str]:
+        """Of those whose sidecars are served."""
+        return [name for name in self._snapshots if self.is_enrolled(name)]
+
+    def is_enrolled(self, namespace: str) -> bool:
+        """Whether its sidecars are served."""
+        there = self._namespace(self._snapshot(namespace))
+        return there is not None and enrolment.is_enrolled(
+            namespace, there.labels, self._release_namespace
+        )
+
+    def known(self, namespace: str) -> Known:
+        """How a namespace stands now."""
+        snapshot = self._snapshot(namespace)
+        return Known(
+            namespace=self._namespace(snapshot),
+            policies=self._written(snapshot.policies),
+            sources=self._written(snapshot.sources),
+            grants=self._written(snapshot.grants),
+            config_map=self._config_map(snapshot),
+        )
+
+    def _changed(self, namespace: str) -> None:
+        if namespace == self._release_namespace:
+            # Its policies are the second layer of every bundle.
+            for name in self.enrolled():
+                self._mark(name)
+        self._mark(namespace)
+
+    def _snapshot(self, namespace: str) -> seen.Snapshot:
+        return self._snapshots.get(namespace, seen.Snapshot(name=namespace))
+
+    def _namespace(self, snapshot: seen.Snapshot) -> seen.Namespace | None:
+        there = [one for one in snapshot.namespaces if one.uid not in self._gone]
+        return max(there, key=lambda one: one.revision, default=None)
+
+    def _config_map(self, snapshot: seen.Snapshot) -> seen.ConfigMap | None:
+        own = self._own_maps.get(snapshot.name)
+        there = [*snapshot.config_maps, *([own] if own is not None else [])]
+        there = [one for one in there if one.uid not in self._gone]
+        return max(there, key=lambda one: one.revision, default=None)
+
+    def _written(self, objects: Iterable[seen.Object]) -> tuple[Written, ...]:
+        newest: dict[str, seen.Object] = {}
+        for one in objects:
+            # Two of a name: the watch has not told yet that the older one is gone.
+            other = newest.get(one.written.name)
+            if one.uid not in self._gone and (other is None or other.revision < one.revision):
+                newest[one.written.name] = one
+        return tuple(self._with_own_status(newest[name]) for name in sorted(newest))
+
+    def _with_own_status(self, one: seen.Object) -> Written:
+        revision, status = self._own_statuses.get(one.uid, (0, {}))
+        if revision <= one.revision:
+            self._own_statuses.pop(one.uid, None)
+            return one.written
+        return replace(one.written, status=status)
+
+
+def _all(
+    snapshot: seen.Snapshot,
+) -> Iterator[tuple[str, seen.Object | seen.Namespace | seen.ConfigMap]]:
+    for objects in (snapshot.policies, snapshot.sources, snapshot.grants):
+        for one in objects:
+            yield one.written.kind, one
+    for namespace in snapshot.namespaces:
+        yield resources.NAMESPACES.kind, namespace
+    for config_map in snapshot.config_maps:
+        yield resources.CONFIG_MAPS.kind, config_map

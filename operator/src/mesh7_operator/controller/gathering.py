@@ -1,0 +1,73 @@
+"""From what is known to the world of one namespace: the board, the store, the keys, the time."""
+
+import contextlib
+from collections.abc import Iterable
+from datetime import datetime
+
+from mesh7_core.policy import standing
+from mesh7_operator.clock import Clock
+from mesh7_operator.cluster import shapes
+from mesh7_operator.controller.board import Board
+from mesh7_operator.controller.keyrings import Keyrings
+from mesh7_operator.controller.seams import Store
+from mesh7_operator.reconciling.world import World, Written
+
+
+class Gatherer:
+    """Makes worlds."""
+
+    def __init__(
+        self, board: Board, store: Store, keyrings: Keyrings, release_namespace: str, clock: Clock
+    ) -> None:
+        self._board = board
+        self._store = store
+        self._keyrings = keyrings
+        self._release_namespace = release_namespace
+        self._clock = clock
+
+    async def gather(self, namespace: str) -> World:
+        """The world of this namespace, now."""
+        found = await self._store.published({namespace: use_keys_of(self._board, namespace)})
+        # The rest without a pause, so that it is of one moment.
+        known = self._board.known(namespace)
+        there = known.namespace
+        return World(
+            namespace=namespace,
+            release_namespace=self._release_namespace,
+            labels=there.labels if there else {},
+            annotations=there.annotations if there else {},
+            is_enrolled=self._board.is_enrolled(namespace),
+            policies=known.policies,
+            baseline=self._board.known(self._release_namespace).policies,
+            sources=known.sources,
+            grants=known.grants,
+            delivered=known.config_map.delivered if known.config_map else None,
+            store=self._store.state,
+            published=found.get(namespace) if found is not None else None,
+            keys=self._keyrings.keys,
+            now=self._clock.now(),
+        )
+
+
+def use_keys_of(board: Board, namespace: str) -> tuple[str, ...]:
+    """Under what the ledger counts the uses of a namespace's grants."""
+    return use_keys(board.known(namespace).grants)
+
+
+def use_keys(grants: Iterable[Written]) -> tuple[str, ...]:
+    """Of those grants that may be used so and so often."""
+    return tuple(
+        standing.use_key(
+            f"{grant.namespace}/{grant.name}",
+            _moment(shapes.text(grant.value, "metadata", "creationTimestamp")),
+            _moment(shapes.text(grant.value, "spec", "expiresAt")),
+        )
+        for grant in grants
+        if shapes.number(grant.value, "spec", "maxUses")
+    )
+
+
+def _moment(text: str) -> datetime | None:
+    with contextlib.suppress(ValueError):
+        return datetime.fromisoformat(text)
+    return None

@@ -1,0 +1,66 @@
+"""What is done again and again, whether anything was told or not: the net under every event."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from mesh7_core import errors
+from mesh7_operator.cluster import resources, shapes
+from mesh7_operator.cluster.api_server import ApiServer
+from mesh7_operator.controller import listing
+from mesh7_operator.controller.board import Board
+from mesh7_operator.metrics import ControllerMetrics
+
+_LOG: Final = logging.getLogger(__name__)
+_SIDECAR: Final = "mesh7"
+_ENDED: Final = frozenset({"Succeeded", "Failed"})
+
+
+async def every(period_s: float, name: str, do: Callable[[], Awaitable[None]]) -> None:
+    """Do it, wait for a period and up to a fifth of it, do it again; until cancelled.
+
+    A round that the API server does not let through is left to the next one.
+    """
+    while True:
+        try:
+            await do()
+        except errors.ClusterError as error:
+            _LOG.warning("a round failed", extra={"round": name, "error": error.message})
+        await asyncio.sleep(period_s * random.uniform(1.0, 1.2))  # noqa: S311 - jitter
+
+
+async def resync(api: ApiServer, board: Board, mark: Callable[[str], None]) -> None:
+    """Reconcile everything, and look for what is gone.
+
+    Raises:
+        ClusterError: a kind cannot be listed.
+    """
+    for name in board.names():
+        mark(name)
+    for resource in resources.WATCHED:
+        await listing.sweep(api, board, resource)
+
+
+async def count_unguarded(api: ApiServer, board: Board, metrics: ControllerMetrics) -> None:
+    """Pods of enrolled namespaces that run without a sidecar.
+
+    Raises:
+        ClusterError: pods cannot be listed.
+    """
+    for namespace in board.enrolled():
+        unguarded = 0
+        async for pod in api.list(resources.PODS, namespace):
+            unguarded += not is_guarded(pod)
+        metrics.unguarded_pods.labels(namespace).set(unguarded)
+
+
+def is_guarded(pod: shapes.Object) -> bool:
+    """Whether it has the sidecar, or has ended."""
+    if shapes.text(pod, "status", "phase") in _ENDED:
+        return True
+    lists = (shapes.sequence(pod, "spec", part) for part in ("initContainers", "containers"))
+    return any(
+        shapes.text(container, "name") == _SIDECAR for listed in lists for container in listed
+    )

@@ -1,0 +1,62 @@
+"""What the controller needs of others: a store. `store.Store` is the real one."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from mesh7_operator.reconciling.plan import Publish
+from mesh7_operator.reconciling.world import Published, StoreState
+
+
+class Store(Protocol):
+    """Redis, or nothing; never raises when it is away."""
+
+    @property
+    def state(self) -> StoreState:
+        """How it stands with it."""
+
+    async def start(self) -> None:
+        """Connect."""
+
+    async def close(self) -> None:
+        """Let go."""
+
+    async def published(
+        self, wanted: Mapping[str, Sequence[str]]
+    ) -> Mapping[str, Published] | None:
+        """What lies there of each namespace; None while it is lost."""
+
+    async def publish(self, namespace: str, publish: Publish) -> bool:
+        """Put it there and tell the sidecars; whether it lies there now."""
+
+    async def forget(self, namespace: str) -> bool:
+        """Remove what was delivered, and the users; whether that is done."""
+
+    async def tend(self, namespaces: Collection[str], now: datetime) -> object:
+        """See to users and functions on every node."""
+
+
+class NoStore:
+    """There is no Redis: bundles come by ConfigMap alone."""
+
+    state = StoreState.NONE
+
+    async def start(self) -> None:
+        """Nothing is connected."""
+
+    async def close(self) -> None:
+        """Nothing was."""
+
+    async def published(self, _: Mapping[str, Sequence[str]]) -> None:
+        """Nothing is known."""
+
+    async def publish(self, _: str, __: Publish) -> bool:
+        """No plan asks for it."""
+        return True
+
+    async def forget(self, _: str) -> bool:
+        """Nothing was kept."""
+        return True
+
+    async def tend(self, _: Collection[str], __: datetime) -> None:
+        """Nobody has credentials."""

@@ -1,0 +1,116 @@
+"""Objects as the watch saw them: compact, frozen, with the version that tells newer from older."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from mesh7_core import names
+from mesh7_operator.cluster import shapes
+from mesh7_operator.reconciling import config_map
+from mesh7_operator.reconciling.world import Delivered, Written
+
+_KEPT: Final = ("name", "namespace", "labels", "uid", "generation", "creationTimestamp")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Object:
+    """An AgentPolicy, ToolSource or Grant."""
+
+    revision: int
+    written: Written
+
+    @property
+    def uid(self) -> str:
+        """Unique in time, too."""
+        return self.written.uid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Namespace:
+    """A Namespace."""
+
+    revision: int
+    uid: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigMap:
+    """ConfigMap `mesh7-bundle`, whoever wrote it."""
+
+    revision: int
+    uid: str
+    delivered: Delivered
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """One namespace, of one moment, from indexes that held all kinds by then.
+
+    Attributes:
+        namespaces: the Namespace itself; empty = there is none; two while one is followed by
+            another of its name.
+        config_maps: the same of `mesh7-bundle`.
+        deleted_revision: of a ConfigMap whose deletion brought this; 0 = it was another event.
+    """
+
+    name: str
+    namespaces: tuple[Namespace, ...] = ()
+    policies: tuple[Object, ...] = ()
+    sources: tuple[Object, ...] = ()
+    grants: tuple[Object, ...] = ()
+    config_maps: tuple[ConfigMap, ...] = ()
+    deleted_revision: int = 0
+
+
+def revision(value: object) -> int:
+    """The resource version as a number: they grow with each write (KEP-5504)."""
+    text = shapes.text(value, "metadata", "resourceVersion")
+    return int(text) if text.isascii() and text.isdecimal() else 0
+
+
+def object_of(value: shapes.Object) -> Object:
+    """Without what nobody compiles: managed fields, annotations."""
+    metadata = shapes.mapping(value, "metadata")
+    kept: dict[str, object] = {
+        "apiVersion": names.API_VERSION,
+        "kind": shapes.text(value, "kind"),
+        "metadata": {key: metadata[key] for key in _KEPT if key in metadata},
+        "spec": value.get("spec"),
+    }
+    return Object(
+        revision=revision(value),
+        written=Written(
+            kind=shapes.text(value, "kind"),
+            namespace=shapes.text(metadata, "namespace"),
+            name=shapes.text(metadata, "name"),
+            uid=shapes.text(metadata, "uid"),
+            generation=shapes.number(metadata, "generation"),
+            value=kept,
+            status=shapes.mapping(value, "status"),
+        ),
+    )
+
+
+def namespace_of(value: shapes.Object) -> Namespace:
+    """What matters of a Namespace."""
+    return Namespace(
+        revision=revision(value),
+        uid=shapes.text(value, "metadata", "uid"),
+        labels=shapes.texts(value, "metadata", "labels"),
+        annotations={
+            key: text
+            for key, text in shapes.texts(value, "metadata", "annotations").items()
+            if key.startswith(f"{names.GROUP}/")
+        },
+    )
+
+
+def config_map_of(value: shapes.Object) -> ConfigMap:
+    """What matters of a ConfigMap."""
+    return ConfigMap(
+        revision=revision(value),
+        uid=shapes.text(value, "metadata", "uid"),
+        delivered=config_map.delivered_of(value),
+    )

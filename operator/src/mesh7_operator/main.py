@@ -6,6 +6,7 @@ handles signals and sets up logging. Each command imports its own room alone.
 
 import asyncio
 import functools
+import json
 import logging
 import os
 import secrets
@@ -13,7 +14,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -48,6 +49,9 @@ class _AddressType(click.ParamType[settings.Address]):
 
 
 ADDRESS: Final = _AddressType()
+output_option: Final = click.option(
+    "-o", "--output", type=click.Choice(["text", "json"]), default="text", help="How to print it."
+)
 metrics_option: Final = click.option(
     "--metrics-address",
     type=ADDRESS,
@@ -168,6 +172,39 @@ def controller(
         lease_name=lease_name,
     )
     run(lambda stopping: program.run(chosen, _CLOCK, stopping))
+
+
+@main.group()
+def keys() -> None:
+    """The keys that bundles are signed with."""
+
+
+@keys.command("show", context_settings=_VARIABLES)
+@cluster_options
+@output_option
+def show_keys(cluster: settings.Cluster, output: str) -> None:
+    """Print the public key of today: what a sidecar is given as MESH7_TRUST_KEY."""
+    from mesh7_operator.cluster import keyring_access  # noqa: PLC0415 - each room alone
+
+    _print_keyring(keyring_access.show(cluster), output)
+
+
+@keys.command("rotate", context_settings=_VARIABLES)
+@cluster_options
+@output_option
+def rotate_keys(cluster: settings.Cluster, output: str) -> None:
+    """Sign with the next key from now on, and endorse a new one to follow it."""
+    from mesh7_operator.cluster import keyring_access  # noqa: PLC0415 - each room alone
+
+    _print_keyring(keyring_access.rotate(cluster, secrets.token_bytes), output)
+
+
+def _print_keyring(found: Coroutine[object, object, Mapping[str, object]], output: str) -> None:
+    try:
+        shown = asyncio.run(found)
+    except errors.Mesh7Error as error:
+        raise click.ClickException(error.message) from error
+    click.echo(json.dumps(shown, indent=2) if output == "json" else shown["key"])
 
 
 def run(started: Program) -> None:

@@ -249,14 +249,17 @@ class ApiServer:
             except _Refused as refused:
                 is_last = attempt == _ATTEMPTS or not refused.may_repeat(request.verb)
                 if is_last:
-                    self._metrics.errors.labels(
-                        request.verb, request.resource.kind, refused.error.word
-                    ).inc()
+                    self._count(request, refused.error)
                     raise refused.error from refused.__cause__
                 wait_s = max(refused.retry_after_s, pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
             await asyncio.sleep(min(wait_s, _LONGEST_PAUSE_S))
             pause_s *= 2
         raise AssertionError  # the last attempt returns or raises
+
+    def _count(self, request: "_Request", error: ApiError) -> None:
+        # Whoever reads or makes what may be missing or there already expects that answer.
+        if not isinstance(error, NotFound | Conflict):
+            self._metrics.errors.labels(request.verb, request.resource.kind, error.word).inc()
 
     async def _try(self, request: "_Request") -> shapes.Object:
         try:

@@ -58,6 +58,16 @@ class Applier:
                 await step()
             except errors.ClusterError as error:
                 troubles.append(error.message)
+        if (plan.publish or plan.config_map) and not troubles:
+            _LOG.info(
+                "delivered",
+                extra={
+                    "namespace": plan.namespace,
+                    "bundle_version": plan.bundle_version,
+                    "overlay_version": plan.overlay_version,
+                    "bundle_bytes": plan.bundle_bytes,
+                },
+            )
         return tuple(troubles)
 
     def _steps(self, plan: Plan) -> Iterator[Step]:
@@ -78,10 +88,6 @@ class Applier:
     async def _publish(self, namespace: str, publish: Publish) -> None:
         if not await self.store.publish(namespace, publish):
             raise errors.ClusterError(f"redis did not take the {publish.kind} of `{namespace}`")
-        _LOG.info(
-            "published",
-            extra={"namespace": namespace, "kind": publish.kind, "version": publish.version},
-        )
 
     async def _forget(self, namespace: str) -> None:
         if not await self.store.forget(namespace):

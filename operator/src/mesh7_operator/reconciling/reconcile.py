@@ -36,13 +36,23 @@ def reconcile(world: World, last: Compilation | None = None) -> Plan:
         last: what `compilation.compilation_of` made of an earlier world of the namespace; used
             where nothing that is written changed since, so that a round of reports is cheap.
     """
-    if is_release(world):
-        world = replace(world, is_enrolled=False)
+    world = _own(world)
     compilation = compilation_of(world, last)
     sidecars = sidecars_of(world)
     judged = grants.judge(world, compilation)
     make = _served if world.is_enrolled else _unserved
     return make(world, compilation, sidecars, judged)
+
+
+def _own(world: World) -> World:
+    """Without what cannot be: objects of other namespaces, an enrolled release namespace."""
+    return replace(
+        world,
+        is_enrolled=world.is_enrolled and not is_release(world),
+        policies=tuple(one for one in world.policies if one.namespace == world.namespace),
+        sources=tuple(one for one in world.sources if one.namespace == world.namespace),
+        grants=tuple(one for one in world.grants if one.namespace == world.namespace),
+    )
 
 
 def _served(

@@ -16,23 +16,29 @@ from mesh7_core.compiling import compiler
 NAME_OF_EVERYTHING: Final = "mesh7-refused"
 
 _FAMILIES: Final = ("tools", "resources", "prompts")
+_WHOM: Final = ("selector", "serviceAccounts", "namespaceSelector")
 _NO_LINES: Final = 0
 
 
-def of_policy(broken: Document) -> Document:
+def of_policy(broken: Document) -> Document | None:
     """A policy of the same name that denies everything to those whom the broken one selects.
 
     A selector that cannot be read selects everybody. `mode: Audit` stays, so that a trial of a
-    policy stops nobody.
+    policy stops nobody; but then nothing stands in for it if anything of whom it selects cannot be
+    read, for whom audit policies alone select is forwarded.
     """
     spec, name = _spec(broken), _name(broken)
     reason = f"policy `{name}` does not compile, its status says why"
     fence = _document(broken, name, {"selector": {}, **_denying(reason)})
-    if spec.get("mode") == "Audit":
-        fence = _with(fence, {"mode": "Audit"})
-    for part in ("selector", "serviceAccounts", "namespaceSelector"):
+    for part in _WHOM:
         fence = _kept(fence, spec, part)
-    return fence
+    if spec.get("mode") != "Audit":
+        return fence
+    kept = _spec(fence)
+    is_read = "selector" in spec and all(
+        part in kept and kept[part] == spec[part] for part in _WHOM if part in spec
+    )
+    return _with(fence, {"mode": "Audit"}) if is_read else None
 
 
 def of_veto(broken: Document) -> Document:

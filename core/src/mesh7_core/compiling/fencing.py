@@ -77,19 +77,19 @@ def fence(
         wrong = {one.file for one in errors}
         if not wrong <= {one.file for one in current} - refused:
             break
-        current = tuple(_stand_ins(current, wrong))
+        stand_ins = (one if one.file not in wrong else _stand_in(one) for one in current)
+        current = tuple(one for one in stand_ins if one is not None)
         refused |= wrong
     return _fenced((fences.of_everything(namespace),), told, refused)
 
 
-def _stand_ins(documents: Iterable[Document], wrong: Collection[str]) -> Iterable[Document]:
-    for document in documents:
-        if document.file not in wrong:
-            yield document
-        elif document.kind == names.AGENT_POLICY:
-            yield fences.of_policy(document)
-        elif document.kind == names.GRANT and not standing.is_permission(document.value):
-            yield fences.of_veto(document)
+def _stand_in(broken: Document) -> Document | None:
+    """None = it is left out."""
+    if broken.kind == names.AGENT_POLICY:
+        return fences.of_policy(broken)
+    if broken.kind == names.GRANT and not standing.is_permission(broken.value):
+        return fences.of_veto(broken)
+    return None
 
 
 def _bearing(documents: Iterable[Document], bundle: Bundle, release: str) -> tuple[Document, ...]:

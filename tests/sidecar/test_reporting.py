@@ -274,6 +274,7 @@ async def watching(pod: Pod) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.wait([task])
+        await pod.sidecar.delivery.close()
 
 
 async def reported(pod: Pod, count: int) -> None:

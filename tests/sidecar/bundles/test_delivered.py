@@ -348,3 +348,31 @@ async def test_keys_follow_each_other_while_it_runs(tmp_path: Path) -> None:
     operator.signer = current
     await sidecar.take(BUNDLE, operator.bundle(3, ALLOWING))
     assert sidecar.versions == (3, 2)
+
+
+@pytest.mark.promise("K9")
+async def test_nothing_goes_back_however_deliveries_meet(tmp_path: Path) -> None:
+    """Large ones are worked on by threads, so that what came first may be ready last."""
+    operator = Operator()
+    sidecar = Sidecar(tmp_path, operator)
+    many = [grant(f"g{number}", "support") for number in range(120)]
+    seen: list[tuple[int, int]] = []
+    sidecar.delivery.on_change.append(lambda: seen.append(sidecar.versions))
+    ahead = [
+        (kind, data, origin)
+        for version in range(1, 13)
+        for origin in (REDIS, CONFIG_MAP)
+        for kind, data in (
+            (OVERLAY, operator.overlay(version, *many, *([KILL] if version == 12 else []))),
+            (BUNDLE, operator.bundle(version, ASKING, *(policy(f"p{at}") for at in range(120)))),
+        )
+    ]
+    waves = [ahead[at : at + 7] for at in range(0, len(ahead), 7)]
+    for wave in waves:
+        await asyncio.gather(*(sidecar.delivery.take(*one) for one in wave))
+    await sidecar.delivery.settled()
+    assert sidecar.versions == (12, 12)
+    assert sidecar.says() == "vetoed"
+    assert [sorted(one) for one in zip(*seen, strict=True)] == [
+        list(one) for one in zip(*seen, strict=True)
+    ]

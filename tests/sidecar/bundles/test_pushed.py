@@ -37,6 +37,7 @@ async def watching(sidecar: Sidecar) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.wait([task])
+        await sidecar.delivery.close()
 
 
 async def brought(sidecar: Sidecar, versions: tuple[int, int]) -> None:
@@ -108,6 +109,7 @@ def test_what_nobody_tells_of_is_found_by_the_poll(tmp_path: Path) -> None:
     try:
         loop.run_until_complete(lived())
     finally:
+        loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
 
 
@@ -135,6 +137,7 @@ def test_a_flood_of_messages_costs_one_look_at_a_time(tmp_path: Path) -> None:
     try:
         loop.run_until_complete(lived())
     finally:
+        loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
 
 

@@ -57,8 +57,17 @@ def test_a_policy_that_breaks_and_is_mended_tells_both() -> None:
         (_seen(drift=Drift.ADDED), _seen(drift=Drift.CHANGED), ["Warning billing ToolsChanged"]),
         (_seen(drift=Drift.CHANGED), _seen(), ["Normal billing NoDrift"]),
         (_seen(), _seen(), []),
+        (_seen(is_ready=False), worlds.reported(SETTLED), []),
     ],
-    ids=["unavailable", "available again", "drifted", "drifted further", "drifted back", "same"],
+    ids=[
+        "unavailable",
+        "available again",
+        "drifted",
+        "drifted further",
+        "drifted back",
+        "same",
+        "nobody reports any more",
+    ],
 )
 def test_a_source_tells_when_it_fails_and_drifts(
     first: World, then: World, told: list[str]

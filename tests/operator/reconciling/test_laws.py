@@ -47,6 +47,7 @@ GRANTS = (
     worlds.veto("odd", when="args.", expiresAt="2026-11-21T12:10:00Z"),
     worlds.written("Grant", "empty", {}),
 )
+FLOOR = names.BUNDLE_FLOOR_ANNOTATION
 EARLIER = worlds.settled(worlds.asking_world())
 
 garbage = st.binary(max_size=40)
@@ -188,10 +189,7 @@ EDITS: Mapping[str, Callable[[World], World]] = {
     "lose the store": lambda world: replace(world, store=StoreState.LOST, published=None),
     "raise the floor": lambda world: replace(
         world,
-        annotations={
-            **world.annotations,
-            names.BUNDLE_FLOOR_ANNOTATION: str(reconcile(world).bundle_version + 10**9),
-        },
+        annotations={**world.annotations, FLOOR: str(int(world.annotations[FLOOR]) + 10**9)},
     ),
     "disenrol": lambda world: replace(world, is_enrolled=False),
     "enrol": lambda world: replace(world, is_enrolled=True),

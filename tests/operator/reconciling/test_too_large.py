@@ -115,6 +115,8 @@ def test_what_an_older_key_signed_is_not_signed_again(grown: World) -> None:
 def test_a_smaller_policy_ends_it(grown: World) -> None:
     found = worlds.settled(worlds.settled(grown))
     smaller = replace(found, policies=found.policies[:3])
+    told = [f"{one.type} {one.name} {one.reason}" for one in reconcile(smaller).events]
+    assert told == [f"Normal {name} NoSidecar" for name in ("bulky-0", "bulky-1", "support")]
     mended = worlds.settled(smaller)
     assert worlds.condition(mended, "support", "Ready") == ("True", "NoSidecar")
     assert worlds.opened(mended, Kind.BUNDLE).header.version > worlds.NOON_MS

@@ -10,35 +10,48 @@ from typing import Final
 from mesh7_operator.reconciling import conditions
 from mesh7_operator.reconciling.conditions import Stood
 from mesh7_operator.reconciling.plan import Event, EventType
-from mesh7_operator.reconciling.reasons import Phase, Reason, Type
+from mesh7_operator.reconciling.reasons import Phase, Reason, Truth, Type
 from mesh7_operator.reconciling.world import Written
 
-_BAD: Final[Mapping[Type, frozenset[Reason]]] = {
-    Type.ACCEPTED: frozenset(
-        (
-            Reason.INVALID,
-            Reason.NOT_SERVED_IN_CLUSTER,
-            Reason.UNKNOWN_POLICY,
-            Reason.BEYOND_GRANTABLE,
-            Reason.NOT_SERVED_HERE,
-            Reason.NOT_STAMPED,
-            Reason.OVERLAY_TOO_LARGE,
-        )
+TURNS: Final[Mapping[Type, tuple[frozenset[Reason], frozenset[Reason]]]] = {
+    Type.ACCEPTED: (
+        frozenset(
+            (
+                Reason.INVALID,
+                Reason.NOT_SERVED_IN_CLUSTER,
+                Reason.UNKNOWN_POLICY,
+                Reason.BEYOND_GRANTABLE,
+                Reason.NOT_SERVED_HERE,
+                Reason.NOT_STAMPED,
+                Reason.OVERLAY_TOO_LARGE,
+            )
+        ),
+        frozenset((Reason.VALID,)),
     ),
-    Type.READY: frozenset((Reason.BUNDLE_TOO_LARGE, Reason.SOURCE_UNAVAILABLE)),
-    Type.RESOLVED_REFS: frozenset((Reason.CREDENTIAL_MISSING,)),
-    Type.DRIFTED: frozenset((Reason.TOOLS_CHANGED, Reason.TOOLS_ADDED, Reason.TOOLS_REMOVED)),
+    Type.READY: (
+        frozenset((Reason.BUNDLE_TOO_LARGE, Reason.SOURCE_UNAVAILABLE)),
+        frozenset(
+            (
+                Reason.SIDECARS_CURRENT,
+                Reason.SIDECARS_BEHIND,
+                Reason.NO_SIDECAR,
+                Reason.NO_STORE,
+                Reason.SOURCE_AVAILABLE,
+            )
+        ),
+    ),
+    Type.RESOLVED_REFS: (
+        frozenset((Reason.CREDENTIAL_MISSING,)),
+        frozenset((Reason.CREDENTIAL_AVAILABLE,)),
+    ),
+    Type.DRIFTED: (
+        frozenset((Reason.TOOLS_CHANGED, Reason.TOOLS_ADDED, Reason.TOOLS_REMOVED)),
+        frozenset((Reason.NO_DRIFT,)),
+    ),
 }
-"""A condition that comes to one of these is told, and so is that it left them."""
+"""What a condition may turn to badly, which is told, and what it turns back to from there."""
 
-_GOOD: Final[Mapping[Type, frozenset[Reason]]] = {
-    Type.ACCEPTED: frozenset((Reason.VALID,)),
-    Type.READY: frozenset((Reason.SIDECARS_CURRENT, Reason.SOURCE_AVAILABLE)),
-    Type.RESOLVED_REFS: frozenset((Reason.CREDENTIAL_AVAILABLE,)),
-    Type.DRIFTED: frozenset((Reason.NO_DRIFT,)),
-}
-
-_PHASES: Final[Mapping[str, tuple[Reason, str]]] = {
+PHASES: Final[Mapping[str, tuple[Reason, str]]] = {
     Phase.ACTIVE.value: (Reason.ACTIVE, "it is in force"),
     Phase.EXPIRED.value: (Reason.EXPIRED, "its time is over"),
     Phase.EXHAUSTED.value: (Reason.EXHAUSTED, "it was used as often as it may be"),
@@ -64,22 +77,22 @@ def _of_conditions(written: Written, status: Mapping[str, object]) -> Iterator[E
 
 
 def _kind(type_: Type, before: Stood | None, now: Stood) -> EventType | None:
-    bad, good = _BAD.get(type_, frozenset()), _GOOD.get(type_, frozenset())
+    bad, good = TURNS.get(type_, (frozenset[Reason](), frozenset[Reason]()))
     reason = "" if before is None else before.reason
     if now.reason == reason:
         return None
     if now.reason in bad:
         return EventType.WARNING
-    if now.reason in good and reason in bad:
+    if now.reason in good and reason in bad and now.truth != Truth.UNKNOWN:
         return EventType.NORMAL
     return None
 
 
 def _of_phase(written: Written, status: Mapping[str, object]) -> Iterator[Event]:
     phase = status.get("phase")
-    if phase == written.status.get("phase") or not isinstance(phase, str) or phase not in _PHASES:
+    if phase == written.status.get("phase") or not isinstance(phase, str) or phase not in PHASES:
         return
-    reason, message = _PHASES[phase]
+    reason, message = PHASES[phase]
     yield _event(written, EventType.NORMAL, reason.value, message)
 
 

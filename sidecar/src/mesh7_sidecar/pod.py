@@ -84,6 +84,8 @@ class Pod:
             refusals=Refusals(clock.monotonic_s),
             freshness=Freshness(clock, None if settings.redis is None else GRANTS_LAST),
         )
+        # A kill ends streams that it forbids, as a bundle does.
+        self._delivery.on_change.append(self._serving.registry.tell_change)
         self._journal = Journal(held.directory / JOURNAL_FILE, lambda: clock.wall_ns() / 1e9)
         why = "no store is configured" if settings.redis is None else "no credentials for it yet"
         self._ledger = CountingLedger(AbsentLedger(why))

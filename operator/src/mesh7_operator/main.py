@@ -207,6 +207,48 @@ def _print_keyring(found: Coroutine[object, object, Mapping[str, object]], outpu
     click.echo(json.dumps(shown, indent=2) if output == "json" else shown["key"])
 
 
+@main.command(context_settings=_VARIABLES)
+@cluster_options
+@redis_options
+@metrics_option
+@click.option(
+    "--listen",
+    type=ADDRESS,
+    default=settings.DEFAULT_EXCHANGE,
+    help="Where tokens are exchanged, over TLS.",
+)
+@click.option("--certificate", type=_FILE, required=True, help="PEM; read again when it changes.")
+@click.option("--private-key", type=_FILE, required=True, help="The certificate's, PEM.")
+@click.option(
+    "--redis-master-file",
+    "master",
+    type=_FILE,
+    help="The secret that passwords follow from: key `master` of Secret `mesh7-redis-master`.",
+)
+def exchange(  # noqa: PLR0913 - one argument a flag
+    cluster: settings.Cluster,
+    redis: settings.RedisSettings | None,
+    metrics_address: settings.Address,
+    listen: settings.Address,
+    certificate: Path,
+    private_key: Path,
+    master: Path | None,
+) -> None:
+    """Exchange pods' tokens for their namespace's Redis credentials."""
+    from mesh7_operator.exchange import program  # noqa: PLC0415 - each room alone
+
+    chosen = settings.Exchange(
+        cluster=cluster,
+        listen=listen,
+        certificate=certificate,
+        private_key=private_key,
+        redis=redis,
+        master=master,
+        metrics=metrics_address,
+    )
+    run(lambda stopping: program.run(chosen, _CLOCK, stopping))
+
+
 def run(started: Program) -> None:
     """Run a program until SIGTERM or SIGINT; exits 1 with a last line that says why it ended."""
     logs.configure(sys.stderr)

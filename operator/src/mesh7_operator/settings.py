@@ -13,6 +13,7 @@ from mesh7_core import errors, names
 
 DEFAULT_METRICS: Final = "0.0.0.0:7009"
 DEFAULT_LEASE: Final = "mesh7-controller"
+DEFAULT_EXCHANGE: Final = "0.0.0.0:8443"
 _HIGHEST_PORT: Final = 65_535
 
 
@@ -108,6 +109,31 @@ class Controller:
     redis: RedisSettings | None = None
     metrics: Address = Address("0.0.0.0", 7009)  # noqa: S104 - the kubelet dials the pod's address
     lease_name: str = DEFAULT_LEASE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """The exchange.
+
+    Attributes:
+        listen: where tokens are exchanged, over TLS.
+        certificate: PEM, with the chain that leads to what sidecars trust.
+        private_key: the certificate's, PEM.
+        redis: what sidecars are told of; with mode `given`, user and password of it are handed
+            out. None = there is no Redis.
+        master: the file with the secret that passwords follow from; needed in mode `managed`.
+        metrics: where `/metrics`, `/healthz` and `/readyz` are answered, plain.
+        grace_s: how long it serves on after it was told to end, for Services learn late.
+    """
+
+    cluster: Cluster
+    listen: Address
+    certificate: Path
+    private_key: Path
+    redis: RedisSettings | None
+    master: Path | None = None
+    metrics: Address = Address("0.0.0.0", 7009)  # noqa: S104 - the kubelet dials the pod's address
+    grace_s: float = 5.0
 
 
 def _secret_in(path: Path, flag: str) -> str:

@@ -1,0 +1,85 @@
+"""The exchange as a program: one TLS door, probes and metrics beside it, until we are told."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping
+from typing import Final
+
+import prometheus_client
+
+from mesh7_core import errors
+from mesh7_operator import metrics, serving, settings
+from mesh7_operator.clock import Clock
+from mesh7_operator.cluster import connection
+from mesh7_operator.cluster.api_server import ApiServer
+from mesh7_operator.exchange import asking, door, handing
+from mesh7_operator.exchange.certificate import Certificate
+from mesh7_operator.exchange.issuer import Issuer
+from mesh7_operator.exchange.measuring import ExchangeMetrics
+from mesh7_operator.exchange.service import Parts, Service
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+async def run(chosen: settings.Exchange, clock: Clock, stopping: asyncio.Event) -> None:
+    """Hand out credentials until `stopping` is set; requests in flight are answered.
+
+    Raises:
+        SettingsError: it cannot begin; the message says why.
+    """
+    registry = metrics.registry()
+    measured = ExchangeMetrics(registry)
+    certificate = Certificate(chosen.certificate, chosen.private_key)
+    hands = None if chosen.redis is None else handing.hands_of(chosen.redis, chosen.master)
+    joined = connection.connect(chosen.cluster)
+    async with ApiServer(joined, measured.api) as api, contextlib.AsyncExitStack() as ends:
+        documents = asking.Documents(joined)
+        ends.push_async_callback(documents.close)
+        issuer = Issuer(documents.fetch, clock.monotonic_s)
+        enrolment = asking.Enrolment(api, chosen.cluster.release_namespace, clock.monotonic_s)
+        service = Service(
+            Parts(
+                issuer=issuer, api=api, enrolment=enrolment, hands=hands, clock=clock,
+                metrics=measured,
+            )
+        )  # fmt: skip
+        probes = _probes(issuer, stopping, registry)
+        beside = await serving.serve_probes(chosen.metrics, probes)
+        ends.push_async_callback(beside.close)
+        app = door.application(service, measured, clock.monotonic_s)
+        listener = await serving.listen(app, chosen.listen, certificate.context)
+        _LOG.info("credentials are exchanged", extra={"address": str(listener.address)})
+
+        def measure() -> None:
+            measured.certificate_days.labels("exchange").set(certificate.days(clock.now()))
+
+        async with asyncio.TaskGroup() as beside_it:
+            keeping = beside_it.create_task(certificate.keep(measure))
+            beside_it.create_task(_warm(issuer, stopping))
+            await stopping.wait()
+            await listener.drain(chosen.grace_s)
+            keeping.cancel()
+
+
+async def _warm(issuer: Issuer, stopping: asyncio.Event) -> None:
+    """Ask for the keys until they are known: nobody is sent here before."""
+    while not issuer.is_known and not stopping.is_set():
+        with contextlib.suppress(errors.ClusterError):
+            await issuer.key("")
+        if not issuer.is_known:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), 1.0)
+
+
+def _probes(
+    issuer: Issuer, stopping: asyncio.Event, registry: prometheus_client.CollectorRegistry
+) -> serving.Probes:
+    def healthy() -> tuple[bool, Mapping[str, object]]:
+        return True, {}
+
+    def ready() -> tuple[bool, Mapping[str, object]]:
+        details = {"keys_known": issuer.is_known, "stopping": stopping.is_set()}
+        return issuer.is_known and not stopping.is_set(), details
+
+    return serving.Probes(registry=registry, healthy=healthy, ready=ready)

@@ -1,5 +1,6 @@
 """All that the leader does, from the first list to the moment when the Lease is lost."""
 
+import logging
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Final
@@ -26,6 +27,7 @@ from mesh7_operator.reconciling.plan import Plan
 from mesh7_operator.reconciling.world import World
 from mesh7_operator.store import store
 
+_LOG: Final = logging.getLogger(__name__)
 RESYNC_S: Final = 600.0
 REPORTS_S: Final = 5.0
 KEYS_S: Final = 10.0
@@ -88,9 +90,9 @@ class Leading:
     def healthy(self) -> tuple[bool, Mapping[str, object]]:
         """Whether work gets done; a no gets the process restarted."""
         age_s = self._workers.age_s
-        return age_s <= STUCK_S and self._watch.is_alive, {
+        return age_s <= STUCK_S and not self._watch.has_ended, {
             "queue_age_s": round(age_s, 1),
-            "is_watching": self._watch.is_alive,
+            "has_lost_watch": self._watch.has_ended,
             "is_complete": self._is_complete,
         }
 
@@ -113,6 +115,7 @@ class Leading:
         # Before this nothing may be written, and no user of Redis may be taken for superfluous.
         await listing.complete(self._api, self._board)
         self._is_complete = True
+        _LOG.info("everything is listed", extra={"namespaces": len(self._board.names())})
         await tasks.first_of(self._workers.run(), *self._rounds())
 
     def _rounds(self) -> list[Coroutine[object, object, None]]:

@@ -75,9 +75,9 @@ class Watch:
         }
 
     @property
-    def is_alive(self) -> bool:
-        """Whether it watches."""
-        return self._running is not None and not self._running.done()
+    def has_ended(self) -> bool:
+        """Whether it watched, and does no longer."""
+        return self._running is not None and self._running.done()
 
     async def run(self) -> None:
         """Watch until cancelled.

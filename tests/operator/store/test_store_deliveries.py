@@ -193,7 +193,6 @@ async def test_a_server_that_never_answers_does_not_keep_the_controller(
 
 
 @EVERY_SERVER
-@pytest.mark.promise("K12")
 async def test_five_hundred_namespaces_are_read_in_one_go(
     program: Path, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:

@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 
 from e2e.cluster import binaries, endings, homes, keys, ports, processes
 from e2e.cluster.clusters import Cluster, Issuing
-from e2e.cluster.waiting import ClusterError, until
 
 _READY_S = 60.0
 _STOP_S = 3.0
@@ -120,10 +119,7 @@ class ApiServer:
 
     def last_lines(self) -> str:
         """The end of each component's log, for people."""
-        return "\n".join(
-            f"{process.name}:\n{processes.last_lines(process)}"
-            for process in processes.recorded(self._home)
-        )
+        return processes.all_last_lines(self._home)
 
     def is_ready(self) -> bool:
         """Whether the API server says so."""
@@ -139,15 +135,7 @@ class ApiServer:
         return [p for p in processes.recorded(self._home) if processes.is_alive(p)]
 
     def _wait(self, path: str, what: str) -> None:
-        def is_there() -> bool:
-            for process in processes.recorded(self._home):
-                processes.must_live(process)
-            return self._answers(path)
-
-        try:
-            until(is_there, what, timeout_s=_READY_S)
-        except ClusterError as error:
-            raise ClusterError(f"{error}\n{self.last_lines()}") from error
+        processes.wait(self._home, lambda: self._answers(path), what, timeout_s=_READY_S)
 
     def _answers(self, path: str) -> bool:
         context = ssl.create_default_context(cafile=str(self.cluster.ca))

@@ -1,7 +1,7 @@
-"""The programs of a cluster: found in a folder, or built from go.mod beside this file.
+"""The programs of a cluster: found in a folder, or built from the Go modules beside this file.
 
 They live outside the checkout, in a folder named by everything that decides what they are
-(go.mod, go.sum, the settings of the build), so that another version is another folder.
+(those modules, the settings of the build), so that another version is another folder.
 """
 
 import contextlib
@@ -31,7 +31,9 @@ _PACKAGES = {
     "kube-scheduler": f"{_KUBERNETES}kube-scheduler",
     "kubelet": f"{_KUBERNETES}kubelet",
     "kube-proxy": f"{_KUBERNETES}kube-proxy",
+    "coredns": ".",
 }
+_MODULES = {"coredns": _MODULE / "dns"}  # the others are tools of the module beside this file
 LEVELS = {"api": tuple(_PACKAGES)[:5], "node": tuple(_PACKAGES)}
 """The programs of each level, in the order in which they are built."""
 
@@ -79,18 +81,19 @@ def build(level: str) -> Path:
         raise ClusterError("go is missing; install Go 1.24 or newer, or set MESH7_K8S_BIN")
     home.mkdir(parents=True, exist_ok=True)
     with _alone(home.with_suffix(".lock")), tempfile.TemporaryDirectory(dir=home) as fresh:
-        for name in missing(level):
+        absent = missing(level)
+        _say(f"building {', '.join(absent)}: about six minutes on two cores, once for this machine")
+        for name in absent:
             _build(name, Path(fresh) / name)
             (Path(fresh) / name).rename(home / name)
     return home
 
 
 def _build(name: str, target: Path) -> None:
-    _say(f"building {name} (all of them take about five minutes on two cores, once) …")
     begun = time.monotonic()
     built = subprocess.run(
         ["go", "build", *_settings(), "-o", str(target), _PACKAGES[name]],
-        cwd=_MODULE,
+        cwd=_MODULES.get(name, _MODULE),
         env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"},
         stdout=sys.stderr,
         check=False,
@@ -115,7 +118,7 @@ def _settings() -> Sequence[str]:
 
 def _key() -> str:
     digest = hashlib.sha256()
-    for name in ("go.mod", "go.sum"):
+    for name in ("go.mod", "go.sum", "dns/go.mod", "dns/go.sum", "dns/main.go"):
         digest.update((_MODULE / name).read_bytes())
     digest.update("\n".join([*_settings(), sys.platform, platform.machine()]).encode())
     return digest.hexdigest()[:12]

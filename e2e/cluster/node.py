@@ -5,6 +5,7 @@ namespaces of its own (`rooms`), one link away. Needs root and what `e2e/cluster
 """
 
 import contextlib
+import http.client
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from e2e.cluster import binaries, endings, homes, images, keys, node_settings, p
 from e2e.cluster.api_server import ApiServer, Settings
 from e2e.cluster.clusters import Cluster
 from e2e.cluster.rooms import Plan, Room
-from e2e.cluster.waiting import ClusterError, until
+from e2e.cluster.waiting import ClusterError
 
 NAME = "node1"
 _READY_S = 90.0
@@ -76,9 +77,11 @@ class NodeCluster:
         )
         self.load(archive)
         self._start_kubelet()
+        self.room.start("coredns", str(folder / "coredns"), f"-conf={home / 'Corefile'}")
         proxy = [f"--config={home / 'proxy-config.yaml'}", f"--hostname-override={NAME}"]
         self.room.start("kube-proxy", str(folder / "kube-proxy"), *proxy)
         self._wait(self._is_node_ready, f"the node {NAME} is ready")
+        self._wait(self._is_dns_ready, "the name server knows the cluster")
 
     def _start_kubelet(self) -> None:
         self.room.start(
@@ -97,15 +100,7 @@ class NodeCluster:
         processes.start(self._home, name, [program, *flags, *common])
 
     def _wait(self, claim: Callable[[], bool], what: str) -> None:
-        def holds() -> bool:
-            for process in processes.recorded(self._home):
-                processes.must_live(process)
-            return claim()
-
-        try:
-            until(holds, what, timeout_s=_READY_S)
-        except ClusterError as error:
-            raise ClusterError(f"{error}\n{self.api_server.last_lines()}") from error
+        processes.wait(self._home, claim, what, timeout_s=_READY_S)
 
     def _is_containerd_ready(self) -> bool:
         with contextlib.suppress(ClusterError):
@@ -116,6 +111,15 @@ class NodeCluster:
         nodes = self.cluster.kubectl.json("get", "nodes")["items"]
         conditions = [one for node in nodes for one in node["status"].get("conditions", [])]
         return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+    def _is_dns_ready(self) -> bool:
+        asking = http.client.HTTPConnection(self.room.plan.dns, node_settings.READY_PORT, timeout=2)
+        with contextlib.closing(asking):
+            try:
+                asking.request("GET", "/ready")
+                return asking.getresponse().status == http.client.OK
+            except (OSError, http.client.HTTPException):
+                return False
 
     def _ctr(self, *arguments: str) -> str:
         address = f"--address={self._home / 'containerd.sock'}"
@@ -161,6 +165,7 @@ def _prepare(home: Path, plan: Plan) -> None:
     for name, user, groups in (
         ("scheduler", "system:kube-scheduler", []),
         ("proxy", "system:kube-proxy", []),
+        ("dns", "mesh7:dns", ["system:masters"]),
         ("kubelet", f"system:node:{NAME}", ["system:nodes"]),
     ):
         (home / f"{name}.yaml").write_text(server.kubeconfig(user, groups))
@@ -172,6 +177,7 @@ def _prepare(home: Path, plan: Plan) -> None:
         ("cni/10-mesh7.conflist", node_settings.network(home, plan)),
         ("kubelet-config.yaml", node_settings.kubelet(home, plan, f"mesh7-{home.name}")),
         ("proxy-config.yaml", node_settings.proxy(home, plan)),
+        ("Corefile", node_settings.names(home, plan)),
         ("resolv.conf", ""),
     ):
         (home / name).parent.mkdir(exist_ok=True)

@@ -12,6 +12,7 @@ from e2e.cluster.rooms import Plan
 
 PAUSE = "localhost/pause:3"
 CNI_PROGRAMS = "/usr/lib/cni"
+READY_PORT = 8181
 
 
 def api_server_flags(home: Path) -> tuple[str, ...]:
@@ -121,3 +122,23 @@ def proxy(home: Path, plan: Plan) -> str:
             },
         }
     )
+
+
+def names(home: Path, plan: Plan) -> str:
+    """CoreDNS' configuration: the cluster's names; all others do not exist, and that at once."""
+    return f"""\
+cluster.local {{
+    ready {plan.dns}:{READY_PORT}
+    errors
+    kubernetes cluster.local {{
+        kubeconfig {home}/dns.yaml
+        ttl 0
+    }}
+}}
+. {{
+    errors
+    template ANY ANY {{
+        rcode NXDOMAIN
+    }}
+}}
+"""

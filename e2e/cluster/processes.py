@@ -9,11 +9,11 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from e2e.cluster.waiting import ClusterError, until
+from e2e.cluster.waiting import ClusterError, NotInTimeError, until
 
 _LAST_LINES = 40
 _DEATH_S = 10.0
@@ -93,6 +93,29 @@ def must_live(process: Process) -> None:
     """
     if not is_alive(process):
         raise ClusterError(f"{process.name} – died; its last lines:\n{last_lines(process)}")
+
+
+def wait(home: Path, claim: Callable[[], bool], what: str, *, timeout_s: float) -> None:
+    """Wait until a claim holds, as long as every component lives.
+
+    Raises:
+        ClusterError: it did not come true, with the last lines of all; or one died, with its own.
+    """
+
+    def holds() -> bool:
+        for process in recorded(home):
+            must_live(process)
+        return claim()
+
+    try:
+        until(holds, what, timeout_s=timeout_s)
+    except NotInTimeError as error:
+        raise ClusterError(f"{error}\n{all_last_lines(home)}") from error
+
+
+def all_last_lines(home: Path) -> str:
+    """The end of each component's log, for people."""
+    return "\n".join(f"{process.name}:\n{last_lines(process)}" for process in recorded(home))
 
 
 def last_lines(process: Process) -> str:

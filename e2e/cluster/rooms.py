@@ -69,7 +69,7 @@ class Plan:
 
     @property
     def dns(self) -> str:
-        """Where pods look for a name server; free for a service with this `clusterIP`."""
+        """Where pods look for a name server."""
         return f"10.{210 + self.slot}.16.10"
 
 
@@ -165,6 +165,7 @@ def _furnish(room: Room, home: Path) -> None:
         f"ip address add {plan.node}/30 dev eth0",
         "ip link set eth0 up",
         f"ip route add default via {plan.host}",
+        f"ip address add {plan.dns}/32 dev lo",
         # A service without an endpoint is refused at once, instead of sent around in circles.
         f"ip route add unreachable {plan.services}",
         "mount --no-mtab --make-rshared /",

@@ -10,6 +10,10 @@ class ClusterError(Exception):
     """The test cluster is not as it should be; the message says what, where and what to do."""
 
 
+class NotInTimeError(ClusterError):
+    """What was waited for did not come true."""
+
+
 def until(claim: Callable[[], bool], what: str, *, timeout_s: float) -> None:
     """Ask until the claim holds; for what gives no event to wait on.
 
@@ -19,10 +23,10 @@ def until(claim: Callable[[], bool], what: str, *, timeout_s: float) -> None:
         timeout_s: how long to ask.
 
     Raises:
-        ClusterError: it did not come true in time.
+        NotInTimeError: it did not come true in time.
     """
     deadline = time.monotonic() + timeout_s
     while not claim():
         if time.monotonic() > deadline:
-            raise ClusterError(f"{what} – did not come true within {timeout_s:.0f} s")
+            raise NotInTimeError(f"{what} – did not come true within {timeout_s:.0f} s")
         time.sleep(_STEP_S)

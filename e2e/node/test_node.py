@@ -1,5 +1,6 @@
 """The level `node` itself: real pods, and nothing left of them."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 
 from e2e.cluster import cgroups, endings, homes, node, processes
 from e2e.cluster.clusters import Cluster
-from e2e.cluster.kubectl import KubectlError
+from e2e.cluster.kubectl import Kubectl, KubectlError
 from e2e.cluster.node import NodeCluster
 from e2e.cluster.waiting import until
 
@@ -65,6 +66,25 @@ def test_a_service_is_reached_from_pods_and_from_the_host(cluster: Cluster, name
     until(lambda: _answer(asking) == "hello\n", "the host reaches the service", timeout_s=30)
     inside = kubectl("exec", "server", "-n", namespace, "--", *asking)
     assert inside == "hello\n"
+
+
+def test_pods_find_services_by_name(cluster: Cluster, namespace: str) -> None:
+    """As sidecars find Redis and the operator; names of the outside world do not exist."""
+    kubectl = cluster.kubectl
+    cluster.apply(_SERVED, namespace)
+    kubectl.wait("condition=Ready", "pod/server", f"-n={namespace}")
+    inside = ["exec", "server", "-n", namespace, "--", "busybox"]
+    asking = [*inside, "nc", "-w", "3", f"server.{namespace}.svc", "80"]
+    until(lambda: _said(kubectl, asking) == "hello\n", "the name leads there", timeout_s=30)
+    with pytest.raises(KubectlError, match="bad address"):
+        kubectl(*inside, "wget", "-q", "http://mesh7.example/")
+
+
+def _said(kubectl: Kubectl, arguments: list[str]) -> str:
+    """Empty while it fails."""
+    with contextlib.suppress(KubectlError):
+        return kubectl(*arguments)
+    return ""
 
 
 def test_a_pod_whose_image_is_not_there_says_so(cluster: Cluster, namespace: str) -> None:

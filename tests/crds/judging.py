@@ -3,6 +3,7 @@
 An imitation for laws with many objects; `e2e/api/test_crds.py` asks the real one.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -27,9 +28,15 @@ def _is_moment(text: object) -> bool:
 
 def complaints(schema: Schema, value: object) -> list[str]:
     """What is wrong with a value, each `path: what`; empty when it would be stored."""
-    validator = _VALIDATOR(closed(schema), format_checker=_FORMATS)
-    found = list(validator.iter_errors(with_defaults(schema, value)))
+    found = list(validator(json.dumps(schema)).iter_errors(with_defaults(schema, value)))
     return sorted(f"{error.json_path.removeprefix('$.')}: {error.message}" for error in found)
+
+
+@cache
+def validator(schema: str) -> Validator:
+    """Of a schema as JSON."""
+    made: Validator = _VALIDATOR(closed(json.loads(schema)), format_checker=_FORMATS)
+    return made
 
 
 def with_defaults(schema: Schema, value: object) -> object:
@@ -50,7 +57,11 @@ def closed(schema: Schema) -> dict[str, Any]:
     """The same as JSON Schema has it: unknown fields refused, `nullable` as a type."""
     made = dict(schema)
     if "properties" in schema:
-        made["properties"] = {name: closed(one) for name, one in schema["properties"].items()}
+        made["properties"] = {
+            # What else an object's metadata may hold is the API server's business.
+            name: one if name == "metadata" else closed(one)
+            for name, one in schema["properties"].items()
+        }
         made["additionalProperties"] = False
     elif isinstance(schema.get("additionalProperties"), Mapping):
         made["additionalProperties"] = closed(schema["additionalProperties"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ class Field:
     is_required: bool
 
 
+@cache
 def definition(kind: str) -> dict[str, Any]:
     """The CRD of a kind, as in its file."""
     text = (FOLDER / f"{FILES[kind]}.yaml").read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from mesh7_operator.reconciling.compilation import compilation_of
 from mesh7_operator.reconciling.reconcile import reconcile
 from mesh7_operator.reconciling.world import Published, StoreState, World, Written
 from tests.operator.reconciling import worlds
@@ -91,7 +92,8 @@ def test_a_new_stamp_key_is_looked_at_in_a_world_that_was_compiled_before() -> N
     from_stranger = worlds.permission(by=worlds.STRANGER)
     found = worlds.settled(worlds.asking_world(grants=(from_stranger,)))
     trusted = replace(found, keys=replace(worlds.KEYS, stamps=(worlds.STRANGER.public,)))
-    assert worlds.overlay_of(worlds.settled(trusted)) == ["inc-4711"]
+    plan = reconcile(trusted, compilation_of(found))
+    assert worlds.overlay_of(worlds.after(trusted, plan)) == ["inc-4711"]
 
 
 def test_a_broken_veto_stops_everything_for_its_subject() -> None:

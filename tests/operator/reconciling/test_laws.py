@@ -14,6 +14,7 @@ from mesh7_core.delivery.reports import Drift, Report, SourceReport, Tool
 from mesh7_operator.reconciling.compilation import compilation_of
 from mesh7_operator.reconciling.reconcile import reconcile
 from mesh7_operator.reconciling.world import Delivered, Published, StoreState, World, Written
+from tests.crds import judging, schemas
 from tests.operator.reconciling import worlds
 
 LOCAL = worlds.policy(
@@ -147,6 +148,23 @@ def test_the_world_that_a_plan_makes_needs_no_plan(world: World) -> None:
         plan.bundle_version,
         plan.overlay_version,
     )
+
+
+def _schema(kind: str) -> schemas.Schema:
+    found: schemas.Schema = schemas.whole(kind)["properties"]["status"]
+    return found
+
+
+@given(any_world())
+def test_every_status_is_one_that_the_api_server_takes(world: World) -> None:
+    """By the schemas in crds/; one that is refused would be tried for ever."""
+    plan = reconcile(world)
+    assert [
+        (one.name, found)
+        for one in plan.statuses
+        for found in judging.complaints(_schema(one.kind), one.status)
+    ] == []
+    assert all(len(one.message) <= 1024 for one in plan.events)
 
 
 @given(any_world(), any_world())

@@ -45,6 +45,7 @@ def test_what_sidecars_see_of_a_source_stands_in_its_status() -> None:
     del status["conditions"]
     assert status == {
         "observedGeneration": 1,
+        "kind": "mcp",
         "protocolVersion": "2026-07-28",
         "toolCount": 2,
         "tools": [{"name": "charge", "digest": A}, {"name": "refund", "digest": A}],
@@ -131,7 +132,7 @@ def test_of_too_many_tools_those_that_drifted_are_named_first() -> None:
     named = status["tools"]
     assert isinstance(named, list)
     assert len(named) == MOST_TOOLS
-    assert named[-1] == {"name": "zzz", "digest": A, "drift": "Changed"}
+    assert named[0] == {"name": "zzz", "digest": A, "drift": "Changed"}
     assert status["toolCount"] == MOST_TOOLS + 101
 
 
@@ -200,3 +201,9 @@ def test_a_source_in_the_release_namespace_is_served_nowhere() -> None:
     )
     found = worlds.settled(world)
     assert worlds.condition(found, "billing", "Accepted") == ("False", "NotServedHere")
+
+
+def test_a_tool_whose_name_no_status_takes_is_counted_and_not_named() -> None:
+    """Else one made-up report would keep the status from being written at all."""
+    status = worlds.status_of(_heard(_seen(_tool("x" * 257), _tool("y"))), "billing")
+    assert (status["toolCount"], status["tools"]) == (2, [{"name": "y", "digest": A}])

@@ -157,6 +157,13 @@ def test_a_crash_between_redis_and_config_map_is_no_way_back() -> None:
     assert [one.force for one in plan.publish] == [False]
 
 
+def test_a_crash_between_config_map_and_floor_is_no_way_back() -> None:
+    """The signature on what is there remembers its version where nothing else does."""
+    crashed = replace(SETTLED, annotations={}, published=Published(), now=worlds.NOON)
+    plan = reconcile(replace(crashed, policies=(worlds.policy(mode="Audit"),)))
+    assert plan.bundle_version == VERSION + 1
+
+
 @pytest.mark.parametrize(
     ("change", "is_stuck"),
     [

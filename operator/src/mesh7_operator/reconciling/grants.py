@@ -79,7 +79,11 @@ def status(judged: Judged, world: World, left_out: frozenset[str]) -> dict[str, 
         ),
         "phase": _phase(judged, world, accepted, uses or 0).value,
     }
-    return found if uses is None else {**found, "uses": uses}
+    if uses is not None:
+        found["uses"] = uses
+    if judged.ends_at is not None:
+        found["expiresAt"] = conditions.spelled(judged.ends_at)
+    return found
 
 
 def _judged(written: Written, world: World, compilation: Compilation) -> Judged:

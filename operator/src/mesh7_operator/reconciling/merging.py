@@ -13,6 +13,8 @@ from mesh7_core.delivery.reports import Drift
 
 MOST_TOOLS: Final = 500
 """Named in a status; those that drifted come first."""
+LONGEST_NAME: Final = 256
+"""Characters; a tool with a longer one is counted and not named, for no status takes it."""
 
 _SEVEREST: Final = (Drift.CHANGED, Drift.ADDED, Drift.REMOVED)
 
@@ -63,9 +65,9 @@ def merge(name: str, found: Iterable[reports.Report], *, is_pinned: bool) -> Mer
 
 
 def named(tools: Iterable[reports.Tool]) -> tuple[reports.Tool, ...]:
-    """Those that a status names, by name."""
-    first = sorted(tools, key=lambda one: (one.drift is None, one.name))[:MOST_TOOLS]
-    return tuple(sorted(first, key=lambda one: one.name))
+    """Those that a status names: first those that drifted, then the others, each by name."""
+    ordered = sorted(tools, key=lambda one: (one.drift is None, one.name))
+    return tuple(one for one in ordered if 0 < len(one.name) <= LONGEST_NAME)[:MOST_TOOLS]
 
 
 def _tools(ready: Iterable[reports.SourceReport], *, is_pinned: bool) -> tuple[reports.Tool, ...]:

@@ -17,6 +17,7 @@ from mesh7_operator.reconciling.situation import Situation
 from mesh7_operator.reconciling.world import StoreState, Written
 
 _MOST_NAMED: Final = 5
+_KINDS: Final = ("mcp", "http", "openapi", "cli")
 _KEPT: Final = ("protocolVersion", "toolCount", "tools", "reports")
 _DRIFTS: Final = (
     (Drift.CHANGED, Reason.TOOLS_CHANGED, "Critical", "changed"),
@@ -41,8 +42,15 @@ def status(written: Written, common: Situation) -> dict[str, object]:
     return {
         "observedGeneration": generation,
         "conditions": conditions.written(found, written.status, generation, now),
+        **_kind(written),
         **_offered(written, merged, common),
     }
+
+
+def _kind(written: Written) -> Mapping[str, object]:
+    spec = written.value.get("spec")
+    kinds = [one for one in _KINDS if isinstance(spec, dict) and spec.get(one) is not None]
+    return {"kind": kinds[0]} if len(kinds) == 1 else {}
 
 
 def _accepted(written: Written, common: Situation) -> Condition:

@@ -13,7 +13,7 @@ MCP1_READY := .venv-mcp1/.ready/mcp1-$(call key,requirements/mcp1.txt)
 NPM_READY := .cache/npm/.ready/npm-$(call key,requirements/npm/package-lock.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix bench soak docs dist clean pins e2e-api e2e-node \
+.PHONY: help run test check fix bench soak soak-operator docs dist clean pins e2e-api e2e-node \
 	cluster-build cluster-up cluster-down \
 	check-format check-lint check-types check-imports check-dependencies check-examples
 
@@ -74,18 +74,22 @@ cluster-up: $(DEV_READY)  ## raise a cluster to play with (docs/developer/test-c
 cluster-down: $(DEV_READY)  ## end it and leave nothing behind; ARGS="--name other" or --all
 	@exec $(BIN)/python -m e2e.cluster down $(ARGS)
 
+soak-operator: $(DEV_READY)  ## 2,000 policies in 500 namespaces on a real API server; ARGS="--namespaces 50" for fewer
+	@$(BIN)/python -m e2e.cluster build --level api
+	@exec $(BIN)/python -m e2e.soak $(ARGS)
+
 docs: $(DEV_READY)  ## prove that every link and every anchor of the documentation leads somewhere
 	$(BIN)/python -m pytest -q tests/architecture/test_documentation.py
 
-dist: $(DEV_READY)  ## build the three wheels into dist/ and install them in an empty venv
+dist: $(DEV_READY)  ## build the four wheels into dist/ and install them in an empty venv
 	@rm -rf dist .cache/dist-venv
-	@for member in core sidecar cli; do \
+	@for member in core sidecar operator cli; do \
 		(cd $$member && ../$(BIN)/python -m flit_core.wheel --outdir ../dist) || exit 1; done
 	@echo 'dist: installing the wheels in an empty venv, to see that what they declare is enough'
 	@UV_SYSTEM_CERTS=1 $(BIN)/uv venv --quiet --python $(BIN)/python .cache/dist-venv
 	@UV_SYSTEM_CERTS=1 $(BIN)/uv pip install --quiet --python .cache/dist-venv/bin/python \
 		--constraint requirements/run.txt dist/*.whl
-	@cd .cache && dist-venv/bin/mesh7 --version
+	@cd .cache && dist-venv/bin/mesh7 --version && dist-venv/bin/mesh7-operator --version
 	@ls dist
 
 pins: $(DEV_READY)  ## compile requirements/*.in into hash-pinned *.txt again
@@ -93,7 +97,7 @@ pins: $(DEV_READY)  ## compile requirements/*.in into hash-pinned *.txt again
 
 clean:  ## remove caches and dist; .venv and .venv-mcp1 stay (delete them for a fresh start)
 	rm -rf dist build .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	find core sidecar cli tests e2e bench -name __pycache__ -type d -prune -exec rm -rf {} +
+	find core sidecar operator cli tests e2e bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(RUN_READY):
 	@requirements/prepare run $@

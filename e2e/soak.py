@@ -1,0 +1,211 @@
+"""`python -m e2e.soak`: 2,000 policies in 500 namespaces, on a real API server and a real Valkey.
+
+Creates everything, waits until every namespace's bundle has all its policies in Redis, then makes
+single changes and times how long each takes to get there. Prints one table; exits 1 beyond a bound.
+"""
+
+import argparse
+import asyncio
+import base64
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import redis.asyncio
+
+from e2e.api.controllers import Controller, controlling, install, operator
+from e2e.cluster import api_server as api_servers
+from e2e.cluster.clusters import Cluster
+from mesh7_core import names
+from mesh7_core.delivery import envelopes, payloads
+from mesh7_operator import metrics, settings
+from mesh7_operator.cluster import connection, resources
+from mesh7_operator.cluster.api_server import ApiServer
+from tests.peers import redis_servers
+
+CONVERGED_S: Final = 30.0
+RSS_MIB: Final = 400.0
+CHANGE_S: Final = 1.0
+CHANGES: Final = 100
+_AT_ONCE: Final = 16
+_STEP_S: Final = 0.005
+_PATIENCE_S: Final = 300.0
+
+
+def policy(namespace: str, number: int, most: int) -> dict[str, object]:
+    """One of the size that people write: a few rules, a condition, a limit."""
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.AGENT_POLICY,
+        "metadata": {"name": f"policy-{number}", "namespace": namespace},
+        "spec": {
+            "selector": {"matchLabels": {"app": f"agent-{number}"}},
+            "rules": [
+                {"name": "read", "tools": ["billing.get_*", "billing.list_*"], "action": "Allow"},
+                {
+                    "name": "small", "tools": ["billing.create_refund"],
+                    "when": f"args.amount < {most}", "action": "Allow", "limits": ["writes"],
+                },
+                {"name": "large", "tools": ["billing.create_refund"], "action": "RequireApproval"},
+                {"name": "never", "tools": ["billing.delete_*"], "action": "Deny"},
+            ],
+            "limits": [{"name": "writes", "per": "Agent", "max": 30, "window": "1m"}],
+        },
+    }  # fmt: skip
+
+
+class Soak:
+    """One run.
+
+    Args:
+        api: as administrator.
+        store: where bundles come to lie.
+        trusted: keys that may have signed them.
+        count: namespaces.
+        each: policies in each.
+    """
+
+    def __init__(
+        self, api: ApiServer, store: "redis.asyncio.Redis", trusted: tuple[bytes, ...],
+        count: int, each: int,
+    ) -> None:  # fmt: skip
+        self._api = api
+        self._store = store
+        self._trusted = trusted
+        self._namespaces = [f"soak-{number:04d}" for number in range(count)]
+        self._each = each
+
+    async def create(self) -> float:
+        """Create all of it; how long that took."""
+        begun = time.monotonic()
+        await self._all(self._create_namespace)
+        await self._all(self._create_policies)
+        return time.monotonic() - begun
+
+    async def converge(self) -> float:
+        """Wait until Redis has every policy of every namespace; how long after now."""
+        begun = time.monotonic()
+        missing = set(self._namespaces)
+        while missing:
+            missing = {one for one in missing if len(await self._delivered(one)) < self._each}
+            if time.monotonic() - begun > _PATIENCE_S:
+                raise SystemExit(
+                    f"{len(missing)} namespaces did not converge: {sorted(missing)[:5]}"
+                )
+            await asyncio.sleep(_STEP_S)
+        return time.monotonic() - begun
+
+    async def change(self, number: int) -> float:
+        """Change one policy; how long until Redis has it, from the API server's answer on."""
+        namespace = self._namespaces[number * 7 % len(self._namespaces)]
+        fresh = policy(namespace, 0, 10_000 + number)
+        await self._api.apply(resources.AGENT_POLICIES, namespace, "policy-0", fresh)
+        begun = time.monotonic()
+        wanted = f"args.amount < {10_000 + number}"
+        while wanted not in (await self._delivered(namespace)).get("policy-0", ""):
+            if time.monotonic() - begun > _PATIENCE_S:
+                raise SystemExit(f"a change in {namespace} did not come")
+            await asyncio.sleep(_STEP_S)
+        return time.monotonic() - begun
+
+    async def _delivered(self, namespace: str) -> Mapping[str, str]:
+        """The policies in Redis, as text by name."""
+        sealed = await self._store.hget(f"m7b:{{{namespace}}}:bundle", "t")
+        if not isinstance(sealed, bytes):
+            return {}
+        opened = envelopes.unseal(sealed, envelopes.Kind.BUNDLE, namespace, self._trusted)
+        if isinstance(opened, envelopes.Refused):
+            raise SystemExit(f"{namespace}: {opened.message}")
+        documents = payloads.read_bundle(opened.payload).documents
+        return {one.name: str(one.value) for one in documents}
+
+    async def _create_namespace(self, name: str) -> None:
+        labels = {names.INJECTION_LABEL: "enabled"}
+        await self._api.create(
+            resources.NAMESPACES,
+            "",
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}},
+        )
+
+    async def _create_policies(self, namespace: str) -> None:
+        for number in range(self._each):
+            await self._api.create(
+                resources.AGENT_POLICIES, namespace, policy(namespace, number, 500)
+            )
+
+    async def _all(self, work: Callable[[str], Awaitable[None]]) -> None:
+        waiting = list(self._namespaces)
+
+        async def some() -> None:
+            while waiting:
+                await work(waiting.pop())
+
+        await asyncio.gather(*(some() for _ in range(_AT_ONCE)))
+
+
+def main() -> None:
+    """Run it, print the table, exit 1 beyond a bound."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--namespaces", type=int, default=500)
+    parser.add_argument("--policies", type=int, default=4, help="in each namespace")
+    parser.add_argument("--changes", type=int, default=CHANGES)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="m7-soak-") as folder:
+        sys.exit(_run(chosen, Path(folder)))
+
+
+def _run(chosen: argparse.Namespace, folder: Path) -> int:
+    valkey = redis_servers.Server(redis_servers.programs()["valkey"], folder / "valkey")
+    valkey.start()
+    url = f"redis://127.0.0.1:{valkey.port}"
+    flags = ["--redis", url]
+    try:
+        with api_servers.raised("soak") as server:
+            install(server.cluster)
+            with controlling(server.cluster, folder / "log", flags) as controller:
+                controller.await_line("everything is listed")
+                return asyncio.run(_measure(chosen, server.cluster, url, controller))
+    finally:
+        valkey.stop()
+
+
+async def _measure(
+    chosen: argparse.Namespace, cluster: Cluster, url: str, controller: Controller
+) -> int:
+    key = base64.b64decode(operator(cluster, "keys", "show"))
+    joined = connection.connect(settings.Cluster(kubeconfig=cluster.admin))
+    measured = metrics.ApiMetrics(metrics.registry())
+    async with ApiServer(joined, measured) as api, redis.asyncio.from_url(url) as store:
+        soak = Soak(api, store, (key,), chosen.namespaces, chosen.policies)
+        created_s = await soak.create()
+        converged_s = await soak.converge()
+        took = sorted([await soak.change(number) for number in range(chosen.changes)])
+    rss_mib = _rss_mib(controller.process.pid)
+    slow_s = took[max(len(took) * 99 // 100 - 1, 0)]
+    rows = (
+        ("created in", f"{created_s:.1f} s", ""),
+        ("converged after the last create", f"{converged_s:.1f} s", f"{CONVERGED_S:.0f} s"),
+        ("a change, median", f"{statistics.median(took) * 1000:.0f} ms", ""),
+        ("a change, 99 of 100", f"{slow_s * 1000:.0f} ms", f"{CHANGE_S * 1000:.0f} ms"),
+        ("largest RSS of the controller", f"{rss_mib:.0f} MiB", f"{RSS_MIB:.0f} MiB"),
+    )
+    total = chosen.namespaces * chosen.policies
+    print(f"{total} policies in {chosen.namespaces} namespaces")
+    for name, found, bound in rows:
+        print(f"  {name:34} {found:>10}  {'at most ' + bound if bound else ''}")
+    return int(converged_s > CONVERGED_S or slow_s > CHANGE_S or rss_mib > RSS_MIB)
+
+
+def _rss_mib(pid: int) -> float:
+    """The most that it ever had, by the kernel."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    (line,) = (line for line in text.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1024
+
+
+if __name__ == "__main__":
+    main()

@@ -84,10 +84,8 @@ class Exchange:
                 self._pool = pool.Pool(place, self._sweep, _TERMS, tls=trusted)
         except (OSError, ValueError, errors.SettingsError) as error:
             raise ExchangeError(f"token or certificates cannot be read: {error}") from error
-        request = upstream.Request(
-            "POST", PATH,
-            [(b"authorization", b"Bearer " + token.encode()), (b"content-length", b"0")], b"",
-        )  # fmt: skip
+        identity = [(b"authorization", b"Bearer " + token.encode())]
+        request = upstream.Request("POST", PATH, identity, b"")
         try:
             answer = await fetch.fetch(self._pool, request, MAXIMUM_BYTES)
         except fetch.FetchError as error:

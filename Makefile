@@ -88,7 +88,7 @@ dist: $(DEV_READY)  ## build the four wheels into dist/ and install them in an e
 	@echo 'dist: installing the wheels in an empty venv, to see that what they declare is enough'
 	@UV_SYSTEM_CERTS=1 $(BIN)/uv venv --quiet --python $(BIN)/python .cache/dist-venv
 	@UV_SYSTEM_CERTS=1 $(BIN)/uv pip install --quiet --python .cache/dist-venv/bin/python \
-		--constraint requirements/run.txt dist/*.whl
+		--constraint requirements/dev.txt dist/*.whl
 	@cd .cache && dist-venv/bin/mesh7 --version && dist-venv/bin/mesh7-operator --version
 	@ls dist
 

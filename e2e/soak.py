@@ -15,8 +15,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-import redis.asyncio
-
 from e2e.api.controllers import Controller, controlling, install, operator
 from e2e.cluster import api_server as api_servers
 from e2e.cluster.clusters import Cluster
@@ -70,7 +68,7 @@ class Soak:
     """
 
     def __init__(
-        self, api: ApiServer, store: "redis.asyncio.Redis", trusted: tuple[bytes, ...],
+        self, api: ApiServer, store: redis_servers.Server, trusted: tuple[bytes, ...],
         count: int, each: int,
     ) -> None:  # fmt: skip
         self._api = api
@@ -91,7 +89,7 @@ class Soak:
         begun = time.monotonic()
         missing = set(self._namespaces)
         while missing:
-            missing = {one for one in missing if len(await self._delivered(one)) < self._each}
+            missing = {one for one in missing if len(self._delivered(one)) < self._each}
             if time.monotonic() - begun > _PATIENCE_S:
                 raise SystemExit(
                     f"{len(missing)} namespaces did not converge: {sorted(missing)[:5]}"
@@ -106,15 +104,15 @@ class Soak:
         await self._api.apply(resources.AGENT_POLICIES, namespace, "policy-0", fresh)
         begun = time.monotonic()
         wanted = f"args.amount < {10_000 + number}"
-        while wanted not in (await self._delivered(namespace)).get("policy-0", ""):
+        while wanted not in self._delivered(namespace).get("policy-0", ""):
             if time.monotonic() - begun > _PATIENCE_S:
                 raise SystemExit(f"a change in {namespace} did not come")
             await asyncio.sleep(_STEP_S)
         return time.monotonic() - begun
 
-    async def _delivered(self, namespace: str) -> Mapping[str, str]:
+    def _delivered(self, namespace: str) -> Mapping[str, str]:
         """The policies in Redis, as text by name."""
-        sealed = await self._store.hget(f"m7b:{{{namespace}}}:bundle", "t")
+        sealed = self._store.tell("HGET", f"m7b:{{{namespace}}}:bundle", "t")
         if not isinstance(sealed, bytes):
             return {}
         opened = envelopes.unseal(sealed, envelopes.Kind.BUNDLE, namespace, self._trusted)
@@ -168,18 +166,21 @@ def _run(chosen: argparse.Namespace, folder: Path) -> int:
             install(server.cluster)
             with controlling(server.cluster, folder / "log", flags) as controller:
                 controller.await_line("everything is listed")
-                return asyncio.run(_measure(chosen, server.cluster, url, controller))
+                return asyncio.run(_measure(chosen, server.cluster, valkey, controller))
     finally:
         valkey.stop()
 
 
 async def _measure(
-    chosen: argparse.Namespace, cluster: Cluster, url: str, controller: Controller
+    chosen: argparse.Namespace,
+    cluster: Cluster,
+    store: redis_servers.Server,
+    controller: Controller,
 ) -> int:
     key = base64.b64decode(operator(cluster, "keys", "show"))
     joined = connection.connect(settings.Cluster(kubeconfig=cluster.admin))
     measured = metrics.ApiMetrics(metrics.registry())
-    async with ApiServer(joined, measured) as api, redis.asyncio.from_url(url) as store:
+    async with ApiServer(joined, measured) as api:
         soak = Soak(api, store, (key,), chosen.namespaces, chosen.policies)
         created_s = await soak.create()
         converged_s = await soak.converge()

@@ -14,6 +14,7 @@ from e2e.cluster.waiting import ClusterError, until
 
 _ROOT = Path("/sys/fs/cgroup")
 _DAEMONS = "daemons"
+_NEEDED = {"cpu", "cpuset", "hugetlb", "io", "memory", "pids"}  # by the kubelet
 _PATIENCE_S = 20.0
 
 
@@ -107,7 +108,8 @@ def _give_controllers(parent: Path, branch: Path) -> None:
         if (parent / key).exists() and not _is_second():
             (branch / key).write_text((parent / key).read_text())
     if _is_second():
-        wanted = " ".join(f"+{one}" for one in (parent / "cgroup.controllers").read_text().split())
+        there = (parent / "cgroup.controllers").read_text().split()
+        wanted = " ".join(f"+{one}" for one in there if one in _NEEDED)
         (parent / "cgroup.subtree_control").write_text(wanted)
         (branch / "cgroup.subtree_control").write_text(wanted)
 

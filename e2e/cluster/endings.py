@@ -11,10 +11,13 @@ def end(home: Path) -> None:
     By SIGKILL: its data go too, so there is nothing to put in order. The youngest goes first, so
     that nobody fills a log with the loss of the others.
     """
-    for process in reversed(processes.recorded(home)):
-        processes.kill(home, process)
-    rooms.remove(home)
-    homes.remove(home)
+    with homes.ending(home) as is_ours:
+        if not is_ours:
+            return
+        for process in reversed(processes.recorded(home)):
+            processes.kill(home, process)
+        rooms.remove(home)
+        homes.remove(home)
 
 
 def sweep() -> None:

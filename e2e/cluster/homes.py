@@ -71,8 +71,21 @@ def orphans() -> list[Path]:
         return [home_of(name) for name in names() if _is_orphan(home_of(name))]
 
 
+@contextlib.contextmanager
+def ending(home: Path) -> Iterator[bool]:
+    """One at a time ends a cluster; False: somebody else just has."""
+    try:
+        lock = (home / "ending.lock").open("w")
+    except FileNotFoundError:
+        yield False
+        return
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield home.exists()
+
+
 def remove(home: Path) -> None:
-    """Forget a cluster whose processes have ended; the folder of all goes with the last one."""
+    """Forget a cluster whose processes have ended."""
     with _alone():
         shutil.rmtree(home, ignore_errors=True)
     if home.exists():
@@ -83,7 +96,7 @@ def _is_orphan(home: Path) -> bool:
     if not (home / "owner.json").exists():  # whoever made it was killed that very moment
         return True
     owner = json.loads((home / "owner.json").read_text())
-    return bool(owner) and processes.start_of(owner["pid"]) != owner["started"]
+    return bool(owner) and not processes.runs(owner["pid"], owner["started"])
 
 
 @contextlib.contextmanager

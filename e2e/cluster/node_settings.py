@@ -89,11 +89,7 @@ def kubelet(home: Path, plan: Plan, group: str) -> str:
             "failSwapOn": False,
             "oomScoreAdj": 0,
             "localStorageCapacityIsolation": False,
-            "evictionHard": {
-                "memory.available": "100Mi",
-                "nodefs.available": "1%",
-                "imagefs.available": "1%",
-            },
+            "evictionHard": dict.fromkeys(("nodefs.available", "imagefs.available"), "1%"),
             "imageGCHighThresholdPercent": 100,
             "podLogsDir": f"{home}/pods",
             "volumePluginDir": f"{home}/volume-plugins",

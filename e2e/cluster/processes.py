@@ -82,7 +82,7 @@ def is_alive(process: Process) -> bool:
     try:
         return os.waitpid(process.pid, os.WNOHANG)[0] == 0
     except ChildProcessError:  # somebody else's child is theirs to reap
-        return not _is_remains(process.pid)
+        return runs(process.pid, process.started)
 
 
 def must_live(process: Process) -> None:
@@ -144,16 +144,16 @@ def kill(home: Path, process: Process) -> None:
     _record(home, process.name).unlink(missing_ok=True)
 
 
+def runs(pid: int, started: str) -> bool:
+    """Whether this very process runs; one that is dead and not yet reaped does not."""
+    fields = _fields(pid)
+    return fields is not None and fields[1] == started and fields[0] not in {"Z", "X"}
+
+
 def start_of(pid: int) -> str | None:
     """When this process started, in the system's words; None: there is none."""
     fields = _fields(pid)
     return fields[1] if fields else None
-
-
-def _is_remains(pid: int) -> bool:
-    """Dead, but its parent has not looked yet."""
-    fields = _fields(pid)
-    return fields is None or fields[0] in {"Z", "X"}
 
 
 def _fields(pid: int) -> tuple[str, str] | None:

@@ -154,9 +154,14 @@ class Service:
         return tokens.verify(token, key, self._parts.issuer.name, self._parts.clock.now())
 
 
+def status_of(refusal: Refusal) -> int:
+    """What HTTP calls it."""
+    return _STATUS.get(refusal, _UNAUTHENTICATED)
+
+
 def _denied(refused: Refused, wait_s: float = 0.0) -> Denied:
     return Denied(
-        status=_STATUS.get(refused.refusal, _UNAUTHENTICATED),
+        status=status_of(refused.refusal),
         refused=refused,
         retry_after_s=math.ceil(wait_s),
     )

@@ -39,7 +39,7 @@ def validator(schema: str) -> Validator:
     return made
 
 
-def with_defaults(schema: Schema, value: object) -> object:
+def with_defaults(schema: Schema, value: Any) -> Any:
     """The value as it would be stored: defaults filled in where their parent stands."""
     if isinstance(value, dict) and "properties" in schema:
         known: Mapping[str, Schema] = schema["properties"]

@@ -8,8 +8,7 @@ from mesh7_core.policy import standing
 from mesh7_operator.clock import Clock
 from mesh7_operator.cluster import shapes
 from mesh7_operator.controller.board import Board
-from mesh7_operator.controller.keyrings import Keyrings
-from mesh7_operator.controller.seams import Store
+from mesh7_operator.controller.seams import KeySource, Store
 from mesh7_operator.reconciling.world import World, Written
 
 
@@ -17,7 +16,7 @@ class Gatherer:
     """Makes worlds."""
 
     def __init__(
-        self, board: Board, store: Store, keyrings: Keyrings, release_namespace: str, clock: Clock
+        self, board: Board, store: Store, keyrings: KeySource, release_namespace: str, clock: Clock
     ) -> None:
         self._board = board
         self._store = store

@@ -1,11 +1,11 @@
-"""What the controller needs of others: a store. `store.Store` is the real one."""
+"""What the controller needs of others: a store (`store.Store` is the real one), and keys."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from mesh7_operator.reconciling.plan import Publish
-from mesh7_operator.reconciling.world import Published, StoreState
+from mesh7_operator.reconciling.world import Keys, Published, StoreState
 
 
 class Store(Protocol):
@@ -34,6 +34,14 @@ class Store(Protocol):
 
     async def tend(self, namespaces: Collection[str], now: datetime) -> object:
         """See to users and functions on every node."""
+
+
+class KeySource(Protocol):
+    """Signing keys and stamp keys."""
+
+    @property
+    def keys(self) -> Keys:
+        """As last read."""
 
 
 class NoStore:

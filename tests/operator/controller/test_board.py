@@ -1,0 +1,137 @@
+"""The board: the newest of what was told and what we wrote, and nothing that is gone."""
+
+from typing import Any
+
+from mesh7_core import names
+from mesh7_operator.controller import seen
+from mesh7_operator.controller.board import Board
+from mesh7_operator.reconciling.world import Delivered
+
+RELEASE = "mesh7-system"
+
+
+class _Marks(list[str]):
+    def __call__(self, namespace: str) -> None:
+        self.append(namespace)
+
+
+def _policy(name: str, revision: int, uid: str = "", status: object = None) -> seen.Object:
+    value: dict[str, Any] = {
+        "kind": names.AGENT_POLICY,
+        "metadata": {
+            "name": name, "namespace": "shop", "uid": uid or name,
+            "resourceVersion": str(revision), "managedFields": [{}], "annotations": {"a": "b"},
+        },
+        "spec": {"selector": {}},
+        "status": status or {},
+    }  # fmt: skip
+    return seen.object_of(value)
+
+
+def _namespace(name: str, *, injection: str = "enabled", revision: int = 1) -> seen.Namespace:
+    return seen.Namespace(
+        revision=revision,
+        uid=f"namespace-{name}",
+        labels={names.INJECTION_LABEL: injection},
+        annotations={},
+    )
+
+
+def _config_map(revision: int, uid: str = "map", bundle: bytes = b"bundle") -> seen.ConfigMap:
+    delivered = Delivered(bundle=bundle, overlay=None)
+    return seen.ConfigMap(revision=revision, uid=uid, delivered=delivered)
+
+
+def _board(*snapshots: seen.Snapshot) -> tuple[Board, _Marks]:
+    marks = _Marks()
+    board = Board(RELEASE, marks)
+    for snapshot in snapshots:
+        board.tell(snapshot)
+    marks.clear()
+    return board, marks
+
+
+def test_what_nobody_compiles_is_not_kept() -> None:
+    """Managed fields and annotations are most of an object's bytes."""
+    written = _policy("support", 7).written
+    assert written.value["metadata"] == {"name": "support", "namespace": "shop", "uid": "support"}
+
+
+def test_a_change_of_the_baseline_marks_every_enrolled_namespace() -> None:
+    board, marks = _board(
+        seen.Snapshot(name="shop", namespaces=(_namespace("shop"),)),
+        seen.Snapshot(name="left", namespaces=(_namespace("left", injection="no"),)),
+    )
+    board.tell(seen.Snapshot(name=RELEASE, policies=(_policy("fence", 9),)))
+    assert marks == ["shop", RELEASE]
+
+
+def test_the_release_namespace_is_never_enrolled() -> None:
+    board, _ = _board(seen.Snapshot(name=RELEASE, namespaces=(_namespace(RELEASE),)))
+    assert board.enrolled() == []
+
+
+def test_our_own_write_counts_until_the_watch_shows_a_newer_one() -> None:
+    board, _ = _board(seen.Snapshot(name="shop", config_maps=(_config_map(5),)))
+    board.wrote_config_map("shop", _config_map(8, bundle=b"ours"))
+    board.tell(seen.Snapshot(name="shop", config_maps=(_config_map(5),)))
+    found = board.known("shop").config_map
+    assert found is not None
+    assert found.delivered.bundle == b"ours"
+    board.tell(seen.Snapshot(name="shop", config_maps=(_config_map(9, bundle=b"theirs"),)))
+    found = board.known("shop").config_map
+    assert found is not None
+    assert found.delivered.bundle == b"theirs"
+
+
+def test_a_deletion_after_our_write_counts_and_one_before_does_not() -> None:
+    board, _ = _board(seen.Snapshot(name="shop"))
+    board.wrote_config_map("shop", _config_map(8))
+    board.tell(seen.Snapshot(name="shop", deleted_revision=7))
+    assert board.known("shop").config_map is not None
+    board.tell(seen.Snapshot(name="shop", deleted_revision=9))
+    assert board.known("shop").config_map is None
+
+
+def test_what_we_deleted_is_not_seen_any_more_though_the_watch_is_late() -> None:
+    board, _ = _board(seen.Snapshot(name="shop", config_maps=(_config_map(5),)))
+    board.deleted_config_map("shop")
+    board.tell(seen.Snapshot(name="shop", config_maps=(_config_map(5),)))
+    assert board.known("shop").config_map is None
+    board.tell(seen.Snapshot(name="shop", config_maps=(_config_map(9, uid="another"),)))
+    assert board.known("shop").config_map is not None
+
+
+def test_our_own_status_counts_until_the_watch_shows_it() -> None:
+    board, _ = _board(seen.Snapshot(name="shop", policies=(_policy("support", 5),)))
+    board.wrote_status("support", 6, {"phase": "ours"})
+    assert board.known("shop").policies[0].status == {"phase": "ours"}
+    later = _policy("support", 7, status={"phase": "theirs"})
+    board.tell(seen.Snapshot(name="shop", policies=(later,)))
+    assert board.known("shop").policies[0].status == {"phase": "theirs"}
+
+
+def test_what_vanished_does_not_come_back_and_marks_its_namespace() -> None:
+    snapshot = seen.Snapshot(name="shop", policies=(_policy("gone", 5), _policy("here", 6)))
+    board, marks = _board(snapshot)
+    board.vanished({"gone"})
+    assert marks == ["shop"]
+    board.tell(snapshot)
+    assert [one.name for one in board.known("shop").policies] == ["here"]
+    assert board.uids(names.AGENT_POLICY) == {"here"}
+
+
+def test_of_two_objects_of_a_name_the_newer_one_counts() -> None:
+    """The watch has not told yet that the older one was deleted."""
+    both = (_policy("support", 9, uid="new"), _policy("support", 5, uid="old"))
+    board, _ = _board(seen.Snapshot(name="shop", policies=both))
+    assert [one.uid for one in board.known("shop").policies] == ["new"]
+
+
+def test_a_namespace_is_forgotten_when_nothing_of_it_is_left() -> None:
+    board, _ = _board(seen.Snapshot(name="shop", policies=(_policy("support", 5),)))
+    board.forget("shop")
+    assert board.names() == ["shop"]
+    board.tell(seen.Snapshot(name="shop"))
+    board.forget("shop")
+    assert board.names() == []

@@ -249,6 +249,55 @@ def exchange(  # noqa: PLR0913 - one argument a flag
     run(lambda stopping: program.run(chosen, _CLOCK, stopping))
 
 
+@main.command(context_settings=_VARIABLES)
+@cluster_options
+@metrics_option
+@click.option(
+    "--listen",
+    type=ADDRESS,
+    default=settings.DEFAULT_INJECTOR,
+    help="Where the API server asks, over TLS.",
+)
+@click.option("--certificate", type=_FILE, required=True, help="PEM; read again when it changes.")
+@click.option("--private-key", type=_FILE, required=True, help="The certificate's, PEM.")
+@click.option(
+    "--stamp-key-file",
+    "stamp_key",
+    type=_FILE,
+    required=True,
+    help="What grants are stamped with: key `seed` of Secret `mesh7-stamp-key`.",
+)
+@click.option(
+    "--grace",
+    type=click.FloatRange(0, 600),
+    default=settings.DEFAULT_GRACE_S,
+    metavar="SECONDS",
+    help="How long it serves on after SIGTERM.",
+)
+def injector(  # noqa: PLR0913 - one argument a flag
+    cluster: settings.Cluster,
+    metrics_address: settings.Address,
+    listen: settings.Address,
+    certificate: Path,
+    private_key: Path,
+    stamp_key: Path,
+    grace: float,
+) -> None:
+    """Answer the API server: is this object right, and who made this grant."""
+    from mesh7_operator.injector import program  # noqa: PLC0415 - each room alone
+
+    chosen = settings.Injector(
+        cluster=cluster,
+        listen=listen,
+        certificate=certificate,
+        private_key=private_key,
+        stamp_key=stamp_key,
+        metrics=metrics_address,
+        grace_s=grace,
+    )
+    run(lambda stopping: program.run(chosen, _CLOCK, stopping))
+
+
 def run(started: Program) -> None:
     """Run a program until SIGTERM or SIGINT; exits 1 with a last line that says why it ended."""
     logs.configure(sys.stderr)

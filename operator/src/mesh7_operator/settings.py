@@ -14,6 +14,8 @@ from mesh7_core import errors, names
 DEFAULT_METRICS: Final = "0.0.0.0:7009"
 DEFAULT_LEASE: Final = "mesh7-controller"
 DEFAULT_EXCHANGE: Final = "0.0.0.0:8443"
+DEFAULT_INJECTOR: Final = "0.0.0.0:8443"
+DEFAULT_GRACE_S: Final = 10.0
 _HIGHEST_PORT: Final = 65_535
 
 
@@ -134,6 +136,28 @@ class Exchange:
     master: Path | None = None
     metrics: Address = Address("0.0.0.0", 7009)  # noqa: S104 - the kubelet dials the pod's address
     grace_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Injector:
+    """The injector.
+
+    Attributes:
+        listen: where the API server asks, over TLS.
+        certificate: PEM; it may come later than the program, and change.
+        private_key: the certificate's, PEM.
+        stamp_key: 32 random bytes that grants are stamped with.
+        metrics: where `/metrics`, `/healthz` and `/readyz` are answered, plain.
+        grace_s: how long it serves on after it was told to end, for Services learn late.
+    """
+
+    cluster: Cluster
+    listen: Address
+    certificate: Path
+    private_key: Path
+    stamp_key: Path
+    metrics: Address = Address("0.0.0.0", 7009)  # noqa: S104 - the kubelet dials the pod's address
+    grace_s: float = DEFAULT_GRACE_S
 
 
 def _secret_in(path: Path, flag: str) -> str:

@@ -1,0 +1,74 @@
+"""What the injector asks the API server: the policy of a grant, and whether a namespace is guarded.
+
+Within two seconds, for the API server waits for our own answer; what is not known by then is
+refused.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Final, Protocol, TypeVar
+
+from mesh7_core import errors, names
+from mesh7_operator.cluster import api_server, resources, shapes
+from mesh7_operator.injector.judging import PolicyRef
+
+PATIENCE_S: Final = 2.0
+_Answer = TypeVar("_Answer")
+
+
+class Api(Protocol):
+    """As much of `cluster.api_server.ApiServer` as is needed here."""
+
+    async def get(self, resource: resources.Resource, namespace: str, name: str) -> shapes.Object:
+        """One object; raises `NotFound` or another ClusterError."""
+
+
+class Asking:
+    """Asks, and remembers nothing: a policy that was just made must count.
+
+    Args:
+        release_namespace: never guarded.
+    """
+
+    def __init__(self, api: Api, release_namespace: str, patience_s: float = PATIENCE_S) -> None:
+        self._api = api
+        self._release_namespace = release_namespace
+        self._patience_s = patience_s
+
+    async def policy(self, ref: PolicyRef) -> shapes.Object | None:
+        """The AgentPolicy; None = there is none.
+
+        Raises:
+            ClusterError: not answered in time.
+        """
+        asked = self._api.get(resources.AGENT_POLICIES, ref.namespace, ref.name)
+        try:
+            return await self._in_time(asked, f"AgentPolicy `{ref.namespace}/{ref.name}`")
+        except api_server.NotFound:
+            return None
+
+    async def is_guarded(self, namespace: str) -> bool:
+        """Whether agents may run there.
+
+        Raises:
+            ClusterError: not answered in time.
+        """
+        if namespace == self._release_namespace:
+            return False
+        asked = self._api.get(resources.NAMESPACES, "", namespace)
+        try:
+            found = await self._in_time(asked, f"Namespace `{namespace}`")
+        except api_server.NotFound:
+            # Its accounts may outlive it for a moment.
+            return True
+        labels = shapes.texts(found, "metadata", "labels")
+        return labels.get(names.INJECTION_LABEL) in names.INJECTION_VALUES
+
+    async def _in_time(self, asked: Awaitable[_Answer], what: str) -> _Answer:
+        try:
+            async with asyncio.timeout(self._patience_s):
+                return await asked
+        except TimeoutError as error:
+            raise errors.ClusterError(
+                f"{what}: the API server did not answer in {self._patience_s:g} s"
+            ) from error

@@ -1,0 +1,180 @@
+"""The injector's door: AdmissionReviews in, verdicts out (docs/administrator/admission.md).
+
+    1  is there a place?          503   at once, so that the API server need not wait
+    2  is it small enough?        413
+    3  is it a question of ours?  400
+    4  what the API server knows  a refusal when it cannot be read in two seconds
+    5  the compiler's verdict     a refusal when it takes too long
+
+Nothing of an object, and no group of a user, is ever logged.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Final
+
+from aiohttp import web
+
+from mesh7_core import errors, names
+from mesh7_operator.cluster import shapes
+from mesh7_operator.injector import judging, reviews, stamping
+from mesh7_operator.injector.asking import Asking
+from mesh7_operator.injector.measuring import InjectorMetrics
+from mesh7_operator.injector.places import Places
+from mesh7_operator.injector.reviews import Malformed, Review, Verdict
+from mesh7_operator.injector.stamp_key import StampKey
+
+VALIDATE: Final = "/validate"
+MUTATE: Final = "/mutate"
+MOST_BYTES: Final = 10 * 1024 * 1024
+READING_S: Final = 4.0
+JUDGING_S: Final = 4.0
+_LOG: Final = logging.getLogger(__name__)
+_UNKNOWN: Final = "unknown"
+Door = Callable[[Review], Awaitable[Verdict]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the door works with.
+
+    Attributes:
+        threads: where is compiled; the event loop goes on answering probes.
+        is_ending: asked with each answer; connections are closed with it then, so that the API
+            server goes elsewhere.
+    """
+
+    asking: Asking
+    stamp_key: StampKey
+    release_namespace: str
+    threads: Executor
+    metrics: InjectorMetrics
+    monotonic_s: Callable[[], float]
+    is_ending: Callable[[], bool]
+    places: Places = field(default_factory=Places)
+    judging_s: float = JUDGING_S
+
+
+def application(parts: Parts) -> web.Application:
+    """What answers at the injector's address."""
+    app = web.Application(client_max_size=MOST_BYTES)
+    app.router.add_post(VALIDATE, _answering(parts, "validate", _Validating(parts).verdict))
+    app.router.add_post(MUTATE, _answering(parts, "mutate", _Mutating(parts).verdict))
+    return app
+
+
+def _answering(
+    parts: Parts, door: str, decide: Door
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        started_s = parts.monotonic_s()
+        size = MOST_BYTES if request.content_length is None else request.content_length
+        kind, outcome = _UNKNOWN, "crashed"
+        try:
+            with parts.places.place(min(size, MOST_BYTES)) as is_taken:
+                if is_taken:
+                    response, kind, outcome = await _reviewed(request, door, decide)
+                else:
+                    outcome = "overloaded"
+                    response = _plain(503, "too many admissions at once; try again")
+        finally:
+            parts.metrics.admissions.labels(door, kind, outcome).inc()
+            parts.metrics.seconds.labels(door).observe(parts.monotonic_s() - started_s)
+        if parts.is_ending():
+            response.force_close()
+        return response
+
+    return answer
+
+
+async def _reviewed(
+    request: web.Request, door: str, decide: Door
+) -> tuple[web.StreamResponse, str, str]:
+    """The answer, and for whoever counts: kind and outcome."""
+    try:
+        async with asyncio.timeout(READING_S):
+            body = await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        said = f"the review has more than {MOST_BYTES} bytes"
+        return _plain(413, said), _UNKNOWN, "too-large"
+    except TimeoutError:
+        return _plain(408, "the review did not come in time"), _UNKNOWN, "malformed"
+    review = reviews.read(body)
+    if isinstance(review, Malformed):
+        return _plain(400, review.message), _UNKNOWN, "malformed"
+    try:
+        verdict = await decide(review)
+    except errors.ClusterError as error:
+        _LOG.warning(
+            "an admission cannot be judged",
+            extra={"door": door, "kind": review.kind, "namespace": review.namespace,
+                   "error": error.message},
+        )  # fmt: skip
+        verdict = reviews.unavailable(f"cannot be judged now, so it is refused: {error.message}")
+    return web.json_response(reviews.written(review, verdict)), review.kind, _outcome(verdict)
+
+
+class _Validating:
+    """Refuses what the compiler refuses."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def verdict(self, review: Review) -> Verdict:
+        parts = self._parts
+        policy = None
+        if not judging.is_unchanged(review):
+            policy = await _policy(parts, review)
+        loop = asyncio.get_running_loop()
+        judged = loop.run_in_executor(
+            parts.threads, judging.judge, review, parts.release_namespace, policy
+        )
+        return await _in_time(judged, parts.judging_s)
+
+
+class _Mutating:
+    """Says who made a Grant."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def verdict(self, review: Review) -> Verdict:
+        if review.kind != names.GRANT or review.before is not None:
+            return reviews.Allowed()
+        if not judging.is_allow(review):
+            return stamping.stamp(review, None, None)
+        namespace = stamping.account_namespace(review)
+        if namespace and await self._parts.asking.is_guarded(namespace):
+            return stamping.refuse_account(review)
+        key = self._parts.stamp_key.key
+        if key is None:
+            return reviews.unavailable("there is no stamp key yet; the injector's log says why")
+        return stamping.stamp(review, await _policy(self._parts, review), key)
+
+
+async def _policy(parts: Parts, review: Review) -> shapes.Object | None:
+    ref = judging.policy_of(review, parts.release_namespace)
+    return None if ref is None else await parts.asking.policy(ref)
+
+
+async def _in_time(judged: asyncio.Future[Verdict], patience_s: float) -> Verdict:
+    try:
+        async with asyncio.timeout(patience_s):
+            return await judged
+    except TimeoutError as error:
+        raise errors.ClusterError(
+            f"the compiler took more than {patience_s:g} s; make the object smaller, or try again"
+        ) from error
+
+
+def _outcome(verdict: Verdict) -> str:
+    if isinstance(verdict, reviews.Allowed):
+        return "allowed"
+    return "unavailable" if verdict.code == 503 else "refused"  # noqa: PLR2004 - HTTP's
+
+
+def _plain(status: int, message: str) -> web.Response:
+    return web.Response(status=status, text=message + "\n")

@@ -87,12 +87,6 @@ class ControllerMetrics:
         self.store = Gauge(
             "mesh7_store_state", "1 for how it stands with Redis", ["state"], registry=registry
         )
-        self.certificate_days = Gauge(
-            "mesh7_certificate_days",
-            "Days that a certificate is still valid",
-            ["certificate"],
-            registry=registry,
-        )
 
     def forget(self, namespace: str) -> None:
         """It is no longer enrolled: drop its series."""

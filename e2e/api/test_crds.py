@@ -1,7 +1,8 @@
 """The custom resources on a real API server: what it refuses, merges, explains and shows."""
 
+import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from e2e.api import crd_cases
 from e2e.api.crd_cases import Case
 from e2e.cluster.clusters import Cluster
 from e2e.cluster.kubectl import KubectlError
+from e2e.cluster.waiting import until
 
 CRDS = Path(__file__).parents[2] / "crds"
 PLURALS = ("agentpolicies", "approvalrequests", "grants", "toolsources")
@@ -26,7 +28,19 @@ def served(cluster: Cluster) -> Cluster:
     cluster.kubectl.apply(CRDS, "--server-side", "--force-conflicts")
     names = [f"crd/{plural}.mesh7.dev" for plural in PLURALS]
     cluster.kubectl.wait("condition=Established", *names)
+    # What `explain` reads is published a little later.
+    until(lambda: all(map(_explaining(cluster), PLURALS)), "kinds explained", timeout_s=30)
     return cluster
+
+
+def _explaining(cluster: Cluster) -> Callable[[str], bool]:
+    def explains(plural: str) -> bool:
+        try:
+            return "status" in cluster.kubectl("explain", plural)
+        except KubectlError:
+            return False
+
+    return explains
 
 
 @pytest.fixture(scope="module")
@@ -145,8 +159,7 @@ def test_short_names_and_the_category_lead_to_the_kinds(served: Cluster) -> None
 @pytest.mark.promise("K2")
 def test_get_shows_a_policy_in_columns(served: Cluster, place: str) -> None:
     name = _fresh("columns")
-    rules = [{"name": one, "tools": [f"{one}.*"], "action": "Deny"} for one in ("first", "second")]
-    _apply(served, place, _policy(name, rules=rules))
+    _apply(served, place, _policy(name, defaultAction="Allow"))
     conditions = [_condition("Ready"), _condition("Accepted", reason="Compiled")]
     status = {"bundleVersion": 7, "pods": {"matched": 3, "current": 2}, "conditions": conditions}
     _set_status(served, place, f"m7p/{name}", status)
@@ -154,10 +167,10 @@ def test_get_shows_a_policy_in_columns(served: Cluster, place: str) -> None:
     header, line = served.kubectl("get", "m7p", name, "-n", place, "-o", "wide").splitlines()
 
     assert header.split() == [
-        "NAME", "READY", "MODE", "PODS", "CURRENT", "VERSION", "AGE", "RULES", "ACCEPTED",
+        "NAME", "READY", "MODE", "PODS", "CURRENT", "VERSION", "AGE", "DEFAULT", "ACCEPTED",
     ]  # fmt: skip
     assert line.split()[1:6] == ["True", "Enforce", "3", "2", "7"]
-    assert line.split()[-1] == "Compiled"
+    assert line.split()[-2:] == ["Allow", "Compiled"]
 
 
 @pytest.mark.promise("K2")
@@ -205,6 +218,27 @@ def _veto(name: str) -> dict[str, Any]:
             "expiresAt": "2026-11-21T10:00:00Z",
         },
     }
+
+
+def _request(name: str) -> str:
+    (text, *_) = [one.text for one in ACCEPTED if one.kind == "ApprovalRequest"]
+    return re.sub(r"metadata: \{name: .*\}", f"metadata: {{name: {name}}}", text)
+
+
+@pytest.mark.promise("K2")
+def test_get_shows_a_request_in_columns(served: Cluster, place: str) -> None:
+    """Design 4: plain kubectl shows what waits."""
+    name = _fresh("request")
+    served.kubectl.apply(_request(name), "-n", place)
+    _set_status(served, place, f"m7r/{name}", {"state": "Pending"})
+
+    header, line = served.kubectl("get", "m7r", name, "-n", place).splitlines()
+
+    assert header.split() == ["NAME", "STATE", "TOOL", "AGENT", "RULE", "EXPIRES", "AGE"]
+    assert line.split()[1:6] == [
+        "Pending", "billing.create_refund", "support", "shop/support/big-refunds",
+        "2026-11-21T09:10:00Z",
+    ]  # fmt: skip
 
 
 @pytest.mark.promise("K2")
@@ -268,6 +302,17 @@ def test_a_grant_cannot_be_changed(served: Cluster, place: str) -> None:
             "patch", f"m7g/{name}", "-n", place, "--type=merge", "-p", '{"spec":{"maxUses":99}}'
         )
     served.kubectl("label", f"m7g/{name}", "-n", place, "team=support")
+
+
+def test_what_is_asked_cannot_be_changed(served: Cluster, place: str) -> None:
+    """Design 6: people approve one exact call."""
+    name = _fresh("asked")
+    served.kubectl.apply(_request(name), "-n", place)
+
+    with pytest.raises(KubectlError, match="what is asked cannot be changed"):
+        served.kubectl(
+            "patch", f"m7r/{name}", "-n", place, "--type=merge", "-p", '{"spec":{"tool":"a.b"}}'
+        )
 
 
 def test_a_condition_without_text_is_kept_to_be_refused(served: Cluster, place: str) -> None:

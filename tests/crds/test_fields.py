@@ -36,10 +36,10 @@ _KEYS = {
 }
 _SHORT = {"AgentPolicy": "m7p", "ToolSource": "m7s", "Grant": "m7g", "ApprovalRequest": "m7r"}
 _COLUMNS = {
-    "AgentPolicy": "Ready Mode Pods Current Version Age | Rules Accepted",
+    "AgentPolicy": "Ready Mode Pods Current Version Age | Default Accepted",
     "ToolSource": "Ready Kind Tools Drifted Age | URL Protocol",
     "Grant": "Effect Subject Tools By Expires Uses Phase Age | Reason",
-    "ApprovalRequest": "State Tool Agent Rules Expires Age | Pod",
+    "ApprovalRequest": "State Tool Agent Rule Expires Age | Pod",
 }
 
 

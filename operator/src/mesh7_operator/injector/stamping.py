@@ -83,5 +83,6 @@ def _groups_named(policy: Mapping[str, object]) -> set[str]:
     for rule in rules if isinstance(rules, list) else ():
         approval = rule.get("approval") if isinstance(rule, dict) else None
         groups = approval.get("groups") if isinstance(approval, dict) else None
-        found.update(one for one in groups or () if isinstance(one, str))
+        listed = groups if isinstance(groups, list) else ()
+        found.update(one for one in listed if isinstance(one, str))
     return found

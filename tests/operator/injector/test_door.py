@@ -1,0 +1,297 @@
+"""The injector's door as the API server and its enemies use it: over HTTP, in process."""
+
+import asyncio
+import base64
+import contextlib
+import io
+import json
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import test_utils
+from prometheus_client import CollectorRegistry
+
+from mesh7_core import errors
+from mesh7_core.delivery import stamps
+from mesh7_operator import metrics
+from mesh7_operator.cluster import api_server
+from mesh7_operator.injector import door
+from mesh7_operator.injector.asking import Asking
+from mesh7_operator.injector.measuring import InjectorMetrics
+from mesh7_operator.injector.places import Places
+from mesh7_operator.injector.stamp_key import StampKey
+from tests.operator.injector import asked
+from tests.operator.injector.asked import RELEASE, SHOP, Table
+
+SEED = bytes(range(32))
+_TABLE = {
+    ("AgentPolicy", SHOP, "support"): asked.policy(),
+    ("Namespace", "", SHOP): {"metadata": {"labels": {"mesh7.dev/injection": "enabled"}}},
+    ("Namespace", "", "argo"): {"metadata": {}},
+    ("ConfigMap", RELEASE, "mesh7-stamp-public"): {},
+}
+
+
+class Door:
+    """One door, its API server and its counts."""
+
+    def __init__(
+        self,
+        client: test_utils.TestClient[Any, Any],
+        table: Table,
+        registry: CollectorRegistry,
+        ending: asyncio.Event,
+    ) -> None:
+        self.client = client
+        self.table = table
+        self.ending = ending
+        self._registry = registry
+
+    async def ask(self, path: str, question: object) -> dict[str, Any]:
+        """The response of a question that is answered."""
+        async with self.client.post(path, data=io.BytesIO(json.dumps(question).encode())) as answer:
+            assert answer.status == 200, await answer.text()
+            found: dict[str, Any] = (await answer.json())["response"]
+            return found
+
+    async def send(self, body: bytes, path: str = door.VALIDATE) -> tuple[int, str]:
+        """Status and text of anything."""
+        async with self.client.post(path, data=io.BytesIO(body)) as answer:
+            return answer.status, await answer.text()
+
+    def count(self, name: str, **labels: str) -> float:
+        return self._registry.get_sample_value(name, labels) or 0.0
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    folder: Path, *, places: Places | None = None, patience_s: float = 2.0
+) -> AsyncIterator[Door]:
+    """A door whose stamp key is published."""
+    table = Table(dict(_TABLE))
+    (folder / "seed").write_bytes(SEED)
+    key = StampKey(folder / "seed", table, RELEASE)
+    await key.refresh()
+    ending = asyncio.Event()
+    registry = metrics.registry()
+    with ThreadPoolExecutor(2) as threads:
+        parts = door.Parts(
+            asking=Asking(table, RELEASE, patience_s),
+            stamp_key=key,
+            release_namespace=RELEASE,
+            threads=threads,
+            metrics=InjectorMetrics(registry),
+            monotonic_s=asyncio.get_running_loop().time,
+            is_ending=ending.is_set,
+            places=places or Places(),
+        )
+        async with test_utils.TestClient(test_utils.TestServer(door.application(parts))) as client:
+            yield Door(client, table, registry, ending)
+
+
+@pytest.fixture
+async def there(tmp_path: Path) -> AsyncIterator[Door]:
+    async with opened(tmp_path) as found:
+        yield found
+
+
+async def test_a_good_policy_is_allowed_and_counted(there: Door) -> None:
+    answer = await there.ask(door.VALIDATE, asked.question(asked.policy()))
+    assert answer == {"uid": "0b1c", "allowed": True}
+    labels = {"door": "validate", "kind": "AgentPolicy", "outcome": "allowed"}
+    assert there.count("mesh7_admissions_total", **labels) == 1
+
+
+async def test_a_broken_one_is_refused_as_the_api_server_would(there: Door) -> None:
+    broken = asked.policy(selector=None, rules=[])
+    broken["spec"] = {"selector": {}, "rules": [{"name": "x", "tools": ["a.b"], "action": "Alow"}]}
+    answer = await there.ask(door.VALIDATE, asked.question(broken))
+    status = answer["status"]
+    assert (answer["allowed"], status["code"], status["reason"]) == (False, 422, "Invalid")
+    assert status["details"]["name"] == "support"
+    (cause,) = status["details"]["causes"]
+    assert cause["field"] == "spec.rules[0].action"
+    assert cause["reason"] == "FieldValueInvalid"
+    assert status["message"] == f"spec.rules[0].action: {cause['message']}"
+
+
+async def test_a_warning_is_short_enough_for_the_api_server(there: Door) -> None:
+    value = asked.grant(tools=["billing.create_refund", "git." + "x" * 300])
+    answer = await there.ask(door.VALIDATE, asked.question(value))
+    assert answer["allowed"] is True
+    assert answer["warnings"]
+    assert all(len(one) <= 256 for one in answer["warnings"])
+
+
+async def test_a_new_grant_is_stamped(there: Door) -> None:
+    value = asked.grant()
+    answer = await there.ask(door.MUTATE, asked.question(value))
+    (change,) = json.loads(base64.b64decode(answer["patch"]))
+    value["spec"]["grantedBy"] = change["value"]
+    public = [base64.b64decode(one) for one in there.table.published.values()]
+    assert stamps.is_stamped(value, public)
+
+
+async def test_other_kinds_and_later_changes_are_left_as_they_are(there: Door) -> None:
+    plain = {"uid": "0b1c", "allowed": True}
+    assert await there.ask(door.MUTATE, asked.question(asked.policy())) == plain
+    changed = asked.question(asked.grant(), before=asked.grant())
+    assert await there.ask(door.MUTATE, changed) == plain
+
+
+@pytest.mark.parametrize(("namespace", "allowed"), [(SHOP, False), ("argo", True), ("gone", False)])
+async def test_no_account_of_a_guarded_namespace_permits_anything(
+    there: Door, namespace: str, allowed: bool
+) -> None:
+    """Design 6.4: who asks cannot approve."""
+    maker = {"username": f"system:serviceaccount:{namespace}:support"}
+    answer = await there.ask(door.MUTATE, asked.question(asked.grant(), userInfo=maker))
+    assert answer["allowed"] is allowed
+    if not allowed:
+        assert answer["status"]["code"] == 403
+
+
+@pytest.mark.parametrize("path", [door.VALIDATE, door.MUTATE])
+async def test_a_policy_that_cannot_be_read_refuses_the_grant(there: Door, path: str) -> None:
+    there.table.found["AgentPolicy", SHOP, "support"] = api_server.Unavailable("not answered")
+    answer = await there.ask(path, asked.question(asked.grant()))
+    assert (answer["allowed"], answer["status"]["code"]) == (False, 503)
+    labels = {"door": path[1:], "kind": "Grant", "outcome": "unavailable"}
+    assert there.count("mesh7_admissions_total", **labels) == 1
+
+
+async def test_an_api_server_that_never_answers_refuses_the_grant() -> None:
+    class Never(Table):
+        async def get(self, *_: object) -> Any:
+            await asyncio.Event().wait()
+
+    asking = Asking(Never(), RELEASE, 0.01)
+    with pytest.raises(errors.ClusterError, match="did not answer in"):
+        await asking.is_guarded(SHOP)
+
+
+def _with(**request: Any) -> bytes:
+    question = asked.question(asked.policy())
+    question["request"] |= request
+    for key, value in request.items():
+        if value is ...:
+            del question["request"][key]
+    return json.dumps(question).encode()
+
+
+_HOSTILE = {
+    "nothing": b"",
+    "no JSON": b"{",
+    "no UTF-8": b'{"a": "\xff"}',
+    "a list": b"[]",
+    "a key twice": b'{"kind": 1, "kind": 2}',
+    "deep": b'{"a":' * 300 + b"1" + b"}" * 300,
+    "endless digits": b'{"a": ' + b"9" * 100_000 + b"}",
+    "not a number": b'{"a": NaN}',
+    "another kind": b'{"apiVersion": "admission.k8s.io/v1", "kind": "Pod"}',
+    "an old version": json.dumps({**asked.question(asked.policy()),
+                                  "apiVersion": "admission.k8s.io/v1beta1"}).encode(),
+    "no request": b'{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}',
+    "no uid": _with(uid=...),
+    "a number as uid": _with(uid=7),
+    "no kind": _with(kind=...),
+    "a pod": _with(kind={"group": "", "version": "v1", "kind": "Pod"}),
+    "a deletion": _with(operation="DELETE"),
+    "no operation": _with(operation=...),
+    "no object": _with(object=...),
+    "no object before": _with(operation="UPDATE"),
+    "a text as object": _with(object="AgentPolicy"),
+    "an object of another kind": _with(object=asked.grant()),
+    "an object of elsewhere": _with(object=asked.policy(namespace="other")),
+    "an object without metadata": _with(object={"kind": "AgentPolicy"}),
+    "nobody": _with(userInfo=...),
+    "nameless": _with(userInfo={"username": ""}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", [door.VALIDATE, door.MUTATE])
+@pytest.mark.parametrize("name", _HOSTILE)
+async def test_what_is_no_question_is_answered_so(there: Door, name: str, path: str) -> None:
+    """Whoever reaches the port may send anything."""
+    status, text = await there.send(_HOSTILE[name], path)
+    assert status == 400
+    assert len(text.splitlines()) == 1
+    assert await there.ask(door.VALIDATE, asked.question(asked.policy()))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        None, [], "x", 7, {"rules": None}, {"rules": {}}, {"rules": [None]}, {"selector": 7},
+        {"selector": {}, "rules": [{"name": {"a": []}, "tools": [[]], "action": 10**300}]},
+        {"selector": {"matchLabels": {"a": 1e308}}, "rules": [], "mode": {}},
+        {"rules": [{"approval": {"groups": 7}}, {"approval": []}, 7]},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["AgentPolicy", "ToolSource", "Grant"])
+async def test_a_question_about_nonsense_is_refused_and_crashes_nothing(
+    there: Door, kind: str, spec: object
+) -> None:
+    value = {**asked.policy(), "kind": kind, "spec": spec}
+    answer = await there.ask(door.VALIDATE, asked.question(value))
+    assert (answer["allowed"], answer["status"]["code"]) == (False, 422)
+    await there.ask(door.MUTATE, asked.question(value))
+
+
+async def test_policies_written_by_nobody_sane_crash_no_stamp(there: Door) -> None:
+    for rules in (7, [7], [{"approval": {"groups": 7}}], [{"approval": {"groups": [7]}}]):
+        odd = asked.policy()
+        odd["spec"]["rules"] = rules
+        there.table.found["AgentPolicy", SHOP, "support"] = odd
+        answer = await there.ask(door.MUTATE, asked.question(asked.grant()))
+        assert answer["allowed"] is True
+
+
+async def test_nine_mebibytes_are_judged(there: Door) -> None:
+    """Issue 5: bodies to 10 MiB."""
+    policy = asked.policy()
+    policy["spec"]["rules"][0]["when"] = "x" * (9 * 1024 * 1024)
+    answer = await there.ask(door.VALIDATE, asked.question(policy))
+    assert answer["status"]["details"]["causes"][0]["field"] == "spec.rules[0].when"
+    assert len(answer["status"]["message"]) <= 4096
+
+
+async def test_nine_mebibytes_of_rules_are_judged_in_time(there: Door) -> None:
+    """Issue 5: an answer within five seconds."""
+    rule = {"name": "r", "tools": ["a.b"], "when": "args.x == 1", "action": "Allow"}
+    policy = asked.policy(rules=[rule] * 120_000)
+    answer = await there.ask(door.VALIDATE, asked.question(policy))
+    assert answer["allowed"] is False
+
+
+async def test_more_than_ten_mebibytes_are_too_large(there: Door) -> None:
+    status, _ = await there.send(b" " * (door.MOST_BYTES + 1))
+    assert status == 413
+
+
+async def test_too_many_at_once_are_refused_at_once(tmp_path: Path) -> None:
+    async with opened(tmp_path, places=Places(most=0)) as full:
+        status, text = await full.send(json.dumps(asked.question(asked.policy())).encode())
+        assert (status, text) == (503, "too many admissions at once; try again\n")
+        labels = {"door": "validate", "kind": "unknown", "outcome": "overloaded"}
+        assert full.count("mesh7_admissions_total", **labels) == 1
+
+
+async def test_places_are_given_back() -> None:
+    places = Places(most=1, most_bytes=10)
+    with places.place(10) as first, places.place(1) as second:
+        assert (first, second) == (True, False)
+    with places.place(11) as too_large:
+        assert too_large is False
+    with places.place(10) as again:
+        assert again is True
+
+
+async def test_whoever_ends_sends_connections_elsewhere(there: Door) -> None:
+    there.ending.set()
+    async with there.client.post(door.VALIDATE, json=asked.question(asked.policy())) as answer:
+        assert answer.status == 200
+        assert answer.headers["Connection"] == "close"

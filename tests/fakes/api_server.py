@@ -30,6 +30,7 @@ class ApiServer:
         asked: method and path of each request, oldest first.
         troubles: answers to come instead of the real ones: status and headers.
         troubled_path: requests whose path ends so get them; empty = all do.
+        answers: objects by path, beside those that are listed.
         lists: how often each kind was listed.
     """
 
@@ -37,6 +38,7 @@ class ApiServer:
         self.asked: list[tuple[str, str]] = []
         self.troubles: list[tuple[int, dict[str, str]]] = []
         self.troubled_path = ""
+        self.answers: dict[str, Mapping[str, Any]] = {}
         self.lists: dict[str, int] = {}
         self.url = ""
         self._versions = itertools.count(100)
@@ -94,7 +96,7 @@ class ApiServer:
         if self.troubles and request.path.endswith(self.troubled_path):
             status, headers = self.troubles.pop(0)
             return web.json_response({"message": "in trouble"}, status=status, headers=headers)
-        found = _DISCOVERY.get(request.path)
+        found = _DISCOVERY.get(request.path) or self.answers.get(request.path)
         if found is not None:
             return web.json_response(found)
         for resource in _KNOWN:

@@ -85,7 +85,7 @@ async def ensure(api: ApiServer, namespace: str, random: Randomness) -> Keyring:
     if found is not None:
         return found
     try:
-        secret = _secret(new_keyring(random), namespace)
+        secret = secret_of(new_keyring(random), namespace)
         return _keyring(await api.create(resources.SECRETS, namespace, secret), namespace)
     except api_server.Conflict:
         theirs = await read(api, namespace)
@@ -106,7 +106,7 @@ async def rotate(api: ApiServer, namespace: str, random: Randomness) -> Keyring:
         raise errors.ClusterError(
             f"Secret `{namespace}/{SECRET}`: is not there; the controller makes it when it starts"
         )
-    secret = _secret(rotated(found, random), namespace)
+    secret = secret_of(rotated(found, random), namespace)
     return _keyring(await api.replace(resources.SECRETS, namespace, SECRET, secret), namespace)
 
 
@@ -125,7 +125,8 @@ async def read_stamps(api: ApiServer, namespace: str) -> tuple[bytes, ...]:
     return tuple(key for key in decoded if key is not None and len(key) == keys.KEY_BYTES)
 
 
-def _secret(keyring: Keyring, namespace: str) -> shapes.Object:
+def secret_of(keyring: Keyring, namespace: str) -> shapes.Object:
+    """The Secret that holds them; at the version that they were read from, if they were."""
     links = json.dumps([keys.written_link(link) for link in keyring.links]).encode()
     held = {
         "current": keyring.current.seed, "next": keyring.following.seed, "links": links

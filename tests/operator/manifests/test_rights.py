@@ -1,0 +1,146 @@
+"""Who may what: `rights.yaml` and `roles.yaml` held to a list, right by right."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.operator.manifests import written
+
+Right = tuple[str, str, str, str]
+"""Verb, resource, name (`*` = any), where (`everywhere` or `release`)."""
+_OURS = ("agentpolicies", "toolsources", "grants")
+
+ALLOWED: dict[str, set[Right]] = {
+    "mesh7-controller": {
+        *((verb, f"{plural}.mesh7.dev", "*", "everywhere")
+          for plural in _OURS for verb in ("list", "watch")),
+        *(("patch", f"{plural}/status.mesh7.dev", "*", "everywhere") for plural in _OURS),
+        ("list", "namespaces", "*", "everywhere"),
+        ("watch", "namespaces", "*", "everywhere"),
+        ("patch", "namespaces", "*", "everywhere"),  # two annotations; see admission.yaml
+        ("list", "configmaps", "mesh7-bundle", "everywhere"),
+        ("watch", "configmaps", "mesh7-bundle", "everywhere"),
+        ("create", "configmaps", "mesh7-bundle", "everywhere"),
+        ("patch", "configmaps", "mesh7-bundle", "everywhere"),
+        ("delete", "configmaps", "mesh7-bundle", "everywhere"),
+        ("list", "pods", "*", "everywhere"),
+        ("create", "events", "*", "everywhere"),
+        ("create", "secrets", "*", "release"),
+        ("get", "secrets", "mesh7-signing-keys", "release"),
+        ("get", "secrets", "mesh7-redis-master", "release"),
+        ("get", "configmaps", "mesh7-stamp-public", "release"),
+        ("create", "leases.coordination.k8s.io", "*", "release"),
+        ("get", "leases.coordination.k8s.io", "mesh7-controller", "release"),
+        ("update", "leases.coordination.k8s.io", "mesh7-controller", "release"),
+    },
+    "mesh7-injector": {
+        ("get", "agentpolicies.mesh7.dev", "*", "everywhere"),
+        ("get", "namespaces", "*", "everywhere"),
+        ("patch", "configmaps", "mesh7-stamp-public", "release"),
+    },
+    "mesh7-exchange": {
+        ("create", "tokenreviews.authentication.k8s.io", "*", "everywhere"),
+        ("get", "namespaces", "*", "everywhere"),
+    },
+    "mesh7-keys": {
+        ("get", "secrets", "mesh7-signing-keys", "release"),
+        ("update", "secrets", "mesh7-signing-keys", "release"),
+    },
+}  # fmt: skip
+_READ = {
+    (verb, f"{plural}.mesh7.dev", "*", "everywhere")
+    for plural in (*_OURS, "approvalrequests")
+    for verb in ("get", "list", "watch")
+}
+_WRITE = {
+    (verb, f"{plural}.mesh7.dev", "*", "everywhere")
+    for plural in ("agentpolicies", "toolsources")
+    for verb in ("create", "update", "patch", "delete")
+}
+PEOPLE: dict[str, set[Right]] = {
+    "mesh7-viewer": _READ,
+    "mesh7-policy-editor": _READ | _WRITE | {("create", "grants.mesh7.dev", "*", "everywhere")},
+    "mesh7-admin": _READ
+    | _WRITE
+    | {
+        (verb, "grants.mesh7.dev", "*", "everywhere")
+        for verb in ("create", "update", "patch", "delete")
+    }
+    | {
+        ("approve", "agentpolicies.mesh7.dev", "*", "everywhere"),
+        ("accept", "toolsources.mesh7.dev", "*", "everywhere"),
+    },
+}
+_ISSUER = "system:service-account-issuer-discovery"
+_FILES = ("rights.yaml", "rotate.yaml")
+
+
+def _rights(role: dict[str, Any]) -> Iterator[Right]:
+    where = "release" if role["kind"] == "Role" else "everywhere"
+    assert role["metadata"].get("namespace", "mesh7-system") == "mesh7-system"
+    for rule in role["rules"]:
+        assert set(rule) <= {"apiGroups", "resources", "resourceNames", "verbs"}
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                for name in rule.get("resourceNames", ["*"]):
+                    for verb in rule["verbs"]:
+                        yield verb, f"{resource}.{group}".rstrip("."), name, where
+
+
+def _bound(account: str) -> Iterator[Right]:
+    """What a service account may do by all that binds it."""
+    for kind in ("ClusterRoleBinding", "RoleBinding"):
+        for binding in written.of_kind(kind, *_FILES).values():
+            named = {one["name"] for one in binding["subjects"]}
+            ref = binding["roleRef"]
+            assert {one["kind"] for one in binding["subjects"]} == {"ServiceAccount"}
+            if account in named and ref["name"] != _ISSUER:
+                yield from _rights(written.of_kind(ref["kind"], *_FILES)[ref["name"]])
+
+
+@pytest.mark.promise("K10")
+@pytest.mark.parametrize("account", ALLOWED)
+def test_a_program_has_the_rights_of_the_list_and_no_other(account: str) -> None:
+    """Whoever adds a right adds it here, too, and so has to think of it."""
+    found = list(_bound(account))
+    assert sorted(found) == sorted(ALLOWED[account])
+
+
+@pytest.mark.promise("K10")
+def test_nobody_has_a_wildcard_or_may_do_what_opens_everything() -> None:
+    """No secret of a tenant, no pod, no impersonation, no rights that give rights."""
+    everything = set().union(*ALLOWED.values(), *PEOPLE.values())
+    words = {word for right in everything for word in right[:2]}
+    assert not words & {"*", "escalate", "bind", "impersonate", "proxy"}
+    assert {right[0] for right in everything if right[1] == "pods"} == {"list"}
+    assert {right[3] for right in everything if right[1] == "secrets"} == {"release"}
+    assert not any(right[1] == "secrets" and right[0] in {"list", "watch"} for right in everything)
+
+
+def test_every_account_is_in_the_list_and_bound() -> None:
+    accounts = written.of_kind("ServiceAccount", *_FILES)
+    assert sorted(accounts) == sorted(ALLOWED)
+    assert {one["metadata"]["namespace"] for one in accounts.values()} == {"mesh7-system"}
+
+
+def test_only_the_exchange_reads_who_issues_tokens() -> None:
+    bindings = written.of_kind("ClusterRoleBinding", *_FILES).values()
+    found = [one for one in bindings if one["roleRef"]["name"] == _ISSUER]
+    assert [one["subjects"][0]["name"] for one in found] == ["mesh7-exchange"]
+
+
+@pytest.mark.promise("K10")
+@pytest.mark.parametrize("role", PEOPLE)
+def test_a_role_for_people_is_as_listed(role: str) -> None:
+    found = written.of_kind("ClusterRole", "roles.yaml")
+    assert sorted(found) == sorted(PEOPLE)
+    assert set(_rights(found[role])) == PEOPLE[role]
+
+
+def test_approving_reaches_nobody_by_the_stock_roles() -> None:
+    """Design 14: who may change pods must not thereby approve what they do."""
+    for role in written.of_kind("ClusterRole").values():
+        labels = role["metadata"].get("labels", {})
+        assert not [key for key in labels if "aggregate-to" in key]
+        assert "aggregationRule" not in role

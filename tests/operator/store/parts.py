@@ -1,5 +1,6 @@
 """The operator's Redis for tests: a store on servers of this machine, and its users there."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -81,6 +82,15 @@ def is_dead(link: redis_servers.Link) -> bool:
 def libraries(server: redis_servers.Server) -> dict[str, str]:
     """Names and texts of the functions there."""
     return functions.codes(server.tell("FUNCTION", "LIST", "WITHCODE"))
+
+
+async def until_well(store: Store, namespaces: Sequence[str], now: datetime = NOW) -> None:
+    """Tend until every node is as it should be, at most five seconds."""
+    for _ in range(250):
+        if (await store.tend(namespaces, now)).is_well:
+            return
+        await asyncio.sleep(0.02)
+    raise TimeoutError(store.trouble)
 
 
 def generations(namespaces: Sequence[str], now: datetime = NOW) -> set[str]:

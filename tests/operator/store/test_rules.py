@@ -6,6 +6,7 @@ import pytest
 
 from mesh7_core.ledger import functions
 from mesh7_operator.store import rules
+from tests.architecture import tree
 
 _CALLED = re.compile(r"redis\.call\('(\w+)'")
 _OPERATORS = {"type"}
@@ -29,6 +30,8 @@ def test_a_user_may_use_what_the_functions_use_and_nothing_that_loads_them() -> 
 
 
 def test_the_rules_are_those_of_the_documentation() -> None:
+    page = (tree.ROOT / "docs/administrator/redis.md").read_text()
+    assert f"then {len(rules.COMMANDS)} commands" in page
     assert rules.rules_of("shop", "secret")[:8] == (
         "on", "#2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b",
         "~m7:{shop}:*", "%R~m7b:{shop}:*", "resetchannels", "&m7:{shop}:*",

@@ -15,7 +15,7 @@ from mesh7_operator.reconciling.plan import Publish
 from mesh7_operator.reconciling.world import Published, StoreState
 from tests.conftest import Eventually
 from tests.core.ledger.redis_parts import EVERY_SERVER
-from tests.operator.store.parts import LIBRARY, NOW, libraries, storing, user_of
+from tests.operator.store.parts import LIBRARY, NOW, libraries, link_of, storing, user_of
 from tests.peers import redis_servers
 
 REPORT = reports.Report(
@@ -104,6 +104,31 @@ async def test_a_forged_bundle_is_seen_and_overwritten_when_forced(
             assert (found["shop"].bundle, found["shop"].bundle_sha1) == (
                 13, sha1(b"bundle"),
             )  # fmt: skip
+
+
+@EVERY_SERVER
+@pytest.mark.promise("K9")
+async def test_a_tenant_that_fills_the_memory_keeps_no_veto_from_travelling(
+    program: Path, tmp_path: Path
+) -> None:
+    """Revocations travel first; the tenant itself can write no more, and may not use that way."""
+    with redis_servers.running(program, tmp_path) as server:
+        async with storing(server) as store:
+            await store.tend(["shop"], NOW)
+            server.tell("CONFIG", "SET", "maxmemory", "1")
+            assert await store.publish("shop", overlay(5))
+            assert await store.published({"shop": []}) is not None
+            with link_of(server, "shop") as link:
+                keys = ["2", "m7:{shop}:a", "m7:{shop}:b"]
+                answer = link.ask("FCALL", f"{LIBRARY}_report", *keys, "uid", "{}")
+                assert str(answer).startswith("OOM"), answer
+                answer = link.ask("FCALL", f"{LIBRARY}_deliver", *keys, "9", "x", "c", "1")
+                assert _may_not(answer), answer
+
+
+def _may_not(answer: object) -> bool:
+    """Refused for lack of rights, in the words of Redis and of Valkey."""
+    return any(word in str(answer) for word in ("can't run this command", "NOPERM", "ACL"))
 
 
 @EVERY_SERVER

@@ -25,6 +25,7 @@ from tests.operator.store.parts import (
     libraries,
     link_of,
     storing,
+    until_well,
     user_of,
     users,
 )
@@ -132,8 +133,7 @@ async def test_a_node_that_is_down_is_told_of_and_kept_when_it_is_back(
             assert [node.is_primary for node in report.nodes] == [True, None]
             assert f"127.0.0.1:{second.port}" in report.nodes[1].trouble
             second.start()
-            while not (await store.tend(["shop"], NOW)).is_well:
-                pass
+            await until_well(store, ["shop"])
             assert users(second) == {"default"} | generations(["shop"])
 
 
@@ -288,8 +288,7 @@ async def test_an_emptied_server_is_as_before_after_the_next_round(
             await store.tend(["shop"], NOW)
             server.kill()
             server.start()
-            while not (await store.tend(["shop"], NOW)).is_well:
-                pass
+            await until_well(store, ["shop"])
             assert users(server) == {"default"} | generations(["shop"])
             assert LIBRARY in libraries(server)
 

@@ -49,7 +49,9 @@ class Documents:
                 asyncio.timeout(_TIMEOUT_S),
                 self._session.get(self._url + path, allow_redirects=False) as response,
             ):
-                text = await response.content.read(_MOST_BYTES)
+                text = b""
+                while len(text) < _MOST_BYTES and (piece := await response.content.readany()):
+                    text += piece
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise errors.ClusterError(
                 f"get `{path}`: not answered: {str(error) or 'in time'}"

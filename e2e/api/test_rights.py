@@ -1,0 +1,318 @@
+"""The controller with the rights of operator/manifests/rights.yaml: it works, and can no more."""
+
+import json
+import ssl
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from e2e.api import controllers, installed
+from e2e.api.controllers import Controller, Delivered
+from e2e.cluster import api_server as api_servers
+from e2e.cluster.api_server import ApiServer
+from e2e.cluster.clusters import Cluster
+from e2e.cluster.fixtures import need
+from e2e.cluster.kubectl import Kubectl, KubectlError
+from e2e.cluster.waiting import until
+from mesh7_core import names
+
+RELEASE = controllers.RELEASE
+CONTROLLER = f"system:serviceaccount:{RELEASE}:mesh7-controller"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """A cluster with our manifests, and the controller in it."""
+
+    server: ApiServer
+    controller: Controller
+
+    @property
+    def cluster(self) -> Cluster:
+        return self.server.cluster
+
+
+@pytest.fixture(scope="module")
+def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
+    need("api")
+    folder = tmp_path_factory.mktemp("rights")
+    with api_servers.raised("rights") as server:
+        cluster = server.cluster
+        installed.install(cluster)
+        cluster.apply(installed.admission(kinds=installed.POLICIES))
+        # Pods are counted once a minute, and at the start.
+        controllers.enrol(cluster, "first")
+        kubeconfig = installed.account(cluster, "mesh7-controller", folder)
+        controller = Controller(kubeconfig, folder / "log")
+        try:
+            controller.await_line("everything is listed")
+            yield Installed(server=server, controller=controller)
+        finally:
+            controller.process.kill()
+            controller.process.wait()
+
+
+def as_account(cluster: Cluster, name: str) -> Kubectl:
+    groups = ["system:serviceaccounts", f"system:serviceaccounts:{RELEASE}", "system:authenticated"]
+    return cluster.kubectl_of(f"system:serviceaccount:{RELEASE}:{name}", groups)
+
+
+def _work(there: Installed) -> str:
+    """Have the controller do everything that it does, once."""
+    cluster, controller = there.cluster, there.controller
+    shop = controllers.enrol(cluster, cluster.new_namespace("shop"))
+    cluster.apply(controllers.policy(shop, "support"))
+    cluster.apply(controllers.policy(RELEASE, "fence", tools="git.*", action="Deny"))
+    cluster.apply(f"""
+apiVersion: {names.API_VERSION}
+kind: ToolSource
+metadata: {{name: billing, namespace: {shop}}}
+spec: {{mcp: {{url: "https://billing.example.com/mcp"}}}}
+---
+apiVersion: {names.API_VERSION}
+kind: Grant
+metadata: {{name: stop, namespace: {shop}}}
+spec: {{effect: Deny, subject: {{serviceAccount: support}}, reason: stop}}
+""")
+    delivered = Delivered(cluster, shop)
+    both = {f"{shop}/support", f"{RELEASE}/fence"}
+    controller.until(
+        lambda: delivered.policies() == both and delivered.grants() == {"stop"}, "it is delivered"
+    )
+    for kind, name in (("agentpolicy", "support"), ("toolsource", "billing"), ("grant", "stop")):
+        controller.until(lambda k=kind, n=name: _conditions(cluster, shop, k, n), f"{kind} status")  # type: ignore[misc]
+    floors = "{.metadata.annotations}"
+    controller.until(
+        lambda: (
+            names.BUNDLE_FLOOR_ANNOTATION
+            in cluster.kubectl("get", "namespace", shop, "-o", f"jsonpath={floors}")
+        ),
+        "the floors are noted",
+    )
+    return shop
+
+
+def _conditions(cluster: Cluster, namespace: str, kind: str, name: str) -> bool:
+    found = cluster.kubectl.json("get", kind, name, "-n", namespace)
+    return bool(found.get("status", {}).get("conditions"))
+
+
+@pytest.mark.promise("K10")
+def test_the_controller_works_with_its_rights_and_is_refused_nothing(there: Installed) -> None:
+    """Issue 5: RBAC exactly as the chart will give it."""
+    cluster, controller = there.cluster, there.controller
+    shop = _work(there)
+    events = cluster.kubectl("get", "events", "-n", shop)
+    assert names.FIELD_MANAGER in cluster.kubectl("get", "events", "-n", shop, "-o", "yaml"), events
+    cluster.kubectl("delete", "configmap", names.BUNDLE_CONFIG_MAP, "-n", shop)
+    delivered = Delivered(cluster, shop)
+    controller.until(lambda: delivered.version() > 0, "it is written again")
+    cluster.kubectl("label", "namespace", shop, f"{names.INJECTION_LABEL}-")
+    controller.until(lambda: delivered.object() is None, "it is removed")
+    assert _refused(there.server) == []
+    assert controller.process.poll() is None
+
+
+def _is_its(event: dict[str, Any]) -> bool:
+    """Whether the process asked; tests ask as its account, too."""
+    return bool(
+        event["user"]["username"] == CONTROLLER and event.get("userAgent") == "mesh7-operator"
+    )
+
+
+def _refused(server: ApiServer) -> list[Any]:
+    """What our account asked for in vain because it may not."""
+    return [
+        (one["verb"], one["requestURI"], one["responseStatus"]["code"])
+        for one in server.audit()
+        if _is_its(one) and one.get("responseStatus", {}).get("code") in {401, 403}
+    ]
+
+
+@pytest.mark.promise("K10")
+def test_no_right_of_the_controllers_is_idle(there: Installed) -> None:
+    """What is granted and never used is granted to an attacker."""
+    _work(there)
+    used = set()
+    for one in there.server.audit():
+        ref = one.get("objectRef", {})
+        if _is_its(one) and "resource" in ref:
+            resource = "/".join(filter(None, (ref["resource"], ref.get("subresource", ""))))
+            used.add((one["verb"], resource))
+    granted = {
+        (verb, resource)
+        for role in _roles(there.cluster)
+        for rule in role["rules"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    # A ConfigMap is created by server-side apply, which the log calls a patch.
+    assert granted - used - {("create", "configmaps"), ("delete", "configmaps")} == set()
+    assert {one for one in used if one not in granted} == set()
+
+
+def _roles(cluster: Cluster) -> list[dict[str, Any]]:
+    return [
+        cluster.kubectl.json("get", "clusterrole", "mesh7-controller"),
+        cluster.kubectl.json("get", "role", "mesh7-controller", "-n", RELEASE),
+    ]
+
+
+_FORBIDDEN = [
+    ("mesh7-controller", "list secrets --all-namespaces"),
+    ("mesh7-controller", "get secrets -n default"),
+    ("mesh7-controller", f"list secrets -n {RELEASE}"),
+    ("mesh7-controller", f"get secret/mesh7-stamp-key -n {RELEASE}"),
+    ("mesh7-controller", f"update secret/mesh7-signing-keys -n {RELEASE}"),
+    ("mesh7-controller", f"delete secret/mesh7-signing-keys -n {RELEASE}"),
+    ("mesh7-controller", "create secrets -n default"),
+    ("mesh7-controller", "create pods -n default"),
+    ("mesh7-controller", "patch pods -n default"),
+    ("mesh7-controller", "delete pods -n default"),
+    ("mesh7-controller", "create pods/exec -n default"),
+    ("mesh7-controller", "get configmap/other -n default"),
+    ("mesh7-controller", "patch configmap/other -n default"),
+    ("mesh7-controller", "list configmaps --all-namespaces"),
+    ("mesh7-controller", f"patch configmap/mesh7-stamp-public -n {RELEASE}"),
+    ("mesh7-controller", "create agentpolicies -n default"),
+    ("mesh7-controller", "patch agentpolicies -n default"),
+    ("mesh7-controller", "create grants -n default"),
+    ("mesh7-controller", "delete grants -n default"),
+    ("mesh7-controller", "approve agentpolicies -n default"),
+    ("mesh7-controller", "delete namespaces"),
+    ("mesh7-controller", "create tokenreviews"),
+    ("mesh7-controller", "create serviceaccounts/token -n default"),
+    ("mesh7-controller", "impersonate users"),
+    ("mesh7-controller", "create clusterrolebindings"),
+    ("mesh7-controller", "delete validatingwebhookconfigurations"),
+    ("mesh7-controller", "patch validatingadmissionpolicies"),
+    ("mesh7-controller", "patch customresourcedefinitions"),
+    ("mesh7-injector", "get secrets --all-namespaces"),
+    ("mesh7-injector", f"get secret/mesh7-signing-keys -n {RELEASE}"),
+    ("mesh7-injector", f"get secret/mesh7-stamp-key -n {RELEASE}"),
+    ("mesh7-injector", "list agentpolicies --all-namespaces"),
+    ("mesh7-injector", "create grants -n default"),
+    ("mesh7-injector", "patch configmap/mesh7-bundle -n default"),
+    ("mesh7-injector", "patch mutatingwebhookconfigurations"),
+    ("mesh7-injector", "get pods -n default"),
+    ("mesh7-exchange", "get secrets --all-namespaces"),
+    ("mesh7-exchange", f"get secret/mesh7-redis-master -n {RELEASE}"),
+    ("mesh7-exchange", "list pods --all-namespaces"),
+    ("mesh7-exchange", "create serviceaccounts/token -n default"),
+    ("mesh7-exchange", "list namespaces"),
+]
+
+
+@pytest.mark.promise("K10")
+def test_what_no_program_may_is_a_no(there: Installed) -> None:
+    """Asked of the API server itself, so that nothing is missed that another role gives."""
+    allowed = [
+        (name, question)
+        for name, question in _FORBIDDEN
+        if _can(as_account(there.cluster, name), *question.split())
+    ]
+    assert allowed == []
+
+
+def _patch(cluster: Cluster, namespace: str, metadata: dict[str, Any]) -> str:
+    """As the controller's account, which may read no namespace as kubectl would; empty = done."""
+    request = urllib.request.Request(  # noqa: S310 - https
+        f"{cluster.url}/api/v1/namespaces/{namespace}",
+        json.dumps({"metadata": metadata}).encode(),
+        {
+            "Authorization": f"Bearer {cluster.token(RELEASE, 'mesh7-controller')}",
+            "Content-Type": "application/merge-patch+json",
+        },
+        method="PATCH",
+    )
+    context = ssl.create_default_context(cafile=str(cluster.ca))
+    try:
+        with urllib.request.urlopen(request, timeout=10, context=context):  # noqa: S310
+            return ""
+    except urllib.error.HTTPError as error:
+        return str(json.loads(error.read())["message"])
+
+
+def test_of_a_namespace_the_controller_changes_its_floors_alone(there: Installed) -> None:
+    """RBAC gives the whole object; ValidatingAdmissionPolicy mesh7-controller does not."""
+    shop = there.cluster.new_namespace("plain")
+    there.cluster.kubectl("annotate", "namespace", shop, "owner=jane")
+    ours = names.BUNDLE_FLOOR_ANNOTATION
+    assert _patch(there.cluster, shop, {"annotations": {ours: "7"}}) == ""
+    for metadata in (
+        {"annotations": {"owner": "mallory"}},
+        {"annotations": {"owner": None}},
+        {"annotations": {"other": "x"}},
+        {"annotations": {"x.mesh7.dev/bundle-floor": "1"}},
+        {"labels": {names.INJECTION_LABEL: "enabled"}},
+        {"finalizers": ["mallory.example/stuck"]},
+    ):
+        refused = _patch(there.cluster, shop, metadata)
+        assert "the controller changes n" in refused, (metadata, refused)
+    assert _patch(there.cluster, shop, {"annotations": {ours: "8"}}) == ""
+
+
+def test_nobody_else_writes_the_bundle(there: Installed) -> None:
+    """Not even an administrator; every other ConfigMap is left alone."""
+    shop = there.cluster.new_namespace("plain")
+    there.cluster.kubectl("create", "configmap", "mine", "-n", shop)
+    with pytest.raises(KubectlError, match="written by mesh7's controller alone"):
+        there.cluster.kubectl("create", "configmap", names.BUNDLE_CONFIG_MAP, "-n", shop)
+
+
+def test_people_have_what_their_role_says(there: Installed) -> None:
+    """ClusterRoles mesh7-viewer, mesh7-policy-editor and mesh7-admin; stock roles have none."""
+    cluster = there.cluster
+    shop = cluster.new_namespace("roles")
+    people = {"vera": "mesh7-viewer", "ed": "mesh7-policy-editor", "ada": "mesh7-admin"}
+    for person, role in [*people.items(), ("stock", "admin")]:
+        cluster.kubectl(
+            "create", "rolebinding", person, f"--clusterrole={role}", f"--user={person}", "-n", shop
+        )
+    questions = {
+        "list agentpolicies": {"vera", "ed", "ada"},
+        "create agentpolicies": {"ed", "ada"},
+        "create grants": {"ed", "ada"},
+        "delete grants": {"ada"},
+        "approve agentpolicies": {"ada"},
+        "accept toolsources": {"ada"},
+    }
+    found = {
+        question: {
+            person
+            for person in [*people, "stock"]
+            if _can(cluster.kubectl_of(person), *question.split(), "-n", shop)
+        }
+        for question in questions
+    }
+    assert found == questions
+
+
+def _can(kubectl: Kubectl, *question: str) -> bool:
+    try:
+        return kubectl("auth", "can-i", *question).strip() == "yes"
+    except KubectlError as error:
+        if error.code == 1 and not error.stderr.startswith("error"):
+            return False
+        raise
+
+
+def test_the_rotating_job_may_do_just_that(there: Installed, tmp_path: Path) -> None:
+    """A rotation as docs/administrator/keys.md has it."""
+    cluster = there.cluster
+    documents = yaml.safe_load_all((installed.MANIFESTS / "rotate.yaml").read_text())
+    cluster.apply(yaml.safe_dump_all([one for one in documents if one["kind"] != "Job"]))
+    before = controllers.operator(cluster, "keys", "show")
+    kubeconfig = installed.account(cluster, "mesh7-keys", tmp_path)
+    rotate = [*installed.PROGRAM, "keys", "rotate", f"--kubeconfig={kubeconfig}"]
+    subprocess.run(rotate, check=True, capture_output=True)
+    until(
+        lambda: controllers.operator(cluster, "keys", "show") != before, "another key", timeout_s=5
+    )

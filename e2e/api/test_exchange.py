@@ -151,7 +151,6 @@ async def test_a_sidecar_comes_from_its_pods_token_to_its_ledger(running: Runnin
         ExchangeSettings(url=running.url, ca=running.ca, token=token), running.folder, sweep
     )
     access = await exchange.ask()
-    exchange.close()
     assert access.server.user.startswith(f"m7-{namespace}-")
     assert access.renew_at > datetime.now(UTC)
     ledger = RedisLedger(access.server, namespace, load=False, delivers=True)

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from mesh7_core.delivery import envelopes
 from mesh7_core.ledger import functions
 from mesh7_core.ledger.protocol import Seen
 from mesh7_core.ledger.redis import RedisLedger
 from mesh7_operator import settings
+from mesh7_operator.reconciling.plan import Publish
 from mesh7_operator.store import passwords
 from mesh7_operator.store.keeping import NodeReport
 from tests.conftest import Eventually
@@ -208,6 +210,29 @@ async def test_a_user_that_somebody_changed_is_restored_and_its_connections_end(
                 with link_of(server, "shop") as again:
                     assert is_refused(again.ask("CONFIG", "GET", "*"))
                 other.close()
+
+
+@EVERY_SERVER
+@pytest.mark.promise("K14")
+async def test_a_namespace_that_is_new_has_its_users_with_its_first_bundle(
+    program: Path, tmp_path: Path
+) -> None:
+    """Its first pods need not wait for the next round."""
+    with (
+        redis_servers.running(program, tmp_path / "1") as server,
+        redis_servers.running(
+            program, tmp_path / "b", [f"replicaof 127.0.0.1 {server.port}"]
+        ) as two,
+    ):
+        async with storing(server, two) as store:
+            await store.tend(["bank"], NOW)
+            content = Publish(kind=envelopes.Kind.BUNDLE, version=1, content=b"x")
+            assert await store.publish("shop", content)
+            for node in (server, two):
+                assert users(node) == {"default"} | generations(["bank", "shop"])
+                link_of(node, "shop").close()
+            (report, _) = (await store.tend(["bank", "shop"], NOW)).nodes
+            assert (report.made, report.restored) == (0, ())
 
 
 @EVERY_SERVER

@@ -69,6 +69,11 @@ async def keep(node: Node, wanted: Mapping[str, tuple[str, ...]] | None) -> Node
     )
 
 
+async def admit(node: Node, wanted: Mapping[str, tuple[str, ...]]) -> str:
+    """Make users at once, without a look at the others; why not, or nothing."""
+    return await _change(node, rules.Changes(made=wanted, restored={}, removed=()))
+
+
 async def revoke(node: Node, namespace: str) -> str:
     """Take a namespace's users away, and their connections with them; why not, or nothing."""
     users = await node.tell("ACL", "USERS")

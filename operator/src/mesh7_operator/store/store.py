@@ -62,6 +62,8 @@ class Store:
         is_named = chosen.url in chosen.nodes or not chosen.nodes
         self._kept = [self._primary, *self._others] if is_named else self._others
         self._tending = asyncio.Lock()
+        self._tended: set[str] = set()
+        self._tended_at: datetime | None = None
         self._library = functions.library_of(functions.written())
         self._trouble = ""
 
@@ -118,8 +120,9 @@ class Store:
         """Put a bundle or overlay there and tell the sidecars; whether it lies there now.
 
         It does not when the store is lost, or holds a version as high and `force` does not say to
-        overwrite that.
+        overwrite that. A namespace that is new here gets its users now, not with the next round.
         """
+        await self._admit(namespace)
         layout = redis_layout.Layout(namespace)
         replies = await self._ask([
             self._call(
@@ -139,6 +142,7 @@ class Store:
         troubles = []
         if self._is_managed:
             async with self._tending:
+                self._tended.discard(namespace)
                 troubles = await asyncio.gather(
                     *(keeping.revoke(node, namespace) for node in self._kept)
                 )
@@ -156,10 +160,20 @@ class Store:
         """
         wanted = self._users(namespaces, now) if self._is_managed else None
         async with self._tending:
+            self._tended, self._tended_at = set(namespaces), now
             found = await asyncio.gather(*(keeping.keep(node, wanted) for node in self._kept))
         for node in found:
             _log(node)
         return TendReport(nodes=tuple(found))
+
+    async def _admit(self, namespace: str) -> None:
+        if not self._is_managed or self._tended_at is None or namespace in self._tended:
+            return
+        async with self._tending:
+            # What fails here is the next round's business.
+            self._tended.add(namespace)
+            wanted = self._users([namespace], self._tended_at)
+            await asyncio.gather(*(keeping.admit(node, wanted) for node in self._kept))
 
     def _users(self, namespaces: Collection[str], now: datetime) -> dict[str, tuple[str, ...]]:
         master, database = self._master(), self._primary.database

@@ -60,7 +60,7 @@ PLAN = Plan(namespace="shop", bundle_version=VERSION, bundle_bytes=900)
 
 async def test_only_what_changed_is_reconciled() -> None:
     parts = _Parts()
-    await parts.look(_report("a", VERSION))
+    assert "shop" in await parts.look(_report("a", VERSION))
     assert await parts.look(_report("a", VERSION)) == []
     assert await parts.look(_report("a", VERSION), _report("b", VERSION)) == ["shop"]
 

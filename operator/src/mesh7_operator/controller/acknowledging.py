@@ -65,7 +65,8 @@ class Acknowledgements:
             before = self._before.get(namespace)
             self._before[namespace] = published
             self._count(namespace, published)
-            if before is not None and before != published:
+            # Seen for the first time it is a change, too: nobody knows what it was like before.
+            if before != published:
                 self._mark(namespace)
 
     def _count(self, namespace: str, published: Published) -> None:

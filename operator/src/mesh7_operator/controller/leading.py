@@ -1,5 +1,6 @@
 """All that the leader does, from the first list to the moment when the Lease is lost."""
 
+import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
@@ -32,6 +33,8 @@ RESYNC_S: Final = 600.0
 REPORTS_S: Final = 5.0
 KEYS_S: Final = 10.0
 USERS_S: Final = 30.0
+NEWCOMERS_S: Final = 0.5
+"""Several that are enrolled at once are seen to at once."""
 PODS_S: Final = 60.0
 STUCK_S: Final = 60.0
 
@@ -64,6 +67,8 @@ class Leading:
             NoStore() if self._redis is None else store.Store(self._redis, lambda: self._master)
         )
         self._is_complete = False
+        self._tended: frozenset[str] = frozenset()
+        self._has_newcomers = asyncio.Event()
         self._compiled: dict[str, Compilation] = {}
         self._board = Board(namespace, self._mark)
         self._keyrings = Keyrings(api, namespace, secrets.token_bytes, self._mark_all)
@@ -116,7 +121,7 @@ class Leading:
         await listing.complete(self._api, self._board)
         self._is_complete = True
         _LOG.info("everything is listed", extra={"namespaces": len(self._board.names())})
-        await tasks.first_of(self._workers.run(), *self._rounds())
+        await tasks.first_of(self._workers.run(), self._tend_newcomers(), *self._rounds())
 
     def _rounds(self) -> list[Coroutine[object, object, None]]:
         board, api = self._board, self._api
@@ -140,7 +145,16 @@ class Leading:
         )
 
     async def _tend(self) -> None:
-        await self._store.tend(self._board.enrolled(), self._clock.now())
+        self._tended = frozenset(self._board.enrolled())
+        await self._store.tend(self._tended, self._clock.now())
+
+    async def _tend_newcomers(self) -> None:
+        """Users before pods: a namespace that was just enrolled does not wait for the round."""
+        while True:
+            await self._has_newcomers.wait()
+            await asyncio.sleep(NEWCOMERS_S)
+            self._has_newcomers.clear()
+            await self._tend()
 
     def _reconcile(self, world: World) -> Plan:
         compiled = compilation_of(world, self._compiled.get(world.namespace))
@@ -156,6 +170,8 @@ class Leading:
 
     def _settled(self, plan: Plan) -> None:
         self._acknowledgements.settled(plan)
+        if plan.bundle_version and plan.namespace not in self._tended:
+            self._has_newcomers.set()
         if self._board.known(plan.namespace).namespace is None:
             self._board.forget(plan.namespace)
             self._workers.forget(plan.namespace)

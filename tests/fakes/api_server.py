@@ -43,6 +43,7 @@ class ApiServer:
         self.url = ""
         self._versions = itertools.count(100)
         self._objects: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
+        self._told: dict[str, list[dict[str, Any]]] = {}
         self._watches: dict[str, set[asyncio.Queue[dict[str, Any] | None]]] = {}
 
     @property
@@ -87,8 +88,10 @@ class ApiServer:
         return self._objects.setdefault(resource.path(), {})
 
     def _tell(self, resource: Resource, kind: str, value: Mapping[str, Any]) -> None:
+        event = {"type": kind, "object": copy.deepcopy(dict(value))}
+        self._told.setdefault(resource.path(), []).append(event)
         for queue in self._watches.get(resource.path(), set()):
-            queue.put_nowait({"type": kind, "object": copy.deepcopy(dict(value))})
+            queue.put_nowait(event)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """One request."""
@@ -115,6 +118,10 @@ class ApiServer:
     async def _watch(self, request: web.Request, resource: Resource) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        since = int(request.query.get("resourceVersion", "0"))
+        for event in self._told.get(resource.path(), []):
+            if int(event["object"]["metadata"]["resourceVersion"]) > since:
+                queue.put_nowait(event)
         watches = self._watches.setdefault(resource.path(), set())
         watches.add(queue)
         await response.prepare(request)

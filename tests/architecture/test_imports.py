@@ -24,6 +24,15 @@ def test_the_sidecar_starts_without_frameworks_that_it_may_never_need() -> None:
     assert _modules_after("mesh7_sidecar.main") & heavy == set()
 
 
+def test_a_pods_gateway_starts_without_what_a_pod_has_no_use_for() -> None:
+    """docs/reference/pod-environment.md: settings are variables, Redis is spoken to by ourselves."""
+    heavy = {
+        "kopf", "kubernetes", "httpx", "mcp", "redis", "pydantic_settings", "click", "rich",
+        "fastmcp", "starlette", "mesh7_cli", "mesh7_operator",
+    }  # fmt: skip
+    assert _modules_after("mesh7_sidecar.pod") & heavy == set()
+
+
 @pytest.mark.parametrize("room", ["mesh7_core.policy.judge", "mesh7_core.compiling.compiler"])
 def test_the_core_judges_without_any_program(room: str) -> None:
     """The laptop and the cluster share the core; neither may leak into it."""

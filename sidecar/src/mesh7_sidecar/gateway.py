@@ -19,7 +19,7 @@ from mesh7_sidecar.doors.control import Control, PeopleControl
 from mesh7_sidecar.doors.definitions import DefinitionsDoor
 from mesh7_sidecar.doors.guard import LOOPBACK_HOSTS, Guard
 from mesh7_sidecar.doors.work import Work
-from mesh7_sidecar.gate.audit import AuditFile
+from mesh7_sidecar.gate.audit import AuditLines, audit_file
 from mesh7_sidecar.judging import Judging, open_judging
 from mesh7_sidecar.net import identity
 from mesh7_sidecar.net.sweep import Sweep
@@ -58,10 +58,10 @@ class Gateway:
             apply=self._apply,
             now=clock.now,
         )
-        self._audit: AuditFile | None = None
+        self._audit: AuditLines | None = None
         if settings.audit is not AuditShare.OFF:
             path = held.directory / "audit.jsonl"
-            self._audit = AuditFile(path, lines.Lines(held.key).line)
+            self._audit = audit_file(path, lines.Lines(held.key).line)
         self._judging: Judging | None = None
         self._judged_by: Judging
         self._listen = ""

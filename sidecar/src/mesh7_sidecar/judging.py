@@ -18,7 +18,7 @@ from mesh7_sidecar.bundles.current import Current
 from mesh7_sidecar.clock import Clock
 from mesh7_sidecar.doors.people import People
 from mesh7_sidecar.doors.people_answers import Ground
-from mesh7_sidecar.gate.audit import AuditFile
+from mesh7_sidecar.gate.audit import AuditLines
 from mesh7_sidecar.gate.gate import Gate
 from mesh7_sidecar.gate.notes import Notes
 from mesh7_sidecar.gate.standing import StandingGrants
@@ -62,7 +62,7 @@ async def open_judging(  # noqa: PLR0913 - what the gateway is made of
     clock: Clock,
     current: Current,
     registry: Registry,
-    audit: AuditFile | None,
+    audit: AuditLines | None,
     ports: Callable[[], Collection[int]],
 ) -> Judging:
     """Open all of it, for the namespace of the bundle in force.
@@ -138,7 +138,7 @@ def definition_of(registry: Registry) -> Callable[[calls.Call], Awaitable[str | 
     return listed
 
 
-def _note(audit: AuditFile | None) -> Callable[[deeds.Deed], Awaitable[None]]:
+def _note(audit: AuditLines | None) -> Callable[[deeds.Deed], Awaitable[None]]:
     async def note(deed: deeds.Deed) -> None:
         if audit is not None:
             await audit.note(deed)

@@ -29,7 +29,7 @@ def data_socket(settings: Settings) -> socket.socket | None:
             "give `--token-file FILE`, or listen on 127.0.0.1"
         )
         raise errors.SettingsError(message)
-    return bound("--listen", address)
+    return bound("--listen ", address)
 
 
 def admin_socket(settings: Settings) -> socket.socket | None:
@@ -42,11 +42,11 @@ def admin_socket(settings: Settings) -> socket.socket | None:
     if address is None:
         return None
     try:
-        return bound("--admin", address)
+        return bound("--admin ", address)
     except errors.SettingsError:
         if not settings.admin_may_move:
             raise
-        return bound("--admin", Address(address.host, 0))
+        return bound("--admin ", Address(address.host, 0))
 
 
 def unix_socket(path: Path) -> socket.socket:
@@ -126,11 +126,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def bound(flag: str, address: Address) -> socket.socket:
+def bound(setting: str, address: Address) -> socket.socket:
     """A socket that listens.
 
     Args:
-        flag: what the user calls the address.
+        setting: what the user writes before the address: `--listen ` or `MESH7_LISTEN=`.
         address: which; port 0 = a free one.
 
     Raises:
@@ -150,6 +150,6 @@ def bound(flag: str, address: Address) -> socket.socket:
         if isinstance(error, OSError):
             is_taken = error.errno == errno.EADDRINUSE
             why = "is in use by another program" if is_taken else f"fails: {error.strerror}"
-        message = f"`{flag} {address}` {why} – give another address with `{flag} HOST:PORT`"
+        message = f"`{setting}{address}` {why} – give another address with `{setting}HOST:PORT`"
         raise errors.SettingsError(message) from error
     return bound

@@ -127,23 +127,37 @@ async def _run(settings: Settings, announce: Announce) -> int:
 
 
 async def _run_pod(folder: Path, made: Callable[[state.Held], "Pod"]) -> int:
-    held = state.hold(folder, "mesh7-sidecar", _CLOCK.now())
-    if isinstance(held, state.HeldElsewhere):
-        raise errors.SettingsError(str(held))
     stopping = _stopping()
-    sidecar = made(held)
-    starting = asyncio.ensure_future(sidecar.start())
-    ending = asyncio.ensure_future(stopping.wait())
+    held = _held_by_pod(folder)
+    try:
+        sidecar = made(held)
+    except errors.Mesh7Error:
+        held.release()
+        raise
+    starting = asyncio.create_task(sidecar.start())
+    ending = asyncio.create_task(stopping.wait())
     try:
         # SIGTERM may come while the first bundle is waited for.
         await asyncio.wait([starting, ending], return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
-            starting.result()
-        await ending
+            await starting
+            await ending
     finally:
-        starting.cancel()
+        for task in (starting, ending):
+            task.cancel()
+        await asyncio.gather(starting, ending, return_exceptions=True)
         await sidecar.close()
     return 0
+
+
+def _held_by_pod(folder: Path) -> state.Held:
+    try:
+        held = state.hold(folder, "mesh7-sidecar", _CLOCK.now())
+    except errors.SettingsError as error:
+        raise errors.SettingsError(error.message.replace("--state", "MESH7_STATE")) from error
+    if isinstance(held, state.HeldElsewhere):
+        raise errors.SettingsError(str(held).replace("--state", "MESH7_STATE"))
+    return held
 
 
 def _stopping() -> asyncio.Event:

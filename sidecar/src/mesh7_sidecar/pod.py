@@ -6,8 +6,10 @@ counts for nothing (`ledger.absent.CountingLedger`). Nothing is judged or parsed
 """
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
+import socket
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Final
 
 from mesh7_core import errors
 from mesh7_core.delivery.envelopes import Kind
-from mesh7_core.ledger import redis, redis_url
+from mesh7_core.ledger import redis
 from mesh7_core.ledger.absent import AbsentLedger, CountingLedger
 from mesh7_core.ledger.redis_url import RedisServer
 from mesh7_core.policy import bundle, calls
@@ -29,16 +31,17 @@ from mesh7_sidecar.bundles.pushed import Pushed
 from mesh7_sidecar.bundles.refusals import Refusals
 from mesh7_sidecar.bundles.remembered import Remembered
 from mesh7_sidecar.clock import Clock
-from mesh7_sidecar.gate.audit import AuditFile
+from mesh7_sidecar.gate.audit import AuditLines
 from mesh7_sidecar.gate.gate import Gate
 from mesh7_sidecar.gate.journal import Journal
+from mesh7_sidecar.gate.stream import Stream
 from mesh7_sidecar.gate.terms import HoldTerms
 from mesh7_sidecar.homes import JOURNAL_FILE
 from mesh7_sidecar.judging import definition_of
 from mesh7_sidecar.net import identity, origin
 from mesh7_sidecar.net.sweep import Sweep
-from mesh7_sidecar.pod_settings import ExchangeSettings, GivenRedis, PodSettings
-from mesh7_sidecar.redis_access import Exchange, keep_access
+from mesh7_sidecar.pod_settings import ExchangeSettings, GivenRedis, Network, PodSettings
+from mesh7_sidecar.redis_access import Exchange, Keeping
 from mesh7_sidecar.reporting import Reporting
 from mesh7_sidecar.settings import AuditShare
 from mesh7_sidecar.sources.baselines import Baselines
@@ -47,8 +50,10 @@ from mesh7_sidecar.state import Held
 
 log = logging.getLogger("mesh7.pod")
 
-PATIENCE_S: Final = 20.0
-"""How long the data listener waits for a first bundle: clients list once, an error is retried."""
+STORE_S: Final = 3.0
+"""How long the first calls wait for a store, so that their limits are not refused for nothing."""
+MAXIMUM_WAITING_BYTES: Final = 8 * 1024 * 1024
+"""Of audit lines, while nobody reads stdout."""
 DELIVERED_FOLDER: Final = "delivered"
 
 
@@ -90,36 +95,39 @@ class Pod:
         why = "no store is configured" if settings.redis is None else "no credentials for it yet"
         self._ledger = CountingLedger(AbsentLedger(why))
         self._redis: redis.RedisLedger | None = None
-        self._exchange: Exchange | None = None
-        self._audit: AuditFile | None = None
+        self._is_tried = asyncio.Event()
+        self._data: socket.socket | None = None
+        self._audit: AuditLines | None = None
         if settings.audit is not AuditShare.OFF:
-            self._audit = AuditFile(held.directory / "audit.jsonl", lines.Lines(held.key).line)
+            # The state folder must not fill, and is gone with the pod; the kubelet keeps stdout.
+            render = lines.Lines(held.key).line
+            self._audit = AuditLines(Stream(), render, MAXIMUM_WAITING_BYTES)
         self._gate = self._made_gate()
         self._serving.judge_by(self._gate, settings.patience)
 
     async def start(self) -> None:
         """Open the listeners, take what is delivered; the data listener waits for a bundle.
 
+        `close` it even when this fails or is cancelled.
+
         Raises:
             SettingsError: an address is taken, a file cannot be read.
         """
-        data = listening.bound("MESH7_LISTEN", self._settings.listen)
-        try:
-            admin = listening.bound("MESH7_ADMIN", self._settings.admin)
-        except errors.SettingsError:
-            data.close()
-            raise
+        given = self._settings.redis
+        server = _given(given) if isinstance(given, GivenRedis) else None
+        data = self._data = listening.bound("MESH7_LISTEN=", self._settings.listen)
         # The kubelet asks from the start.
+        admin = listening.bound("MESH7_ADMIN=", self._settings.admin)
         await self._serving.serve_admin(self.ready, self._settings.admin_hosts, admin)
         await self._delivery.start()
         self._serving.keep(Mounted(self._settings.bundle_directory, self._delivery.take).watch())
         self._serving.keep(self._delivery.watch())
-        await self._open_redis()
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                await self._delivery.arrived.wait()
-        except TimeoutError:
-            log.warning("no bundle came in %d s: every call is denied until one does", PATIENCE_S)
+        if server is not None:
+            self.use(server)
+        elif isinstance(given, ExchangeSettings):
+            exchange = Exchange(given, self._held.directory, self._sweep)
+            self._serving.keep(Keeping(exchange, self, self._clock.now).keep())
+        await self._wait()
         guard = serving.guard_of(self._settings.listen, data.getsockname()[1], None, ())
         where = await self._serving.serve_calls(self._serving.doors(), guard, data, identity.always)
         self._serving.keep_going()
@@ -129,11 +137,11 @@ class Pod:
         """Stop accepting, let calls in flight finish, then end everything."""
         self._serving.stop_working()
         await self._serving.close()
+        if self._data is not None:
+            self._data.close()
         await self._baselines.close()
         await self._gate.close()
         await self._delivery.close()
-        if self._exchange is not None:
-            self._exchange.close()
         await self._ledger.close()
         await self._journal.close()
         if self._audit is not None:
@@ -182,22 +190,30 @@ class Pod:
             case Per.NAMESPACE:
                 return 0 if roster is None else roster.sidecars
 
-    async def _open_redis(self) -> None:
-        match self._settings.redis:
-            case ExchangeSettings() as exchange:
-                self._exchange = Exchange(exchange, self._held.directory, self._sweep)
-                self._serving.keep(keep_access(self._exchange, self._use, self._clock.now))
-            case GivenRedis() as given:
-                await self._use(_given(given))
-            case None:
-                pass
+    async def _wait(self) -> None:
+        """For the first bundle; and, for a moment, for the store."""
+        seconds = self._settings.first_bundle_s
 
-    async def _use(self, server: RedisServer) -> None:
-        """Be this user of the store from now on; the first time, begin to use it."""
+        async def awaited(event: asyncio.Event, within_s: float) -> None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(within_s):
+                    await event.wait()
+
+        waiting = [awaited(self._delivery.arrived, seconds)]
+        if self._settings.redis is not None:
+            waiting.append(awaited(self._is_tried, min(STORE_S, seconds)))
+        await asyncio.gather(*waiting)
+        if not self._delivery.arrived.is_set():
+            log.warning("no bundle came in %g s: every call is denied until one does", seconds)
+
+    # The store, by `redis_access.Store`
+
+    def use(self, server: RedisServer) -> None:
+        """Be this user of this store from now on; the first time, begin to use one."""
         if self._redis is not None:
             self._redis.use(server)
             return
-        ledger = self._redis = redis.RedisLedger(
+        self._redis = self._ledger.home = redis.RedisLedger(
             server,
             self._settings.namespace,
             load=False,
@@ -205,8 +221,15 @@ class Pod:
             on_epoch=self._journal.remember_epoch,
             delivers=True,
         )
-        self._ledger.home = ledger
+        self._serving.keep(self._begin(self._redis))
+
+    def is_away(self) -> bool:
+        """Whether the store cannot be used now."""
+        return bool(self._ledger.trouble())
+
+    async def _begin(self, ledger: redis.RedisLedger) -> None:
         await ledger.start()
+        self._is_tried.set()
         pushed = Pushed(ledger.deliveries, self._delivery, self._clock.monotonic_s)
         reporting = Reporting(
             self._agent,
@@ -225,29 +248,42 @@ def _labels(file: Path | None) -> Mapping[str, str]:
     if file is None:
         return {}
     try:
-        return pod_settings.read_labels(file.read_text())
+        return pod_settings.read_labels(file.read_text("ascii"))
     except (OSError, UnicodeDecodeError) as error:
         message = f"MESH7_LABELS_FILE: `{file}` cannot be read – mount the downward API there"
         raise errors.SettingsError(message) from error
 
 
 def _dial(settings: PodSettings) -> origin.AddressRule:
-    """Which addresses sources may have: not ours, not the node's, not the API server's."""
-    rule = replace(origin.IN_CLUSTER, excepted=settings.dialled)
+    """Which addresses sources may have: not ours, not the node's, never the API server's."""
     try:
         api_server = ipaddress.ip_network(settings.api_server)
     except ValueError:
-        return rule
-    return replace(rule, refused=(*rule.refused, api_server))
+        if settings.api_server:
+            log.warning("KUBERNETES_SERVICE_HOST is no address: sources may lead there")
+        return replace(origin.IN_CLUSTER, excepted=settings.dialled)
+    excepted = [part for network in settings.dialled for part in _without(network, api_server)]
+    refused = (*origin.IN_CLUSTER.refused, api_server)
+    return origin.AddressRule(refused=refused, excepted=tuple(excepted))
+
+
+def _without(network: Network, part: Network) -> list[Network]:
+    """A network but for a part of it."""
+    match network, part:
+        case ipaddress.IPv4Network(), ipaddress.IPv4Network() if part.subnet_of(network):
+            return list(network.address_exclude(part))
+        case ipaddress.IPv6Network(), ipaddress.IPv6Network() if part.subnet_of(network):
+            return list(network.address_exclude(part))
+        case _:
+            return [network]
 
 
 def _given(given: GivenRedis) -> RedisServer:
-    password = ""
-    if given.password_file is not None:
-        try:
-            password = given.password_file.read_text().strip()
-        except OSError as error:
-            message = f"MESH7_REDIS_PASSWORD_FILE: `{given.password_file}`: {error.strerror}"
-            raise errors.SettingsError(message) from error
-    ca_file = str(given.ca) if given.ca is not None else None
-    return redis_url.parse_url(given.url, password=password, ca_file=ca_file)
+    if given.password_file is None:
+        return given.server
+    try:
+        password = given.password_file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"MESH7_REDIS_PASSWORD_FILE: `{given.password_file}` cannot be read – mount it"
+        raise errors.SettingsError(message) from error
+    return replace(given.server, password=password)

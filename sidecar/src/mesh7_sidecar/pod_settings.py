@@ -7,15 +7,18 @@ Pure: no clock, no network, no logging.
 import base64
 import binascii
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from mesh7_core import errors
+from mesh7_core.api.objects import DNS_LABEL
 from mesh7_core.api.quantities import BadQuantity, parse_duration
 from mesh7_core.delivery import envelopes, trust
-from mesh7_core.ledger import protocol
+from mesh7_core.ledger import protocol, redis_url
+from mesh7_core.ledger.redis_url import RedisServer
 from mesh7_sidecar.settings import (
     DEFAULT_ADMIN_PORT,
     DEFAULT_HOLD_S,
@@ -28,9 +31,21 @@ from mesh7_sidecar.settings import (
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 LISTEN: Final = Address("127.0.0.1", DEFAULT_LISTEN_PORT)
 ADMIN: Final = Address("0.0.0.0", DEFAULT_ADMIN_PORT)  # noqa: S104 - the kubelet asks there
+FIRST_BUNDLE_S: Final = 20.0
 _KEY_BYTES: Final = 32
 _PREFIX: Final = "MESH7_"
 _MOST_PORT: Final = 65_535
+_LARGEST_VERSION: Final = 2**53 - 1
+_NAMESPACE: Final = re.compile(rf"(?=.{{1,63}}\Z){DNS_LABEL}")
+_NAME: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_EXCHANGE: Final = re.compile(r"https://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?/?")
+_UID: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
+_FLAGS: Final = (
+    ("--redis-password-file", "MESH7_REDIS_PASSWORD_FILE"),
+    ("--redis-ca", "MESH7_REDIS_CA"),
+    ("--redis", "MESH7_REDIS_URL"),
+)
+"""What the same settings are called where mesh7 is started with flags; longest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +65,15 @@ class ExchangeSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivenRedis:
-    """One credential that was given to everybody (a weaker mode, docs/administrator/redis.md)."""
+    """One credential that was given to everybody (a weaker mode, docs/administrator/redis.md).
 
-    url: str
+    Attributes:
+        server: without its password.
+        password_file: read once, at the start; None = there is no password.
+    """
+
+    server: RedisServer
     password_file: Path | None
-    ca: Path | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +87,12 @@ class PodSettings:
         labels_file: the downward API's file of the pod's labels; None = it has none.
         trust: the first key, and the floors that the Namespace had when the pod was made.
         bundle_directory: where ConfigMap `mesh7-bundle` is mounted.
+        first_bundle_s: how long calls wait for a first bundle and overlay at most.
         state: what outlives a restart of the container (an emptyDir).
         credentials: where Secret `mesh7-tool-credentials` is mounted; None = nowhere.
         redis: None = no store is configured; limits do what `onStoreLoss` says.
+        listen: on loopback, for whoever reaches it is the agent.
+        admin_hosts: beside loopback's, as a `host` header names them.
         api_server: its address, which no source may have; empty when not known.
         dialled: networks that sources may lie in although a pod does not dial them as a rule.
     """
@@ -89,6 +111,7 @@ class PodSettings:
     admin_hosts: tuple[str, ...] = ()
     api_server: str = ""
     dialled: tuple[Network, ...] = ()
+    first_bundle_s: float = FIRST_BUNDLE_S
     audit: AuditShare = AuditShare.ALL
     hold_s: float = DEFAULT_HOLD_S
     patience: Patience = field(default_factory=Patience)
@@ -108,12 +131,12 @@ def read(environment: Mapping[str, str]) -> PodSettings:
     """
     found = _Variables(environment)
     return PodSettings(
-        agent=found.text("SERVICE_ACCOUNT"),
-        pod=found.text("POD_NAME"),
-        uid=found.text("POD_UID"),
+        agent=found.named("SERVICE_ACCOUNT", _NAME),
+        pod=found.named("POD_NAME", _NAME),
+        uid=found.named("POD_UID", _UID),
         labels_file=found.path("LABELS_FILE"),
         trust=trust.Trust(
-            namespace=found.text("NAMESPACE"),
+            namespace=found.named("NAMESPACE", _NAMESPACE),
             keys=(found.key("TRUST_KEY"),),
             floors={
                 envelopes.Kind.BUNDLE: found.number("BUNDLE_FLOOR"),
@@ -124,11 +147,12 @@ def read(environment: Mapping[str, str]) -> PodSettings:
         state=found.path("STATE") or Path("/var/lib/mesh7/state"),
         credentials=found.path("CREDENTIALS"),
         redis=_redis(found),
-        listen=found.address("LISTEN", LISTEN),
+        listen=_loopback(found.address("LISTEN", LISTEN)),
         admin=found.address("ADMIN", ADMIN),
-        admin_hosts=tuple(found.words("POD_IP")),
+        admin_hosts=tuple(found.host(text) for text in found.words("POD_IP")),
         api_server=environment.get("KUBERNETES_SERVICE_HOST", ""),
         dialled=tuple(found.network(text) for text in found.words("DIALLED")),
+        first_bundle_s=found.seconds("FIRST_BUNDLE", FIRST_BUNDLE_S),
         audit=found.audit(),
         hold_s=found.seconds("HOLD", DEFAULT_HOLD_S),
     )
@@ -160,20 +184,50 @@ def _redis(found: "_Variables") -> ExchangeSettings | GivenRedis | None:
             f"{_PREFIX}EXCHANGE_URL and {_PREFIX}REDIS_URL are both set – set one"
         )
     if exchange:
-        if not exchange.startswith("https://"):
-            raise errors.SettingsError(
-                f"{_PREFIX}EXCHANGE_URL: a token is sent there – give an `https://` URL"
-            )
         return ExchangeSettings(
-            url=exchange,
+            url=_exchange_url(exchange),
             ca=Path(found.text("EXCHANGE_CA")),
             token=Path(found.text("TOKEN_FILE")),
         )
     if url:
         return GivenRedis(
-            url=url, password_file=found.path("REDIS_PASSWORD_FILE"), ca=found.path("REDIS_CA")
+            server=_server(url, found.optional("REDIS_CA")),
+            password_file=found.path("REDIS_PASSWORD_FILE"),
         )
     return None
+
+
+def _exchange_url(text: str) -> str:
+    found = _EXCHANGE.fullmatch(text)
+    port = found[1] if found is not None else None
+    if found is None or not 0 < int(port or "443") <= _MOST_PORT:
+        raise errors.SettingsError(
+            f"{_PREFIX}EXCHANGE_URL: a token is sent there – give `https://HOST:PORT` and no more"
+        )
+    return text.removesuffix("/")
+
+
+def _server(url: str, ca: str) -> RedisServer:
+    try:
+        return redis_url.parse_url(url, ca_file=ca or None)
+    except errors.SettingsError as error:
+        message = error.message
+        for flag, variable in _FLAGS:
+            message = message.replace(flag, variable)
+        raise errors.SettingsError(message) from error
+
+
+def _loopback(address: Address) -> Address:
+    try:
+        is_loopback = ipaddress.ip_address(address.host).is_loopback
+    except ValueError:
+        is_loopback = address.host == "localhost"
+    if not is_loopback:
+        raise errors.SettingsError(
+            f"{_PREFIX}LISTEN: `{address}` is beyond loopback, where any pod could call as this "
+            "agent – give 127.0.0.1"
+        )
+    return address
 
 
 class _Variables:
@@ -194,6 +248,12 @@ class _Variables:
             )
         return found
 
+    def named(self, name: str, pattern: re.Pattern[str]) -> str:
+        found = self.text(name)
+        if not pattern.fullmatch(found):
+            raise self._wrong(name, "Kubernetes has no such name")
+        return found
+
     def path(self, name: str) -> Path | None:
         found = self.optional(name)
         return Path(found) if found else None
@@ -203,8 +263,9 @@ class _Variables:
 
     def number(self, name: str) -> int:
         found = self.optional(name) or "0"
-        if not (found.isascii() and found.isdigit() and len(found) < 17):  # noqa: PLR2004
-            raise self._wrong(name, "no whole number")
+        is_number = found.isascii() and found.isdigit() and len(found) < 17  # noqa: PLR2004
+        if not is_number or int(found) > _LARGEST_VERSION:
+            raise self._wrong(name, f"no whole number up to {_LARGEST_VERSION}")
         return int(found)
 
     def key(self, name: str) -> bytes:
@@ -228,15 +289,28 @@ class _Variables:
         if not found:
             return default
         host, _, port = found.rpartition(":")
-        if not host or not port.isdigit() or not 0 <= int(port) <= _MOST_PORT:
-            raise self._wrong(name, "no `HOST:PORT`")
-        return Address(host.removeprefix("[").removesuffix("]"), int(port))
+        is_port = port.isascii() and port.isdigit() and len(port) < 6  # noqa: PLR2004
+        if not is_port or int(port) > _MOST_PORT:
+            raise self._wrong(name, "no `ADDRESS:PORT`")
+        host = host.removeprefix("[").removesuffix("]")
+        try:
+            return Address(str(ipaddress.ip_address(host)), int(port))
+        except ValueError as error:
+            if host != "localhost":
+                raise self._wrong(name, "no `ADDRESS:PORT`") from error
+            return Address(host, int(port))
+
+    def host(self, text: str) -> str:
+        try:
+            return Address(str(ipaddress.ip_address(text)), 0).authority
+        except ValueError as error:
+            raise self._wrong("POD_IP", f"`{text}` is no address") from error
 
     def network(self, text: str) -> Network:
         try:
             return ipaddress.ip_network(text)
         except ValueError as error:
-            raise self._wrong("DIALLED", f"`{text}` is no network") from error
+            raise self._wrong("DIALLED", f"`{text}` is no network, such as `10.0.0.0/8`") from error
 
     def audit(self) -> AuditShare:
         found = self.optional("AUDIT") or AuditShare.ALL

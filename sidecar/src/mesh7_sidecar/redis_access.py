@@ -2,7 +2,8 @@
 
 The exchange answers which server, which user, and until when (docs/reference/exchange-api.md).
 What was handed out last goes on working until it ends, so an exchange that is away for some hours
-harms nobody but new pods.
+harms nobody but new pods. A store that is away for a while is asked for anew: its users may have
+been made anew, or another server may lead.
 """
 
 import asyncio
@@ -10,12 +11,13 @@ import json
 import logging
 import os
 import random
+import re
 import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from mesh7_core import errors
 from mesh7_core.api.grants import parse_moment
@@ -32,6 +34,16 @@ MAXIMUM_BYTES: Final = 64 * 1024
 CA_FILE: Final = "redis-ca.pem"
 FIRST_PAUSE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 60.0
+SHORTEST_LIFE: Final = timedelta(minutes=1)
+"""However soon the exchange wants us back: a clock that is wrong must not make us flood it."""
+LONGEST_LIFE: Final = timedelta(hours=12)
+LOOK_S: Final = 30.0
+"""From one look at time and store to the next."""
+MOST_LOOKS: Final = 20
+"""A store that stays away is asked for anew ever more seldom, at last after as many looks."""
+_LONGEST_SECRET: Final = 1024
+_LONGEST_TOKEN: Final = 16 * 1024
+_TOKEN: Final = re.compile(rb"[!-~]{1,%d}" % _LONGEST_TOKEN)
 _TERMS: Final = upstream.Terms(answer_s=10.0, maximum_bytes=MAXIMUM_BYTES)
 
 
@@ -55,6 +67,17 @@ class Access:
     renew_at: datetime
 
 
+class Asked(Protocol):
+    """Who hands out credentials."""
+
+    async def ask(self) -> Access:
+        """Credentials as of now.
+
+        Raises:
+            ExchangeError: there are none to be had.
+        """
+
+
 class Exchange:
     """Asks one exchange.
 
@@ -68,28 +91,22 @@ class Exchange:
         self._settings = settings
         self._state = state
         self._sweep = sweep
-        self._pool: pool.Pool | None = None
 
     async def ask(self) -> Access:
-        """Exchange the token as it lies there now.
+        """Exchange the token as it lies there now; certificates are read anew as well.
 
         Raises:
             ExchangeError: there are no credentials to be had now.
         """
+        token, way = self._token(), self._way()
+        request = upstream.Request("POST", PATH, [(b"authorization", b"Bearer " + token)], b"")
         try:
-            token = self._settings.token.read_text("ascii").strip()
-            if self._pool is None:
-                trusted = ssl.create_default_context(cafile=str(self._settings.ca))
-                place = origin.origin_of(self._settings.url)
-                self._pool = pool.Pool(place, self._sweep, _TERMS, tls=trusted)
-        except (OSError, ValueError, errors.SettingsError) as error:
-            raise ExchangeError(f"token or certificates cannot be read: {error}") from error
-        identity = [(b"authorization", b"Bearer " + token.encode())]
-        request = upstream.Request("POST", PATH, identity, b"")
-        try:
-            answer = await fetch.fetch(self._pool, request, MAXIMUM_BYTES)
+            answer = await fetch.fetch(way, request, MAXIMUM_BYTES)
         except fetch.FetchError as error:
             raise ExchangeError(f"the exchange {error.message}") from error
+        finally:
+            # Asked a few times a day: no connection is kept meanwhile.
+            way.abort()
         if answer.status != 200:  # noqa: PLR2004
             raise ExchangeError(
                 f"the exchange refuses with {answer.status}: {_detail(answer.body)}",
@@ -97,62 +114,158 @@ class Exchange:
             )
         return self._read(answer.body)
 
-    def close(self) -> None:
-        """Ask no more."""
-        if self._pool is not None:
-            self._pool.close()
+    def _token(self) -> bytes:
+        file = self._settings.token
+        try:
+            with file.open("rb") as opened:
+                token = opened.read(_LONGEST_TOKEN + 1).strip()
+        except OSError as error:
+            raise ExchangeError(f"the token `{file}` cannot be read: {error.strerror}") from error
+        if not _TOKEN.fullmatch(token):
+            raise ExchangeError(f"`{file}` holds no token")
+        return token
+
+    def _way(self) -> pool.Pool:
+        ca = self._settings.ca
+        try:
+            trusted = ssl.create_default_context(cafile=str(ca))
+        except ssl.SSLError as error:
+            raise ExchangeError(f"`{ca}` holds no certificates in PEM") from error
+        except OSError as error:
+            raise ExchangeError(
+                f"the certificates `{ca}` cannot be read: {error.strerror}"
+            ) from error
+        trusted.minimum_version = ssl.TLSVersion.TLSv1_2
+        return pool.Pool(origin.origin_of(self._settings.url), self._sweep, _TERMS, tls=trusted)
 
     def _read(self, body: bytes) -> Access:
         try:
             found = json.loads(body)
-            url, user, password = (str(found[key]) for key in ("url", "username", "password"))
+            url, user, password = (_text(found[key]) for key in ("url", "username", "password"))
+            authorities = _pem(found.get("ca"))
             renew_at = parse_moment(found["renewAt"])
-            authorities = found.get("ca")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ExchangeError("the exchange answers something else than credentials") from error
-        ca_file = self._kept(authorities) if isinstance(authorities, str) and authorities else None
-        scheme, _, rest = url.partition("://")
         try:
-            server = redis_url.parse_url(
-                f"{scheme}://{user}@{rest}", password=password, ca_file=ca_file
-            )
+            ca_file = None if authorities is None else str(self._state / CA_FILE)
+            server = redis_url.parse_url(url, ca_file=ca_file)
         except errors.SettingsError as error:
-            raise ExchangeError(f"the exchange names no usable server: {error.message}") from error
-        return Access(server=server, renew_at=renew_at)
+            raise ExchangeError("the exchange names no usable server") from error
+        if server.user:
+            raise ExchangeError("the exchange names no usable server")
+        if authorities is not None:
+            self._keep(authorities)
+        return Access(server=replace(server, user=user, password=password), renew_at=renew_at)
 
-    def _kept(self, authorities: str) -> str:
+    def _keep(self, authorities: str) -> None:
         path = self._state / CA_FILE
         fresh = path.with_suffix(".new")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(authorities)
-        fresh.replace(path)
-        return str(path)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            fresh.unlink(missing_ok=True)
+            with os.fdopen(os.open(fresh, flags, 0o600), "w", encoding="ascii") as file:
+                file.write(authorities)
+            fresh.replace(path)
+        except OSError as error:
+            raise ExchangeError(f"`{path}` cannot be written: {error.strerror}") from error
 
 
-async def keep_access(
-    exchange: Exchange, use: Callable[[RedisServer], Awaitable[None]], now: Callable[[], datetime]
-) -> None:
-    """Hand on credentials, and newer ones in time, until cancelled.
+class Store(Protocol):
+    """What credentials are for."""
+
+    def use(self, server: RedisServer) -> None:
+        """Be this user of this server from now on; returns at once."""
+
+    def is_away(self) -> bool:
+        """Whether it cannot be used now."""
+
+
+class Keeping:
+    """Keeps a store in credentials.
 
     Args:
-        use: given each that was handed out.
+        exchange: hands them out.
+        store: is given each, as soon as it is there.
         now: the wall clock, aware.
+        sleep: waits for as many seconds.
     """
-    pause_s = FIRST_PAUSE_S
-    while True:
-        try:
-            access = await exchange.ask()
-        except ExchangeError as error:
+
+    def __init__(
+        self,
+        exchange: Asked,
+        store: Store,
+        now: Callable[[], datetime],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._exchange = exchange
+        self._store = store
+        self._now = now
+        self._sleep = sleep
+        self._pause_s = FIRST_PAUSE_S
+        self._patience = 1
+        self._told = ""
+
+    async def keep(self) -> None:
+        """Go on until cancelled."""
+        while True:
+            try:
+                access = await self._exchange.ask()
+            except ExchangeError as error:
+                await self._wait(error)
+                continue
+            self._pause_s = FIRST_PAUSE_S
+            if self._told:
+                self._told = ""
+                log.info("the exchange hands out Redis credentials again")
+            self._store.use(access.server)
+            await self._rest(access.renew_at)
+
+    async def _wait(self, error: ExchangeError) -> None:
+        if error.message != self._told:
+            self._told = error.message
             log.warning("no Redis credentials: %s – it is tried again", error.message)
-            wait_s = max(pause_s, error.retry_after_s)
-            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
-        else:
-            await use(access.server)
-            pause_s = FIRST_PAUSE_S
-            wait_s = max((access.renew_at - now()).total_seconds(), FIRST_PAUSE_S)
+        wait_s = max(self._pause_s, error.retry_after_s)
+        self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
         # Pods that started together need not come back together.
-        await asyncio.sleep(wait_s * random.uniform(0.9, 1.1))  # noqa: S311 - not a secret
+        await self._sleep(wait_s * random.uniform(1.0, 1.2))  # noqa: S311 - no secret
+
+    async def _rest(self, renew_at: datetime) -> None:
+        """Until it is time, or the store has been away for so long that asking may help."""
+        start = self._now()
+        due = min(max(renew_at, start + SHORTEST_LIFE), start + LONGEST_LIFE)
+        away = 0
+        # Looked at again and again: a wall clock may be set while we wait.
+        while start <= self._now() < due:
+            await self._sleep(LOOK_S * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
+            if not self._store.is_away():
+                away, self._patience = 0, 1
+                continue
+            away += 1
+            if away > self._patience:
+                self._patience = min(self._patience * 2, MOST_LOOKS)
+                return
+
+
+def _text(found: object) -> str:
+    """A text that may be sent as it is: printable ASCII without blanks."""
+    if not isinstance(found, str) or not 0 < len(found) <= _LONGEST_SECRET:
+        raise ValueError
+    if not (found.isascii() and found.isprintable() and " " not in found):
+        raise ValueError
+    return found
+
+
+def _pem(found: object) -> str | None:
+    """Certificates as they may be written down; None when there are none."""
+    if found is None or found == "":
+        return None
+    if not isinstance(found, str) or not found.isascii():
+        raise ValueError
+    try:
+        ssl.create_default_context(cadata=found)
+    except ssl.SSLError as error:
+        raise ValueError from error
+    return found
 
 
 def _detail(body: bytes) -> str:
@@ -165,4 +278,6 @@ def _detail(body: bytes) -> str:
 
 
 def _seconds(text: bytes | None) -> float:
-    return float(text) if text is not None and text.isdigit() and len(text) < 6 else 0.0  # noqa: PLR2004
+    """A `retry-after`, an hour at most; 0 when it says no seconds."""
+    is_number = text is not None and text.isdigit() and len(text) < 6  # noqa: PLR2004
+    return min(float(text), 3600.0) if is_number and text is not None else 0.0

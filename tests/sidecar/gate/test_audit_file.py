@@ -18,7 +18,7 @@ from mesh7_core.policy.decision import Decision, Verdict
 from mesh7_core.policy.reasons import Reason
 from mesh7_core.telemetry.records import Outcome, Record
 from mesh7_sidecar.gate import generations
-from mesh7_sidecar.gate.audit import AuditFile
+from mesh7_sidecar.gate.audit import audit_file
 from tests.peers import processes
 from tests.sidecar.lifecycle.parts import eventually
 
@@ -82,7 +82,7 @@ def path(tmp_path: Path) -> Path:
 
 async def test_records_are_written_in_order_within_the_promised_time(path: Path) -> None:
     """Design 11: at most 50 ms of records are lost by a SIGKILL; so nobody has to close it."""
-    audit = AuditFile(path, render)
+    audit = audit_file(path, render)
     for number in range(3):
         audit.append(record(number))
 
@@ -97,7 +97,7 @@ async def test_the_file_is_its_owner_s_alone(path: Path, mask: int) -> None:
     make_public(path)
     before = os.umask(mask)
     try:
-        await AuditFile(path, render).close()
+        await audit_file(path, render).close()
     finally:
         os.umask(before)
 
@@ -114,12 +114,12 @@ async def test_what_is_no_file_of_ours_is_refused(path: Path, make: Callable[[Pa
     make(path)
 
     with pytest.raises(errors.SettingsError, match=r"audit\.jsonl` cannot be written: "):
-        AuditFile(path, render)
+        audit_file(path, render)
 
 
 async def test_a_full_file_becomes_a_generation_and_four_are_kept(path: Path) -> None:
     """docs/reference/audit.md."""
-    audit = AuditFile(path, render, maximum_bytes=20)
+    audit = audit_file(path, render, maximum_bytes=20)
     for number in range(0, 14, 2):
         audit.append(record(number))
         audit.append(record(number + 1))
@@ -144,7 +144,7 @@ async def test_a_rotation_that_fails_loses_nothing(
     """Something in the way of `audit.jsonl.1` must not end the audit."""
     for number in range(1, generations.KEPT + 1):
         (path.with_name(f"audit.jsonl.{number}") / "in the way").mkdir(parents=True)
-    audit = AuditFile(path, render, maximum_bytes=10)
+    audit = audit_file(path, render, maximum_bytes=10)
     for number in range(3):
         audit.append(record(number))
         await eventually(partial(ends_with, path, number))
@@ -157,7 +157,7 @@ async def test_a_rotation_that_fails_loses_nothing(
 
 async def test_what_memory_cannot_hold_is_dropped_and_the_count_is_written(path: Path) -> None:
     """Design 11: telemetry never blocks a call, and says what it dropped."""
-    audit = AuditFile(path, render, maximum_waiting_bytes=18)
+    audit = audit_file(path, render, maximum_waiting_bytes=18)
     for number in range(5):
         audit.append(record(number))
     await audit.close()
@@ -197,7 +197,7 @@ def test_what_was_dropped_before_is_told_behind_the_lines(path: Path) -> None:
 
 
 async def test_close_ends_although_a_flush_is_under_way(path: Path) -> None:
-    audit = AuditFile(path, render)
+    audit = audit_file(path, render)
     audit.append(record(1))
     await asyncio.gather(audit.close(), asyncio.sleep(0))
 

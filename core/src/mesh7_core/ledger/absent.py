@@ -12,6 +12,7 @@ from mesh7_core.ledger.protocol import (
     Lost,
     Observation,
     Observed,
+    Seen,
     Window,
 )
 
@@ -98,13 +99,15 @@ class CountingLedger(AbsentLedger):
     """What may be counted in a store that others can write to, and nothing that people decide.
 
     In a cluster a decision is nobody's word until the operator signs it; what stands in Redis
-    without a signature opens nothing and approves nothing.
+    without a signature opens nothing and approves nothing. Grants travel signed, so the store is
+    asked only how often each was used.
 
     Args:
         home: where calls are counted.
 
     Attributes:
-        home: may be put in place of another while calls go on.
+        home: may be put in place of another while calls go on; each is answered by the one that
+            it was sent to.
     """
 
     def __init__(self, home: Ledger) -> None:
@@ -112,8 +115,19 @@ class CountingLedger(AbsentLedger):
         self.home = home
 
     def observe(self, observation: Observation, answer: Callable[[Observed], None]) -> None:
-        """Count, as the home does."""
-        self.home.observe(observation, answer)
+        """Count, as the home does; what people are said to have decided is a store loss."""
+        nobody_to_ask = bool(observation.digest) and observation.is_dry
+
+        def believed(observed: Observed) -> None:
+            seen = observed.seen
+            # What is reserved for such a call lapses with its lease.
+            is_said = seen is Seen.APPROVED or seen is Seen.DENIED or seen is Seen.PENDING
+            # A dry run asks what would come of it: `open` is lost.
+            if is_said or (nobody_to_ask and seen is Seen.ADMITTED):
+                observed = OBSERVED_LOST
+            answer(observed)
+
+        self.home.observe(observation, believed)
 
     async def give_back(self, digest: str, windows: Sequence[Window]) -> Lost | None:
         """Free what is reserved under `digest`."""

@@ -81,7 +81,8 @@ class Gathering:
         source, separator, name = asked.name.partition(SEPARATOR)
         served = self._state.registry.find(source, calls.SourceKind.MCP)
         if served is None or not separator or not name:
-            return self._unknown(agent, prepared, asked, UNKNOWN_TOOL)
+            missing = self._state.gate.not_served(UNKNOWN_TOOL)
+            return self._unknown(agent, prepared, asked, missing)
         return await self._ask(agent, prepared, asked, served, name, watcher)
 
     async def _ask(
@@ -134,8 +135,9 @@ class Gathering:
             candidates = self._shelves.candidates(asked.name)
         served = self._reader(agent, asked.name, candidates)
         if served is None:
-            decision = Decision(Verdict.DENY, Reason.NOT_LISTED_BY_POLICY)
-            return self._unknown(agent, prepared, asked, decision)
+            unlisted = Decision(Verdict.DENY, Reason.NOT_LISTED_BY_POLICY)
+            missing = self._state.gate.not_served(unlisted)
+            return self._unknown(agent, prepared, asked, missing)
         return await self._ask(agent, prepared, asked, served, asked.name, watcher)
 
     def _reader(self, agent: calls.Agent, uri: str, candidates: list[str]) -> Served | None:

@@ -64,7 +64,7 @@ class HttpDoor:
         )
         passing = _Passing(self._gate, exchange, call, route)
         if served is None:
-            passing.refuse(UNKNOWN_SOURCE)
+            passing.refuse(self._gate.not_served(UNKNOWN_SOURCE))
         elif self._gate.is_exact(call):
             passing.collect(served)
         else:

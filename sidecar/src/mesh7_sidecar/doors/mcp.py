@@ -4,6 +4,8 @@ Both eras of Streamable HTTP. Everything is decided on the body; what may pass g
 it came as. `post` takes one message on its way in, `relay` its answer on the way out.
 """
 
+from typing import Final
+
 from mesh7_core.policy import calls
 from mesh7_sidecar.doors import post, streams
 from mesh7_sidecar.doors.inbound import Inbound
@@ -13,6 +15,10 @@ from mesh7_sidecar.doors.state import McpState
 from mesh7_sidecar.net.exchange import Exchange, RequestHead
 from mesh7_sidecar.sources.registry import Served
 from mesh7_sidecar.wire import answers, jsonrpc, paths
+
+NO_POLICIES: Final = jsonrpc.Malformed(
+    503, jsonrpc.INVALID_REQUEST, "the gateway has no policies yet – try again later"
+)
 
 
 class McpDoor:
@@ -32,7 +38,9 @@ class McpDoor:
             return
         served = self._state.registry.find(prepared.source, calls.SourceKind.MCP)
         if served is None:
-            answers.respond_malformed(exchange.respond, _unknown_source(prepared.source))
+            is_empty = self._state.gate.current.bundle is None
+            refusal = NO_POLICIES if is_empty else _unknown_source(prepared.source)
+            answers.respond_malformed(exchange.respond, refusal)
         elif exchange.method == "POST":
             inbound = Inbound(self._state, exchange, prepared, served)
             exchange.collect(jsonrpc.MAXIMUM_BYTES, lambda _, body: post.read(inbound, body))

@@ -104,8 +104,9 @@ class CallDoor:
             session=wanted.session,
         )  # fmt: skip
         gate = self._state.gate
-        gate.record(call, UNKNOWN_TOOL, Outcome.REFUSED, "v1", gate.monotonic_ns(), wanted.trace_id)
-        refuse(exchange, UNKNOWN_TOOL, call.full_name)
+        decision = gate.not_served(UNKNOWN_TOOL)
+        gate.record(call, decision, Outcome.REFUSED, "v1", gate.monotonic_ns(), wanted.trace_id)
+        refuse(exchange, decision, call.full_name)
 
     async def _answer(
         self, exchange: Exchange, served: Served, call: calls.Call, params: bytes, trace_id: str
@@ -178,7 +179,7 @@ class DecideDoor:
         gate = self._state.gate
         started_ns = gate.monotonic_ns()
         if served is None:
-            decision = UNKNOWN_TOOL
+            decision = gate.not_served(UNKNOWN_TOOL)
         elif call.http is not None:
             decision = await gate.dry_run(call)
         else:

@@ -1,4 +1,4 @@
-"""The audit file: one JSON line a record, written off the path of calls.
+"""Audit lines: one JSON line a record, written off the path of calls, to a file or to stdout.
 
 Lines wait in memory for at most `FLUSH_S` and are written as one block by a worker thread, so that
 a slow disk stops no call; a SIGKILL loses at most that span. They are rendered as they come: done
@@ -10,11 +10,13 @@ import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from mesh7_core import errors
 from mesh7_core.telemetry import deeds
 from mesh7_core.telemetry.records import Record
-from mesh7_sidecar.gate.generations import Generations, Loss
+from mesh7_sidecar.gate.generations import Generations
+from mesh7_sidecar.gate.stream import Loss
 
 log = logging.getLogger("mesh7.audit")
 
@@ -24,37 +26,34 @@ MAXIMUM_WAITING_BYTES = 64 * 1024 * 1024
 MAXIMUM_FILE_BYTES = 128 * 1024 * 1024
 
 
-class AuditFile:
-    """An append-only file of JSON lines, readable by its owner alone, rotated by size.
+class Sink(Protocol):
+    """Where lines go; one thread at a time uses it, and it may block."""
+
+    def write(self, lines: list[bytes], dropped: int) -> Loss | None:
+        """Write `lines`, and how many were dropped before unless that is 0; None = all is there."""
+
+    def close(self) -> None:
+        """Nothing more will be written."""
+
+
+class AuditLines:
+    """Records on their way to a sink.
 
     Args:
-        path: `audit.jsonl`; older generations are `audit.jsonl.1` (the newest) to `.4`.
+        sink: where their lines go.
         render: a record → its line without the newline.
-        maximum_bytes: a file that reaches it becomes a generation.
-        maximum_waiting_bytes: what memory may hold while the disk is slow.
-
-    Raises:
-        SettingsError: no records can be written there.
+        maximum_waiting_bytes: what memory may hold while the sink is slow.
     """
 
     def __init__(
         self,
-        path: Path,
+        sink: Sink,
         render: Callable[[Record], bytes],
-        *,
-        maximum_bytes: int = MAXIMUM_FILE_BYTES,
         maximum_waiting_bytes: int = MAXIMUM_WAITING_BYTES,
     ) -> None:
         self._render = render
         self._maximum_waiting_bytes = maximum_waiting_bytes
-        try:
-            self._files = Generations(path, maximum_bytes)
-        except OSError as error:
-            message = (
-                f"`{path}` cannot be written: {error.strerror} – mend it, or start with "
-                "`--audit off`"
-            )
-            raise errors.SettingsError(message) from error
+        self._sink = sink
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
         self._dropped = 0
@@ -91,7 +90,7 @@ class AuditFile:
                 await asyncio.wait({self._flushing})
 
     async def close(self) -> None:
-        """Write what waits, for `CLOSE_S` at most, then close the file."""
+        """Write what waits, for `CLOSE_S` at most, then close the sink."""
         try:
             async with asyncio.timeout(CLOSE_S):
                 while self._waiting or self._flushing is not None:
@@ -103,7 +102,7 @@ class AuditFile:
             return
         if self._timer is not None:
             self._timer.cancel()
-        self._files.close()
+        self._sink.close()
 
     async def _flush_now(self) -> None:
         if self._flushing is None:
@@ -118,7 +117,7 @@ class AuditFile:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        future = self._loop.run_in_executor(None, self._files.write, lines, told)
+        future = self._loop.run_in_executor(None, self._sink.write, lines, told)
         self._flushing = asyncio.ensure_future(self._flushed(future))
 
     async def _flushed(self, writing: asyncio.Future[Loss | None]) -> None:
@@ -133,9 +132,37 @@ class AuditFile:
             self._timer = self._loop.call_later(FLUSH_S, self._flush)
 
     def _tell(self, trouble: str) -> None:
-        """Log what is wrong with the file once, not twenty times a second."""
+        """Log what is wrong once, not twenty times a second."""
         if trouble and trouble != self._trouble:
-            log.error("audit records are lost: the file cannot be written: %s", trouble)
+            log.error("audit records are lost: they cannot be written: %s", trouble)
         elif self._trouble and not trouble:
             log.info("audit records are written again")
         self._trouble = trouble
+
+
+def audit_file(
+    path: Path,
+    render: Callable[[Record], bytes],
+    *,
+    maximum_bytes: int = MAXIMUM_FILE_BYTES,
+    maximum_waiting_bytes: int = MAXIMUM_WAITING_BYTES,
+) -> AuditLines:
+    """An append-only file of JSON lines, readable by its owner alone, rotated by size.
+
+    Args:
+        path: `audit.jsonl`; older generations are `audit.jsonl.1` (the newest) to `.4`.
+        render: a record → its line without the newline.
+        maximum_bytes: a file that reaches it becomes a generation.
+        maximum_waiting_bytes: what memory may hold while the disk is slow.
+
+    Raises:
+        SettingsError: no records can be written there.
+    """
+    try:
+        files = Generations(path, maximum_bytes)
+    except OSError as error:
+        message = (
+            f"`{path}` cannot be written: {error.strerror} – mend it, or start with `--audit off`"
+        )
+        raise errors.SettingsError(message) from error
+    return AuditLines(files, render, maximum_waiting_bytes)

@@ -232,6 +232,10 @@ class Gate:
         view = self.current.view(agent)
         return view is not None and judge.may_call(view, family, source, name)
 
+    def not_served(self, otherwise: Decision) -> Decision:
+        """What a call comes to of which no source is served; before the first bundle none is."""
+        return NO_BUNDLE if self.current.bundle is None else otherwise
+
     def count_refused(self, _: Reason) -> None:
         """A request was refused before it was a call: by Host, origin, token or path."""
         self.counts.refused += 1

@@ -5,20 +5,13 @@ For one thread at a time; it blocks as long as the disk does.
 
 import os
 import stat
-from dataclasses import dataclass
 from errno import EINVAL
 from pathlib import Path
 
+from mesh7_sidecar.gate.stream import Loss, Stream
+
 KEPT = 4
 _MODE = 0o600
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """What could not be written, and why."""
-
-    records: int
-    why: str
 
 
 class Generations:
@@ -32,7 +25,7 @@ class Generations:
         self._path = path
         self._maximum_bytes = maximum_bytes
         self._descriptor = _open_private(path)
-        self._is_torn = False
+        self._stream = Stream(self._descriptor)
 
     def write(self, lines: list[bytes], dropped: int) -> Loss | None:
         """Append `lines`, and how many were dropped before them unless that is 0.
@@ -40,23 +33,14 @@ class Generations:
         Returns:
             None when all is written; else how many records are not, those dropped included.
         """
-        if dropped:
-            lines = [*lines, b'{"dropped":%d}' % dropped]
-        block = b"\n".join(lines) + b"\n"
-        # A line that a full disk cut in two must not swallow the next one.
-        left = memoryview(b"\n" + block if self._is_torn else block)
-        try:
-            while left:
-                written = os.write(self._descriptor, left)
-                self._is_torn = left[written - 1] != ord("\n")
-                left = left[written:]
-            if os.fstat(self._descriptor).st_size >= self._maximum_bytes:
-                self._rotate()
-        except OSError as error:
-            lost = block[max(0, len(block) - len(left)) :].count(b"\n")
-            records = lost - 1 + dropped if dropped and lost else lost
-            return Loss(records, error.strerror or "it fails")
-        return None
+        loss = self._stream.write(lines, dropped)
+        if loss is None:
+            try:
+                if os.fstat(self._descriptor).st_size >= self._maximum_bytes:
+                    self._rotate()
+            except OSError as error:
+                return Loss(0, error.strerror or "it fails")
+        return loss
 
     def close(self) -> None:
         """Close the file; nothing can be written any more."""
@@ -72,6 +56,7 @@ class Generations:
         # Only now: when something above fails, the old file goes on being written.
         os.close(self._descriptor)
         self._descriptor = fresh
+        self._stream = Stream(fresh)
 
     def _generation(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}")

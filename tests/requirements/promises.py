@@ -2,8 +2,8 @@
 
 A test says which promise it keeps by `@pytest.mark.promise("P3")`; test_promises.py holds both
 sides together. P policy, M MCP, S sources, C hands; X are rows of our attack table (THREAT_MODEL.md
-says who attacks); K Kubernetes; D and AG are defects that predecessors showed when we tried them, never to be
-repeated.
+says who attacks); K Kubernetes; D and AG are defects that predecessors showed when we tried them,
+never to be repeated.
 """
 
 from dataclasses import dataclass
@@ -172,7 +172,7 @@ PROMISES: dict[str, Promise] = {
             "K9": "a tampered bundle or entry in Redis is ignored, counted and repaired",
             "K10": "the operator's rights are the least that it works with, held to a list",
             "K12": "2,000 policies in 500 namespaces converge within bounds of time and memory",
-            "K14": "Redis credentials are a namespace's own, short-lived, and given for a pod's token",
+            "K14": "Redis credentials are a namespace's own, short-lived, given for a pod's token",
         },
     ),
 }

@@ -119,9 +119,9 @@ class ApiServer:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         since = int(request.query.get("resourceVersion", "0"))
-        for event in self._told.get(resource.path(), []):
-            if int(event["object"]["metadata"]["resourceVersion"]) > since:
-                queue.put_nowait(event)
+        for past in self._told.get(resource.path(), []):
+            if int(past["object"]["metadata"]["resourceVersion"]) > since:
+                queue.put_nowait(past)
         watches = self._watches.setdefault(resource.path(), set())
         watches.add(queue)
         await response.prepare(request)

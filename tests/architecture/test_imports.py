@@ -25,7 +25,7 @@ def test_the_sidecar_starts_without_frameworks_that_it_may_never_need() -> None:
 
 
 def test_a_pods_gateway_starts_without_what_a_pod_has_no_use_for() -> None:
-    """docs/reference/pod-environment.md: settings are variables, Redis is spoken to by ourselves."""
+    """docs/reference/pod-environment.md: we speak to Redis ourselves."""
     heavy = {
         "kopf", "kubernetes", "httpx", "mcp", "redis", "pydantic_settings", "click", "rich",
         "fastmcp", "starlette", "mesh7_cli", "mesh7_operator",

@@ -9,7 +9,7 @@ import pytest
 from mesh7_core.ledger.absent import AbsentLedger, CountingLedger
 from mesh7_core.ledger.asked import Request, State, Verdict
 from mesh7_core.ledger.memory import MemoryLedger
-from mesh7_core.ledger.protocol import LOST, Caps, Changed, Observation, Observed, Seen, Use
+from mesh7_core.ledger.protocol import LOST, Caps, Changed, Observation, Seen, Use
 from mesh7_core.ledger.redis import RedisLedger
 from tests.core.ledger.contract import MINUTE, asked, observed, opened, plain, request, vote, window
 from tests.core.ledger.redis_parts import connected

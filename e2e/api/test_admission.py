@@ -385,6 +385,20 @@ def test_without_the_configurations_no_permission_is_stored(there: Guarded) -> N
         until(lambda: not _refusal(there.cluster.kubectl, grant), "it is back", timeout_s=20)
 
 
+def test_the_policies_have_no_fault_that_the_api_server_finds(there: Guarded) -> None:
+    """It checks their expressions against the kinds' schemas, and says so in status."""
+
+    def checked() -> dict[str, Object]:
+        found = there.cluster.kubectl.json("get", "validatingadmissionpolicies")
+        return {one["metadata"]["name"]: one.get("status", {}) for one in found["items"]}
+
+    until(lambda: all("typeChecking" in one for one in checked().values()), "checked", timeout_s=20)
+    assert len(checked()) == 6
+    assert {
+        name: one["typeChecking"] for name, one in checked().items() if one["typeChecking"]
+    } == {}
+
+
 class _Applying(threading.Thread):
     """Somebody who creates one policy after another, and remembers what was refused."""
 

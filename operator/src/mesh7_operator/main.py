@@ -30,6 +30,7 @@ _CLOCK: Final = Clock(wall_ns=time.time_ns, monotonic_s=time.monotonic)
 _LOG: Final = logging.getLogger("mesh7_operator")
 _FILE: Final = click.Path(path_type=Path, dir_okay=False)
 # Each command's own prefix: that of the group would put the command's name into every variable.
+# click names variables for a value's name, so what is not named for its flag says its own.
 _VARIABLES: Final = {"auto_envvar_prefix": "MESH7", "show_default": True}
 _Command = Callable[..., None]
 
@@ -104,6 +105,7 @@ def redis_options(command: _Command) -> _Command:
     @click.option(
         "--redis-node",
         "nodes",
+        envvar="MESH7_REDIS_NODE",
         multiple=True,
         metavar="URL",
         help="Every node where users and functions are kept; the one by default.",
@@ -111,13 +113,21 @@ def redis_options(command: _Command) -> _Command:
     @click.option(
         "--redis-password-file",
         "password_file",
+        envvar="MESH7_REDIS_PASSWORD_FILE",
         type=_FILE,
         help="The password of the operator's own user.",
     )
-    @click.option("--redis-ca", "ca", type=_FILE, help="PEM certificates that vouch for rediss://.")
+    @click.option(
+        "--redis-ca",
+        "ca",
+        envvar="MESH7_REDIS_CA",
+        type=_FILE,
+        help="PEM certificates that vouch for rediss://.",
+    )
     @click.option(
         "--redis-mode",
         "mode",
+        envvar="MESH7_REDIS_MODE",
         type=click.Choice([mode.value for mode in settings.RedisMode]),
         default=settings.RedisMode.MANAGED.value,
         help="`managed`: users are kept per namespace; `given`: one for all; `none`: no Redis.",
@@ -222,6 +232,7 @@ def _print_keyring(found: Coroutine[object, object, Mapping[str, object]], outpu
 @click.option(
     "--redis-master-file",
     "master",
+    envvar="MESH7_REDIS_MASTER_FILE",
     type=_FILE,
     help="The secret that passwords follow from: key `master` of Secret `mesh7-redis-master`.",
 )
@@ -263,6 +274,7 @@ def exchange(  # noqa: PLR0913 - one argument a flag
 @click.option(
     "--stamp-key-file",
     "stamp_key",
+    envvar="MESH7_STAMP_KEY_FILE",
     type=_FILE,
     required=True,
     help="What grants are stamped with: key `seed` of Secret `mesh7-stamp-key`.",

@@ -1,5 +1,6 @@
 """Deployments that a hardened cluster takes, started with flags that exist."""
 
+import re
 from typing import Any
 
 import click
@@ -47,6 +48,40 @@ def test_it_is_started_with_what_the_program_knows(name: str) -> None:
         variables = {f"MESH7_{(one.name or '').upper()}" for one in command.get_params(context)}
     assert {one.partition("=")[0] for one in arguments} <= known
     assert {one["name"] for one in container.get("env", ())} <= variables
+
+
+def _variables(*path: str) -> dict[str, str]:
+    """Of a command: which variable each flag is read from."""
+    command: click.Command = main.main
+    for name in path:
+        assert isinstance(command, click.Group)
+        command = command.commands[name]
+    with command.make_context(command.name, [], resilient_parsing=True) as context:
+        options = [one for one in command.get_params(context) if "--help" not in one.opts]
+    return {
+        flag: str(one.envvar or f"MESH7_{(one.name or '').upper()}")
+        for one in options
+        for flag in one.opts
+        if flag.startswith("--")
+    }
+
+
+@pytest.mark.parametrize("path", ["controller", "injector", "exchange", "keys show", "keys rotate"])
+def test_a_variable_is_named_for_its_flag(path: str) -> None:
+    """Promised by docs/administrator/operator.md: `--redis-ca` as `MESH7_REDIS_CA`."""
+    found = _variables(*path.split())
+    assert found == {
+        flag: "MESH7_" + flag.removeprefix("--").replace("-", "_").upper() for flag in found
+    }
+
+
+@pytest.mark.parametrize("name", ["controller", "exchange"])
+def test_every_setting_is_a_variable_of_the_program(name: str) -> None:
+    """Those that are commented out, too: people take the hash away."""
+    text = (written.FOLDER / "namespace.yaml").read_text()
+    settings = set(re.findall(r"(?m)^  (?:# )?(MESH7_[A-Z_]+): ", text))
+    assert "MESH7_REDIS_MODE" in settings
+    assert settings <= set(_variables(name).values())
 
 
 def test_what_is_mounted_is_what_the_flags_name() -> None:

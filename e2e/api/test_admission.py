@@ -262,6 +262,19 @@ def test_a_grant_is_stamped_with_who_made_it(there: Guarded) -> None:
     jane("delete", "grant", name, "-n", there.shop)
 
 
+@pytest.mark.parametrize("way", [[], ["--server-side"]])
+def test_a_grant_that_is_applied_again_stays_as_it_is(there: Guarded, way: list[str]) -> None:
+    """GitOps applies the same for ever; what admission filled in is nobody's to take away."""
+    name = f"again-{secrets.token_hex(4)}"
+    manifest = yaml.safe_dump(_grant(there.shop, name))
+    there.cluster.kubectl.apply(manifest, *way)
+    before = there.cluster.kubectl.json("get", "grant", name, "-n", there.shop)
+    there.cluster.kubectl.apply(manifest, *way)
+    after = there.cluster.kubectl.json("get", "grant", name, "-n", there.shop)
+    assert after["spec"] == before["spec"]
+    assert stamps.is_stamped(after, _trusted(there))
+
+
 def test_only_groups_that_the_policy_names_are_kept(there: Guarded) -> None:
     approval = {"groups": ["finance"], "grantable": {"maxDuration": "1h", "maxUses": 20}}
     rule = {"name": "r", "tools": ["billing.*"], "action": "RequireApproval", "approval": approval}

@@ -275,6 +275,20 @@ def test_a_grant_that_is_applied_again_stays_as_it_is(there: Guarded, way: list[
     assert stamps.is_stamped(after, _trusted(there))
 
 
+def test_the_controller_honours_what_was_stamped(there: Guarded, tmp_path: Path) -> None:
+    """From kubectl to the overlay that sidecars obey, each program with its own rights."""
+    kubeconfig = installed.account(there.cluster, "mesh7-controller", tmp_path)
+    controller = controllers.Controller(kubeconfig, tmp_path / "log")
+    jane = _person(there.cluster, there.shop, "jane", "mesh7-admin")
+    try:
+        controller.await_line("everything is listed")
+        jane("create", "-f", "-", stdin=yaml.safe_dump(_grant(there.shop, "friday")))
+        delivered = controllers.Delivered(there.cluster, there.shop)
+        controller.until(lambda: "friday" in delivered.grants(), "the grant is delivered")
+    finally:
+        controller.end(signal.SIGKILL)
+
+
 def test_only_groups_that_the_policy_names_are_kept(there: Guarded) -> None:
     approval = {"groups": ["finance"], "grantable": {"maxDuration": "1h", "maxUses": 20}}
     rule = {"name": "r", "tools": ["billing.*"], "action": "RequireApproval", "approval": approval}

@@ -79,6 +79,10 @@ class ApiServer:
             queue.put_nowait({"type": "ERROR", "object": gone})
             queue.put_nowait(None)
 
+    def is_watched(self, resource: Resource) -> bool:
+        """Whether somebody watches a kind at this moment."""
+        return bool(self._watches.get(resource.path()))
+
     def cut_watches(self) -> None:
         """All watches end, as they do every few minutes."""
         for queue in (queue for some in self._watches.values() for queue in some):

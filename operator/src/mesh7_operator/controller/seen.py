@@ -46,7 +46,7 @@ class ConfigMap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """One namespace, of one moment, from indexes that held all kinds by then.
+    """One namespace, of one moment, as far as it was told by then.
 
     Attributes:
         namespaces: the Namespace itself; empty = there is none; two while one is followed by

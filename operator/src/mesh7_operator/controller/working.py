@@ -20,6 +20,7 @@ from mesh7_operator.reconciling.world import World
 
 _LOG: Final = logging.getLogger(__name__)
 _AT_ONCE: Final = 16
+"""More would not be faster: the API server is what is waited for, and bursts come to fewer."""
 _LONGEST_WAIT_S: Final = 1.0
 """Gauges are this fresh."""
 

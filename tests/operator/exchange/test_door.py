@@ -13,8 +13,8 @@ import pytest
 
 from mesh7_core import errors
 from mesh7_operator import serving, settings
+from mesh7_operator.certificates import load
 from mesh7_operator.exchange import door
-from mesh7_operator.exchange.certificate import Certificate
 from tests.operator.exchange import certificates
 from tests.operator.exchange.issuing import CLAIMS, token_of
 from tests.operator.exchange.test_service import Exchange
@@ -158,7 +158,7 @@ async def test_a_new_certificate_is_served_without_an_end(tmp_path: Path) -> Non
     """Certificate and key are files that change."""
     pair = tmp_path / "tls.crt", tmp_path / "tls.key"
     first = certificates.write_pair(*pair)
-    certificate = Certificate(*pair)
+    certificate = load(*pair)
     exchange = Exchange(tmp_path)
     app = door.application(exchange.service, exchange.parts.metrics, lambda: 0.0)
     listener = await serving.listen(app, LOOPBACK, certificate.context)
@@ -183,11 +183,11 @@ async def test_a_new_certificate_is_served_without_an_end(tmp_path: Path) -> Non
 
 def test_the_days_of_a_certificate_are_counted(tmp_path: Path) -> None:
     certificates.write_pair(tmp_path / "crt", tmp_path / "key")
-    certificate = Certificate(tmp_path / "crt", tmp_path / "key")
+    certificate = load(tmp_path / "crt", tmp_path / "key")
     assert certificate.days(certificates.START) == certificates.DAYS
     assert certificate.days(certificates.START + dt.timedelta(days=certificates.DAYS + 1)) == -1
 
 
 def test_files_that_hold_no_pair_stop_it_at_once(tmp_path: Path) -> None:
     with pytest.raises(errors.SettingsError, match="cannot be used"):
-        Certificate(tmp_path / "missing", tmp_path / "missing")
+        load(tmp_path / "missing", tmp_path / "missing")

@@ -10,7 +10,7 @@ import pytest
 from e2e.cluster import keys as certificates
 from mesh7_core import errors
 from mesh7_core.delivery import keys
-from mesh7_operator.injector.certificate import Certificate
+from mesh7_operator.certificates import Certificate
 from mesh7_operator.injector.stamp_key import StampKey, entry_of
 from tests.operator.injector.asked import RELEASE, Table
 

@@ -9,12 +9,11 @@ from typing import Final
 import prometheus_client
 
 from mesh7_core import errors
-from mesh7_operator import metrics, serving, settings
+from mesh7_operator import certificates, metrics, serving, settings
 from mesh7_operator.clock import Clock
 from mesh7_operator.cluster import connection
 from mesh7_operator.cluster.api_server import ApiServer
 from mesh7_operator.exchange import asking, door, handing
-from mesh7_operator.exchange.certificate import Certificate
 from mesh7_operator.exchange.issuer import Issuer
 from mesh7_operator.exchange.measuring import ExchangeMetrics
 from mesh7_operator.exchange.service import Parts, Service
@@ -30,7 +29,7 @@ async def run(chosen: settings.Exchange, clock: Clock, stopping: asyncio.Event) 
     """
     registry = metrics.registry()
     measured = ExchangeMetrics(registry)
-    certificate = Certificate(chosen.certificate, chosen.private_key)
+    certificate = certificates.load(chosen.certificate, chosen.private_key)
     hands = None if chosen.redis is None else handing.hands_of(chosen.redis, chosen.master)
     joined = connection.connect(chosen.cluster)
     async with ApiServer(joined, measured.api) as api, contextlib.AsyncExitStack() as ends:

@@ -10,12 +10,12 @@ import prometheus_client
 
 from mesh7_core import errors
 from mesh7_operator import metrics, serving, settings
+from mesh7_operator.certificates import Certificate
 from mesh7_operator.clock import Clock
 from mesh7_operator.cluster import connection
 from mesh7_operator.cluster.api_server import ApiServer
 from mesh7_operator.injector import door
 from mesh7_operator.injector.asking import Asking
-from mesh7_operator.injector.certificate import Certificate
 from mesh7_operator.injector.measuring import InjectorMetrics
 from mesh7_operator.injector.stamp_key import StampKey
 

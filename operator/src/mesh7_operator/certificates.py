@@ -1,4 +1,8 @@
-"""The exchange's certificate: a pair of files, taken up anew when they change, without an end."""
+"""A program's certificate: a pair of files, taken up when they come and when they change.
+
+A context serves from the start, so that a port can be open; until a pair was taken up no handshake
+succeeds on it.
+"""
 
 import asyncio
 import contextlib
@@ -15,6 +19,7 @@ from cryptography import x509
 from mesh7_core import errors
 
 _LOG: Final = logging.getLogger(__name__)
+_DAY_S: Final = 86_400
 _LOOK_S: Final = 10.0
 
 
@@ -22,10 +27,7 @@ class Certificate:
     """Certificate and key as they lie in two files.
 
     Attributes:
-        context: serves what was read last; connections that stand keep what they began with.
-
-    Raises:
-        SettingsError: the files cannot be used.
+        context: serves what was taken up last; connections that stand keep what they began with.
     """
 
     def __init__(self, certificate: Path, key: Path) -> None:
@@ -34,7 +36,11 @@ class Certificate:
         self._certificate = certificate
         self._key = key
         self._pair = b""
-        self.refresh()
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether there is one to serve."""
+        return bool(self._pair)
 
     def refresh(self) -> bool:
         """Take up what lies there now; whether it is another than before.
@@ -60,9 +66,11 @@ class Certificate:
         return True
 
     def days(self, now: datetime) -> float:
-        """How long it is still valid; below 0 when it no longer is."""
+        """How long it is still valid; below 0 when it no longer is, or there is none."""
+        if not self._pair:
+            return -1.0
         ends_at = x509.load_pem_x509_certificate(self._pair).not_valid_after_utc
-        return (ends_at - now).total_seconds() / 86_400
+        return (ends_at - now).total_seconds() / _DAY_S
 
     async def keep(self, looked: Callable[[], None]) -> None:
         """Look every ten seconds until cancelled.
@@ -78,6 +86,17 @@ class Certificate:
                 _LOG.warning("the new certificate is not served", extra={"error": error.message})
             looked()
             await asyncio.sleep(_LOOK_S)
+
+
+def load(certificate: Path, key: Path) -> Certificate:
+    """One that has to be there already.
+
+    Raises:
+        SettingsError: the files cannot be used.
+    """
+    found = Certificate(certificate, key)
+    found.refresh()
+    return found
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """The sidecar of a made-up pod as a real process, fed by what is really delivered."""
 
+import base64
 import contextlib
 import json
 import os
@@ -7,15 +8,28 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from e2e.cluster.clusters import Cluster
+from e2e.cluster.kubectl import KubectlError
 from e2e.cluster.waiting import ClusterError, until
+from mesh7_core import names
+from mesh7_operator.store import passwords
+from tests.sidecar.bundles.delivering import ConfigMap
 
 PATIENCE_S: Final = 30.0
+KUBELET_S: Final = 0.2
+"""How often the mounted ConfigMap is brought up to date; the real kubelet takes its time."""
+ROOT: Final = Path(__file__).parents[2]
+HERE: Final = socket.gethostname().lower()
+"""A name that leads to this machine: sources in a cluster may not say `localhost`."""
+LOOPBACK: Final = {"MESH7_DIALLED": "127.0.0.0/8,::1/128"}
 
 
 class Sidecar:
@@ -121,6 +135,82 @@ def of_pod(namespace: str, trust_key: str, agent: str = "support") -> dict[str, 
         "MESH7_POD_UID": f"uid-of-{agent}-0",
         "MESH7_TRUST_KEY": trust_key,
     }
+
+
+def with_redis(cluster: Cluster, namespace: str, url: str, folder: Path) -> dict[str, str]:
+    """The Redis credentials that the exchange would hand out to the namespace now."""
+    secret = cluster.kubectl.json(
+        "get", "secret", "mesh7-redis-master", "-n", names.RELEASE_NAMESPACE
+    )
+    master = base64.b64decode(secret["data"]["master"])
+    given = passwords.credential(master, namespace, "uid", datetime.now(UTC))
+    file = folder / "redis-password"
+    folder.mkdir(parents=True, exist_ok=True)
+    file.write_text(given.password)
+    url = url.replace("redis://", f"redis://{given.user}@")
+    return {"MESH7_REDIS_URL": url, "MESH7_REDIS_PASSWORD_FILE": str(file)}
+
+
+@contextlib.contextmanager
+def mounting(cluster: Cluster, namespace: str, directory: Path) -> Iterator[None]:
+    """Keep a folder as the kubelet keeps a mounted ConfigMap, while the block runs.
+
+    A ConfigMap that is deleted stays mounted as it was.
+    """
+    mounted, ended = ConfigMap(directory), threading.Event()
+    before: dict[str, bytes] = {}
+
+    def look() -> None:
+        nonlocal before
+        try:
+            found = cluster.kubectl.json(
+                "get", "configmap", names.BUNDLE_CONFIG_MAP, "-n", namespace
+            )
+        except KubectlError:
+            return
+        written = found.get("binaryData", {})
+        files = {name: base64.b64decode(content) for name, content in written.items()}
+        if files != before:
+            before = files
+            mounted.write(**files)
+
+    def keep() -> None:
+        while not ended.wait(KUBELET_S):
+            look()
+
+    look()
+    thread = threading.Thread(target=keep, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@contextlib.contextmanager
+def serving_sums() -> Iterator[str]:
+    """A real MCP server with the tool `add`; its URL, without a path."""
+    with socket.create_server((socket.gethostbyname(HERE), 0)) as bound:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.peers.fastmcp_server", str(bound.fileno())],
+            cwd=ROOT, pass_fds=[bound.fileno()],
+        )  # fmt: skip
+        try:
+            yield f"http://{HERE}:{bound.getsockname()[1]}"
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def sums(namespace: str, url: str) -> str:
+    """The ToolSource `sums` of that server."""
+    return f"""
+apiVersion: mesh7.dev/v1alpha1
+kind: ToolSource
+metadata: {{name: sums, namespace: {namespace}}}
+spec: {{mcp: {{url: "{url}/mcp"}}}}
+"""
 
 
 def free_port() -> int:

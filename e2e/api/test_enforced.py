@@ -1,10 +1,7 @@
 """From `kubectl apply` to a denied call: a real API server, a real Valkey, our own processes."""
 
 import logging
-import socket
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,32 +17,13 @@ from tests.peers import redis_servers
 log = logging.getLogger(__name__)
 
 CHANGES = 100
-ROOT = Path(__file__).parents[2]
-LOOPBACK = "127.0.0.0/8,::1/128"
-
-
-def source(namespace: str, port: int) -> str:
-    """The real server below; its name leads to loopback, which this sidecar may dial."""
-    url = f"http://{socket.gethostname().lower()}:{port}/mcp"
-    return f"""
-apiVersion: mesh7.dev/v1alpha1
-kind: ToolSource
-metadata: {{name: sums, namespace: {namespace}}}
-spec: {{mcp: {{url: "{url}"}}}}
-"""
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[int]:
-    """A real MCP server; its port."""
-    with socket.create_server(("127.0.0.1", 0)) as bound:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.peers.fastmcp_server", str(bound.fileno())],
-            cwd=ROOT, pass_fds=[bound.fileno()],
-        )  # fmt: skip
-        yield bound.getsockname()[1]
-        process.terminate()
-        process.wait(10)
+def server() -> Iterator[str]:
+    """A real MCP server; its URL."""
+    with sidecars.serving_sums() as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -71,17 +49,17 @@ def controller(
 
 @pytest.fixture
 def guarded(
-    cluster: Cluster, store: str, server: int, namespace: str, tmp_path: Path
+    cluster: Cluster, store: str, server: str, namespace: str, tmp_path: Path
 ) -> Iterator[Sidecar]:
     """A sidecar of an enrolled namespace that may call one source."""
     enrol(cluster, namespace)
-    cluster.apply(source(namespace, server))
+    cluster.apply(sidecars.sums(namespace, server))
     cluster.apply(policy(namespace, "support", "sums.*"))
     key = operator(cluster, "keys", "show").strip()
     environment = {
         **sidecars.of_pod(namespace, key),
         "MESH7_REDIS_URL": store,
-        "MESH7_DIALLED": LOOPBACK,
+        **sidecars.LOOPBACK,
     }
     with guarding(tmp_path, environment) as sidecar:
         sidecar.await_ready()

@@ -1,7 +1,8 @@
 """An API server that fails as real ones do but cannot be told to: 429, 410, 500, cut watches.
 
-It keeps objects in memory, lists and watches them, and does nothing else that a real one does:
-no validation, no apply, no rights. What it is like when it is well is tested on a real one (e2e).
+It keeps objects in memory, and lists, watches and writes them. What it does it does as a real one:
+`tests/operator/cluster/api_contract.py` holds both to the same. It does nothing else: no
+validation, no apply, no rights, no finalizers.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import itertools
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
@@ -18,9 +20,23 @@ from aiohttp.test_utils import TestServer
 from mesh7_operator.cluster import resources
 from mesh7_operator.cluster.connection import Connection
 from mesh7_operator.cluster.resources import Resource
+from tests.fakes.api_objects import Object, Objects, Refused
 
 _KNOWN = (*resources.WATCHED, resources.LEASES, resources.SECRETS, resources.PODS, resources.EVENTS)
 _VERBS = ["get", "list", "watch", "patch", "create", "delete"]
+_MERGE = "application/merge-patch+json"
+_JSON_PATCH = "application/json-patch+json"
+_NOT_APPLIED = "the server rejected our request due to an error in our request"
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """What a path is about; without a name it is the collection."""
+
+    resource: Resource
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
 
 
 class ApiServer:
@@ -30,8 +46,7 @@ class ApiServer:
         asked: method and path of each request, oldest first.
         troubles: answers to come instead of the real ones: status and headers.
         troubled_path: requests whose path ends so get them; empty = all do.
-        answers: objects by path, beside those that are listed.
-        lists: how often each kind was listed.
+        answers: objects by path, beside those that are kept.
     """
 
     def __init__(self) -> None:
@@ -39,43 +54,32 @@ class ApiServer:
         self.troubles: list[tuple[int, dict[str, str]]] = []
         self.troubled_path = ""
         self.answers: dict[str, Mapping[str, Any]] = {}
-        self.lists: dict[str, int] = {}
         self.url = ""
         self._versions = itertools.count(100)
-        self._objects: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
-        self._told: dict[str, list[dict[str, Any]]] = {}
-        self._watches: dict[str, set[asyncio.Queue[dict[str, Any] | None]]] = {}
+        self._pages: dict[str, list[Object]] = {}
+        self._told: dict[str, list[Object]] = {}
+        self._watches: dict[str, dict[asyncio.Queue[Object | None], dict[str, str]]] = {}
+        self._objects = {one.path(): self._none_of(one) for one in _KNOWN}
 
     @property
     def connection(self) -> Connection:
         """How a client reaches it."""
         return Connection(url=self.url, tls=None, token="of-a-test")  # noqa: S106
 
-    def put(self, resource: Resource, value: Mapping[str, Any]) -> dict[str, Any]:
+    def put(self, resource: Resource, value: Mapping[str, Any]) -> Object:
         """Have an object, and tell watches of it."""
-        made = copy.deepcopy(dict(value))
-        made["apiVersion"], made["kind"] = resource.api_version, resource.kind
-        version = next(self._versions)
-        made["metadata"] = {"uid": f"uid-{version}", **made["metadata"]}
-        made["metadata"]["resourceVersion"] = str(version)
-        key = (made["metadata"].get("namespace", ""), made["metadata"]["name"])
-        before = self._kept(resource).get(key)
-        self._kept(resource)[key] = made
-        self._tell(resource, "MODIFIED" if before else "ADDED", made)
-        return made
+        return self._kept(resource).put(value)
 
     def remove(self, resource: Resource, namespace: str, name: str) -> None:
         """Have it no longer, and tell watches of it."""
-        gone = copy.deepcopy(self._kept(resource).pop((namespace, name)))
-        gone["metadata"]["resourceVersion"] = str(next(self._versions))
-        self._tell(resource, "DELETED", gone)
+        self._kept(resource).delete((namespace, name))
 
     def forget_watches(self, resource: Resource, *removed: tuple[str, str]) -> None:
         """Objects go while all watches of the kind are lost, too long ago to be told: 410."""
         for key in removed:
-            del self._kept(resource)[key]
+            self._kept(resource).lose(key)
         gone = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}
-        for queue in self._watches.get(resource.path(), set()):
+        for queue in self._watches.get(resource.path(), {}):
             queue.put_nowait({"type": "ERROR", "object": gone})
             queue.put_nowait(None)
 
@@ -88,14 +92,18 @@ class ApiServer:
         for queue in (queue for some in self._watches.values() for queue in some):
             queue.put_nowait(None)
 
-    def _kept(self, resource: Resource) -> dict[tuple[str, str], dict[str, Any]]:
-        return self._objects.setdefault(resource.path(), {})
+    def _none_of(self, resource: Resource) -> Objects:
+        def tell(kind: str, value: Object) -> None:
+            event = {"type": kind, "object": copy.deepcopy(value)}
+            self._told.setdefault(resource.path(), []).append(event)
+            for queue, fields in self._watches.get(resource.path(), {}).items():
+                if _is_selected(value, fields):
+                    queue.put_nowait(event)
 
-    def _tell(self, resource: Resource, kind: str, value: Mapping[str, Any]) -> None:
-        event = {"type": kind, "object": copy.deepcopy(dict(value))}
-        self._told.setdefault(resource.path(), []).append(event)
-        for queue in self._watches.get(resource.path(), set()):
-            queue.put_nowait(event)
+        return Objects(resource, self._versions, tell)
+
+    def _kept(self, resource: Resource) -> Objects:
+        return self._objects[resource.path()]
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """One request."""
@@ -106,34 +114,82 @@ class ApiServer:
         found = _DISCOVERY.get(request.path) or self.answers.get(request.path)
         if found is not None:
             return web.json_response(found)
-        for resource in _KNOWN:
-            if request.path == resource.path() and request.method == "GET":
-                if "watch" in request.query:
-                    return await self._watch(request, resource)
-                return self._list(resource)
-        return web.json_response({"message": "no such thing"}, status=404)
+        try:
+            target = _target(request.path)
+            if "watch" in request.query:
+                return await self._watch(request, target)
+            return await self._act(request, target)
+        except Refused as refused:
+            return web.json_response({"message": refused.message}, status=refused.status)
 
-    def _list(self, resource: Resource) -> web.Response:
-        self.lists[resource.kind] = self.lists.get(resource.kind, 0) + 1
-        version = str(next(self._versions))
-        items = list(self._kept(resource).values())
-        return web.json_response({"metadata": {"resourceVersion": version}, "items": items})
+    async def _act(self, request: web.Request, target: _Target) -> web.Response:
+        objects, key = self._kept(target.resource), (target.namespace, target.name)
+        match request.method, bool(target.name), target.subresource:
+            case "GET", False, "":
+                return web.json_response(self._list(request, target))
+            case "GET", True, "":
+                return web.json_response(objects.get(key))
+            case "POST", False, "":
+                self._require_namespace(target)
+                made = objects.create(target.namespace, await request.json())
+                return web.json_response(made, status=201)
+            case "PUT", True, "":
+                return web.json_response(objects.replace(key, await request.json()))
+            case "PATCH", True, "" if request.content_type == _MERGE:
+                return web.json_response(objects.merge(key, await request.json()))
+            case "PATCH", True, "status" if request.content_type == _JSON_PATCH:
+                status = _new_status(objects.get(key), await request.json())
+                return web.json_response(objects.set_status(key, status))
+            case "DELETE", True, "":
+                return web.json_response(objects.delete(key))
+            case _:
+                raise Refused(405, "the fake does not do that")
 
-    async def _watch(self, request: web.Request, resource: Resource) -> web.StreamResponse:
+    def _require_namespace(self, target: _Target) -> None:
+        if target.resource.is_namespaced:
+            self._kept(resources.NAMESPACES).get(("", target.namespace))
+
+    def _list(self, request: web.Request, target: _Target) -> Object:
+        resource, token = target.resource, request.query.get("continue", "")
+        items = self._pages.pop(token, None) if token else None
+        if items is None:
+            fields = _fields(request)
+            kept = self._kept(resource).listed(target.namespace)
+            items = [one for one in kept if _is_selected(one, fields)]
+        limit = int(request.query.get("limit", "0")) or len(items)
+        page, rest = items[:limit], items[limit:]
+        metadata = {"resourceVersion": str(self._newest())}
+        if rest:
+            metadata["continue"] = f"page-{next(self._versions)}"
+            self._pages[metadata["continue"]] = rest
+        if "PartialObjectMetadataList" in request.headers.get("Accept", ""):
+            page = [{"metadata": one["metadata"]} for one in page]
+        elif resource.kind not in resources.OURS:
+            page = [_without_kind(one) for one in page]
+        about = {"apiVersion": resource.api_version, "kind": f"{resource.kind}List"}
+        return {**about, "metadata": metadata, "items": page}
+
+    def _newest(self) -> int:
+        told = [events[-1] for events in self._told.values()]
+        return max((int(one["object"]["metadata"]["resourceVersion"]) for one in told), default=1)
+
+    async def _watch(self, request: web.Request, target: _Target) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
-        queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
-        since = int(request.query.get("resourceVersion", "0"))
-        for past in self._told.get(resource.path(), []):
-            if int(past["object"]["metadata"]["resourceVersion"]) > since:
+        queue: asyncio.Queue[Object | None] = asyncio.Queue()
+        since, fields = int(request.query.get("resourceVersion", "0")), _fields(request)
+        path = target.resource.path()
+        for past in self._told.get(path, []):
+            is_new = int(past["object"]["metadata"]["resourceVersion"]) > since
+            if is_new and _is_selected(past["object"], fields):
                 queue.put_nowait(past)
-        watches = self._watches.setdefault(resource.path(), set())
-        watches.add(queue)
+        watches = self._watches.setdefault(path, {})
+        watches[queue] = fields
         await response.prepare(request)
         try:
             while (event := await queue.get()) is not None:
                 await response.write(json.dumps(event).encode() + b"\n")
         finally:
-            watches.discard(queue)
+            del watches[queue]
         return response
 
 
@@ -151,6 +207,47 @@ async def serving() -> AsyncIterator[ApiServer]:
     finally:
         fake.cut_watches()
         await server.close()
+
+
+def _target(path: str) -> _Target:
+    for resource in _KNOWN:
+        root = resource.path().removesuffix(resource.plural)
+        parts = path.removeprefix(root).split("/") if path.startswith(root) else []
+        namespace, is_within = "", len(parts) > 2 and parts[0] == "namespaces"
+        if is_within:
+            namespace, parts = parts[1], parts[2:]
+        if parts and parts[0] == resource.plural and (resource.is_namespaced or not is_within):
+            return _Target(resource, namespace, *parts[1:3])
+    raise Refused(404, "the server could not find the requested resource")
+
+
+def _fields(request: web.Request) -> dict[str, str]:
+    written = request.query.get("fieldSelector", "")
+    pairs = (part.split("=", 1) for part in written.split(",") if part)
+    return {name.removeprefix("metadata."): value for name, value in pairs}
+
+
+def _is_selected(value: Object, fields: Mapping[str, str]) -> bool:
+    return all(value["metadata"].get(name, "") == wanted for name, wanted in fields.items())
+
+
+def _without_kind(value: Object) -> Object:
+    return {name: item for name, item in value.items() if name not in {"apiVersion", "kind"}}
+
+
+def _new_status(value: Object, patch: list[Object]) -> object:
+    """What a JSON patch makes of the status; only what the operator sends is understood."""
+    status = value.get("status")
+    for step in patch:
+        match step:
+            case {"op": "test", "path": "/metadata/uid", "value": uid}:
+                if uid != value["metadata"]["uid"]:
+                    raise Refused(422, _NOT_APPLIED)
+            case {"op": "add", "path": "/status", "value": status}:
+                pass
+            case _:
+                raise Refused(422, _NOT_APPLIED)
+    return status
 
 
 def _listed(group: str) -> dict[str, Any]:

@@ -30,6 +30,7 @@ _TOO_MANY: Final = 429
 _SERVER_ERROR: Final = 500
 _MESSAGE: Final = 500
 _REPEATABLE: Final = frozenset({"get", "list", "apply", "delete"})
+_NOT_APPLIED: Final = "the server rejected our request due to an error in our request"
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
@@ -74,8 +75,11 @@ class Invalid(ApiError):  # noqa: N818
 
     @property
     def is_failed_test(self) -> bool:
-        """Whether nothing was wrong but the object's being another one than was thought."""
-        return "testing value" in self.message or "test failed" in self.message
+        """Whether nothing was wrong but the object's being another one than was thought.
+
+        API servers say this of any JSON patch that cannot be applied, and nothing more of it.
+        """
+        return self.message.endswith(_NOT_APPLIED)
 
 
 class Unavailable(ApiError):  # noqa: N818

@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 
 from mesh7_core import names
-from mesh7_core.delivery import envelopes
+from mesh7_core.delivery import envelopes, keys
 from mesh7_core.delivery.envelopes import Kind
-from mesh7_operator.reconciling import config_map
+from mesh7_operator.reconciling import bundling, config_map
 from mesh7_operator.reconciling.plan import ApplyConfigMap
 from mesh7_operator.reconciling.reconcile import reconcile
 from mesh7_operator.reconciling.world import Delivered, Published, World
@@ -240,3 +240,46 @@ def _tampered(manifest: dict[str, object], change: dict[str, object]) -> dict[st
         "metadata": {**metadata, **inner},
         "binaryData": {**binary, **more},
     }
+
+
+@pytest.mark.promise("K9")
+def test_what_a_leader_with_a_fast_clock_signed_is_not_taken_for_forged() -> None:
+    """R1, 11: it reached Redis alone, and sidecars obey it; what is older they refuse."""
+    ahead = reconcile(worlds.later(worlds.world(), timedelta(hours=5)))
+    contents = {one.kind: one for one in ahead.publish}
+    bundle, overlay = contents[Kind.BUNDLE], contents[Kind.OVERLAY]
+    found = Published(bundle=bundle.version, overlay=overlay.version)
+    world = worlds.world(published=found)
+    assert set(bundling.doubted(world)) == {Kind.BUNDLE, Kind.OVERLAY}
+    vouched = {kind: one.content for kind, one in contents.items()}
+    plan = reconcile(replace(world, published=replace(found, doubted=vouched)))
+    assert [one.version for one in plan.publish] == [overlay.version + 1, bundle.version + 1]
+    assert not any(one.force for one in plan.publish)
+
+
+@pytest.mark.promise("K9")
+@pytest.mark.parametrize("signer", [worlds.STRANGER, None], ids=["a stranger's", "no envelope"])
+def test_nobody_elses_envelope_vouches_for_a_version(signer: keys.SigningKey | None) -> None:
+    version = worlds.NOON_MS + 10 * DAY_MS
+    payload = worlds.opened(SETTLED, Kind.BUNDLE).payload
+    forged = (
+        b"m7" if signer is None
+        else envelopes.seal(Kind.BUNDLE, worlds.SHOP, version, payload, signer, ())
+    )  # fmt: skip
+    assert SETTLED.published is not None
+    published = replace(SETTLED.published, bundle=version, doubted={Kind.BUNDLE: forged})
+    plan = reconcile(replace(SETTLED, published=published))
+    assert [(one.kind, one.force) for one in plan.publish] == [(Kind.BUNDLE, True)]
+    assert plan.bundle_version < version
+
+
+@pytest.mark.promise("K9")
+@pytest.mark.parametrize("older", [True, False], ids=["put back", "deleted"])
+def test_an_older_config_map_is_replaced_by_what_was_written_last(older: bool) -> None:
+    """R1, 13: putting one back again and again made new versions of the same content."""
+    first = worlds.settled(worlds.world(policies=(worlds.policy(mode="Audit"),)))
+    there = first.delivered if older else None
+    plan = reconcile(replace(SETTLED, delivered=there, sealed=SETTLED.delivered))
+    assert (plan.publish, plan.floors, plan.bundle_version) == ((), {}, VERSION)
+    assert isinstance(plan.config_map, ApplyConfigMap)
+    assert worlds.in_base64(plan.config_map.manifest, "bundle") == OURS.bundle

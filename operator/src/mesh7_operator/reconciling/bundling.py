@@ -14,10 +14,10 @@ from mesh7_core.api.places import value_at
 from mesh7_core.delivery import envelopes, keys, payloads
 from mesh7_core.delivery.envelopes import Kind
 from mesh7_core.errors import BundleError
-from mesh7_operator.reconciling import roster, versions
+from mesh7_operator.reconciling import bounds, roster, versions
 from mesh7_operator.reconciling.compilation import Compilation
 from mesh7_operator.reconciling.sidecars import Sidecars
-from mesh7_operator.reconciling.world import World
+from mesh7_operator.reconciling.world import Delivered, World
 
 MAXIMUM_OVERLAY_BYTES: Final = 300 * 1024
 """So that a ConfigMap (1 MiB) holds it beside the largest bundle."""
@@ -80,22 +80,48 @@ def bundle_of(world: World, compilation: Compilation, sidecars: Sidecars) -> Bun
     return Bundle(sealed=sealed, changes_at=roster.falls_at(sealed.version) if is_falling else None)
 
 
-def overlay_of(world: World, grants: Mapping[str, Document]) -> Overlay:
+def overlay_of(world: World, grants: Mapping[str, Document], *, is_beyond: bool = False) -> Overlay:
     """The overlay of grants and vetoes in force; where there is little room, vetoes come first.
 
     Args:
         world: whose namespace.
         grants: by `Written.file`.
+        is_beyond: there are more than can be looked at, so that everything is stopped.
     """
     desk = _desk(world, Kind.OVERLAY)
     vetoes = {file: one for file, one in grants.items() if is_veto(one)}
-    for kept in (grants, vetoes):
+    for kept in () if is_beyond else (grants, vetoes):
+        if len(kept) > bounds.MAXIMUM_GRANTS:
+            continue
         sealed, is_fitting = _sealed_grants(desk, kept)
         if is_fitting:
             return Overlay(sealed=sealed, left_out=frozenset(grants) - frozenset(kept))
     everything = _veto_of_everything(world.namespace)
     sealed, _ = _sealed_grants(desk, {everything.file: everything})
     return Overlay(sealed=sealed, left_out=frozenset(grants) - frozenset(vetoes))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """An envelope of ours that is in force."""
+
+    version: int
+    envelope: bytes = field(repr=False)
+    payload: bytes = field(repr=False)
+
+
+def held(world: World, kind: Kind) -> Held | None:
+    """What is in force and signed with the current key; None = nothing that we can show."""
+    desk = _desk(world, kind)
+    newest = desk.newest
+    if newest is None or newest.header.version < desk.known.least:
+        return None
+    return Held(version=newest.header.version, envelope=desk.envelope, payload=newest.payload)
+
+
+def doubted(world: World) -> tuple[Kind, ...]:
+    """Of which kinds the store claims a version that its envelope has to vouch for."""
+    return tuple(kind for kind in Kind if _desk(world, kind).known.is_forged)
 
 
 def is_veto(grant: Document) -> bool:
@@ -108,7 +134,8 @@ class _Desk:
     """Where one kind of envelope is sealed.
 
     Attributes:
-        held: what the ConfigMap holds under some key of ours; None = nothing.
+        held: what the ConfigMap holds under some key of ours, or we wrote there last; None =
+            nothing.
     """
 
     world: World
@@ -165,32 +192,47 @@ class _Desk:
 
 
 def _desk(world: World, kind: Kind) -> _Desk:
-    envelope = _found(world, kind)
-    held = None
-    if envelope is not None:
-        opened = envelopes.unseal(envelope, kind, world.namespace, _ours(world))
-        if isinstance(opened, envelopes.Opened) and opened.header.version < versions.BEYOND:
-            held = opened
-    stored = 0
+    found = [_opened(world, kind, _of_kind(one, kind)) for one in (world.delivered, world.sealed)]
+    held, envelope = max(found, key=_version_of)
+    stored = vouched = 0
     if world.published is not None:
         is_bundle = kind is Kind.BUNDLE
         stored = world.published.bundle if is_bundle else world.published.overlay
+        vouched = _version_of(_opened(world, kind, world.published.doubted.get(kind)))
     return _Desk(
         world=world,
         kind=kind,
         held=held,
-        envelope=envelope or b"",
+        envelope=envelope,
         known=versions.known(
-            kind, world.annotations, held.header.version if held is not None else 0, stored,
-            world.now,
+            kind, world.annotations, _version_of((held, envelope)), stored, world.now,
+            vouched=vouched,
         ),
     )  # fmt: skip
 
 
-def _found(world: World, kind: Kind) -> bytes | None:
-    if world.delivered is None:
+_Found = tuple[envelopes.Opened | None, bytes]
+
+
+def _opened(world: World, kind: Kind, envelope: bytes | None) -> _Found:
+    """An envelope that some key of ours has signed."""
+    if envelope is None:
+        return None, b""
+    opened = envelopes.unseal(envelope, kind, world.namespace, _ours(world))
+    if not isinstance(opened, envelopes.Opened) or opened.header.version >= versions.BEYOND:
+        return None, b""
+    return opened, envelope
+
+
+def _version_of(found: _Found) -> int:
+    opened, _ = found
+    return 0 if opened is None else opened.header.version
+
+
+def _of_kind(found: Delivered | None, kind: Kind) -> bytes | None:
+    if found is None:
         return None
-    return world.delivered.bundle if kind is Kind.BUNDLE else world.delivered.overlay
+    return found.bundle if kind is Kind.BUNDLE else found.overlay
 
 
 def _ours(world: World) -> frozenset[bytes]:

@@ -15,12 +15,12 @@ from mesh7_core import names
 from mesh7_core.api import objects
 from mesh7_core.api.manifests import Document
 from mesh7_core.api.places import value_at
-from mesh7_core.compiling import fencing, selectors
+from mesh7_core.compiling import fencing, selectors, standing
 from mesh7_core.compiling.diagnostics import Diagnostic, Findings
 from mesh7_core.compiling.texts import Parser
 from mesh7_core.delivery import envelopes, payloads, stamps
 from mesh7_core.policy import canonical, rules
-from mesh7_operator.reconciling import roster
+from mesh7_operator.reconciling import bounds, roster
 from mesh7_operator.reconciling.world import World, Written
 
 ROOM: Final = 80 * 1024
@@ -60,6 +60,9 @@ class Compilation:
         refused: objects that do not compile.
         selectors: whom the namespace's own policies select; of a fenced one whom its fence selects.
             One that is missing is not in the bundle: the set as a whole could not be used.
+        excess: what the namespace wrote too much of, so that its policies, its sources and what
+            is permitted by them were not looked at; empty = nothing.
+        excess_of_grants: the same of its grants and vetoes, none of which was looked at.
 
     Objects are named as `Written.file` names them.
     """
@@ -74,12 +77,19 @@ class Compilation:
     diagnostics: Mapping[str, tuple[Diagnostic, ...]] = field(repr=False)
     refused: frozenset[str]
     selectors: Mapping[str, rules.Selector] = field(repr=False)
+    excess: str = ""
+    excess_of_grants: str = ""
 
 
 def compilation_of(world: World, last: Compilation | None = None) -> Compilation:
     """The world's compilation: `last` where nothing that is written changed since."""
     key = _key(world)
     return last if last is not None and last.key == key else _compile(key, world)
+
+
+def is_of(last: Compilation | None, world: World) -> bool:
+    """Whether nothing that is written changed since."""
+    return last is not None and last.key == _key(world)
 
 
 def is_release(world: World) -> bool:
@@ -117,8 +127,9 @@ def _in_order(
 
 
 def _compile(key: Key, world: World) -> Compilation:
-    left_out = {one.file for one in world.grants if is_exact(one)}
-    documents = _documents(key, left_out, is_baseline=is_release(world))
+    excess, excess_of_grants = _excess(world)
+    kept = _kept(world, is_whole=not excess, has_grants=not excess_of_grants)
+    documents = _documents(key, kept, is_baseline=is_release(world))
     fenced = fencing.fence(
         documents, key.namespace, key.labels, release_namespace=key.release_namespace
     )
@@ -134,7 +145,7 @@ def _compile(key: Key, world: World) -> Compilation:
         key=key,
         content=content,
         payload=payload,
-        is_too_large=not is_release(world) and _is_too_large(world, payload),
+        is_too_large=not is_release(world) and (bool(excess) or _is_too_large(world, payload)),
         has_local_limits=roster.is_needed(bundled),
         grants={one.file: one for one in fenced.documents if one.kind == names.GRANT},
         stamped=frozenset(
@@ -147,15 +158,37 @@ def _compile(key: Key, world: World) -> Compilation:
             for one in bundled
             if one.kind == names.AGENT_POLICY and not one.is_baseline
         },
+        excess=excess,
+        excess_of_grants=excess_of_grants,
     )
 
 
-def _documents(key: Key, left_out: set[str], *, is_baseline: bool) -> list[Document]:
+def _excess(world: World) -> tuple[str, str]:
+    """What there is too much of: of policies and sources, of grants."""
+    return (
+        bounds.excess_of_policies(
+            (one.value for one in world.policies), (one.value for one in world.sources)
+        ),
+        bounds.excess_of_grants(one.value for one in world.grants if not is_exact(one)),
+    )
+
+
+def _kept(world: World, *, is_whole: bool, has_grants: bool) -> set[str]:
+    """Files of what is compiled; without policies nothing can be permitted by them."""
+    kept = {one.file for one in (*world.policies, *world.sources)} if is_whole else set()
+    return kept | {
+        one.file
+        for one in (world.grants if has_grants else ())
+        if not is_exact(one) and (is_whole or not standing.is_permission(one.value))
+    }
+
+
+def _documents(key: Key, kept: set[str], *, is_baseline: bool) -> list[Document]:
     """What is compiled together; the release namespace holds policies of the baseline alone."""
     own = [payloads.document_of(_sayable(one), is_baseline=is_baseline) for one in key.own]
     baseline = [payloads.document_of(_sayable(one), is_baseline=True) for one in key.baseline]
     return [
-        *(one for one in own if one.file not in left_out
+        *(one for one in own if one.file in kept
           and (one.kind == names.AGENT_POLICY or not is_baseline)),
         *baseline,
     ]  # fmt: skip

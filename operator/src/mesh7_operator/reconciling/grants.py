@@ -13,6 +13,8 @@ from typing import Final
 from mesh7_core.api import grants as written_grants
 from mesh7_core.api.manifests import Document
 from mesh7_core.api.places import value_at
+from mesh7_core.compiling import standing
+from mesh7_core.delivery import stamps
 from mesh7_operator.reconciling import bundling, conditions, wording
 from mesh7_operator.reconciling.compilation import Compilation, is_exact, is_release
 from mesh7_operator.reconciling.conditions import Condition
@@ -47,6 +49,13 @@ def judge(world: World, compilation: Compilation) -> tuple[Judged, ...]:
 def in_force(judged: Iterable[Judged]) -> Mapping[str, Document]:
     """What the overlay is to hold, by `Written.file`."""
     return {one.written.file: one.document for one in judged if one.document is not None}
+
+
+def may_stand(written: Written, world: World) -> bool:
+    """Whether nothing but its policy can keep a permission from being in force."""
+    ends_at = _ends_at(written)
+    has_ended = ends_at is not None and ends_at <= world.now
+    return not has_ended and stamps.is_stamped(written.value, world.keys.stamps)
 
 
 def next_end(judged: Iterable[Judged], now: datetime) -> datetime | None:
@@ -115,6 +124,17 @@ def _accepted(
         return _refused(Reason.NOT_SERVED_HERE, wording.NOT_SERVED_HERE)
     if ends_at is not None and ends_at <= world.now:
         return _refused(Reason.EXPIRED, f"it ended at {conditions.spelled(ends_at)}")
+    if compilation.excess_of_grants:
+        return _refused(
+            Reason.OVERLAY_TOO_LARGE,
+            f"the namespace has {compilation.excess_of_grants}, so that none was looked at and "
+            "every call is stopped; delete some",
+        )
+    if compilation.excess and standing.is_permission(written.value):
+        return _refused(
+            Reason.BUNDLE_TOO_LARGE,
+            f"the namespace has {compilation.excess}, so that no permission was looked at",
+        )
     if written.file in compilation.refused:
         return _invalid(written, compilation)
     compiled = compilation.grants.get(written.file)

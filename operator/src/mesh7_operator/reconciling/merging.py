@@ -4,7 +4,7 @@ Pure: no clock, no network, no logging.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -40,15 +40,13 @@ class Merged:
     drifted: Mapping[Drift, tuple[str, ...]] = field(default_factory=dict)
 
 
-def merge(name: str, found: Iterable[reports.Report], *, is_pinned: bool) -> Merged:
-    """All reports of the source `name`.
+def merge(seen: Collection[reports.SourceReport], *, is_pinned: bool) -> Merged:
+    """All reports of one source.
 
     Args:
-        name: of the source.
-        found: what sidecars report.
+        seen: what sidecars report of it.
         is_pinned: whether it matters that definitions differ; without it nothing drifts.
     """
-    seen = [source for report in found for source in report.sources if source.name == name]
     ready = [one for one in seen if one.is_ready]
     tools = _tools(ready, is_pinned=is_pinned)
     return Merged(

@@ -41,6 +41,8 @@ def status(written: Written, common: Situation) -> dict[str, object]:
 
 
 def _accepted(written: Written, common: Situation) -> Condition:
+    if common.compilation.excess:
+        return wording.not_looked_at(common.compilation.excess)
     found = common.compilation.diagnostics.get(written.file, ())
     if written.file in common.compilation.refused:
         return wording.refused(found, _FENCED)
@@ -73,7 +75,10 @@ _DELIVERED: Final = (Reason.NO_SIDECAR, Reason.NO_STORE, Reason.PER_NAMESPACE)
 def _ready(
     written: Written, accepted: Condition, programmed: Condition, common: Situation
 ) -> Condition:
-    is_missing = written.file not in common.compilation.selectors and not common.is_release
+    compilation = common.compilation
+    is_missing = not (
+        written.file in compilation.selectors or compilation.excess or common.is_release
+    )
     is_obeyed = common.world.is_enrolled or common.is_release
     if is_obeyed and (is_missing or accepted.truth is Truth.FALSE):
         return Condition(type=Type.READY, truth=Truth.FALSE, reason=Reason.FENCED, message=_FENCED)

@@ -4,13 +4,20 @@ Total, deterministic, idempotent: the world that a plan makes needs no plan.
 Pure: no clock, no network, no logging.
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
 from mesh7_core.delivery.envelopes import Kind
-from mesh7_operator.reconciling import bundling, config_map, events, grants, policies, sources
+from mesh7_operator.reconciling import (
+    bundling,
+    config_map,
+    events,
+    grants,
+    policies,
+    publishing,
+    sources,
+)
 from mesh7_operator.reconciling.bundling import Sealed
 from mesh7_operator.reconciling.compilation import Compilation, compilation_of, is_release
 from mesh7_operator.reconciling.grants import Judged
@@ -19,13 +26,12 @@ from mesh7_operator.reconciling.plan import (
     DeleteConfigMap,
     Event,
     Plan,
-    Publish,
     StatusChange,
 )
 from mesh7_operator.reconciling.sidecars import Sidecars, sidecars_of
 from mesh7_operator.reconciling.situation import Situation
 from mesh7_operator.reconciling.versions import FLOOR_ANNOTATIONS
-from mesh7_operator.reconciling.world import Published, StoreState, World, Written
+from mesh7_operator.reconciling.world import StoreState, World, Written
 
 
 def reconcile(world: World, last: Compilation | None = None) -> Plan:
@@ -58,7 +64,9 @@ def _own(world: World) -> World:
 def _served(
     world: World, compilation: Compilation, sidecars: Sidecars, judged: tuple[Judged, ...]
 ) -> Plan:
-    overlay = bundling.overlay_of(world, grants.in_force(judged))
+    overlay = bundling.overlay_of(
+        world, grants.in_force(judged), is_beyond=bool(compilation.excess_of_grants)
+    )
     bundle = bundling.bundle_of(world, compilation, sidecars)
     # A revocation travels before anything else.
     sealed = (overlay.sealed, bundle.sealed)
@@ -73,7 +81,7 @@ def _served(
     statuses, told = _changes(common, judged)
     return Plan(
         namespace=world.namespace,
-        publish=tuple(_publish(sealed, world.published, sidecars.store)),
+        publish=tuple(publishing.publish(sealed, world.published, sidecars.store)),
         config_map=_config_map(world, sealed),
         floors={
             FLOOR_ANNOTATIONS[one.kind]: str(one.version)
@@ -106,30 +114,6 @@ def _unserved(
         is_converged=sidecars.store is not StoreState.LOST,
         look_again_at=grants.next_end(judged, world.now),
     )
-
-
-def _publish(
-    sealed: tuple[Sealed, ...], published: Published | None, store: StoreState
-) -> Iterator[Publish]:
-    if published is None or store is not StoreState.CONNECTED:
-        return
-    for one in sealed:
-        is_bundle = one.kind is Kind.BUNDLE
-        version = published.bundle if is_bundle else published.overlay
-        sha1 = published.bundle_sha1 if is_bundle else published.overlay_sha1
-        is_other = version == one.version and sha1 not in ("", _sha1(one.envelope))
-        if version < one.version or one.is_forged or is_other:
-            yield Publish(
-                kind=one.kind,
-                version=one.version,
-                content=one.envelope,
-                force=one.is_forged or is_other,
-            )
-
-
-def _sha1(envelope: bytes) -> str:
-    # The store can count no other; nothing is believed because of it.
-    return hashlib.sha1(envelope, usedforsecurity=False).hexdigest()
 
 
 def _config_map(world: World, sealed: tuple[Sealed, ...]) -> ApplyConfigMap | None:

@@ -45,11 +45,13 @@ def unserved(situation: Situation, type_: Type) -> Condition | None:
     if not situation.world.is_enrolled:
         return _false(type_, Reason.NAMESPACE_NOT_ENROLLED, wording.NOT_ENROLLED)
     if situation.is_too_large:
+        excess = situation.compilation.excess
         return _false(
             type_,
             Reason.BUNDLE_TOO_LARGE,
-            "the policies and sources of the namespace are too large together, make them smaller "
-            "or fewer; until then the last ones that fitted are in force, or nothing is allowed",
+            "the policies and sources of the namespace are too large together"
+            f"{f' ({excess})' if excess else ''}, make them smaller or fewer; until then the last "
+            "ones that fitted are in force, or nothing is allowed",
         )
     return None
 

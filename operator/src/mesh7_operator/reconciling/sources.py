@@ -28,9 +28,8 @@ _DRIFTS: Final = (
 
 def status(written: Written, common: Situation) -> dict[str, object]:
     """One source's status."""
-    merged = merging.merge(
-        written.name, common.sidecars.reports, is_pinned=_pinning(written) != "Ignore"
-    )
+    said = common.sidecars.of_sources.get(written.name, ())
+    merged = merging.merge(said, is_pinned=_pinning(written) != "Ignore")
     accepted = _accepted(written, common)
     found = (
         accepted,
@@ -61,6 +60,8 @@ def _accepted(written: Written, common: Situation) -> Condition:
             reason=Reason.NOT_SERVED_HERE,
             message=wording.NOT_SERVED_HERE,
         )
+    if common.compilation.excess:
+        return wording.not_looked_at(common.compilation.excess)
     found = common.compilation.diagnostics.get(written.file, ())
     if written.file in common.compilation.refused:
         return wording.refused(found, "it is left out of the bundle")

@@ -26,6 +26,16 @@ def accepted(found: Iterable[Diagnostic]) -> Condition:
     return Condition(type=Type.ACCEPTED, truth=Truth.TRUE, reason=Reason.VALID, message=told)
 
 
+def not_looked_at(excess: str) -> Condition:
+    """The namespace wrote too much for anything of it to be compiled."""
+    return Condition(
+        type=Type.ACCEPTED,
+        truth=Truth.UNKNOWN,
+        reason=Reason.BUNDLE_TOO_LARGE,
+        message=f"it was not looked at: the namespace has {excess}",
+    )
+
+
 def refused(found: Iterable[Diagnostic], consequence: str = "") -> Condition:
     """It does not compile: the first mistakes, and how many there are beside them.
 

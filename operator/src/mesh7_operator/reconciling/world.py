@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from mesh7_core.delivery import keys
+from mesh7_core.delivery.envelopes import Kind
 from mesh7_core.delivery.reports import Report
 
 
@@ -71,6 +72,7 @@ class Published:
         overlay_sha1: the same.
         reports: of sidecars that reported within the last 90 s by the store's clock, by pod uid.
         uses: of grants, by `<namespace>/<grant>`.
+        doubted: envelopes there whose versions are higher than they should be.
     """
 
     bundle: int = 0
@@ -79,6 +81,7 @@ class Published:
     overlay_sha1: str = ""
     reports: Mapping[str, Report] = field(default_factory=dict)
     uses: Mapping[str, int] = field(default_factory=dict)
+    doubted: Mapping[Kind, bytes] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +112,7 @@ class World:
         delivered: None = there is no ConfigMap.
         published: None while the store is lost or there is none.
         now: aware, UTC.
+        sealed: what this process wrote last as the ConfigMap, whatever lies there now.
     """
 
     namespace: str
@@ -125,3 +129,4 @@ class World:
     published: Published | None
     keys: Keys
     now: datetime
+    sealed: Delivered | None = None

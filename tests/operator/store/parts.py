@@ -87,7 +87,7 @@ def libraries(server: redis_servers.Server) -> dict[str, str]:
 async def until_well(store: Store, namespaces: Sequence[str], now: datetime = NOW) -> None:
     """Tend until every node is as it should be, at most five seconds."""
     for _ in range(250):
-        if (await store.tend(namespaces, now)).is_well:
+        if (await store.tend(namespaces, now)).is_kept:
             return
         await asyncio.sleep(0.02)
     raise TimeoutError(store.trouble)

@@ -193,7 +193,7 @@ async def test_a_lost_server_is_a_state_and_comes_back(
             assert await store.published({"shop": []}) is None
             assert not await store.publish("shop", bundle(1))
             assert not await store.forget("shop")
-            assert not (await store.tend(["shop"], NOW)).is_well
+            assert not (await store.tend(["shop"], NOW)).is_kept
             assert time.monotonic() - started_s < 5
             assert store.state is StoreState.LOST
             assert f"redis at 127.0.0.1:{server.port}" in store.trouble

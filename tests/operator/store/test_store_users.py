@@ -42,7 +42,7 @@ async def test_a_namespace_reaches_nothing_of_another(program: Path, tmp_path: P
     """Design 5; tried: one tenant's FUNCTION LOAD REPLACE changes every tenant's calls."""
     with redis_servers.running(program, tmp_path) as server:
         async with storing(server) as store:
-            assert (await store.tend(["shop", "bank"], NOW)).is_well
+            assert (await store.tend(["shop", "bank"], NOW)).is_kept
         server.tell("SET", "m7:{bank}:epoch", "1")
         server.tell("HSET", "m7b:{bank}:bundle", "v", "1", "t", "x")
         server.tell("HSET", "m7b:{shop}:bundle", "v", "1", "t", "x")
@@ -109,7 +109,7 @@ async def test_every_node_gets_the_users_and_the_primary_the_functions(
                 link_of(node, "shop").close()
                 await eventually(partial(_has_functions, node))
             again = await store.tend(["shop"], NOW)
-        assert again.is_well
+        assert again.is_kept
         assert [(node.made, node.restored, node.removed) for node in again.nodes] == [
             (0, (), 0)
         ] * 3
@@ -131,7 +131,7 @@ async def test_a_node_that_is_down_is_told_of_and_kept_when_it_is_back(
             await store.tend(["shop"], NOW)
             second.kill()
             report = await store.tend(["shop"], NOW)
-            assert not report.is_well
+            assert not report.is_kept
             assert [node.is_primary for node in report.nodes] == [True, None]
             assert f"127.0.0.1:{second.port}" in report.nodes[1].trouble
             second.start()
@@ -286,7 +286,12 @@ async def test_functions_that_somebody_flushed_or_replaced_are_restored(
                 server.tell("FUNCTION", *attack)
                 report = await store.tend([], NOW)
                 assert report.nodes == (
-                    NodeReport(place=f"127.0.0.1:{server.port}", is_primary=True, loaded=True),
+                    NodeReport(
+                        place=f"127.0.0.1:{server.port}",
+                        is_primary=True,
+                        loaded=True,
+                        open_users=("default",),
+                    ),
                 )
                 assert libraries(server) == {ours.name: ours.text}
 
@@ -338,10 +343,30 @@ async def test_where_a_credential_is_given_nobody_touches_users(
     with redis_servers.running(program, tmp_path) as server:
         server.tell("ACL", "SETUSER", "m7-shop-1", "on", "nopass")
         async with storing(server, mode=settings.RedisMode.GIVEN) as store:
-            assert (await store.tend(["shop"], NOW)).is_well
+            assert (await store.tend(["shop"], NOW)).is_kept
             assert await store.forget("shop")
         assert users(server) == {"default", "m7-shop-1"}
         assert LIBRARY in libraries(server)
+
+
+@EVERY_SERVER
+@pytest.mark.promise("K14")
+async def test_a_server_that_lets_anybody_in_is_not_well_and_the_log_says_so(
+    program: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Servers ship with a `default` that is root: an agent beside a sidecar may be that, too."""
+    with redis_servers.running(program, tmp_path) as server:
+        server.tell("ACL", "SETUSER", "operator", "on", f">{SECRET}", "~*", "&*", "+@all")
+        file = tmp_path / "password"
+        file.write_text(SECRET)
+        async with storing(server, user="operator", password_file=file) as store:
+            report = await store.tend(["shop"], NOW)
+            assert (report.is_kept, report.is_well) == (True, False)
+            assert report.nodes[0].open_users == ("default",)
+            assert "whoever reaches it can undo every limit" in caplog.text
+            for closed in (["off"], ["on", "resetpass", ">secret"], ["nopass", "-@all"]):
+                server.tell("ACL", "SETUSER", "default", *closed)
+                assert (await store.tend(["shop"], NOW)).is_well, closed
 
 
 @EVERY_SERVER
@@ -367,9 +392,9 @@ async def test_the_operators_user_needs_no_more_than_the_page_says(
     with redis_servers.running(program, tmp_path) as server:
         server.tell("ACL", "SETUSER", "operator", "on", "nopass", *_documented_rules())
         async with storing(server, user="operator") as store:
-            assert (await store.tend(["shop", "bank"], NOW)).is_well
+            assert (await store.tend(["shop", "bank"], NOW)).is_kept
             server.tell("ACL", "SETUSER", user_of("shop").user, "+@all")
-            assert (await store.tend(["shop"], NOW + SIX_HOURS)).is_well
+            assert (await store.tend(["shop"], NOW + SIX_HOURS)).is_kept
             assert await store.published({"shop": ["shop/g@1@0"]}) is not None
             assert await store.forget("shop")
             assert store.trouble == ""
@@ -391,17 +416,17 @@ async def test_a_password_that_was_rotated_is_taken_up(
     with redis_servers.running(program, tmp_path / "server") as server:
         server.tell("ACL", "SETUSER", "operator", "on", f">{SECRET}", "~*", "&*", "+@all")
         async with storing(server, user="operator", password_file=file) as store:
-            assert (await store.tend([], NOW)).is_well
+            assert (await store.tend([], NOW)).is_kept
             server.tell("ACL", "SETUSER", "operator", "resetpass", ">another")
             server.tell("CLIENT", "KILL", "USER", "operator")
             await eventually(lambda: "refuses the user or the password" in store.trouble)
             file.write_text("another")
-            assert not (await store.tend([], NOW)).is_well
+            assert not (await store.tend([], NOW)).is_kept
             await eventually(lambda: store.trouble == "")
-            assert (await store.tend([], NOW)).is_well
+            assert (await store.tend([], NOW)).is_kept
             server.tell("ACL", "SETUSER", "operator", "resetpass", ">third")
             file.write_text("third")
-            assert (await store.tend([], NOW)).is_well, "the connection that stands is told too"
+            assert (await store.tend([], NOW)).is_kept, "the connection that stands is told too"
 
 
 def test_two_namespaces_cannot_be_told_to_be_the_same_user() -> None:

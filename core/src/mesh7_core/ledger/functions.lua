@@ -36,8 +36,17 @@ local LATE_MS = 1500
 local MOST_REQUESTS = 10000
 local MOST_BYTES = 16777216
 local REPORTED_MS = 90000
-local MOST_REPORTS = 10000
+local MOST_REPORTS = 1000
 local LONGEST_REPORT = 524288
+-- Whoever may call these functions chooses keys and words, and may write into the keys: no loop may
+-- run longer than these say, for the whole server waits. What a gateway of ours sends stays below.
+local MOST_CELLS = 600
+local MOST_LEASES = 20000
+local MOST_WINDOWS = 250
+local MOST_KEYS = 10000
+local MOST_WORDS = 50000
+local MOST_TOGETHER = 1000
+local MOST_DIGITS = 16
 
 local DENIED, SPENT, REPEATED, GRANTED, APPROVED, PENDING, ADMITTED = 1, 2, 3, 4, 5, 6, 7
 local DONE, OTHERWISE, LATE, FULL = 0, 1, 2, 3
@@ -56,6 +65,22 @@ local function unreadable()
   error({ err = 'M7UNREADABLE a key holds what this library did not write' })
 end
 
+-- Refuse numbers of keys and words that no gateway of ours sends; nil and NaN are refused too.
+local function demand(is_so)
+  if not is_so then error({ err = 'M7REFUSED numbers of keys and words that do not fit' }) end
+end
+
+local function is_whole(number, most)
+  return number and number >= 0 and number <= most and number % 1 == 0
+end
+
+-- A whole number as a key holds it; `missing` when there is none. A long text is read once only.
+local function number_of(text, missing)
+  if not text then return missing end
+  if #text > MOST_DIGITS or not string.match(text, '^%d+$') then unreadable() end
+  return tonumber(text)
+end
+
 -- Whether what a client worked out at `at_ms` may still be written.
 local function is_late(at_ms)
   local age = now() - tonumber(at_ms)
@@ -65,7 +90,10 @@ end
 ---------------------------------------------------------------------------------- windows
 
 local function cell(text)
-  local stamp, count, before = string.match(text or '', '^(%d+) (%d+) (%d+)$')
+  local stamp, count, before
+  if text and #text <= 3 * MOST_DIGITS + 2 then
+    stamp, count, before = string.match(text, '^(%d+) (%d+) (%d+)$')
+  end
   if not stamp then unreadable() end
   return tonumber(stamp), tonumber(count), tonumber(before)
 end
@@ -73,6 +101,7 @@ end
 -- The clock was set back: what was counted in its future counts from now on, and leases end an
 -- hour from now at the latest.
 local function set_back(cells, at)
+  if redis.call('LINDEX', cells, MOST_CELLS) then unreadable() end
   for index, text in ipairs(redis.call('LRANGE', cells, 0, -1)) do
     local stamp, count, before = cell(text)
     if stamp > at then
@@ -83,7 +112,9 @@ end
 
 local function shorten_leases(leases, at)
   local latest = at + LONGEST_LEASE_MS
-  for _, digest in ipairs(redis.call('ZRANGE', leases, '(' .. latest, '+inf', 'BYSCORE')) do
+  -- Some with each call: one that stays too long refuses, and lets nothing through.
+  local long = redis.call('ZRANGE', leases, '(' .. latest, '+inf', 'BYSCORE', 'LIMIT', 0, 256)
+  for _, digest in ipairs(long) do
     redis.call('ZADD', leases, latest, digest)
   end
 end
@@ -108,6 +139,7 @@ local function look(cells, leases, maximum, span, idle, digest, at)
     else
       while stamp <= horizon do
         one.aged = one.aged + 1
+        if one.aged >= MOST_CELLS then unreadable() end
         stamp, _, before = cell(redis.call('LINDEX', cells, one.aged))
       end
       one.used = one.before + one.count - before
@@ -116,6 +148,7 @@ local function look(cells, leases, maximum, span, idle, digest, at)
   one.taken = one.used
   one.leased = leases and redis.call('ZCARD', leases) or 0
   if one.leased > 0 then
+    if one.leased > MOST_LEASES then unreadable() end
     shorten_leases(leases, at)
     one.taken = one.taken + redis.call('ZCOUNT', leases, '(' .. at, '+inf')
     local own = digest ~= '' and redis.call('ZSCORE', leases, digest)
@@ -138,7 +171,7 @@ local function retry_after(one, digest, at)
     end
   end
   if one.span > 0 and one.used > 0 then
-    for _, text in ipairs(redis.call('LRANGE', one.cells, one.aged, -1)) do
+    for _, text in ipairs(redis.call('LRANGE', one.cells, one.aged, one.aged + MOST_CELLS)) do
       local stamp, count = cell(text)
       freed[#freed + 1] = { stamp + one.span, count }
     end
@@ -269,14 +302,13 @@ local function granted_of(argv, next_arg, rules, grant_keys, at)
   for _ = 1, rules do
     local many, has_one = tonumber(argv[next_arg]), false
     next_arg = next_arg + 1
+    demand(is_whole(many, (#argv + 1 - next_arg) / 3))
     for _ = 1, many do
       local place, maximum = tonumber(argv[next_arg]), tonumber(argv[next_arg + 1])
       local expires = tonumber(argv[next_arg + 2])
       next_arg = next_arg + 3
       if not has_one and (expires == 0 or at < expires) then
-        local used = redis.call('GET', grant_keys[place]) or '0'
-        if not string.match(used, '^%d+$') then unreadable() end
-        used = tonumber(used)
+        local used = number_of(redis.call('GET', grant_keys[place]), 0)
         if maximum == 0 or used < maximum then
           has_one = true
           if not seen[place] then
@@ -305,6 +337,10 @@ local function observe(keys, argv)
   local at = now()
   local is_dry, digest, lease = argv[2] == '1', argv[3], tonumber(argv[4])
   local count, loops, rules = tonumber(argv[5]), tonumber(argv[6]), tonumber(argv[7])
+  demand(#keys <= MOST_KEYS and #argv <= MOST_WORDS and is_whole(count, MOST_WINDOWS)
+    and is_whole(loops, MOST_WINDOWS - count) and is_whole(rules, MOST_KEYS)
+    and 1 + (digest ~= '' and 1 or 0) + 2 * count + loops <= #keys
+    and 8 + 3 * (count + loops) + rules <= #argv)
   local learned, age = epoch(keys[1], argv[1], is_dry, at)
   local next_key, next_arg, id, state = 2, 9, nil, nil
   if digest ~= '' then
@@ -357,6 +393,7 @@ end
 -- KEYS: (cells, leases) of each window. ARGV: digest; of each window maximum, span, idle.
 local function give_back(keys, argv)
   local at = now()
+  demand(#keys <= 2 * MOST_WINDOWS and 2 * #argv == 2 + 3 * #keys)
   for index = 1, #keys, 2 do
     local arg = (index - 1) / 2 * 3 + 2
     local one = look(keys[index], keys[index + 1], argv[arg], argv[arg + 1], argv[arg + 2],
@@ -382,7 +419,8 @@ end
 -- Arguments are bounded by their sum: `sizes` and `bytes` lapse together with the last of them.
 
 local function size_of(member)
-  return tonumber(string.match(member, ' (%d+)$') or 0)
+  local digits = string.match(string.sub(member, -MOST_DIGITS), ' (%d+)$')
+  return tonumber(digits or 0)
 end
 
 local function add(bytes, many)
@@ -391,9 +429,10 @@ local function add(bytes, many)
 end
 
 local function sweep_sizes(sizes, bytes, at)
-  for _, member in ipairs(redis.call('ZRANGE', sizes, '-inf', at, 'BYSCORE')) do
-    add(bytes, -size_of(member))
-  end
+  local sum = 0
+  local over = redis.call('ZRANGE', sizes, '-inf', at, 'BYSCORE', 'LIMIT', 0, MOST_REQUESTS)
+  for _, member in ipairs(over) do sum = sum + size_of(member) end
+  if sum > 0 then add(bytes, -sum) end
   sweep(sizes, at)
   local last = redis.call('ZRANGE', sizes, -1, -1, 'WITHSCORES')[2]
   if last then keep(bytes, tonumber(last) - at) else redis.call('DEL', bytes) end
@@ -402,6 +441,7 @@ end
 local function let_arguments_go(request, sizes, bytes, id)
   local size = redis.call('HGET', request, 's')
   if not size then return end
+  if #size > MOST_DIGITS then unreadable() end
   redis.call('HDEL', request, 'a', 's')
   if redis.call('ZREM', sizes, id .. ' ' .. size) == 1 then add(bytes, -tonumber(size)) end
 end
@@ -484,6 +524,7 @@ end
 
 -- KEYS: sizes, bytes, then requests one by one. ARGV: their ids.
 local function shorten(keys, argv)
+  demand(#argv <= MOST_TOGETHER and #keys == #argv + 2)
   redis.call('ZCARD', keys[1])
   for index, id in ipairs(argv) do let_arguments_go(keys[index + 2], keys[1], keys[2], id) end
   return DONE
@@ -491,6 +532,7 @@ end
 
 -- KEYS: sizes, bytes, requests, then requests one by one. ARGV: their ids.
 local function forget_requests(keys, argv)
+  demand(#argv <= MOST_TOGETHER and #keys == #argv + 3)
   redis.call('ZREM', keys[3], unpack(argv))
   for index, id in ipairs(argv) do
     let_arguments_go(keys[index + 3], keys[1], keys[2], id)
@@ -505,6 +547,7 @@ end
 local function exchange(keys, argv)
   local at, id, windows = now(), argv[1], {}
   if is_late(argv[5]) then return { LATE, at } end
+  demand(#keys <= 7 + 2 * MOST_WINDOWS and 2 * (#argv - 10) == 3 * (#keys - 7))
   check(keys)
   if redis.call('HGET', keys[2], 'v') ~= argv[2] then return { OTHERWISE } end
   for index = 8, #keys, 2 do
@@ -524,20 +567,26 @@ end
 -- KEYS: grants. Answers how often each was used.
 local function used(keys)
   local found = {}
-  for index, key in ipairs(keys) do found[index] = tonumber(redis.call('GET', key) or 0) end
+  demand(#keys <= MOST_KEYS)
+  for index, key in ipairs(keys) do
+    local many = redis.call('GET', key) or '0'
+    if #many > MOST_DIGITS then unreadable() end
+    found[index] = tonumber(many)
+  end
   return found
 end
 
 -- KEYS: requests. Answers the ids of all that are kept.
 local function listing(keys)
   sweep(keys[1], now())
-  return redis.call('ZRANGE', keys[1], 0, -1)
+  return redis.call('ZRANGE', keys[1], -2 * MOST_REQUESTS, -1)
 end
 
 -- KEYS: requests one by one. ARGV: how many bytes are enough.
 -- Answers the time, then of each its text and its arguments, until it is enough.
 local function read(keys, argv)
-  local found, left = { now() }, tonumber(argv[1])
+  local found, left = { now() }, math.min(tonumber(argv[1]), MOST_BYTES)
+  demand(#keys <= MOST_TOGETHER)
   for _, key in ipairs(keys) do
     if left <= 0 then break end
     local text = redis.call('HGET', key, 't')
@@ -573,6 +622,8 @@ end
 
 -- KEYS: standing. Answers names and texts in turn.
 local function standing(keys)
+  -- None may be left out: it may be a veto.
+  if redis.call('HLEN', keys[1]) > MOST_KEYS then unreadable() end
   return redis.call('HGETALL', keys[1])
 end
 
@@ -649,7 +700,10 @@ local function reports(keys, argv)
   local at = now()
   sweep_reports(keys, at)
   local found, left = { at }, tonumber(argv[1])
-  for _, uid in ipairs(redis.call('ZRANGE', keys[2], 0, MOST_REPORTS - 1)) do
+  local uids = redis.call('ZRANGE', keys[2], 0, MOST_REPORTS - 1)
+  -- The same ones each time, when not all fit.
+  table.sort(uids)
+  for _, uid in ipairs(uids) do
     local size = redis.call('HSTRLEN', keys[1], uid)
     if size <= LONGEST_REPORT and size <= left then
       found[#found + 1] = uid

@@ -24,6 +24,7 @@ _BY_CODE: Final = {
     "MOVED": "it is one node of a cluster and another holds our keys; point --redis at that one",
     "WRONGTYPE": "a key of ours holds what we did not write; see who else may write to it",
     "M7UNREADABLE": "a key of ours holds what we did not write; see who else may write to it",
+    "M7REFUSED": "a call hangs on too many limits or grants for it; see docs/reference/limits.md",
     "NOPROTO": "it is too old; mesh7 needs Redis 7 or Valkey",
 }
 
@@ -59,6 +60,11 @@ def is_forbidden(error: hiredis.ReplyError) -> bool:
 def is_missing_function(error: hiredis.ReplyError) -> bool:
     """Whether the function that was called is not loaded."""
     return str(error).startswith("ERR Function not found")
+
+
+def is_of_a_key(error: hiredis.ReplyError) -> bool:
+    """Whether one key, and nothing else, holds what we did not write."""
+    return "WRONGTYPE" in str(error) or str(error).startswith("M7UNREADABLE")
 
 
 def of_connecting(error: Exception) -> str:

@@ -26,6 +26,8 @@ class NodeReport:
         restored: users that somebody had changed; their connections were ended.
         removed: users taken away, and their connections with them.
         loaded: the function library was missing or another's, and is ours now.
+        open_users: users that want no password. They are others', and left as they are; but whoever
+            reaches the server may be them, and change what every namespace's calls do.
     """
 
     place: str
@@ -35,6 +37,7 @@ class NodeReport:
     restored: tuple[str, ...] = ()
     removed: int = 0
     loaded: bool = False
+    open_users: tuple[str, ...] = ()
 
 
 async def keep(node: Node, wanted: Mapping[str, tuple[str, ...]] | None) -> NodeReport:
@@ -52,9 +55,11 @@ async def keep(node: Node, wanted: Mapping[str, tuple[str, ...]] | None) -> Node
     loaded, trouble = await _keep_library(node, libraries, is_primary=is_primary)
     troubles.append(trouble)
     changes = rules.Changes(made={}, restored={}, removed=())
+    listed: list[str] = []
     if wanted is not None:
         if isinstance(users, list):
-            changes = rules.changes(wanted, [_text(line) for line in users])
+            listed = [_text(line) for line in users]
+            changes = rules.changes(wanted, listed)
             troubles.append(await _change(node, changes))
         else:
             troubles.append(f"users cannot be kept: {_why(node, users)}")
@@ -66,6 +71,7 @@ async def keep(node: Node, wanted: Mapping[str, tuple[str, ...]] | None) -> Node
         restored=tuple(changes.restored),
         removed=len(changes.removed),
         loaded=loaded,
+        open_users=rules.open_to_all(listed),
     )
 
 

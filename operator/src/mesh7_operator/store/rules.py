@@ -80,6 +80,21 @@ def changes(wanted: Mapping[str, tuple[str, ...]], listed: Sequence[str]) -> Cha
     )
 
 
+def open_to_all(listed: Sequence[str]) -> tuple[str, ...]:
+    """Users that whoever reaches the server may be without a password, and that may do something.
+
+    Servers ship with one: `default`, which may do everything.
+    """
+    each = [line.split(" ") for line in listed]
+    return tuple(
+        words[1]
+        for words in each
+        if len(words) > 1
+        and {"on", "nopass"} <= set(words[2:])
+        and any("+" in word for word in words[2:])
+    )
+
+
 def _is_as(wanted: Sequence[str], listed: Sequence[str]) -> bool:
     """Whether these are those rules; the order of what is added to nothing does not matter."""
     said = [word for word in listed if word not in _UNSAID]

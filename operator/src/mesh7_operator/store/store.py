@@ -21,11 +21,12 @@ from mesh7_operator.reconciling.plan import Publish
 from mesh7_operator.reconciling.world import Published, StoreState
 from mesh7_operator.store import keeping, passwords, rules
 from mesh7_operator.store.node import Command, Node
+from mesh7_operator.store.reporting import Reporting
 
 _LOG: Final = logging.getLogger(__name__)
 _CONNECT_S: Final = 3.0
-_MOST_REPORTED_BYTES: Final = 16 * 1024 * 1024
-"""Of one namespace's sidecars together; what is beyond is not seen."""
+_MOST_GRANTS: Final = 10_000
+"""Of one namespace, whose uses are asked for at once; those beyond are not shown."""
 _KINDS: Final = (envelopes.Kind.BUNDLE, envelopes.Kind.OVERLAY)
 
 
@@ -36,9 +37,14 @@ class TendReport:
     nodes: tuple[keeping.NodeReport, ...] = ()
 
     @property
-    def is_well(self) -> bool:
-        """Whether every node is as it should be."""
+    def is_kept(self) -> bool:
+        """Whether on every node all that is ours is as it should be."""
         return not any(node.trouble for node in self.nodes)
+
+    @property
+    def is_well(self) -> bool:
+        """Whether, beside that, no node lets anybody in without a password."""
+        return self.is_kept and not any(node.open_users for node in self.nodes)
 
 
 class Store:
@@ -56,6 +62,8 @@ class Store:
         self._is_managed = chosen.mode is settings.RedisMode.MANAGED
         self._master = master
         self._primary = Node(chosen, chosen.url)
+        self._beside = Node(chosen, chosen.url)
+        self._reporting = Reporting(self._beside, self._call)
         others = [url for url in dict.fromkeys(chosen.nodes) if url != chosen.url]
         self._others = [Node(chosen, url) for url in others]
         # Users and functions are kept where the nodes are named; the address may be one of them.
@@ -69,12 +77,12 @@ class Store:
 
     async def start(self) -> None:
         """Connect; servers that are away are tried again until `close`."""
-        nodes = (self._primary, *self._others)
+        nodes = (self._primary, self._beside, *self._others)
         await asyncio.gather(*(node.start(_CONNECT_S) for node in nodes))
 
     async def close(self) -> None:
         """Let go; the servers keep everything."""
-        for node in (self._primary, *self._others):
+        for node in (self._primary, self._beside, *self._others):
             await node.close()
 
     @property
@@ -105,15 +113,13 @@ class Store:
         replies = await self._ask(commands)
         if replies is None:
             return None
+        reported = await self._reporting.read(list(wanted))
         each = iter(replies)
         found: dict[str, Published] = {}
         for namespace, keys in wanted.items():
-            delivered, reported, used = next(each), next(each), next(each) if keys else []
-            found[namespace] = _published(
-                delivered, reported, dict(zip(keys, _list(used), strict=False))
-            )
-            if isinstance(reported, hiredis.ReplyError):
-                await self._clear_reports(namespace, reported)
+            delivered, used = next(each), next(each) if keys else []
+            uses = dict(zip(keys, _list(used), strict=False))
+            found[namespace] = _published(delivered, reported[namespace], uses)
         return found
 
     async def publish(self, namespace: str, publish: Publish) -> bool:
@@ -137,6 +143,7 @@ class Store:
 
         Counts, requests and grants' uses stay: a namespace that comes back soon goes on with them.
         """
+        self._reporting.forget(namespace)
         layout = redis_layout.Layout(namespace)
         keys = [*(layout.delivery(kind) for kind in _KINDS), *layout.of_reports]
         troubles = []
@@ -194,10 +201,9 @@ class Store:
     def _questions(self, layout: redis_layout.Layout, keys: Sequence[str]) -> list[Command]:
         asked: list[Command] = [
             self._call("delivered", [layout.delivery(kind) for kind in _KINDS]),
-            self._call("reports", layout.of_reports, _MOST_REPORTED_BYTES),
         ]
         if keys:
-            asked.append(self._call("used", [layout.grant(key) for key in keys]))
+            asked.append(self._call("used", [layout.grant(key) for key in keys[:_MOST_GRANTS]]))
         return asked
 
     def _call(
@@ -217,14 +223,6 @@ class Store:
         self._trouble = _trouble_of(answered)
         return None if self._trouble or len(answered) < len(commands) else answered
 
-    async def _clear_reports(self, namespace: str, error: hiredis.ReplyError) -> None:
-        """Somebody else wrote there: sidecars report again."""
-        _LOG.warning(
-            "reports in redis are not what sidecars write, and are removed",
-            extra={"namespace": namespace, "error": redis_troubles.of_error(error)},
-        )
-        await self._ask([["DEL", *redis_layout.Layout(namespace).of_reports]])
-
 
 def _lacks_functions(reply: resp.Reply | Lost) -> bool:
     return isinstance(reply, hiredis.ReplyError) and redis_troubles.is_missing_function(reply)
@@ -233,13 +231,13 @@ def _lacks_functions(reply: resp.Reply | Lost) -> bool:
 def _trouble_of(replies: Sequence[resp.Reply]) -> str:
     """Why no namespace can be served; a key of one that holds something else is none of that."""
     for reply in replies:
-        if isinstance(reply, hiredis.ReplyError) and "WRONGTYPE" not in str(reply):
+        if isinstance(reply, hiredis.ReplyError) and not redis_troubles.is_of_a_key(reply):
             return redis_troubles.of_error(reply)
     return ""
 
 
 def _published(
-    delivered: resp.Reply, reported: resp.Reply, used: Mapping[str, object]
+    delivered: resp.Reply, reported: Mapping[str, reports.Report], used: Mapping[str, object]
 ) -> Published:
     bundle, overlay = _delivered(delivered)
     return Published(
@@ -247,7 +245,7 @@ def _published(
         overlay=overlay[0],
         bundle_sha1=bundle[1],
         overlay_sha1=overlay[1],
-        reports=_reports(_list(reported)),
+        reports=reported,
         uses={key.partition("@")[0]: many for key, many in used.items() if isinstance(many, int)},
     )
 
@@ -265,16 +263,6 @@ def _version(version: resp.Reply, sha1: bytes) -> tuple[int, str]:
     return number, sha1.decode("ascii", "replace") if number else ""
 
 
-def _reports(reply: Sequence[resp.Reply]) -> dict[str, reports.Report]:
-    found: dict[str, reports.Report] = {}
-    for uid, text in zip(reply[1::2], reply[2::2], strict=False):
-        report = reports.decode(text) if isinstance(text, bytes) else None
-        # Each speaks for itself: the uid that it is kept under is the one that it says.
-        if report is not None and isinstance(uid, bytes) and report.uid.encode() == uid:
-            found[report.uid] = report
-    return found
-
-
 def _list(reply: resp.Reply) -> Sequence[resp.Reply]:
     return reply if isinstance(reply, list) else []
 
@@ -282,6 +270,12 @@ def _list(reply: resp.Reply) -> Sequence[resp.Reply]:
 def _log(node: keeping.NodeReport) -> None:
     if node.trouble:
         _LOG.warning("a redis node is not kept", extra={"node": node.place, "error": node.trouble})
+    if node.open_users:
+        _LOG.error(
+            "redis takes users without a password: whoever reaches it can undo every limit; see"
+            " docs/administrator/redis.md, The default user",
+            extra={"node": node.place, "users": list(node.open_users)},
+        )
     if node.restored:
         _LOG.warning(
             "users of redis had been changed and are restored; their connections were ended",

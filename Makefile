@@ -53,7 +53,11 @@ fix: $(DEV_READY)  ## let ruff repair what it can, and format
 bench: $(BENCH_READY)  ## measure against Envoy and no gateway at all (docs/developer/performance.md)
 	@exec $(BIN)/python -m bench $(ARGS)
 
-soak: $(BENCH_READY)  ## send a million calls through a gateway with each ledger; ARGS="--calls 100000" for fewer
+soak-operator: $(DEV_READY)  ## 2,000 policies in 500 namespaces on a real API server; SOAK="--namespaces 50" for fewer
+	@$(BIN)/python -m e2e.cluster build --level api
+	@$(BIN)/python -m e2e.soak $(SOAK)
+
+soak: $(BENCH_READY) soak-operator  ## the operator's soak, then a million calls through a gateway with each ledger; ARGS="--calls 100000" for fewer
 	@exec $(BIN)/python -m bench soak $(ARGS)
 
 e2e-api: $(DEV_READY)  ## test on a real Kubernetes API server, built on first use; ARGS="-k word" for some
@@ -73,10 +77,6 @@ cluster-up: $(DEV_READY)  ## raise a cluster to play with (docs/developer/test-c
 
 cluster-down: $(DEV_READY)  ## end it and leave nothing behind; ARGS="--name other" or --all
 	@exec $(BIN)/python -m e2e.cluster down $(ARGS)
-
-soak-operator: $(DEV_READY)  ## 2,000 policies in 500 namespaces on a real API server; ARGS="--namespaces 50" for fewer
-	@$(BIN)/python -m e2e.cluster build --level api
-	@exec $(BIN)/python -m e2e.soak $(ARGS)
 
 docs: $(DEV_READY)  ## prove that every link and every anchor of the documentation leads somewhere
 	$(BIN)/python -m pytest -q tests/architecture/test_documentation.py

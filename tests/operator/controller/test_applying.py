@@ -8,6 +8,7 @@ from mesh7_core import errors, names
 from mesh7_core.delivery.envelopes import Kind
 from mesh7_operator import metrics
 from mesh7_operator.clock import Clock
+from mesh7_operator.cluster import resources
 from mesh7_operator.cluster.api_server import ApiServer
 from mesh7_operator.controller.applying import Applier
 from mesh7_operator.controller.board import Board
@@ -126,6 +127,14 @@ async def test_a_namespace_that_left_is_forgotten(parts: _Parts) -> None:
 async def test_the_status_of_what_is_gone_is_no_failure(parts: _Parts) -> None:
     parts.server.troubles = [(404, {})]
     assert await parts.applier.apply(Plan(namespace="shop", statuses=PLAN.statuses)) == ()
+
+
+async def test_the_status_of_another_object_of_that_name_is_no_failure(parts: _Parts) -> None:
+    """It came while we reconciled; the watch will tell of it."""
+    about = {"metadata": {"namespace": "shop", "name": "support"}}
+    other = parts.server.put(resources.AGENT_POLICIES, about)
+    assert await parts.applier.apply(Plan(namespace="shop", statuses=PLAN.statuses)) == ()
+    assert await parts.applier.api.get(resources.AGENT_POLICIES, "shop", "support") == other
 
 
 async def test_an_event_is_posted_once_and_its_loss_is_no_failure(parts: _Parts) -> None:

@@ -223,6 +223,27 @@ def test_the_injector_names_the_field_in_a_cause(there: Guarded, line: str, fiel
     assert f'The AgentPolicy "causes" is invalid: {field}: ' in refusal
 
 
+@pytest.mark.parametrize("way", [[], ["--server-side"]])
+def test_an_unfinished_condition_is_refused_whichever_way_it_is_applied(
+    there: Guarded, way: list[str]
+) -> None:
+    """Else it would mean "always": kubectl drops it, but its annotation still says it."""
+    name = f"unfinished-{secrets.token_hex(4)}"
+    whole = controllers.policy(there.shop, name).replace(
+        "action: Allow}", "action: Allow, when: 'args.amount < 5'}"
+    )
+    unfinished = whole.replace("'args.amount < 5'", "null")
+    refused = r"spec\.rules\[0\]\.when: has no value, write one or remove the key"
+    with pytest.raises(KubectlError, match=refused):
+        there.cluster.kubectl.apply(unfinished, *way)
+    there.cluster.kubectl.apply(whole, *way)
+    with pytest.raises(KubectlError, match=refused):
+        there.cluster.kubectl.apply(unfinished, *way)
+    stored = there.cluster.kubectl.json("get", "agentpolicy", name, "-n", there.shop)
+    assert stored["spec"]["rules"][0]["when"] == "args.amount < 5"
+    there.cluster.kubectl("delete", "agentpolicy", name, "-n", there.shop)
+
+
 def test_a_dead_rule_is_refused(there: Guarded) -> None:
     """Design 4: an earlier rule without `when` covers it."""
     rule = '{name: again, tools: ["billing.x"], action: Deny}'

@@ -13,7 +13,7 @@ from mesh7_core.api.manifests import Document
 from mesh7_core.compiling import compiler
 from mesh7_core.compiling.diagnostics import Code, Diagnostic, Severity
 from mesh7_core.delivery import payloads
-from mesh7_operator.injector import reviews
+from mesh7_operator.injector import applied, reviews
 from mesh7_operator.injector.reviews import Cause, Review, Verdict
 
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
@@ -64,6 +64,9 @@ def judge(
         release_namespace: what is in it is the baseline.
         policy: the one that `policy_of` names; None = there is none.
     """
+    unfinished = applied.unfinished(review)
+    if unfinished:
+        return reviews.invalid(*unfinished)
     if is_unchanged(review):
         return reviews.Allowed()
     is_baseline = review.namespace == release_namespace

@@ -16,11 +16,13 @@ from prometheus_client import exposition
 
 from mesh7_core import errors
 from mesh7_operator import settings
+from mesh7_operator.accepting import Acceptor, Bounds
 
 Claim = Callable[[], tuple[bool, Mapping[str, object]]]
 """Whether it holds, and what people want to know about it; asked on the event loop, at once."""
 
 _LOG: Final = logging.getLogger(__name__)
+_BOUNDS: Final = Bounds()
 _IN_FLIGHT_S: Final = 10.0
 """How long requests that are being answered may take when the listener closes."""
 
@@ -43,8 +45,11 @@ class Probes:
 class Listener:
     """An open socket and the application behind it."""
 
-    def __init__(self, runner: web.AppRunner, address: settings.Address) -> None:
+    def __init__(
+        self, runner: web.AppRunner, acceptor: Acceptor, address: settings.Address
+    ) -> None:
         self._runner = runner
+        self._acceptor = acceptor
         self.address = address
         """Where it listens; the port that was found where port 0 was asked for."""
 
@@ -55,11 +60,15 @@ class Listener:
 
     async def close(self) -> None:
         """Take no more; requests in flight get ten seconds."""
+        await self._acceptor.close()
         await self._runner.cleanup()
 
 
 async def listen(
-    app: web.Application, address: settings.Address, tls: ssl.SSLContext | None = None
+    app: web.Application,
+    address: settings.Address,
+    tls: ssl.SSLContext | None = None,
+    bounds: Bounds = _BOUNDS,
 ) -> Listener:
     """Open a listener.
 
@@ -67,20 +76,21 @@ async def listen(
         app: what answers.
         address: port 0 takes any free one.
         tls: None = plain. `load_cert_chain` on it serves a new certificate from then on.
+        bounds: how many connections it takes.
 
     Raises:
         SettingsError: the address is taken or not ours.
     """
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_IN_FLIGHT_S)
     await runner.setup()
-    site = web.TCPSite(runner, address.host, address.port, ssl_context=tls)
+    if runner.server is None:
+        raise AssertionError
     try:
-        await site.start()
+        acceptor = Acceptor(address, runner.server, tls, bounds)
     except OSError as error:
         await runner.cleanup()
         raise errors.SettingsError(f"`{address}`: cannot listen there: {error}") from error
-    port: int = runner.addresses[0][1]
-    return Listener(runner, settings.Address(address.host, port))
+    return Listener(runner, acceptor, settings.Address(address.host, acceptor.port))
 
 
 async def serve_probes(address: settings.Address, probes: Probes) -> Listener:

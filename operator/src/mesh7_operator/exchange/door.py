@@ -6,11 +6,14 @@ from typing import Final
 
 from aiohttp import web
 
+from mesh7_operator.accepting import Bounds
 from mesh7_operator.exchange.handing import Handed
 from mesh7_operator.exchange.measuring import ExchangeMetrics
 from mesh7_operator.exchange.service import Denied, Service
 
 PATH: Final = "/v1/redis-credentials"
+BOUNDS: Final = Bounds(connections=400, of_address=16, life_s=15.0)
+"""A pod needs one connection for one question; whoever holds many holds them for 15 seconds."""
 _MOST_BYTES: Final = 1024
 _BEARER: Final = "bearer "
 _UNAUTHENTICATED: Final = 401

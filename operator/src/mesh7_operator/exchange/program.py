@@ -47,7 +47,7 @@ async def run(chosen: settings.Exchange, clock: Clock, stopping: asyncio.Event) 
         beside = await serving.serve_probes(chosen.metrics, probes)
         ends.push_async_callback(beside.close)
         app = door.application(service, measured, clock.monotonic_s)
-        listener = await serving.listen(app, chosen.listen, certificate.context)
+        listener = await serving.listen(app, chosen.listen, certificate.context, door.BOUNDS)
         _LOG.info("credentials are exchanged", extra={"address": str(listener.address)})
 
         def measure() -> None:

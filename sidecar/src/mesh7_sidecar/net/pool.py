@@ -16,6 +16,7 @@ from mesh7_sidecar.net import headers as header_lines
 from mesh7_sidecar.net import heads
 from mesh7_sidecar.net.breaker import Breaker
 from mesh7_sidecar.net.link import Link
+from mesh7_sidecar.net.lookups import Lookups
 from mesh7_sidecar.net.origin import EVERYWHERE, AddressRule, Origin
 from mesh7_sidecar.net.sending import PooledSending
 from mesh7_sidecar.net.sweep import Sweep
@@ -79,7 +80,7 @@ class Pool:
         breaker: whether the origin counts as down; links tell it what they hear.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a source is reached by
         self,
         origin: Origin,
         sweep: Sweep,
@@ -87,8 +88,12 @@ class Pool:
         bounds: PoolBounds = DEFAULT_BOUNDS,
         rule: AddressRule = EVERYWHERE,
         tls: ssl.SSLContext | None = None,
+        lookups: Lookups | None = None,
     ) -> None:
-        """`tls` None means the system's trust with verification, made at the first dialling."""
+        """`tls` None means the system's trust with verification, made at the first dialling.
+
+        `lookups` None means some of its own.
+        """
         self.sweep = sweep
         self.known: dict[bytes, heads.ResponseHead] = {}
         self.breaker = Breaker(bounds.rest_s)
@@ -98,6 +103,7 @@ class Pool:
         self._rule = rule
         self._tls = tls
         self._loop = asyncio.get_running_loop()
+        self._lookups = lookups or Lookups(self._loop.time)
         self._links: set[Link] = set()
         self._idle: list[Link] = []
         self._waiting: deque[PooledSending] = deque()
@@ -303,9 +309,7 @@ class Pool:
 
     async def _resolve(self) -> list[str]:
         """The addresses that may be dialled, each once, in the resolver's order."""
-        origin = self._origin
-        found = await self._loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        addresses = await self._lookups.find(self._origin.host)
         permitted = [each for each in addresses if self._rule.permits(each)]
         if not permitted:
             raise _ForbiddenError

@@ -286,3 +286,22 @@ async def test_after_a_lost_connection_everything_may_have_changed(
             await other.vote(identity, vote())
             await eventually(lambda: told[2:] == [Changed(identity)])
             end()
+
+
+@EVERY_SERVER
+@pytest.mark.promise("L6")
+async def test_a_long_message_costs_its_connection_and_not_the_memory(
+    program: Path, tmp_path: Path, eventually: Eventually
+) -> None:
+    """Review of issue 5: twenty of 31 MB, by whoever may publish there, took 269 MB."""
+    told: list[Changed] = []
+    with redis_servers.running(program, tmp_path) as server:
+        async with connected(server.port) as ledger:
+            ledger.subscribe(told.append)
+            server.tell("PUBLISH", "m7:{shop}:changed", b"x" * 60_000)
+            await eventually(lambda: told == [Changed("x" * 60_000)])
+            server.tell("PUBLISH", "m7:{shop}:changed", b"x" * 31_000_000)
+            await eventually(lambda: told[1:] == [Changed("")])
+            assert await seen(ledger) is Seen.ADMITTED, "calls go another way"
+            server.tell("PUBLISH", "m7:{shop}:changed", b"r-1")
+            await eventually(lambda: told[2:] == [Changed("r-1")])

@@ -18,6 +18,8 @@ from mesh7_core.ledger.redis_url import RedisServer
 
 log = logging.getLogger("mesh7.ledger")
 
+LONGEST_MESSAGE: Final = 64 * 1024
+"""Bytes of a published message; ours are names and numbers."""
 _RELOAD_S: Final = 1.0
 _LEADS_NO_MORE: Final = ("READONLY", "MASTERDOWN")
 
@@ -59,7 +61,11 @@ class Store:
             server, greet=self._greet, changed=self._changed, pushed=_ignore
         )
         self._messages = resp_client.Client(
-            server, greet=self._subscribe, changed=self._messages_changed, pushed=self._pushed
+            server,
+            greet=self._subscribe,
+            changed=self._messages_changed,
+            pushed=self._pushed,
+            longest=LONGEST_MESSAGE,
         )
 
     async def start(self, within_s: float) -> None:

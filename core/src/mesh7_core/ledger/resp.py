@@ -28,6 +28,7 @@ MOST_IN_FLIGHT: Final = 10_000
 _SWEEP_S: Final = 0.2
 _SWEEPS: Final = 5  # together the second after which an answer comes too late
 _NOTHING: Final = object()
+_TOO_LONG: Final = "a message came that is too long to be ours; see who else may publish there"
 _NOT_REDIS: Final = "it answers something that is not the protocol of Redis"
 
 Told = TypeVar("Told")
@@ -40,11 +41,13 @@ class Pipeline(asyncio.Protocol):
         loop: the running one.
         ended: called once with the reason (for people) when the connection is over.
         pushed: takes what the server sends by itself (published messages).
+        longest: bytes that may arrive without completing a reply; 0 = any number. What is published
+            is whoever's who may publish, and it is kept until it is complete.
     """
 
     __slots__ = (
-        "_answered", "_ended", "_flushes", "_loop", "_marks", "_outgoing", "_pushed", "_reader",
-        "_timer", "_transport", "_waiting",
+        "_answered", "_ended", "_flushes", "_longest", "_loop", "_marks", "_outgoing", "_pushed",
+        "_reader", "_timer", "_transport", "_unfinished", "_waiting",
     )  # fmt: skip
 
     def __init__(
@@ -53,10 +56,13 @@ class Pipeline(asyncio.Protocol):
         *,
         ended: Callable[[str], None],
         pushed: Callable[[list[Reply]], None],
+        longest: int = 0,
     ) -> None:
         self._loop = loop
         self._ended = ended
         self._pushed = pushed
+        self._longest = longest
+        self._unfinished = 0
         self._reader = hiredis.Reader(notEnoughData=_NOTHING)
         self._transport: asyncio.Transport | None = None
         self._waiting: deque[Answer] = deque()
@@ -111,13 +117,17 @@ class Pipeline(asyncio.Protocol):
     @override
     def data_received(self, data: bytes) -> None:
         """Answers, in order; and what was published."""
+        self._unfinished += len(data)
         try:
             self._reader.feed(data)
             while (reply := self._reader.gets()) is not _NOTHING:
+                self._unfinished = 0
                 if not self._take(reply):
                     break
         except hiredis.ProtocolError:
             self.drop(_NOT_REDIS)
+        if 0 < self._longest < self._unfinished:
+            self.drop(_TOO_LONG)
 
     def _take(self, reply: Reply) -> bool:
         """Hand one on; whether more may follow."""

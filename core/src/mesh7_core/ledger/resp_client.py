@@ -43,6 +43,7 @@ class Client:
         greet: what else a fresh connection needs; answers why it cannot be used, or nothing.
         changed: told of each change of `condition` or `trouble`.
         pushed: takes what the server sends by itself.
+        longest: bytes that may arrive without completing a reply; 0 = any number.
 
     Attributes:
         condition: how the connection is.
@@ -56,6 +57,7 @@ class Client:
         greet: Callable[[resp.Pipeline], Awaitable[str]],
         changed: Callable[[], None],
         pushed: Callable[[list[resp.Reply]], None],
+        longest: int = 0,
     ) -> None:
         self.condition = Condition.CONNECTING
         self.trouble = ""
@@ -64,6 +66,7 @@ class Client:
         self._greet = greet
         self._changed = changed
         self._pushed = pushed
+        self._longest = longest
         self._refused: Callable[[hiredis.ReplyError], None] = _forgive
         self._pipeline: resp.Pipeline | None = None
         self._over = asyncio.Event()
@@ -174,7 +177,9 @@ class Client:
         try:
             async with asyncio.timeout(_CONNECT_S):
                 _, pipeline = await loop.create_connection(
-                    lambda: resp.Pipeline(loop, ended=self._ended, pushed=self._pushed),
+                    lambda: resp.Pipeline(
+                        loop, ended=self._ended, pushed=self._pushed, longest=self._longest
+                    ),
                     settings.host,
                     settings.port,
                     ssl=tls,

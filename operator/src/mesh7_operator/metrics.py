@@ -56,6 +56,12 @@ class ControllerMetrics:
         self.watch_restarts = Counter(
             "mesh7_watch_restarts", "Watches begun anew", ["kind"], registry=registry
         )
+        self.failed_rounds = Counter(
+            "mesh7_failed_rounds",
+            "Rounds of upkeep that were not done",
+            ["round", "outcome"],
+            registry=registry,
+        )
         self.api = ApiMetrics(registry)
         self._measure_what_is_delivered(registry)
 

@@ -14,6 +14,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.state = StoreState.CONNECTED
         self.kept: dict[str, Published] = {}
+        self.envelopes: dict[tuple[str, Kind], bytes] = {}
         self.forgotten: list[str] = []
 
     async def start(self) -> None: ...
@@ -26,6 +27,9 @@ class MemoryStore:
         if self.state is not StoreState.CONNECTED:
             return None
         return {namespace: self.kept.get(namespace, Published()) for namespace in wanted}
+
+    async def envelope(self, namespace: str, kind: Kind) -> bytes | None:
+        return self.envelopes.get((namespace, kind))
 
     async def publish(self, namespace: str, publish: Publish) -> bool:
         before = self.kept.get(namespace, Published())

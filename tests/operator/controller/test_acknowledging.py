@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from mesh7_core import names
 from mesh7_core.delivery.reports import Origin, Report
 from mesh7_operator import metrics
@@ -97,3 +99,22 @@ async def test_a_namespace_that_left_leaves_no_series() -> None:
     parts.acknowledgements.settled(replace(PLAN, bundle_version=0, bundle_bytes=0))
     for name in ("mesh7_bundle_version", "mesh7_bundle_bytes", "mesh7_stale_sidecars"):
         assert parts.value(name, namespace="shop") is None
+
+
+@pytest.mark.promise("K12")
+async def test_made_up_sidecars_are_forgotten_when_they_no_longer_report() -> None:
+    """R1, 14: each round brought thousands of other uids, and all were remembered."""
+    parts = _Parts()
+    parts.acknowledgements.settled(PLAN)
+    for turn in range(3):
+        made_up = [_report(f"{turn}-{at}", VERSION) for at in range(50)]
+        await parts.look(_report("real", VERSION), *made_up)
+        assert parts.acknowledgements.remembered == 51
+    assert parts.value("mesh7_propagation_seconds_count") == 151
+
+
+async def test_what_sidecars_report_is_compared_whatever_its_order() -> None:
+    parts = _Parts()
+    await parts.look(_report("a", VERSION), _report("b", VERSION))
+    assert await parts.look(_report("b", VERSION), _report("a", VERSION)) == []
+    assert await parts.look(_report("b", VERSION), _report("a", VERSION - 1)) == ["shop"]

@@ -1,6 +1,7 @@
 """Plans become requests: in order, each for itself, and only while we lead."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -142,3 +143,20 @@ async def test_an_event_is_posted_once_and_its_loss_is_no_failure(parts: _Parts)
     for _ in range(3):
         assert await parts.applier.apply(Plan(namespace="shop", events=(EVENT,))) == ()
     assert parts.server.asked == [("POST", "/api/v1/namespaces/shop/events")]
+
+
+async def test_a_plan_that_is_over_leaves_further_statuses_to_the_next_one(parts: _Parts) -> None:
+    """R1, 6: and what is told of one that was written is told, for nobody would again."""
+    statuses = tuple(
+        StatusChange(kind=names.AGENT_POLICY, name=f"p{at}", uid=f"u{at}", status={})
+        for at in range(1, 4)
+    )
+    parts.server.troubles = [(200, {})] * 9
+    plan = replace(PLAN, config_map=None, floors={}, statuses=statuses)
+    answers = iter([False, True])
+    assert await parts.applier.apply(plan, lambda: next(answers)) == ()
+    assert parts.store.kept["shop"].overlay == 7
+    assert parts.server.asked == [
+        ("PATCH", STATUS.replace("support", "p1")),
+        ("POST", "/api/v1/namespaces/shop/events"),
+    ]

@@ -1,11 +1,14 @@
 """Workers: what is marked is reconciled; what fails, or crashes, costs the others nothing."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 
+from mesh7_core import names
 from mesh7_operator import metrics
 from mesh7_operator.clock import Clock
 from mesh7_operator.cluster.api_server import ApiServer
@@ -14,10 +17,12 @@ from mesh7_operator.controller import seen
 from mesh7_operator.controller.applying import Applier
 from mesh7_operator.controller.board import Board
 from mesh7_operator.controller.gathering import Gatherer
+from mesh7_operator.controller.planning import Planner
 from mesh7_operator.controller.posting import Poster
 from mesh7_operator.controller.seams import NoStore
 from mesh7_operator.controller.working import Workers
-from mesh7_operator.reconciling.plan import DeleteConfigMap, Plan
+from mesh7_operator.reconciling.compilation import compilation_of
+from mesh7_operator.reconciling.plan import DeleteConfigMap, Plan, StatusChange
 from mesh7_operator.reconciling.world import Keys, World
 from tests.conftest import Eventually
 from tests.fakes import api_server as fakes
@@ -35,24 +40,34 @@ class _FixedKeys:
 
 class _Working:
     def __init__(
-        self, server: fakes.ApiServer, api: ApiServer, reconcile: Callable[[World], Plan]
+        self,
+        server: fakes.ApiServer,
+        api: ApiServer,
+        reconcile: Callable[[World], Plan],
+        clock: Clock,
     ) -> None:
         self.server = server
         self.settled: list[Plan] = []
         self.metrics = metrics.ControllerMetrics(metrics.registry())
         self.board = Board("mesh7-system", lambda _: None)
-        self.workers = Workers(
+        applier = Applier(
+            api=api,
+            store=NoStore(),
+            board=self.board,
+            poster=Poster(api, CLOCK),
+            may_write=lambda: True,
+        )
+        self.planner = Planner(
             gatherer=Gatherer(self.board, NoStore(), _FixedKeys(), "mesh7-system", CLOCK),
-            reconcile=reconcile,
-            applier=Applier(
-                api=api,
-                store=NoStore(),
-                board=self.board,
-                poster=Poster(api, CLOCK),
-                may_write=lambda: True,
-            ),
+            applier=applier,
+            compile_world=compilation_of,
+            reconcile=lambda world, _: reconcile(world),
+        )
+        self.workers = Workers(
+            planner=self.planner,
+            applier=applier,
             settled=self.settled.append,
-            clock=CLOCK,
+            clock=clock,
             metrics=self.metrics,
         )
 
@@ -63,16 +78,19 @@ class _Working:
 
 
 @asynccontextmanager
-async def _working(reconcile: Callable[[World], Plan]) -> AsyncIterator[_Working]:
+async def _working(
+    reconcile: Callable[[World], Plan], clock: Clock = CLOCK, *, is_idle: bool = False
+) -> AsyncIterator[_Working]:
     measured = metrics.ApiMetrics(metrics.registry())
     async with fakes.serving() as server, ApiServer(server.connection, measured) as api:
-        working = _Working(server, api, reconcile)
-        task = asyncio.ensure_future(working.workers.run())
+        working = _Working(server, api, reconcile, clock)
+        task = asyncio.ensure_future(asyncio.sleep(0) if is_idle else working.workers.run())
         try:
             yield working
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+            working.planner.close()
 
 
 async def test_a_world_is_what_is_known_of_its_namespace(eventually: Eventually) -> None:
@@ -127,3 +145,41 @@ async def test_a_plan_says_when_to_look_again(eventually: Eventually) -> None:
     async with _working(reconcile) as working:
         working.workers.mark("shop")
         await eventually(lambda: len(working.settled) >= 2)
+
+
+async def test_what_is_newly_known_does_not_wait_for_the_statuses_of_before(
+    eventually: Eventually,
+) -> None:
+    """R1, 6: after 2,000 grants a kill was published 42 s later."""
+    turns: list[int] = []
+    statuses = tuple(
+        StatusChange(kind=names.GRANT, name=f"g{at}", uid=f"u{at}", status={})
+        for at in range(1_000)
+    )
+    ticking = itertools.count()
+    clock = replace(CLOCK, monotonic_s=lambda: next(ticking) * 0.05)
+
+    def reconcile(world: World) -> Plan:
+        turns.append(len(working.server.asked))
+        working.workers.mark("shop")
+        return Plan(namespace=world.namespace, statuses=statuses)
+
+    async with _working(reconcile, clock) as working:
+        working.server.troubles = [(200, {})] * 10_000
+        working.workers.mark("shop")
+        await eventually(lambda: len(turns) > 1)
+    assert 1 <= turns[1] < 100
+
+
+async def test_a_worker_is_stuck_when_nothing_ends_any_more() -> None:
+    """Many large namespaces make the last of them wait; that is no reason to start anew."""
+    now_s = 0.0
+    async with _working(
+        lambda world: Plan(namespace=world.namespace),
+        replace(CLOCK, monotonic_s=lambda: now_s),
+        is_idle=True,
+    ) as working:
+        working.workers.mark("shop")
+        assert not working.workers.is_stuck
+        now_s = 61.0
+        assert working.workers.is_stuck

@@ -242,3 +242,19 @@ async def test_five_hundred_namespaces_are_read_in_one_go(
             record_property("seconds", str(spans))
             print({name: f"{span:.3f} s" for name, span in spans.items()})  # noqa: T201
             assert spans["read"] < 2, "a shared machine may be slow; alone it takes 0.1 s"
+
+
+@EVERY_SERVER
+@pytest.mark.promise("K9")
+async def test_what_lies_there_can_be_looked_at_unless_it_cannot_be_ours(
+    program: Path, tmp_path: Path
+) -> None:
+    """R1, 11: a version from the future is ours if its envelope says so."""
+    with redis_servers.running(program, tmp_path) as server:
+        async with storing(server) as store:
+            assert await store.envelope("shop", envelopes.Kind.BUNDLE) is None
+            assert await store.publish("shop", bundle(7))
+            assert await store.envelope("shop", envelopes.Kind.BUNDLE) == b"bundle"
+            huge = bytes(envelopes.MAXIMUM_SEALED_BYTES + 1)
+            assert await store.publish("shop", bundle(8, huge))
+            assert await store.envelope("shop", envelopes.Kind.BUNDLE) is None

@@ -1,6 +1,9 @@
 """What sidecars report: which namespaces it changes something for, and how fast bundles travel."""
 
+import asyncio
+import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from mesh7_operator.clock import Clock
@@ -32,7 +35,7 @@ class Acknowledgements:
         self._mark = mark
         self._clock = clock
         self._metrics = metrics
-        self._before: dict[str, Published] = {}
+        self._before: dict[str, bytes] = {}
         self._state: StoreState | None = None
         self._issued: dict[str, int] = {}
         self._obeying: dict[str, frozenset[str]] = {}
@@ -49,6 +52,11 @@ class Acknowledgements:
             self._issued[namespace] = plan.bundle_version
             self._obeying[namespace] = frozenset()
 
+    @property
+    def remembered(self) -> int:
+        """How many sidecars are known to obey what they should."""
+        return sum(len(uids) for uids in self._obeying.values())
+
     async def look(self) -> None:
         """One round."""
         enrolled = self._board.enrolled()
@@ -57,16 +65,16 @@ class Acknowledgements:
             wanted = {name: gathering.use_keys_of(self._board, name) for name in some}
             found = await self._store.published(wanted)
             if found is not None:
-                self._compare(found)
+                self._compare(found, await asyncio.to_thread(_digests, found))
         self._tell_state(enrolled)
 
-    def _compare(self, found: Mapping[str, Published]) -> None:
+    def _compare(self, found: Mapping[str, Published], digests: Mapping[str, bytes]) -> None:
         for namespace, published in found.items():
             before = self._before.get(namespace)
-            self._before[namespace] = published
+            self._before[namespace] = digests[namespace]
             self._count(namespace, published)
             # Seen for the first time it is a change, too: nobody knows what it was like before.
-            if before != published:
+            if before != digests[namespace]:
                 self._mark(namespace)
 
     def _count(self, namespace: str, published: Published) -> None:
@@ -77,9 +85,11 @@ class Acknowledgements:
             uid for uid, report in published.reports.items() if report.bundle == version
         )
         lag_s = self._clock.wall_ns() / 1e9 - version / 1e3
-        for _ in obeying - self._obeying[namespace]:
+        before = self._obeying[namespace]
+        for _ in obeying - before:
             self._metrics.propagation.observe(max(lag_s, 0.0))
-        self._obeying[namespace] |= obeying
+        # Whoever no longer reports is forgotten: made-up ones come anew in each round.
+        self._obeying[namespace] = obeying | before & published.reports.keys()
         stale = len(published.reports) - len(obeying)
         self._metrics.stale_sidecars.labels(namespace).set(stale)
 
@@ -97,3 +107,14 @@ class Acknowledgements:
         self._metrics.forget(namespace)
         for remembered in (self._issued, self._obeying, self._before):
             remembered.pop(namespace, None)
+
+
+def _digests(found: Mapping[str, Published]) -> dict[str, bytes]:
+    """Of each namespace, to tell whether anything changed: all reports would be a lot to keep."""
+    return {namespace: _digest(published) for namespace, published in found.items()}
+
+
+def _digest(published: Published) -> bytes:
+    ordered = (sorted(published.reports.items()), sorted(published.uses.items()))
+    spelled = f"{replace(published, reports={}, uses={})}{ordered}"
+    return hashlib.sha256(spelled.encode("utf-8", "surrogatepass")).digest()

@@ -6,6 +6,7 @@ Revocations travel to the store even when the ConfigMap cannot be written, and t
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from mesh7_core import errors, names
@@ -27,6 +28,10 @@ _LOG: Final = logging.getLogger(__name__)
 Step = Callable[[], Awaitable[None]]
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applier:
     """Carries plans out.
@@ -41,8 +46,13 @@ class Applier:
     poster: Poster
     may_write: Callable[[], bool]
 
-    async def apply(self, plan: Plan) -> tuple[str, ...]:
+    async def apply(self, plan: Plan, is_over: Callable[[], bool] = _never) -> tuple[str, ...]:
         """Do what it says.
+
+        Args:
+            plan: of one namespace.
+            is_over: asked before each status and Event; a yes leaves the others to the next plan,
+                which finds by itself what is missing.
 
         Returns:
             What could not be done, one line each; empty = all of it was.
@@ -50,14 +60,9 @@ class Applier:
         Raises:
             ClusterError: we no longer lead.
         """
-        troubles = []
+        troubles: list[str] = []
         for step in self._steps(plan):
-            if not self.may_write():
-                raise errors.ClusterError("no longer leading; the rest of the plan is not ours")
-            try:
-                await step()
-            except errors.ClusterError as error:
-                troubles.append(error.message)
+            await self._try(step, troubles)
         if (plan.publish or plan.config_map) and not troubles:
             _LOG.info(
                 "delivered",
@@ -68,7 +73,20 @@ class Applier:
                     "bundle_bytes": plan.bundle_bytes,
                 },
             )
+        for steps in self._told(plan):
+            if is_over():
+                break
+            for step in steps:
+                await self._try(step, troubles)
         return tuple(troubles)
+
+    async def _try(self, step: Step, troubles: list[str]) -> None:
+        if not self.may_write():
+            raise errors.ClusterError("no longer leading; the rest of the plan is not ours")
+        try:
+            await step()
+        except errors.ClusterError as error:
+            troubles.append(error.message)
 
     def _steps(self, plan: Plan) -> Iterator[Step]:
         for publish in plan.publish:
@@ -80,10 +98,17 @@ class Applier:
             yield lambda: self._deliver(plan.namespace, change)
         if plan.floors:
             yield lambda: self._raise_floors(plan)
-        for status in plan.statuses:
-            yield lambda status=status: self._set_status(plan.namespace, status)  # type: ignore[misc]
+
+    def _told(self, plan: Plan) -> Iterator[list[Step]]:
+        """Each status with its Events: once it is written, nobody would tell of it again."""
+        told: dict[str, list[Step]] = {}
         for event in plan.events:
-            yield lambda event=event: self.poster.post(plan.namespace, event)  # type: ignore[misc]
+            told.setdefault(event.uid, []).append(partial(self.poster.post, plan.namespace, event))
+        for status in plan.statuses:
+            yield [
+                partial(self._set_status, plan.namespace, status), *told.pop(status.uid, ())
+            ]  # fmt: skip
+        yield from told.values()
 
     async def _publish(self, namespace: str, publish: Publish) -> None:
         if not await self.store.publish(namespace, publish):

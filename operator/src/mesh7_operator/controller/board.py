@@ -24,6 +24,7 @@ class Known:
     Attributes:
         namespace: None = there is none of that name.
         config_map: None = there is none.
+        sealed: what we wrote as the ConfigMap last, whatever lies there now.
     """
 
     namespace: seen.Namespace | None
@@ -31,6 +32,7 @@ class Known:
     sources: tuple[Written, ...]
     grants: tuple[Written, ...]
     config_map: seen.ConfigMap | None
+    sealed: seen.ConfigMap | None
 
 
 class Board:
@@ -46,6 +48,7 @@ class Board:
         self._mark = mark
         self._snapshots: dict[str, seen.Snapshot] = {}
         self._own_maps: dict[str, seen.ConfigMap] = {}
+        self._sealed: dict[str, seen.ConfigMap] = {}
         self._own_statuses: dict[str, tuple[int, shapes.Object]] = {}
         self._gone: set[str] = set()
 
@@ -59,12 +62,13 @@ class Board:
 
     def wrote_config_map(self, namespace: str, found: seen.ConfigMap) -> None:
         """We did; it counts until the watch shows something newer."""
-        self._own_maps[namespace] = found
+        self._own_maps[namespace] = self._sealed[namespace] = found
 
     def deleted_config_map(self, namespace: str) -> None:
         """We did; what was known of it is gone."""
         found = self.known(namespace).config_map
         self._own_maps.pop(namespace, None)
+        self._sealed.pop(namespace, None)
         if found is not None:
             self._gone.add(found.uid)
 
@@ -100,6 +104,7 @@ class Board:
         if snapshot is not None and all(one.uid in self._gone for _, one in _all(snapshot)):
             del self._snapshots[namespace]
             self._own_maps.pop(namespace, None)
+            self._sealed.pop(namespace, None)
 
     def names(self) -> list[str]:
         """Of all namespaces of which anything is known."""
@@ -125,6 +130,7 @@ class Board:
             sources=self._written(snapshot.sources),
             grants=self._written(snapshot.grants),
             config_map=self._config_map(snapshot),
+            sealed=self._sealed.get(namespace),
         )
 
     def _changed(self, namespace: str) -> None:

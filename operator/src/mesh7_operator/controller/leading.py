@@ -4,6 +4,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Final
 
 from mesh7_operator import settings
@@ -17,15 +18,15 @@ from mesh7_operator.controller.applying import Applier
 from mesh7_operator.controller.board import Board
 from mesh7_operator.controller.gathering import Gatherer
 from mesh7_operator.controller.keyrings import Keyrings
+from mesh7_operator.controller.planning import Planner
 from mesh7_operator.controller.posting import Poster
 from mesh7_operator.controller.seams import NoStore, Store
 from mesh7_operator.controller.watching import Watch
 from mesh7_operator.controller.working import Workers
 from mesh7_operator.metrics import ControllerMetrics
 from mesh7_operator.reconciling import reconcile
-from mesh7_operator.reconciling.compilation import Compilation, compilation_of
+from mesh7_operator.reconciling.compilation import compilation_of
 from mesh7_operator.reconciling.plan import Plan
-from mesh7_operator.reconciling.world import World
 from mesh7_operator.store import store
 
 _LOG: Final = logging.getLogger(__name__)
@@ -36,7 +37,8 @@ USERS_S: Final = 30.0
 NEWCOMERS_S: Final = 0.5
 """Several that are enrolled at once are seen to at once."""
 PODS_S: Final = 60.0
-STUCK_S: Final = 60.0
+COMPLETE_S: Final = 300.0
+"""After which a leader that does not get to know everything is to be replaced."""
 
 
 class Leading:
@@ -67,24 +69,30 @@ class Leading:
             NoStore() if self._redis is None else store.Store(self._redis, lambda: self._master)
         )
         self._is_complete = False
+        self._began_s: float | None = None
         self._tended: frozenset[str] = frozenset()
         self._has_newcomers = asyncio.Event()
-        self._compiled: dict[str, Compilation] = {}
         self._board = Board(namespace, self._mark)
         self._keyrings = Keyrings(api, namespace, secrets.token_bytes, self._mark_all)
         self._acknowledgements = Acknowledgements(
             board=self._board, store=self._store, mark=self._mark, clock=clock, metrics=metrics
         )
-        self._workers = Workers(
+        applier = Applier(
+            api=api,
+            store=self._store,
+            board=self._board,
+            poster=Poster(api, clock),
+            may_write=may_write,
+        )
+        self._planner = Planner(
             gatherer=Gatherer(self._board, self._store, self._keyrings, namespace, clock),
-            reconcile=self._reconcile,
-            applier=Applier(
-                api=api,
-                store=self._store,
-                board=self._board,
-                poster=Poster(api, clock),
-                may_write=may_write,
-            ),
+            applier=applier,
+            compile_world=compilation_of,
+            reconcile=reconcile.reconcile,
+        )
+        self._workers = Workers(
+            planner=self._planner,
+            applier=applier,
             settled=self._settled,
             clock=clock,
             metrics=metrics,
@@ -94,12 +102,20 @@ class Leading:
 
     def healthy(self) -> tuple[bool, Mapping[str, object]]:
         """Whether work gets done; a no gets the process restarted."""
-        age_s = self._workers.age_s
-        return age_s <= STUCK_S and not self._watch.has_ended, {
-            "queue_age_s": round(age_s, 1),
+        incomplete_s = self._incomplete_s()
+        is_late = incomplete_s > COMPLETE_S
+        return not (self._workers.is_stuck or self._watch.has_ended or is_late), {
+            "queue_age_s": round(self._workers.age_s, 1),
             "has_lost_watch": self._watch.has_ended,
             "is_complete": self._is_complete,
+            "incomplete_s": round(incomplete_s, 1),
         }
+
+    def _incomplete_s(self) -> float:
+        """For how long it has led without knowing everything; 0 = it knows."""
+        if self._is_complete or self._began_s is None:
+            return 0.0
+        return self._clock.monotonic_s() - self._began_s
 
     async def run(self) -> None:
         """Lead until cancelled.
@@ -107,6 +123,7 @@ class Leading:
         Raises:
             ClusterError: it cannot go on.
         """
+        self._began_s = self._clock.monotonic_s()
         await listing.require_kinds(self._api)
         await self._keyrings.start()
         await self._read_master()
@@ -114,6 +131,7 @@ class Leading:
         try:
             await tasks.first_of(self._watch.run(), self._ear.run(), self._work())
         finally:
+            self._planner.close()
             await self._store.close()
 
     async def _work(self) -> None:
@@ -125,12 +143,13 @@ class Leading:
 
     def _rounds(self) -> list[Coroutine[object, object, None]]:
         board, api = self._board, self._api
+        again = partial(rounds.every, metrics=self._metrics)
         return [
-            rounds.every(RESYNC_S, "resync", lambda: rounds.resync(api, board, self._mark)),
-            rounds.every(REPORTS_S, "reports", self._acknowledgements.look),
-            rounds.every(KEYS_S, "keys", self._look_at_keys),
-            rounds.every(USERS_S, "users", self._tend),
-            rounds.every(PODS_S, "pods", lambda: rounds.count_unguarded(api, board, self._metrics)),
+            again(RESYNC_S, "resync", lambda: rounds.resync(api, board, self._mark)),
+            again(REPORTS_S, "reports", self._acknowledgements.look),
+            again(KEYS_S, "keys", self._look_at_keys),
+            again(USERS_S, "users", self._tend),
+            again(PODS_S, "pods", lambda: rounds.count_unguarded(api, board, self._metrics)),
         ]
 
     async def _look_at_keys(self) -> None:
@@ -154,12 +173,7 @@ class Leading:
             await self._has_newcomers.wait()
             await asyncio.sleep(NEWCOMERS_S)
             self._has_newcomers.clear()
-            await self._tend()
-
-    def _reconcile(self, world: World) -> Plan:
-        compiled = compilation_of(world, self._compiled.get(world.namespace))
-        self._compiled[world.namespace] = compiled
-        return reconcile.reconcile(world, compiled)
+            await rounds.once("newcomers", self._tend, self._metrics)
 
     def _mark(self, namespace: str) -> None:
         self._workers.mark(namespace)
@@ -175,4 +189,3 @@ class Leading:
         if self._board.known(plan.namespace).namespace is None:
             self._board.forget(plan.namespace)
             self._workers.forget(plan.namespace)
-            self._compiled.pop(plan.namespace, None)

@@ -38,14 +38,19 @@ async def require_kinds(api: ApiServer) -> None:
 
 
 async def complete(api: ApiServer, board: Board) -> None:
-    """Return once all that is listed is known.
+    """Return once all that is there now is known, or gone by now.
+
+    What comes later is not waited for: whoever makes objects all the time would be waited for
+    for ever.
 
     Raises:
         ClusterError: it cannot be listed.
     """
     for resource in resources.WATCHED:
-        while not await listed(api, resource) <= board.told(resource.kind):
+        unknown = await listed(api, resource)
+        while unknown := unknown - board.told(resource.kind):
             await _pause()
+            unknown &= await listed(api, resource)
 
 
 async def sweep(api: ApiServer, board: Board, resource: Resource) -> None:

@@ -29,7 +29,7 @@ async def run(chosen: settings.Controller, clock: Clock, stopping: asyncio.Event
             clock=clock,
         )
         leading = Leading(
-            chosen, joined, api,
+            chosen, joined, api.while_left(lambda: elector.left_s),
             may_write=lambda: elector.is_leader, clock=clock, metrics=measured,
         )  # fmt: skip
 

@@ -97,6 +97,11 @@ class Queue:
             heapq.heappop(self._waiting)
         return None
 
+    def is_due(self, namespace: str, now_s: float) -> bool:
+        """Whether it was marked again since it was taken, and its time has come."""
+        entry = self._entries.get(namespace)
+        return entry is not None and entry.due_s is not None and entry.due_s <= now_s
+
     def depth(self, now_s: float) -> int:
         """How many are due."""
         return sum(

@@ -18,17 +18,28 @@ _SIDECAR: Final = "mesh7"
 _ENDED: Final = frozenset({"Succeeded", "Failed"})
 
 
-async def every(period_s: float, name: str, do: Callable[[], Awaitable[None]]) -> None:
-    """Do it, wait for a period and up to a fifth of it, do it again; until cancelled.
-
-    A round that the API server does not let through is left to the next one.
-    """
+async def every(
+    period_s: float, name: str, do: Callable[[], Awaitable[None]], metrics: ControllerMetrics
+) -> None:
+    """Do it, wait for a period and up to a fifth of it, do it again; until cancelled."""
     while True:
-        try:
-            await do()
-        except errors.ClusterError as error:
-            _LOG.warning("a round failed", extra={"round": name, "error": error.message})
+        await once(name, do, metrics)
         await asyncio.sleep(period_s * random.uniform(1.0, 1.2))  # noqa: S311 - jitter
+
+
+async def once(name: str, do: Callable[[], Awaitable[None]], metrics: ControllerMetrics) -> None:
+    """One round; one that the API server does not let through is left to the next one.
+
+    So is one that shows a defect: it must not cost the namespaces their leader.
+    """
+    try:
+        await do()
+    except errors.ClusterError as error:
+        _LOG.warning("a round failed", extra={"round": name, "error": error.message})
+        metrics.failed_rounds.labels(name, "failed").inc()
+    except Exception:  # noqa: BLE001 - see above
+        _LOG.exception("a round crashed", extra={"round": name})
+        metrics.failed_rounds.labels(name, "crashed").inc()
 
 
 async def resync(api: ApiServer, board: Board, mark: Callable[[str], None]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from mesh7_core.delivery.envelopes import Kind
 from mesh7_operator.reconciling.plan import Publish
 from mesh7_operator.reconciling.world import Keys, Published, StoreState
 
@@ -25,6 +26,9 @@ class Store(Protocol):
         self, wanted: Mapping[str, Sequence[str]]
     ) -> Mapping[str, Published] | None:
         """What lies there of each namespace; None while it is lost."""
+
+    async def envelope(self, namespace: str, kind: Kind) -> bytes | None:
+        """What lies there as this kind, unless it is too large to be ours; None = nothing."""
 
     async def publish(self, namespace: str, publish: Publish) -> bool:
         """Put it there and tell the sidecars; whether it lies there now."""
@@ -57,6 +61,9 @@ class NoStore:
 
     async def published(self, _: Mapping[str, Sequence[str]]) -> None:
         """Nothing is known."""
+
+    async def envelope(self, _: str, __: Kind) -> None:
+        """Nothing was kept."""
 
     async def publish(self, _: str, __: Publish) -> bool:
         """No plan asks for it."""

@@ -1,26 +1,32 @@
-"""Namespaces off the queue, several at a time: gather, reconcile, apply; what fails backs off.
+"""Namespaces off the queue, several at a time: planned and applied; what fails backs off.
 
 The edge of one namespace: a defect that shows with it must not cost the others their bundles.
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Final
 
 from mesh7_core import errors
 from mesh7_operator.clock import Clock
 from mesh7_operator.controller.applying import Applier
-from mesh7_operator.controller.gathering import Gatherer
+from mesh7_operator.controller.planning import Planner
 from mesh7_operator.controller.queue import Queue
 from mesh7_operator.metrics import ControllerMetrics
 from mesh7_operator.reconciling.plan import Plan
-from mesh7_operator.reconciling.world import World
 
 _LOG: Final = logging.getLogger(__name__)
 _AT_ONCE: Final = 16
 """More would not be faster: the API server is what is waited for, and bursts come to fewer."""
+TURN_S: Final = 0.5
+"""Of a namespace's statuses while something newer is known of it, or others wait: a kill that comes
+after thousands of grants does not wait for their statuses."""
+LONGEST_TURN_S: Final = 10.0
+STUCK_S: Final = 60.0
+LONGEST_S: Final = 600.0
 _LONGEST_WAIT_S: Final = 1.0
 """Gauges are this fresh."""
 
@@ -29,22 +35,19 @@ class Workers:
     """Reconciles what is marked.
 
     Args:
-        reconcile: pure.
         settled: told of each plan that was carried out.
     """
 
     def __init__(
         self,
         *,
-        gatherer: Gatherer,
-        reconcile: Callable[[World], Plan],
+        planner: Planner,
         applier: Applier,
         settled: Callable[[Plan], None],
         clock: Clock,
         metrics: ControllerMetrics,
     ) -> None:
-        self._gatherer = gatherer
-        self._reconcile = reconcile
+        self._planner = planner
         self._applier = applier
         self._settled = settled
         self._clock = clock
@@ -52,6 +55,7 @@ class Workers:
         self._queue = Queue()
         self._busy = 0
         self._turn = asyncio.Event()
+        self._ended_s = clock.monotonic_s()
 
     def mark(self, namespace: str) -> None:
         """It is to be reconciled."""
@@ -62,6 +66,12 @@ class Workers:
     def age_s(self) -> float:
         """How long the namespace that is due longest has waited."""
         return self._queue.age_s(self._clock.monotonic_s())
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether something waits for too long, and not because of many that are large."""
+        age_s, rest_s = self.age_s, self._clock.monotonic_s() - self._ended_s
+        return min(age_s, rest_s) > STUCK_S or age_s > LONGEST_S
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -103,12 +113,13 @@ class Workers:
             took_s = self._clock.monotonic_s() - began_s
             self._metrics.reconciles.labels(outcome).observe(took_s)
             self._busy -= 1
+            self._ended_s = self._clock.monotonic_s()
             self._turn.set()
 
     async def _try(self, namespace: str) -> str:
         try:
-            plan = self._reconcile(await self._gatherer.gather(namespace))
-            troubles = await self._applier.apply(plan)
+            plan = await self._planner.plan(namespace, self._aside)
+            troubles = await self._applier.apply(plan, self._turn_of(namespace))
         except errors.ClusterError as error:
             plan, troubles = None, (error.message,)
         now_s = self._clock.monotonic_s()
@@ -130,9 +141,38 @@ class Workers:
         self._settled(plan)
         return "done"
 
+    @contextlib.contextmanager
+    def _aside(self) -> Iterator[None]:
+        """Threads work for a namespace: as long as they do, it keeps nobody's place."""
+        self._busy -= 1
+        self._turn.set()
+        try:
+            yield
+        finally:
+            self._busy += 1
+
+    def _turn_of(self, namespace: str) -> Callable[[], bool]:
+        """Whether a plan's statuses have taken long enough; the namespace is taken again then."""
+        began_s = self._clock.monotonic_s()
+
+        def is_over() -> bool:
+            now_s = self._clock.monotonic_s()
+            is_wanted = self._queue.is_due(namespace, now_s) or self._is_crowded(now_s)
+            is_over = now_s - began_s > (TURN_S if is_wanted else LONGEST_TURN_S)
+            if is_over:
+                self._queue.mark(namespace, now_s)
+            return is_over
+
+        return is_over
+
+    def _is_crowded(self, now_s: float) -> bool:
+        next_s = self._queue.next_s()
+        return self._busy >= _AT_ONCE and next_s is not None and next_s <= now_s
+
     def _until(self, moment: datetime) -> float:
         return max(0.0, (moment - self._clock.now()).total_seconds())
 
     def forget(self, namespace: str) -> None:
         """There is no such namespace any more."""
         self._queue.forget(namespace)
+        self._planner.forget(namespace)

@@ -122,6 +122,21 @@ class Store:
             found[namespace] = _published(delivered, reported[namespace], uses)
         return found
 
+    async def envelope(self, namespace: str, kind: envelopes.Kind) -> bytes | None:
+        """What lies there as this kind, unless it is too large to be ours; None = nothing."""
+        key = redis_layout.Layout(namespace).delivery(kind)
+        sizes = await self._ask([["HSTRLEN", key, "t"]])
+        match sizes:
+            case [int(size)] if 0 < size <= envelopes.MAXIMUM_SEALED_BYTES:
+                replies = await self._ask([["HGET", key, "t"]])
+            case _:
+                return None
+        match replies:
+            case [bytes(found)]:
+                return found
+            case _:
+                return None
+
     async def publish(self, namespace: str, publish: Publish) -> bool:
         """Put a bundle or overlay there and tell the sidecars; whether it lies there now.
 

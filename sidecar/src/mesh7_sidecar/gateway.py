@@ -100,8 +100,8 @@ class Gateway:
             address = self._settings.admin
             hosts = [address.authority] if address is not None else []
             await self._serving.serve_admin(self.ready, hosts, admin_socket)
-        self._serving.keep(self._reload.watch())
-        self._serving.keep(judging.standing.watch())
+        self._serving.background.watch("looks at the folder", self._reload.watch)
+        self._serving.background.watch("looks at standing grants", judging.standing.watch)
         self._serving.keep_going()
 
     async def close(self) -> None:
@@ -132,7 +132,7 @@ class Gateway:
         """What `/readyz` says: ready with a bundle in force, even when a later edit is broken."""
         return self._serving.current.bundle is not None and not self._serving.is_ending, {
             "bundle": self._serving.current.digest,
-            "problems": list(self._reload.problems),
+            "problems": [*self._reload.problems, *self._serving.background.problems.values()],
         }
 
     def status(self) -> Mapping[str, object]:

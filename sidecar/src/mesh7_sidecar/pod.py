@@ -7,6 +7,7 @@ counts for nothing (`ledger.absent.CountingLedger`). Nothing is judged or parsed
 
 import asyncio
 import contextlib
+import functools
 import ipaddress
 import logging
 import socket
@@ -120,13 +121,16 @@ class Pod:
         admin = listening.bound("MESH7_ADMIN=", self._settings.admin)
         await self._serving.serve_admin(self.ready, self._settings.admin_hosts, admin)
         await self._delivery.start()
-        self._serving.keep(Mounted(self._settings.bundle_directory, self._delivery.take).watch())
-        self._serving.keep(self._delivery.watch())
+        mounted = Mounted(self._settings.bundle_directory, self._delivery.take)
+        background = self._serving.background
+        background.watch("looks at the ConfigMap", mounted.watch)
+        background.watch("lets grants lapse", self._delivery.watch)
         if server is not None:
             self.use(server)
         elif isinstance(given, ExchangeSettings):
             exchange = Exchange(given, self._held.directory, self._sweep)
-            self._serving.keep(Keeping(exchange, self, self._clock.now).keep())
+            keeping = Keeping(exchange, self, self._clock.now)
+            background.watch("gets Redis credentials", keeping.keep)
         await self._wait()
         guard = serving.guard_of(self._settings.listen, data.getsockname()[1], None, ())
         where = await self._serving.serve_calls(self._serving.doors(), guard, data, identity.always)
@@ -156,7 +160,10 @@ class Pod:
             "bundle": versions[Kind.BUNDLE],
             "overlay": versions[Kind.OVERLAY],
             "origin": self._delivery.origin.value,
-            "problems": list(self._delivery.problems.values()),
+            "problems": [
+                *self._delivery.problems.values(),
+                *self._serving.background.problems.values(),
+            ],
             "store": self._ledger.trouble(),
         }
 
@@ -221,7 +228,8 @@ class Pod:
             on_epoch=self._journal.remember_epoch,
             delivers=True,
         )
-        self._serving.keep(self._begin(self._redis))
+        begin = functools.partial(self._begin, self._redis)
+        self._serving.background.watch("begins to use Redis", begin)
 
     def is_away(self) -> bool:
         """Whether the store cannot be used now."""
@@ -240,8 +248,8 @@ class Pod:
             deliveries=ledger.deliveries,
             clock_s=self._clock.monotonic_s,
         )
-        self._serving.keep(pushed.watch())
-        self._serving.keep(reporting.watch())
+        self._serving.background.watch("looks at Redis", pushed.watch)
+        self._serving.background.watch("reports", reporting.watch)
 
 
 def _labels(file: Path | None) -> Mapping[str, str]:

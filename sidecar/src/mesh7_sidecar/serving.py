@@ -5,13 +5,13 @@ Nothing is judged, parsed or forwarded here; this is where the rooms meet.
 
 import asyncio
 import gc
-import logging
 import socket
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final
 
 from mesh7_core import errors
 from mesh7_core.policy import bundle, calls
+from mesh7_sidecar.background import Background
 from mesh7_sidecar.bundles.current import Current
 from mesh7_sidecar.clock import Clock
 from mesh7_sidecar.doors.aggregate import AggregateDoor
@@ -24,17 +24,17 @@ from mesh7_sidecar.doors.v1 import CallDoor, DecideDoor, ToolsDoor
 from mesh7_sidecar.doors.work import Work
 from mesh7_sidecar.gate.gate import Gate
 from mesh7_sidecar.net import listener, origin, pool, upstream
+from mesh7_sidecar.net.lookups import Lookups
 from mesh7_sidecar.net.sweep import Sweep
 from mesh7_sidecar.settings import Address, Patience
 from mesh7_sidecar.sources.baselines import Baselines
 from mesh7_sidecar.sources.credentials import Credentials
 from mesh7_sidecar.sources.registry import Registry, Ways
+from mesh7_sidecar.telling import tell
 from mesh7_sidecar.wire import paths
 
 if TYPE_CHECKING:
     from mesh7_sidecar.net import admin
-
-log = logging.getLogger("mesh7.gateway")
 
 GRACE_S: Final = 10.0
 REARM_S: Final = 1.0
@@ -58,6 +58,7 @@ class Serving:
     Attributes:
         current: what calls are judged by.
         registry: the sources of the bundle in force.
+        background: what runs beside the calls.
         ports: that agents connect to.
         mcp: what the MCP doors share; there once `judge_by` was called, as is `gate`.
     """
@@ -77,6 +78,7 @@ class Serving:
     ) -> None:
         self.current = Current()
         self.registry = Registry(self._connect, clock.monotonic_s, baselines)
+        self.background = Background()
         self.ports: list[int] = []
         self.is_ending = False
         self._clock = clock
@@ -88,7 +90,7 @@ class Serving:
         self._listeners: list[tuple[listener.Listener, IdentifyAs]] = []
         self._admin: admin.Admin | None = None
         self._is_judging = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._lookups = Lookups(clock.monotonic_s)
 
     @property
     def admin_address(self) -> str:
@@ -105,11 +107,8 @@ class Serving:
         # The sources first: if one cannot be made, the old policy stays with the old sources.
         self.registry.apply(fresh.sources, credentials)
         self.current.swap(fresh)
-        self.registry.tell_change()
-        self._identify_callers()
-        if self._listeners:
-            # A new source is listed at once; at the start that waits until somebody listens.
-            self.keep(self.registry.warm())
+        # It is in force: nothing that fails from here on may look like a refusal.
+        tell((self.registry.tell_change, self._identify_callers, self._warm))
 
     def judge_by(self, gate: Gate, patience: Patience) -> None:
         """Let this gate judge what the doors are asked."""
@@ -163,18 +162,12 @@ class Serving:
 
     def keep_going(self) -> None:
         """Begin what runs in the background, once everything is loaded."""
-        self.keep(self._rearm())
-        self.keep(self.registry.warm())
+        self.background.watch("reads credentials again", self._rearm)
+        self.background.keep(self.registry.warm())
         # What is loaded stays: the collector need not walk it again and again.
         gc.collect()
         gc.freeze()
         gc.set_threshold(GARBAGE_THRESHOLD, 20, 50)
-
-    def keep(self, work: Coroutine[None, None, None]) -> None:
-        """Run something until the gateway ends; a defect of it is told in the log."""
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
 
     def stop_holding(self) -> None:
         """Answer all calls that wait for people: they are pending, whoever decides later."""
@@ -184,8 +177,7 @@ class Serving:
     def stop_working(self) -> None:
         """End what runs in the background; the first step of closing."""
         self.is_ending = True
-        for task in tuple(self._tasks):
-            task.cancel()
+        self.background.stop()
 
     async def close(self) -> None:
         """Stop accepting, let calls in flight finish for `GRACE_S`, then let the sources go."""
@@ -196,6 +188,11 @@ class Serving:
         if self._admin is not None:
             await self._admin.close()
         self.registry.close()
+
+    def _warm(self) -> None:
+        if self._listeners:
+            # A new source is listed at once; at the start that waits until somebody listens.
+            self.background.keep(self.registry.warm())
 
     def _identify_callers(self) -> None:
         """Another namespace makes every caller another agent."""
@@ -222,9 +219,14 @@ class Serving:
         )
         place = origin.origin_of(source.url)
         return Ways(
-            calls=pool.Pool(place, self._sweep, terms, limits, rule=self._dial),
-            streams=pool.Pool(place, self._sweep, terms, _STREAM_BOUNDS, rule=self._dial),
+            calls=self._pool(place, terms, limits),
+            streams=self._pool(place, terms, _STREAM_BOUNDS),
         )
+
+    def _pool(
+        self, place: origin.Origin, terms: upstream.Terms, bounds: pool.PoolBounds
+    ) -> pool.Pool:
+        return pool.Pool(place, self._sweep, terms, bounds, rule=self._dial, lookups=self._lookups)
 
     async def _rearm(self) -> None:
         """Take up rotated credentials, until cancelled."""
@@ -232,12 +234,6 @@ class Serving:
             await asyncio.sleep(REARM_S)
             self.registry.rearm()
             self.mcp.sessions.expire(self._clock.monotonic_s())
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            # A defect of ours must be seen; calls go on by what is in force.
-            log.error("a task in the background failed", exc_info=task.exception())
 
 
 def guard_of(

@@ -20,6 +20,7 @@ from mesh7_sidecar.sources.catalog import Catalog
 from mesh7_sidecar.sources.client import SourceClient
 from mesh7_sidecar.sources.credentials import Credentials
 from mesh7_sidecar.sources.pins import Pins
+from mesh7_sidecar.telling import tell
 from mesh7_sidecar.wire import headers, lists
 
 log = logging.getLogger("mesh7.sources")
@@ -239,8 +240,7 @@ class Registry:
 
     def tell_change(self) -> None:
         """Tell whoever listens that lists, sources or what may be called are not what they were."""
-        for told in self.on_change:
-            told()
+        tell(self.on_change)
 
     def close(self) -> None:
         """Let go of everything."""

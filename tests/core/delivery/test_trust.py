@@ -1,6 +1,7 @@
 """Whom a sidecar believes: the chain of keys, the ratchet, the floors, and a restart between."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -193,6 +194,15 @@ def test_a_restart_forgets_nothing() -> None:
     assert refusal(by(THIRD, 7, b"other"), again) is Refusal.OLD
 
 
+@pytest.mark.promise("K9")
+def test_a_restart_knows_what_was_in_force() -> None:
+    """It may be lower than the floor, and what was kept may be lower still."""
+    known = replace(after(START, by(FIRST, 5)), in_force={Kind.BUNDLE: 4})
+
+    assert trust.decode(trust.encode(known), START) == known
+    assert after(known, by(FIRST, 6)).in_force == {Kind.BUNDLE: 4}
+
+
 def test_a_higher_floor_of_the_pod_beats_what_was_kept() -> None:
     """A pod that was made anew over an old folder; the content at that floor is not known."""
     kept = trust.encode(after(START, by(FIRST, 5)))
@@ -234,6 +244,8 @@ def kept_with(**changed: object) -> bytes:
         kept_with(floors={"other": 1}),
         kept_with(floors=[]),
         kept_with(contents=None),
+        kept_with(inForce={"other": 1}),
+        kept_with(inForce=None),
         kept_with(more=1),
     ],
 )

@@ -2,6 +2,7 @@
 
 import itertools
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from mesh7_core.delivery.envelopes import Kind, Refusal
 from mesh7_core.delivery.reports import Origin
 from mesh7_core.policy import bundle, calls, judge, standing
 from mesh7_core.policy.reasons import Reason
+from mesh7_sidecar.bundles.believed import Work, worked
 from mesh7_sidecar.bundles.current import Current
 from mesh7_sidecar.bundles.delivered import Delivery
 from mesh7_sidecar.bundles.freshness import GRANTS_LAST, Freshness
@@ -154,6 +156,7 @@ class Sidecar:
 
     Attributes:
         refuses: why no bundle can be put in force; empty = each can.
+        after_swap: comes when a bundle was put in force; may fail.
         applied: versions of the policies that were put in force, in order.
     """
 
@@ -165,10 +168,12 @@ class Sidecar:
         time: StandingClock | None = None,
         lasts: timedelta | None = GRANTS_LAST,
         floors: dict[Kind, int] | None = None,
+        work: Work = worked,
     ) -> None:
         self.time = time or StandingClock()
         self.folder = folder
         self.refuses = ""
+        self.after_swap: Callable[[], None] = lambda: None
         self.applied: list[str] = []
         self.current = Current()
         start = trust.Trust(namespace=NAMESPACE, keys=(operator.root,), floors=floors or {})
@@ -178,6 +183,7 @@ class Sidecar:
             remembered=Remembered(folder / "state", start),
             refusals=Refusals(self.time.monotonic_s),
             freshness=Freshness(self.time.clock, lasts),
+            work=work,
         )
         self.config_map = ConfigMap(folder / "mounted")
         self.mounted = Mounted(self.config_map.directory, self.delivery.take)
@@ -189,6 +195,7 @@ class Sidecar:
             raise errors.SettingsError(self.refuses)
         self.current.swap(fresh)
         self.applied += [one.id for one in fresh.policies]
+        self.after_swap()
 
     async def take(self, kind: Kind, data: bytes, origin: Origin = REDIS) -> bool:
         """Take it, and wait until it is in force or of no use."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mesh7_core.delivery.envelopes import Refusal
+from mesh7_core.delivery.envelopes import Kind, Refusal
 from mesh7_core.delivery.reports import Origin
 from tests.sidecar.bundles.delivering import (
     BUNDLE,
@@ -125,23 +125,70 @@ async def test_what_was_of_no_use_is_not_what_a_restart_begins_with(tmp_path: Pa
     assert after.versions == (6, 1)
 
 
-async def test_a_crash_between_trust_and_envelope_loses_no_version(tmp_path: Path) -> None:
-    """The floor is on disk, its envelope is not: Redis is asked for it again."""
+@pytest.mark.promise("K9")
+@pytest.mark.parametrize("kind", [OVERLAY, BUNDLE])
+async def test_what_is_older_than_what_was_in_force_is_not_begun_with(
+    tmp_path: Path, kind: Kind
+) -> None:
+    """What was known of versions was written, the envelope was not: a kill must not be lifted."""
     operator = Operator()
     before = Sidecar(tmp_path, operator)
-    await before.take_both(operator.overlay(1), operator.bundle(1, DENYING))
+    await before.take_both(operator.overlay(1), operator.bundle(1, ALLOWING))
     await before.delivery.close()
-    kept = (tmp_path / "state" / "bundle").read_bytes()
-    newest = operator.bundle(2, ALLOWING)
-    await before.take(BUNDLE, newest)
+    kept = (tmp_path / "state" / kind).read_bytes()
+    newest = operator.overlay(2, KILL) if kind is OVERLAY else operator.bundle(2, DENYING)
+    await before.take(kind, newest)
     await before.delivery.close()
-    (tmp_path / "state" / "bundle").write_bytes(kept)
+    (tmp_path / "state" / kind).write_bytes(kept)
 
     after = await before.restarted(operator)
-    assert (after.says(), after.versions) == ("denied-by-rule", (1, 1))
-    after.deliveries.entries = {BUNDLE: (2, newest)}
+    assert (after.says(), after.versions) == ("no-bundle", (0, 0))
+    assert "2 was in force before the restart" in after.delivery.problems[kind]
+    await after.take(kind, kept, CONFIG_MAP)
+    assert after.says() == "no-bundle", "a ConfigMap that lags brings it again"
+    after.deliveries.entries = {kind: (2, newest)}
     await after.look()
-    assert (after.says(), after.versions) == ("allowed-by-rule", (2, 1))
+    assert after.says() == ("vetoed" if kind is OVERLAY else "denied-by-rule")
+    assert after.delivery.problems == {}
+
+
+@pytest.mark.promise("K9")
+@pytest.mark.parametrize("failing", ["overlay", "trust"])
+async def test_a_kill_outlives_the_container_whichever_write_fails(
+    tmp_path: Path, failing: str
+) -> None:
+    """A full disk, Redis and ConfigMap away, and the container is started anew."""
+    operator = Operator()
+    before = Sidecar(tmp_path, operator)
+    await before.take_both(operator.overlay(1), operator.bundle(1, ALLOWING))
+    await before.delivery.close()
+    operator.rotate()
+    in_the_way = tmp_path / "state" / f".{failing}.new"
+    in_the_way.mkdir()
+    await before.take(OVERLAY, operator.overlay(2, KILL))
+    assert before.says() == "vetoed"
+
+    after = await before.restarted(operator)
+    assert after.says() == ("no-bundle" if failing == "overlay" else "vetoed")
+    await after.take(OVERLAY, operator.overlay(1), CONFIG_MAP)
+    assert after.says() == ("no-bundle" if failing == "overlay" else "vetoed")
+
+
+async def test_what_could_not_be_written_is_written_once_it_can_be(tmp_path: Path) -> None:
+    operator = Operator()
+    before = Sidecar(tmp_path, operator)
+    await before.take_both(operator.overlay(1), operator.bundle(1, ALLOWING))
+    await before.delivery.close()
+    in_the_way = tmp_path / "state" / ".overlay.new"
+    in_the_way.mkdir()
+    await before.take(OVERLAY, operator.overlay(2, KILL))
+    await before.delivery.close()
+    assert not (tmp_path / "state" / "overlay").exists(), "what was replaced is not kept"
+    in_the_way.rmdir()
+
+    before.delivery.review()
+    after = await before.restarted(operator)
+    assert (after.says(), after.versions) == ("vetoed", (1, 2))
 
 
 @pytest.mark.parametrize("broken", ["trust", "bundle", "overlay", "all"])

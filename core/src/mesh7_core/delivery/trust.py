@@ -26,6 +26,8 @@ class Trust:
         floors: per kind, the lowest version that is accepted; grows with each that is.
         contents: per kind, what the version at the floor says, by `Header.content`; missing for a
             floor that came with the pod.
+        in_force: per kind, the version that was in force last; perhaps lower than the floor, for
+            what is genuine may be of no use. Nothing older is put in force after a restart.
         links: what led to all keys but the first, in the same order.
     """
 
@@ -34,6 +36,7 @@ class Trust:
     newest: int = 0
     floors: Mapping[envelopes.Kind, int] = field(default_factory=dict)
     contents: Mapping[envelopes.Kind, str] = field(default_factory=dict)
+    in_force: Mapping[envelopes.Kind, int] = field(default_factory=dict)
     links: tuple[Link, ...] = ()
 
 
@@ -87,6 +90,7 @@ def encode(trust: Trust) -> bytes:
         "newest": trust.newest,
         "floors": {kind.value: version for kind, version in trust.floors.items()},
         "contents": {kind.value: content for kind, content in trust.contents.items()},
+        "inForce": {kind.value: version for kind, version in trust.in_force.items()},
     }).encode()  # fmt: skip
 
 
@@ -102,19 +106,18 @@ def decode(data: bytes, start: Trust) -> Trust:
     """
     fields = spelled.keyed(
         spelled.json_object(data) if len(data) <= MAXIMUM_KEPT_BYTES else None,
-        ("format", "namespace", "key", "links", "newest", "floors", "contents"),
+        ("format", "namespace", "key", "links", "newest", "floors", "contents", "inForce"),
     )
     if fields is None or fields["format"] != FORMAT or fields["namespace"] != start.namespace:
         return start
     links = _kept_links(fields["links"], start)
     newest = spelled.number(fields["newest"])
-    floors = _by_kind(fields["floors"])
+    floors, in_force = _versions(fields["floors"]), _versions(fields["inForce"])
     contents = _by_kind(fields["contents"])
     if fields["key"] != spelled.to_base64(start.keys[0]) or links is None or newest is None:
         return start
-    if newest > len(links) or floors is None or contents is None:
+    if newest > len(links) or floors is None or contents is None or in_force is None:
         return start
-    kept = {kind: version for kind, found in floors.items() if (version := spelled.number(found))}
     told = {kind: content for kind, content in contents.items() if isinstance(content, str)}
     return replace(
         start,
@@ -122,13 +125,14 @@ def decode(data: bytes, start: Trust) -> Trust:
         newest=newest,
         floors={
             **start.floors,
-            **{kind: max(at, start.floors.get(kind, 0)) for kind, at in kept.items()},
+            **{kind: max(at, start.floors.get(kind, 0)) for kind, at in floors.items()},
         },
         contents={
             kind: content
             for kind, content in told.items()
-            if kept.get(kind, 0) >= max(start.floors.get(kind, 0), 1)
+            if floors.get(kind, 0) >= max(start.floors.get(kind, 0), 1)
         },
+        in_force=in_force,
         links=links,
     )
 
@@ -167,3 +171,10 @@ def _by_kind(written: object) -> dict[envelopes.Kind, object] | None:
     if not isinstance(written, dict) or not written.keys() <= set(envelopes.Kind):
         return None
     return {envelopes.Kind(kind): found for kind, found in written.items()}
+
+
+def _versions(written: object) -> dict[envelopes.Kind, int] | None:
+    found = _by_kind(written)
+    if found is None:
+        return None
+    return {kind: version for kind, one in found.items() if (version := spelled.number(one))}

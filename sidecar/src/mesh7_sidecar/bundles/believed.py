@@ -7,8 +7,8 @@ there unchanged.
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Final, TypeVar
+from dataclasses import dataclass, replace
+from typing import Final, Protocol, TypeVar
 
 from mesh7_core.delivery import envelopes, trust
 from mesh7_core.delivery.envelopes import Kind
@@ -51,15 +51,28 @@ class Believed:
         """The lowest version that is accepted; 0 = any."""
         return self._trust.floors.get(kind, 0)
 
+    def in_force(self, kind: Kind) -> int:
+        """The version that was in force last, in this process or an earlier one; 0 = none."""
+        return self._trust.in_force.get(kind, 0)
+
+    def settle(self, kind: Kind, version: int) -> None:
+        """This version is in force: after a restart nothing older will be."""
+        if version > self.in_force(kind):
+            self._learn(replace(self._trust, in_force={**self._trust.in_force, kind: version}))
+
     def kept(self, kind: Kind) -> envelopes.Opened | None:
-        """What was in force before a restart, verified; None when nothing was.
+        """What lies in the state folder since before a restart, verified; None when nothing does.
 
         By any key of the chain and whatever the floor: a newer one may have come since, and may
-        not have been usable.
+        not have been usable. What is newer than what was written of keys and versions counts.
         """
         sealed, known = self._kept.get(kind), self._trust
         if sealed is None:
             return None
+        answer = trust.consider(sealed, kind, known)
+        if isinstance(answer, trust.Accepted):
+            self._learn(answer.trust)
+            return answer.opened
         opened = envelopes.unseal(sealed, kind, known.namespace, known.keys)
         if isinstance(opened, envelopes.Refused):
             self._refusals.add(kind, Origin.NONE, opened)
@@ -86,12 +99,31 @@ class Believed:
                 self._refusals.add(kind, origin, answer)
                 return None
             self._looks[kind, origin] = _Look(digest, None)
-            if answer.trust != known:
-                self._trust = answer.trust
-                self._remembered.keep_trust(answer.trust)
+            self._learn(answer.trust)
             return answer.opened
+
+    def _learn(self, learned: trust.Trust) -> None:
+        if learned != self._trust:
+            self._trust = learned
+            self._remembered.keep_trust(learned)
+
+
+class Work(Protocol):
+    """Runs what may take long."""
+
+    async def __call__(self, size_bytes: int, work: Callable[[], _Answer]) -> _Answer:
+        """What `work` answers; it is about as many bytes."""
 
 
 async def worked(size_bytes: int, work: Callable[[], _Answer]) -> _Answer:
-    """What `work` answers; by a thread when it is about much, so that calls go on meanwhile."""
-    return work() if size_bytes <= SMALL_BYTES else await asyncio.to_thread(work)
+    """What `work` answers; by a thread when it is about much, so that calls go on meanwhile.
+
+    `work` may be called twice. How many threads there may be is up to the whole pod, the agent in
+    it too, and that must not keep a kill out of force.
+    """
+    if size_bytes <= SMALL_BYTES:
+        return work()
+    try:
+        return await asyncio.to_thread(work)
+    except RuntimeError:
+        return work()

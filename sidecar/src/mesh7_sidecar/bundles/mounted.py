@@ -19,7 +19,7 @@ from typing import Final
 from mesh7_core import names
 from mesh7_core.delivery.envelopes import MAXIMUM_SEALED_BYTES, Kind
 from mesh7_core.delivery.reports import Origin
-from mesh7_sidecar.bundles.believed import REVOCATIONS_FIRST
+from mesh7_sidecar.bundles.believed import REVOCATIONS_FIRST, worked
 
 log = logging.getLogger("mesh7.delivery")
 
@@ -62,7 +62,7 @@ class Mounted:
         self._looks += 1
         if seen == self._seen and self._looks % REREAD_LOOKS:
             return
-        found = await asyncio.to_thread(_read, self._directory)
+        found = await worked(MAXIMUM_SEALED_BYTES, lambda: _read(self._directory))
         # Swapped while it was read: the next look sees the new state.
         self._seen = seen if _state(self._directory) == seen else None
         self._tell(is_there=bool(found))

@@ -7,9 +7,13 @@
 Files are private, written whole by a rename, and on disk before their name is; a thread writes
 them, one state after another, so that a slow disk keeps no kill waiting. They are believed no more
 than what is delivered: an envelope is verified again when it is read.
+
+Envelopes are written before trust, and each on its own. An envelope that cannot be written takes
+the older one with it: whatever is missing afterwards, a restart finds nothing that was replaced.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Mapping
@@ -73,25 +77,32 @@ class Remembered:
         """Have an envelope written that is in force now; returns at once."""
         self._keep(kind, sealed)
 
+    def go_on(self) -> None:
+        """Try again to write what could not be; to be called now and then."""
+        if self._waiting and (self._writing is None or self._writing.done()):
+            self._writing = asyncio.get_running_loop().create_task(self._write())
+
     async def close(self) -> None:
         """Write what is not written."""
         if self._writing is not None:
             await self._writing
+        if self._waiting:
+            await self._write()
 
     def _keep(self, name: str, content: bytes) -> None:
         self._waiting[name] = content
-        if self._writing is None or self._writing.done():
-            self._writing = asyncio.get_running_loop().create_task(self._write())
+        self.go_on()
 
     async def _write(self) -> None:
         while self._waiting:
             waiting, self._waiting = self._waiting, {}
             try:
                 await asyncio.to_thread(_write_all, self._directory, waiting)
-            except OSError as error:
+            except (OSError, RuntimeError, MemoryError) as error:
+                self._waiting = {**waiting, **self._waiting}
                 self._tell("cannot be written", error)
-            else:
-                self._is_told = False
+                return
+            self._is_told = False
 
     def _read(self, name: str, most: int) -> bytes | None:
         try:
@@ -104,33 +115,51 @@ class Remembered:
             return None
         return found if len(found) <= most else None
 
-    def _tell(self, what: str, error: OSError) -> None:
+    def _tell(self, what: str, error: Exception) -> None:
         if not self._is_told:
             self._is_told = True
             log.warning(
                 "`%s` %s (%s) – mend the volume; until then a restarted container knows only what "
                 "its pod was made with",
-                self._directory, what, error.strerror,
+                self._directory, what, getattr(error, "strerror", None) or type(error).__name__,
             )  # fmt: skip
 
 
 def _write_all(directory: Path, files: Mapping[str, bytes]) -> None:
-    """Trust first: an envelope whose key is not known yet could not be read again."""
     directory.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
-    for name in sorted(files, key=lambda one: (one != TRUST_FILE, one)):
-        _write_file(directory / name, files[name])
+    failure: OSError | None = None
+    for name in sorted(files, key=lambda one: (one == TRUST_FILE, one)):
+        try:
+            _write_file(directory / name, files[name])
+        except OSError as error:
+            failure = error
+            if name != TRUST_FILE:
+                _remove(directory / name)
     folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
+    if failure is not None:
+        raise failure
 
 
 def _write_file(path: Path, content: bytes) -> None:
     fresh = path.with_name(f".{path.name}.new")
     fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE_MODE), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+    file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE_MODE)
+    try:
+        with os.fdopen(file, "wb") as opened:
+            opened.write(content)
+            opened.flush()
+            os.fsync(opened.fileno())
+        fresh.replace(path)
+    except OSError:
+        # What is half written may be what fills the disk.
+        _remove(fresh)
+        raise
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)

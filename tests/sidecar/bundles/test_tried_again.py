@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from typing_extensions import override
 
+from tests.fakes.threads import NoThreads
 from tests.sidecar.bundles.delivering import (
     BUNDLE,
     CONFIG_MAP,
@@ -43,14 +42,6 @@ class Work:
             self.failures -= 1
             raise MemoryError
         return work()
-
-
-class NoThreads(ThreadPoolExecutor):
-    """What a pod is that may have no more processes."""
-
-    @override
-    def submit(self, *_: object, **__: object) -> Future[object]:  # type: ignore[override]  # none
-        raise RuntimeError("can't start new thread")
 
 
 async def _reviewed(sidecar: Sidecar, span: timedelta = SECOND) -> None:

@@ -19,6 +19,7 @@ from mesh7_core.policy.reasons import Reason
 from mesh7_core.telemetry.records import Outcome, Record
 from mesh7_sidecar.gate import generations
 from mesh7_sidecar.gate.audit import audit_file
+from tests.fakes.threads import NoThreads
 from tests.peers import processes
 from tests.sidecar.lifecycle.parts import eventually
 
@@ -200,5 +201,15 @@ async def test_close_ends_although_a_flush_is_under_way(path: Path) -> None:
     audit = audit_file(path, render)
     audit.append(record(1))
     await asyncio.gather(audit.close(), asyncio.sleep(0))
+
+    assert lines_of(path) == [{"n": 1}]
+
+
+async def test_an_agent_that_takes_all_threads_hides_no_record(path: Path) -> None:
+    """The bound on processes is the pod's, and the agent is in it."""
+    audit = audit_file(path, render)
+    asyncio.get_running_loop().set_default_executor(NoThreads())
+    audit.append(record(1))
+    await audit.close()
 
     assert lines_of(path) == [{"n": 1}]

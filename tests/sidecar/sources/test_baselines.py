@@ -14,6 +14,7 @@ from mesh7_sidecar.sources.baselines import (
     Baselines,
     Known,
 )
+from tests.fakes.threads import NoThreads
 
 
 @pytest.mark.promise("M11")
@@ -91,3 +92,15 @@ async def test_whatever_is_kept_is_read_again(tmp_path: Path) -> None:
     await found.close()
     assert Baselines(path).of("s") == found.of("s")
     assert Baselines(path).of("t") == found.of("t")
+
+
+async def test_a_pod_without_threads_ends_in_order(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is closed after it must be closed as well."""
+    asyncio.get_running_loop().set_default_executor(NoThreads())
+    found = Baselines(tmp_path / "definitions.json")
+    found.put("s", "a", "sha256:1", "{}")
+    found.save()
+    await found.close()
+    assert "cannot be written now (RuntimeError)" in caplog.text

@@ -9,6 +9,7 @@ cannot be written, is dropped and counted, and the count is written as a line of
 import asyncio
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
@@ -61,6 +62,9 @@ class AuditLines:
         self._flushing: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
+        # Of its own, and begun now: an agent that takes all processes of the pod hides nothing.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="audit")
+        self._thread.submit(_begin)
 
     def append(self, record: Record) -> None:
         """Take a record; never blocks, never raises."""
@@ -100,6 +104,8 @@ class AuditLines:
         except TimeoutError:
             log.error("audit records were lost: the disk does not answer")  # noqa: TRY400
             return
+        finally:
+            self._thread.shutdown(wait=False)
         if self._timer is not None:
             self._timer.cancel()
         self._sink.close()
@@ -117,7 +123,7 @@ class AuditLines:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        future = self._loop.run_in_executor(None, self._sink.write, lines, told)
+        future = self._loop.run_in_executor(self._thread, self._sink.write, lines, told)
         self._flushing = asyncio.ensure_future(self._flushed(future))
 
     async def _flushed(self, writing: asyncio.Future[Loss | None]) -> None:
@@ -138,6 +144,10 @@ class AuditLines:
         elif self._trouble and not trouble:
             log.info("audit records are written again")
         self._trouble = trouble
+
+
+def _begin() -> None:
+    """The first work of a thread, which is there from then on."""
 
 
 def audit_file(

@@ -83,7 +83,12 @@ class Baselines:
             self._is_changed = False
             # Copies of what may change meanwhile; what was listed is as it was.
             held = {source: dict(tools) for source, tools in self._known.items()}
-            await asyncio.to_thread(_keep, path, held)
+            try:
+                await asyncio.to_thread(_keep, path, held)
+            except (RuntimeError, MemoryError) as error:
+                # No thread, perhaps: the agent has a part in how many there may be.
+                log.warning("`%s` cannot be written now (%s)", path, type(error).__name__)
+                self._is_changed = not self._is_ending.is_set()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(WRITE_EVERY_S):
                     await self._is_ending.wait()

@@ -6,9 +6,11 @@ connections only for requests that say the same thing twice.
 
 import asyncio
 import contextlib
+import copy
 import json
+import math
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Self
 
@@ -82,6 +84,12 @@ class Invalid(ApiError):  # noqa: N818
         return self.message.endswith(_NOT_APPLIED)
 
 
+class TooLate(ApiError):  # noqa: N818
+    """We may not ask any more; what was sent already may have been done."""
+
+    word = "too-late"
+
+
 class Unavailable(ApiError):  # noqa: N818
     """Not reached, overloaded or failing; perhaps it did what was asked."""
 
@@ -112,6 +120,18 @@ class ApiServer:
         self._session = connection.session()
         self._metrics = metrics
         self._places = asyncio.Semaphore(_CONCURRENT)
+        self._left_s: Callable[[], float] = lambda: math.inf
+
+    def while_left(self, left_s: Callable[[], float]) -> Self:
+        """The same server for somebody who may ask it for a time only; close the first one.
+
+        Args:
+            left_s: how long that is from now on; asked before each attempt, and an attempt that is
+                under way then is given up.
+        """
+        fenced = copy.copy(self)
+        fenced._left_s = left_s  # noqa: SLF001 - of our own class
+        return fenced
 
     async def __aenter__(self) -> Self:
         return self
@@ -147,6 +167,17 @@ class ApiServer:
         """The same of all namespaces, nothing but their metadata."""
         async for item in self._pages(resource, "", fields, {"Accept": _METADATA_ONLY}):
             yield item
+
+    async def revision(self, resource: Resource, *, fields: str = "") -> int:
+        """The newest version of anything by now; 0 = the server does not say.
+
+        Raises:
+            ApiError: not answered.
+        """
+        query = {"limit": "1", **({"fieldSelector": fields} if fields else {})}
+        request = _Request("list", "GET", resource, query=query, headers={"Accept": _METADATA_ONLY})
+        text = shapes.text(await self._ask(request), "metadata", "resourceVersion")
+        return int(text) if text.isascii() and text.isdecimal() else 0
 
     async def create(
         self, resource: Resource, namespace: str, manifest: shapes.Object
@@ -262,26 +293,33 @@ class ApiServer:
 
     def _count(self, request: "_Request", error: ApiError) -> None:
         # Whoever reads or makes what may be missing or there already expects that answer.
-        if not isinstance(error, NotFound | Conflict):
+        if not isinstance(error, NotFound | Conflict | TooLate):
             self._metrics.errors.labels(request.verb, request.resource.kind, error.word).inc()
 
     async def _try(self, request: "_Request") -> shapes.Object:
         try:
-            async with (
-                self._places,
-                asyncio.timeout(_TIMEOUT_S),
-                self._session.request(
-                    request.method,
-                    self._url + request.path,
-                    params=request.query,
-                    data=None if request.body is None else json.dumps(request.body).encode(),
-                    headers={"Content-Type": request.content_type, **request.headers},
-                ) as response,
-            ):
-                answer = await response.read()
+            async with self._places, asyncio.timeout(self._patience_s(request)):
+                return await self._send(request)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self._patience_s(request)
             text = f"{request.shown}: not answered: {str(error) or type(error).__name__}"
             raise _Refused(Unavailable(text), is_begun=True) from error
+
+    def _patience_s(self, request: "_Request") -> float:
+        left_s = self._left_s()
+        if left_s <= 0:
+            raise _Refused(TooLate(f"{request.shown}: no longer leading"), is_begun=True)
+        return min(left_s, _TIMEOUT_S)
+
+    async def _send(self, request: "_Request") -> shapes.Object:
+        async with self._session.request(
+            request.method,
+            self._url + request.path,
+            params=request.query,
+            data=None if request.body is None else json.dumps(request.body).encode(),
+            headers={"Content-Type": request.content_type, **request.headers},
+        ) as response:
+            answer = await response.read()
         if response.ok:
             return _read(answer)
         kind = _BY_STATUS.get(

@@ -7,6 +7,7 @@ duration by the follower's own monotonic clock; a leader stops five seconds befo
 import asyncio
 import contextlib
 import logging
+import math
 import random
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,11 +29,13 @@ class Times:
         duration_s: how long a silent leader is waited for.
         deadline_s: how long after its last renewal a leader still acts.
         retry_s: between attempts, with up to a fifth of jitter.
+        attempt_s: for one attempt: a leader has time for another when a connection is dead.
     """
 
     duration_s: int = 15
     deadline_s: float = 10.0
     retry_s: float = 2.0
+    attempt_s: float = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +80,18 @@ class Elector:
     @property
     def is_leader(self) -> bool:
         """Whether we may act at this moment; asked before each write."""
-        return self._acts_until_s is not None and self._clock.monotonic_s() < self._acts_until_s
+        return self.left_s > 0
+
+    @property
+    def left_s(self) -> float:
+        """How long we may act from now on without another renewal; 0 = we may not."""
+        if self._acts_until_s is None:
+            return 0.0
+        return max(0.0, self._acts_until_s - self._clock.monotonic_s())
 
     async def acquire(self) -> None:
         """Return once we lead."""
-        while not await self._attempt():
+        while not await self._attempt(self._times.attempt_s):
             await self._pause()
         _LOG.info("leading", extra={"identity": self._identity})
 
@@ -92,8 +102,9 @@ class Elector:
             ClusterError: we no longer lead; whatever was listed is to be forgotten.
         """
         while self.is_leader:
-            await self._pause()
-            if not await self._attempt() and self._holder() != self._identity:
+            await self._pause(self.left_s)
+            within_s = min(self._times.attempt_s, self.left_s)
+            if not await self._attempt(within_s) and self._holder() != self._identity:
                 break
         self._acts_until_s = None
         raise errors.ClusterError(
@@ -108,11 +119,11 @@ class Elector:
         with contextlib.suppress(errors.ClusterError):
             await self._write(holder="")
 
-    async def _attempt(self) -> bool:
+    async def _attempt(self, within_s: float) -> bool:
         """Try to become or stay the leader; False when we are not, or nothing was answered."""
         began_s = self._clock.monotonic_s()
         try:
-            async with asyncio.timeout(self._times.deadline_s / 2):
+            async with asyncio.timeout(within_s):
                 await self._look()
                 if not self._may_take():
                     return False
@@ -169,8 +180,9 @@ class Elector:
             written = await self._api.create(resources.LEASES, self._namespace, manifest)
         self._seen = _Seen(written, self._clock.monotonic_s())
 
-    async def _pause(self) -> None:
-        await asyncio.sleep(self._times.retry_s * random.uniform(1.0, 1.2))  # noqa: S311 - jitter
+    async def _pause(self, most_s: float = math.inf) -> None:
+        pause_s = self._times.retry_s * random.uniform(1.0, 1.2)  # noqa: S311 - jitter
+        await asyncio.sleep(min(pause_s, most_s))
 
 
 def _version(lease: shapes.Object) -> str:

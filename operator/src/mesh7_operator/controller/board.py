@@ -11,7 +11,7 @@ from typing import Final
 
 from mesh7_operator.cluster import resources, shapes
 from mesh7_operator.controller import seen
-from mesh7_operator.reconciling import enrolment
+from mesh7_operator.reconciling import enrolment, versions
 from mesh7_operator.reconciling.world import Written
 
 _OWN_STATUSES: Final = 20_000
@@ -54,11 +54,13 @@ class Board:
 
     def tell(self, snapshot: seen.Snapshot) -> None:
         """The watch saw something in a namespace."""
+        before = self._snapshots.get(snapshot.name)
         self._snapshots[snapshot.name] = snapshot
         own = self._own_maps.get(snapshot.name)
         if own is not None and snapshot.deleted_revision > own.revision:
             del self._own_maps[snapshot.name]
-        self._changed(snapshot.name)
+        if before is None or not _is_raised(before, snapshot):
+            self._changed(snapshot.name)
 
     def wrote_config_map(self, namespace: str, found: seen.ConfigMap) -> None:
         """We did; it counts until the watch shows something newer."""
@@ -80,7 +82,17 @@ class Board:
 
     def uids(self, kind: str) -> frozenset[str]:
         """Of all objects of a kind that are believed to be there."""
-        return self.told(kind) - self._gone
+        own = self._own_maps.values() if kind == resources.CONFIG_MAPS.kind else ()
+        return (self.told(kind) | {one.uid for one in own}) - self._gone
+
+    def revisions(self, kind: str) -> dict[str, int]:
+        """By uid, of all objects of a kind that are believed because the watch told of them."""
+        return {
+            one.uid: one.revision
+            for snapshot in self._snapshots.values()
+            for one_kind, one in _all(snapshot)
+            if one_kind == kind and one.uid not in self._gone
+        }
 
     def told(self, kind: str) -> frozenset[str]:
         """Uids of all objects of a kind that the watch has told of."""
@@ -94,9 +106,20 @@ class Board:
     def vanished(self, uids: Collection[str]) -> None:
         """They are gone, and the watch did not say so."""
         self._gone.update(uids)
+        own = {name for name, one in self._own_maps.items() if one.uid in uids}
+        for name in own:
+            del self._own_maps[name]
         for name, snapshot in list(self._snapshots.items()):
-            if any(one.uid in uids for _, one in _all(snapshot)):
+            if name in own or any(one.uid in uids for _, one in _all(snapshot)):
                 self._changed(name)
+
+    def prune(self) -> None:
+        """Forget what was remembered of objects that the watch tells of no more."""
+        kinds = (*resources.OURS, resources.NAMESPACES.kind, resources.CONFIG_MAPS.kind)
+        there = frozenset[str]().union(*(self.told(kind) for kind in kinds))
+        self._gone &= there
+        for uid in self._own_statuses.keys() - there:
+            del self._own_statuses[uid]
 
     def forget(self, namespace: str) -> None:
         """Drop a namespace that is gone with all that was in it."""
@@ -120,6 +143,15 @@ class Board:
         return there is not None and enrolment.is_enrolled(
             namespace, there.labels, self._release_namespace
         )
+
+    def is_ending(self, namespace: str) -> bool:
+        """Whether it is being deleted.
+
+        Nothing can be made in it then, and its last bundle is to hold to the end: policies and
+        vetoes may be deleted before the pods that they stop.
+        """
+        there = self._namespace(self._snapshot(namespace))
+        return there is not None and there.is_ending
 
     def known(self, namespace: str) -> Known:
         """How a namespace stands now."""
@@ -168,6 +200,26 @@ class Board:
             self._own_statuses.pop(one.uid, None)
             return one.written
         return replace(one.written, status=status)
+
+
+def _is_raised(before: seen.Snapshot, after: seen.Snapshot) -> bool:
+    """Whether nothing happened but that floors rose, as they do when we write them.
+
+    A namespace that cannot be written to would else be tried again at once, for ever.
+    """
+    if len(before.namespaces) != 1 or len(after.namespaces) != 1:
+        return False
+    old, new = before.namespaces[0], after.namespaces[0]
+    as_before = replace(new, revision=old.revision, annotations=old.annotations)
+    if replace(after, namespaces=(as_before,)) != before or old.revision == new.revision:
+        return False
+    floors = versions.FLOOR_ANNOTATIONS.values()
+    others = [{k: v for k, v in one.annotations.items() if k not in floors} for one in (old, new)]
+    return others[0] == others[1] and all(
+        versions.read_floor(old.annotations.get(key))
+        <= versions.read_floor(new.annotations.get(key))
+        for key in floors
+    )
 
 
 def _all(

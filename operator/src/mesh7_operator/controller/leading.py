@@ -145,7 +145,7 @@ class Leading:
         board, api = self._board, self._api
         again = partial(rounds.every, metrics=self._metrics)
         return [
-            again(RESYNC_S, "resync", lambda: rounds.resync(api, board, self._mark)),
+            again(RESYNC_S, "resync", lambda: rounds.resync(self._ear, board, self._mark)),
             again(REPORTS_S, "reports", self._acknowledgements.look),
             again(KEYS_S, "keys", self._look_at_keys),
             again(USERS_S, "users", self._tend),

@@ -1,12 +1,15 @@
 """What is missing on the board, by lists of our own: at the start, and after each lost watch.
 
 At the start nothing is reconciled before all that the API server lists is known: a bundle without
-the baseline, or an overlay without a veto, must not exist for a moment. Later on, what kopf did
-not notice to be gone is found: when it lists anew, it looks at what is there alone.
+the baseline, or an overlay without a veto, must not exist for a moment. Later on, what the watch
+did not tell is found (`comparing`).
 """
 
 import asyncio
 import logging
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from mesh7_core import errors, names
@@ -15,10 +18,13 @@ from mesh7_operator.cluster.api_server import ApiServer
 from mesh7_operator.cluster.resources import Resource
 from mesh7_operator.controller import seen, watching
 from mesh7_operator.controller.board import Board
+from mesh7_operator.controller.comparing import Comparison, Difference, StaleError
 
 _LOG: Final = logging.getLogger(__name__)
 _AGAIN_S: Final = 0.5
 _RETRY_S: Final = 1.0
+DOUBT_S: Final = 60.0
+"""Far longer than a change is on its way, also when thousands are."""
 
 
 async def require_kinds(api: ApiServer) -> None:
@@ -53,23 +59,6 @@ async def complete(api: ApiServer, board: Board) -> None:
             unknown &= await listed(api, resource)
 
 
-async def sweep(api: ApiServer, board: Board, resource: Resource) -> None:
-    """Find what is gone and was never told to be.
-
-    Raises:
-        ClusterError: the kind cannot be listed.
-    """
-    # First what is believed, then the list: what is in the one and not in the other is gone,
-    # for no uid comes back.
-    believed = board.uids(resource.kind)
-    vanished = believed - await listed(api, resource)
-    if vanished:
-        _LOG.warning(
-            "objects had gone unnoticed", extra={"kind": resource.kind, "count": len(vanished)}
-        )
-        board.vanished(vanished)
-
-
 async def listed(api: ApiServer, resource: Resource) -> frozenset[str]:
     """The uids of all objects of a kind, as the API server has them now.
 
@@ -85,12 +74,22 @@ async def _pause() -> None:
 
 
 class Ear:
-    """Listens to the watch: what it tells goes to the board, what it misses is looked for."""
+    """Listens to the watch: what it tells goes to the board, what it misses is looked for.
 
-    def __init__(self, api: ApiServer, board: Board) -> None:
-        self._api = api
+    Args:
+        api: asked.
+        board: told.
+        doubt_s: what is listed and for so long not known will never be told.
+    """
+
+    def __init__(self, api: ApiServer, board: Board, doubt_s: float = DOUBT_S) -> None:
         self._board = board
+        self._comparison = Comparison(api, board)
+        self._doubt_s = doubt_s
+        self._doubts: dict[str, _Doubt] = {}
         self._suspect: set[str] = set()
+        self._since: dict[str, int] = {}
+        self._vanished: deque[str] = deque()
         self._turn = asyncio.Event()
 
     def tell(self, snapshot: seen.Snapshot) -> None:
@@ -102,23 +101,81 @@ class Ear:
         self._suspect.add(resource.kind)
         self._turn.set()
 
+    def resumed(self, resource: Resource, since: int) -> None:
+        """The watch goes on, if there is something that it can go on from."""
+        self._since[resource.kind] = since
+        self._turn.set()
+
+    def vanished(self) -> Iterator[str]:
+        """What was found to be gone, each once; all that another thread may ask."""
+        while self._vanished:
+            yield self._vanished.popleft()
+
+    def look_everywhere(self) -> None:
+        """Whatever was told or not."""
+        for resource in resources.WATCHED:
+            self.listed_anew(resource)
+
     async def run(self) -> None:
-        """Look for what is missing, until it was looked for; until cancelled."""
+        """Look for what is missing, until it was looked for; until cancelled.
+
+        Raises:
+            StaleError: there is something that the watch will never tell.
+        """
         while True:
             await self._turn.wait()
             self._turn.clear()
             for resource in resources.WATCHED:
-                if resource.kind in self._suspect:
+                try:
                     await self._look(resource)
+                except StaleError:
+                    raise
+                except errors.ClusterError as error:
+                    _LOG.warning(
+                        "what is gone is not known",
+                        extra={"kind": resource.kind, "error": error.message},
+                    )
+                    self._turn.set()
+                    await asyncio.sleep(_RETRY_S)
 
     async def _look(self, resource: Resource) -> None:
-        self._suspect.discard(resource.kind)
+        kind = resource.kind
+        if since := self._since.get(kind, 0):
+            await self._comparison.require_forward(resource, since)
+            if self._since.get(kind) == since:
+                del self._since[kind]
+        if kind not in self._suspect:
+            return
+        self._suspect.discard(kind)
         try:
-            await sweep(self._api, self._board, resource)
-        except errors.ClusterError as error:
-            _LOG.warning(
-                "what is gone is not known", extra={"kind": resource.kind, "error": error.message}
+            vanished, differences = await self._comparison.differences(resource)
+        except errors.ClusterError:
+            self._suspect.add(kind)
+            raise
+        if vanished:
+            _LOG.warning("objects had gone unnoticed", extra={"kind": kind, "count": len(vanished)})
+            self._board.vanished(vanished)
+            self._vanished.extend(vanished)
+        self._doubt(resource, differences)
+
+    def _doubt(self, resource: Resource, differences: frozenset[Difference]) -> None:
+        loop = asyncio.get_running_loop()
+        before = self._doubts.pop(resource.kind, None)
+        staying = before.differences & differences if before else frozenset()
+        if before and staying and loop.time() - before.since_s >= self._doubt_s:
+            raise StaleError(
+                f"watch {resource.kind}: {len(staying)} objects are listed, and it does not tell "
+                "of them; starting anew"
             )
-            self._suspect.add(resource.kind)
-            self._turn.set()
-            await asyncio.sleep(_RETRY_S)
+        if differences:
+            since_s = before.since_s if before and staying else loop.time()
+            self._doubts[resource.kind] = _Doubt(since_s, staying or differences)
+            loop.call_later(self._doubt_s / 2, self.listed_anew, resource)
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """What was listed and not known, all the time since then."""
+
+    since_s: float
+    differences: frozenset[Difference]

@@ -9,8 +9,8 @@ from typing import Final
 from mesh7_core import errors
 from mesh7_operator.cluster import resources, shapes
 from mesh7_operator.cluster.api_server import ApiServer
-from mesh7_operator.controller import listing
 from mesh7_operator.controller.board import Board
+from mesh7_operator.controller.listing import Ear
 from mesh7_operator.metrics import ControllerMetrics
 
 _LOG: Final = logging.getLogger(__name__)
@@ -42,16 +42,12 @@ async def once(name: str, do: Callable[[], Awaitable[None]], metrics: Controller
         metrics.failed_rounds.labels(name, "crashed").inc()
 
 
-async def resync(api: ApiServer, board: Board, mark: Callable[[str], None]) -> None:
-    """Reconcile everything, and look for what is gone.
-
-    Raises:
-        ClusterError: a kind cannot be listed.
-    """
+async def resync(ear: Ear, board: Board, mark: Callable[[str], None]) -> None:
+    """Reconcile everything, have it compared, and forget what is long gone."""
+    board.prune()
     for name in board.names():
         mark(name)
-    for resource in resources.WATCHED:
-        await listing.sweep(api, board, resource)
+    ear.look_everywhere()
 
 
 async def count_unguarded(api: ApiServer, board: Board, metrics: ControllerMetrics) -> None:
@@ -64,6 +60,8 @@ async def count_unguarded(api: ApiServer, board: Board, metrics: ControllerMetri
         unguarded = 0
         async for pod in api.list(resources.PODS, namespace):
             unguarded += not is_guarded(pod)
+        if not board.is_enrolled(namespace):
+            continue  # it left meanwhile, and its series with it
         metrics.unguarded_pods.labels(namespace).set(unguarded)
 
 

@@ -27,12 +27,18 @@ class Object:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Namespace:
-    """A Namespace."""
+    """A Namespace.
+
+    Attributes:
+        annotations: ours.
+        is_ending: it is being deleted, and takes nothing new.
+    """
 
     revision: int
     uid: str
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
+    is_ending: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +110,7 @@ def namespace_of(value: shapes.Object) -> Namespace:
             for key, text in shapes.texts(value, "metadata", "annotations").items()
             if key.startswith(f"{names.GROUP}/")
         },
+        is_ending=bool(shapes.text(value, "metadata", "deletionTimestamp")),
     )
 
 

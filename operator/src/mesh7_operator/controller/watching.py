@@ -6,12 +6,13 @@ that wait for the others (50 s for 3,000 objects). What is held of each namespac
 """
 
 import asyncio
+import json
 import logging
 import random
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 from urllib import parse
 
 import aiohttp
@@ -30,6 +31,12 @@ _REQUEST_S: Final = 30.0
 _CONNECT_S: Final = 10.0
 _LONGEST_PAUSE_S: Final = 15.0
 _END_S: Final = 10.0
+REFUSED_S: Final = 60.0
+"""A watch that once worked may be refused for so long: an API server that starts knows no rights
+for a moment. One that never did is refused for good."""
+_REFUSALS: Final = frozenset({401, 403})
+_OK: Final = 200
+_WORDS: Final = 500
 _Value = TypeVar("_Value")
 _BUNDLES: Final = f"metadata.name={names.BUNDLE_CONFIG_MAP}"
 
@@ -41,7 +48,13 @@ class Listener(Protocol):
         """Something changed in this namespace; this is how it is now."""
 
     def listed_anew(self, resource: Resource) -> None:
-        """A watch was lost and its kind listed again: what is missing there was not told of."""
+        """A watch was lost: what happened meanwhile may not have been told of."""
+
+    def resumed(self, resource: Resource, since: int) -> None:
+        """A watch ended and goes on from this version."""
+
+    def vanished(self) -> Iterable[str]:
+        """Uids not to be told of any more, each once. Asked in the watch's own thread."""
 
 
 def field_selector(resource: Resource) -> str:
@@ -58,11 +71,16 @@ class Watch:
     Args:
         connection: where, and as whom.
         listener: told of everything.
-        metrics: counts watches begun anew.
+        metrics: counts watches begun anew, and those that were refused.
+        patience_s: with a watch that is refused.
     """
 
     def __init__(
-        self, connection: Connection, listener: Listener, metrics: ControllerMetrics
+        self,
+        connection: Connection,
+        listener: Listener,
+        metrics: ControllerMetrics,
+        patience_s: float = REFUSED_S,
     ) -> None:
         self._connection = connection
         self._listener = listener
@@ -70,10 +88,12 @@ class Watch:
         self._stop = threading.Event()
         self._loop = asyncio.get_running_loop()
         self._running: asyncio.Future[None] | None = None
+        self._refused: asyncio.Future[str] = self._loop.create_future()
         self._held = _Held()
         root = parse.urlsplit(connection.url).path
         self._followed = {
-            root + resource.path(): _Followed(resource) for resource in resources.WATCHED
+            root + resource.path(): _Followed(resource, patience_s)
+            for resource in resources.WATCHED
         }
 
     @property
@@ -85,17 +105,21 @@ class Watch:
         """Watch until cancelled.
 
         Raises:
-            ClusterError: it ended by itself; whatever it knew is stale.
+            ClusterError: it ended by itself, or is refused; whatever it knew is stale.
         """
         # A thread, for kopf cancels what it finds on its loop when it ends.
         thread = ThreadPoolExecutor(1, thread_name_prefix="watch")
         self._running = self._loop.run_in_executor(thread, self._run)
         try:
-            await asyncio.shield(self._running)
+            ends: list[asyncio.Future[Any]] = [self._running, self._refused]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._stop.set()
             await asyncio.wait([self._running], timeout=_END_S)
             thread.shutdown(wait=False)
+        if self._refused.done():
+            raise errors.ClusterError(self._refused.result())
+        self._running.result()
         raise errors.ClusterError("the watch of the API server ended; starting anew")
 
     def _run(self) -> None:
@@ -125,43 +149,98 @@ class Watch:
 
     def _told(self, resource: Resource) -> Callable[..., object]:
         async def tell(event: dict[str, object], **_: object) -> None:
+            self._held.drop(self._listener.vanished())
             snapshot = self._held.take(resource, event)
             self._loop.call_soon_threadsafe(self._listener.tell, snapshot)
 
         return tell
 
     def _trace(self) -> aiohttp.TraceConfig:
-        """What kopf asks: it says to nobody that it lists anew, but its requests do."""
+        """What kopf asks, and is answered: it tells nobody, but its requests do."""
         trace = aiohttp.TraceConfig()
 
-        async def started(
-            _: aiohttp.ClientSession, __: object, request: aiohttp.TraceRequestStartParams
+        async def answered(
+            _: aiohttp.ClientSession, __: object, ended: aiohttp.TraceRequestEndParams
         ) -> None:
-            followed = self._followed.get(request.url.path)
+            followed = self._followed.get(ended.url.path)
             if followed is None:
                 return
-            if "watch" not in request.url.query:
-                followed.is_listed = True
-                return
-            # The watch begins: the list before it is complete, and what goes from now on is told.
-            if followed.watches:
-                self._metrics.watch_restarts.labels(followed.resource.kind).inc()
-                if followed.is_listed:
-                    self._loop.call_soon_threadsafe(self._listener.listed_anew, followed.resource)
-            followed.watches += 1
-            followed.is_listed = False
+            if ended.response.status in _REFUSALS:
+                self._note_refusal(followed, await ended.response.read())
+            elif ended.response.status != _OK:
+                followed.was_away = True
+            elif "watch" not in ended.url.query:
+                followed.was_away = followed.was_away or followed.watches > 0
+            else:
+                self._note_beginning(followed, ended.url.query.get("resourceVersion", ""))
 
-        trace.on_request_start.append(started)
+        async def lost(
+            _: aiohttp.ClientSession, __: object, ended: aiohttp.TraceRequestExceptionParams
+        ) -> None:
+            if followed := self._followed.get(ended.url.path):
+                followed.was_away = True
+
+        trace.on_request_end.append(answered)
+        trace.on_request_exception.append(lost)
         return trace
+
+    def _note_beginning(self, followed: "_Followed", since: str) -> None:
+        """The watch begins: the list before it is complete, and what goes from now on is told."""
+        followed.refused_since_s = None
+        resource, is_first = followed.resource, not followed.watches
+        followed.watches += 1
+        if is_first:
+            followed.was_away = False
+            return
+        self._metrics.watch_restarts.labels(resource.kind).inc()
+        if since.isdecimal():
+            self._loop.call_soon_threadsafe(self._listener.resumed, resource, int(since))
+        if followed.was_away:
+            self._loop.call_soon_threadsafe(self._listener.listed_anew, resource)
+        followed.was_away = False
+
+    def _note_refusal(self, followed: "_Followed", answer: bytes) -> None:
+        followed.was_away = True
+        kind = followed.resource.kind
+        self._metrics.api.errors.labels("watch", kind, "forbidden").inc()
+        if followed.is_refused(asyncio.get_running_loop().time()):
+            said = _words(answer)
+            self._loop.call_soon_threadsafe(self._end, f"watch {kind}: {said}")
+
+    def _end(self, why: str) -> None:
+        if not self._refused.done():
+            self._refused.set_result(why)
 
 
 class _Followed:
-    """What was asked about one kind."""
+    """What was asked about one kind.
 
-    def __init__(self, resource: Resource) -> None:
+    Attributes:
+        watches: how many were begun.
+        was_away: the last one may have missed something.
+        refused_since_s: None = it is not.
+    """
+
+    def __init__(self, resource: Resource, patience_s: float) -> None:
         self.resource = resource
         self.watches = 0
-        self.is_listed = False
+        self.was_away = False
+        self.refused_since_s: float | None = None
+        self._patience_s = patience_s
+
+    def is_refused(self, now_s: float) -> bool:
+        """It was, once more; whether that is for good."""
+        if self.refused_since_s is None:
+            self.refused_since_s = now_s
+        return not self.watches or now_s - self.refused_since_s >= self._patience_s
+
+
+def _words(answer: bytes) -> str:
+    try:
+        said = shapes.text(json.loads(answer), "message")
+    except ValueError:
+        said = ""
+    return said[:_WORDS] or "refused"
 
 
 class _Pauses:
@@ -195,6 +274,16 @@ class _Held:
 
     def __init__(self) -> None:
         self._namespaces: dict[str, dict[str, dict[str, object]]] = {}
+
+    def drop(self, uids: Iterable[str]) -> None:
+        """They are gone, and no event said so."""
+        gone = frozenset(uids)
+        if not gone:
+            return
+        for kinds in self._namespaces.values():
+            for of_kind in kinds.values():
+                for uid in gone & of_kind.keys():
+                    del of_kind[uid]
 
     def take(self, resource: Resource, event: shapes.Object) -> seen.Snapshot:
         """Take in one event, and answer how its namespace is now."""

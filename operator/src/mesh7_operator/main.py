@@ -209,6 +209,22 @@ def rotate_keys(cluster: settings.Cluster, output: str) -> None:
     _print_keyring(keyring_access.rotate(cluster, secrets.token_bytes), output)
 
 
+@keys.command("replace", context_settings=_VARIABLES)
+@cluster_options
+@output_option
+@click.option("--yes", is_flag=True, help="Really: all guarded pods have to be restarted after it.")
+def replace_keys(cluster: settings.Cluster, output: str, *, yes: bool) -> None:
+    """Make a new root that nothing leads to, for when the keys are lost for good."""
+    from mesh7_operator.cluster import keyring_access  # noqa: PLC0415 - each room alone
+
+    if not yes:
+        raise click.UsageError(
+            "--yes: is missing; no running pod will believe the new keys, so restart the "
+            "controller and then all guarded pods afterwards"
+        )
+    _print_keyring(keyring_access.replace(cluster, secrets.token_bytes), output)
+
+
 def _print_keyring(found: Coroutine[object, object, Mapping[str, object]], output: str) -> None:
     try:
         shown = asyncio.run(found)

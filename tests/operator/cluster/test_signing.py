@@ -3,10 +3,11 @@
 import base64
 import itertools
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
-from mesh7_core import errors
+from mesh7_core import errors, names
 from mesh7_core.delivery import keys
 from mesh7_operator import metrics
 from mesh7_operator.cluster import resources, signing
@@ -63,7 +64,7 @@ async def test_of_two_who_make_keys_the_first_one_wins(
 ) -> None:
     """409: the other's keys are read, ours are forgotten."""
     theirs = signing.new_keyring(_random)
-    server.troubles = [(404, {}), (409, {})]
+    server.troubles = [(404, {}), (200, {}), (409, {})]
     server.answers[resources.SECRETS.path("mesh7-system", signing.SECRET)] = _secret(theirs)
     assert await signing.ensure(api, "mesh7-system", _random) == theirs
 
@@ -89,3 +90,85 @@ async def test_stamp_keys_are_those_that_are_keys(server: fakes.ApiServer, api: 
 
 def _secret(ring: signing.Keyring) -> dict[str, object]:
     return dict(signing.secret_of(ring, "mesh7-system"))
+
+
+async def test_keys_are_made_where_nothing_was_ever_delivered(
+    server: fakes.ApiServer, api: ApiServer
+) -> None:
+    server.put(resources.NAMESPACES, {"metadata": {"name": "mesh7-system"}})
+    server.put(resources.NAMESPACES, {"metadata": {"name": "shop", "annotations": {"a": "b"}}})
+    made = await signing.ensure(api, "mesh7-system", _random)
+    assert await signing.read(api, "mesh7-system") == made
+
+
+@pytest.mark.promise("K9")
+@pytest.mark.parametrize(
+    "annotation", [names.BUNDLE_FLOOR_ANNOTATION, names.OVERLAY_FLOOR_ANNOTATION]
+)
+async def test_lost_keys_are_not_made_anew_where_pods_believe_older_ones(
+    server: fakes.ApiServer, api: ApiServer, annotation: str
+) -> None:
+    """R2, 6: a takeover after the Secret's loss made a root that no running pod believed."""
+    server.put(resources.NAMESPACES, {"metadata": {"name": "mesh7-system"}})
+    server.put(
+        resources.NAMESPACES, {"metadata": {"name": "shop", "annotations": {annotation: "7"}}}
+    )
+    with pytest.raises(errors.ClusterError, match=r"`shop` was served.*keys replace --yes"):
+        await signing.ensure(api, "mesh7-system", _random)
+    assert await signing.read(api, "mesh7-system") is None
+
+
+def _damaged(what: str) -> signing.Keyring:
+    ring = signing.rotated(signing.new_keyring(_random), _random)
+    stranger = signing.new_keyring(_random)
+    match what:
+        case "another current":
+            return replace(ring, current=stranger.current)
+        case "another next":
+            return replace(ring, following=stranger.following)
+        case "no links":
+            return replace(ring, links=())
+        case "the last link is missing":
+            return replace(ring, links=ring.links[:-1])
+        case "a link of somebody else's":
+            return replace(ring, links=(stranger.links[0], *ring.links[1:]))
+        case "the wrong order":
+            return replace(ring, links=ring.links[::-1])
+        case _:
+            forged = replace(ring.links[0], signature=bytes(keys.SIGNATURE_BYTES))
+            return replace(ring, links=(forged, *ring.links[1:]))
+
+
+@pytest.mark.promise("K9")
+@pytest.mark.parametrize(
+    "what",
+    [
+        "another current",
+        "another next",
+        "no links",
+        "the last link is missing",
+        "a link of somebody else's",
+        "the wrong order",
+        "a forged link",
+    ],
+)
+async def test_keys_that_nothing_leads_to_are_not_used(
+    server: fakes.ApiServer, api: ApiServer, what: str
+) -> None:
+    """R2, 6: with other bytes in `current` all was signed anew, and no pod believed it."""
+    server.put(resources.SECRETS, _secret(_damaged(what)))
+    with pytest.raises(errors.ClusterError, match=r"do not lead to `current` and on to `next`"):
+        await signing.read(api, "mesh7-system")
+
+
+async def test_a_deliberate_new_root_takes_the_place_of_whatever_is_there(
+    server: fakes.ApiServer, api: ApiServer
+) -> None:
+    """`mesh7-operator keys replace --yes`."""
+    server.put(resources.NAMESPACES, {"metadata": {"name": "mesh7-system"}})
+    first = await signing.replace(api, "mesh7-system", _random)
+    assert await signing.read(api, "mesh7-system") == first
+    server.put(resources.SECRETS, _secret(_damaged("no links")))
+    second = await signing.replace(api, "mesh7-system", _random)
+    assert await signing.read(api, "mesh7-system") == second
+    assert not signing.follows(second, first)

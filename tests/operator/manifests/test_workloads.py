@@ -66,7 +66,10 @@ def _variables(*path: str) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("path", ["controller", "injector", "exchange", "keys show", "keys rotate"])
+@pytest.mark.parametrize(
+    "path",
+    ["controller", "injector", "exchange", "keys show", "keys rotate", "keys replace"],
+)
 def test_a_variable_is_named_for_its_flag(path: str) -> None:
     """Promised by docs/administrator/operator.md: `--redis-ca` as `MESH7_REDIS_CA`."""
     found = _variables(*path.split())

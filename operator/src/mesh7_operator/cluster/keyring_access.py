@@ -1,4 +1,4 @@
-"""`mesh7-operator keys`: the signing keys as people see them, and their rotation."""
+"""`mesh7-operator keys`: the signing keys as people see them, their rotation and their end."""
 
 import base64
 from collections.abc import Mapping
@@ -35,6 +35,16 @@ async def rotate(cluster: settings.Cluster, random: Randomness) -> Mapping[str, 
     """
     async with _api(cluster) as api:
         return _shown(await signing.rotate(api, cluster.release_namespace, random))
+
+
+async def replace(cluster: settings.Cluster, random: Randomness) -> Mapping[str, object]:
+    """A new root that nothing leads to; what the Secret holds then.
+
+    Raises:
+        ClusterError, SettingsError: it could not be done; nothing has changed.
+    """
+    async with _api(cluster) as api:
+        return _shown(await signing.replace(api, cluster.release_namespace, random))
 
 
 def _api(cluster: settings.Cluster) -> ApiServer:

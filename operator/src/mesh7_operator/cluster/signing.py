@@ -2,15 +2,18 @@
 
 Its keys: `current` and `next` hold seeds of 32 bytes, `links` the chain of endorsements as JSON,
 oldest first. The first of several controllers to write it wins; the others read what it wrote.
+New ones are made only where nobody can believe older ones yet, or where somebody says so.
 """
 
 import base64
+import dataclasses
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from mesh7_core import errors
+from mesh7_core import errors, names
 from mesh7_core.delivery import keys
 from mesh7_operator.cluster import api_server, resources, shapes
 from mesh7_operator.cluster.api_server import ApiServer
@@ -21,6 +24,12 @@ STAMPS: Final = "mesh7-stamp-public"
 SEED_BYTES: Final = 32
 MAXIMUM_LINKS: Final = 64
 """Pods made before that many rotations have to be made anew."""
+
+_FLOORS: Final = frozenset({names.BUNDLE_FLOOR_ANNOTATION, names.OVERLAY_FLOOR_ANNOTATION})
+_RESTORE: Final = (
+    "restore it from a backup, or make a new root with `mesh7-operator keys replace --yes` and "
+    "restart the controller and all guarded pods"
+)
 
 Randomness = Callable[[int], bytes]
 
@@ -76,14 +85,20 @@ async def read(api: ApiServer, namespace: str) -> Keyring | None:
 
 
 async def ensure(api: ApiServer, namespace: str, random: Randomness) -> Keyring:
-    """What is there, made when there is nothing.
+    """What is there, made when there is nothing and nothing was ever delivered.
 
     Raises:
-        ClusterError: it can be neither read nor made.
+        ClusterError: it can be neither read nor made, or is lost.
     """
     found = await read(api, namespace)
     if found is not None:
         return found
+    served = await _served_before(api)
+    if served:
+        raise errors.ClusterError(
+            f"Secret `{namespace}/{SECRET}`: is gone, and namespace `{served}` was served with its "
+            f"keys: no pod would believe new ones; {_RESTORE}"
+        )
     try:
         secret = secret_of(new_keyring(random), namespace)
         return _keyring(await api.create(resources.SECRETS, namespace, secret), namespace)
@@ -108,6 +123,30 @@ async def rotate(api: ApiServer, namespace: str, random: Randomness) -> Keyring:
         )
     secret = secret_of(rotated(found, random), namespace)
     return _keyring(await api.replace(resources.SECRETS, namespace, SECRET, secret), namespace)
+
+
+async def replace(api: ApiServer, namespace: str, random: Randomness) -> Keyring:
+    """New keys that nothing leads to, whatever is there now.
+
+    Raises:
+        Conflict: somebody else wrote it at the same time; theirs counts.
+        ClusterError: it cannot be written.
+    """
+    made = new_keyring(random)
+    try:
+        found = await api.get(resources.SECRETS, namespace, SECRET)
+    except api_server.NotFound:
+        secret = await api.create(resources.SECRETS, namespace, secret_of(made, namespace))
+    else:
+        version = shapes.text(found, "metadata", "resourceVersion")
+        secret = secret_of(dataclasses.replace(made, resource_version=version), namespace)
+        secret = await api.replace(resources.SECRETS, namespace, SECRET, secret)
+    return _keyring(secret, namespace)
+
+
+def follows(keyring: Keyring, before: Keyring) -> bool:
+    """Whether those who believe `before` are led to what signs now."""
+    return keyring.current.public in keys.reachable(before.current.public, keyring.links)
 
 
 async def read_stamps(api: ApiServer, namespace: str) -> tuple[bytes, ...]:
@@ -151,15 +190,41 @@ def _keyring(secret: shapes.Object, namespace: str) -> Keyring:
     links = _links(shapes.content(secret, "data", "links") or b"")
     if len(current) != SEED_BYTES or len(following) != SEED_BYTES or links is None:
         raise errors.ClusterError(
-            f"Secret `{namespace}/{SECRET}`: holds no signing keys; restore it from a backup, or "
-            "delete it and restart all guarded pods"
+            f"Secret `{namespace}/{SECRET}`: holds no signing keys; {_RESTORE}"
         )
-    return Keyring(
+    keyring = Keyring(
         current=keys.SigningKey(current),
         following=keys.SigningKey(following),
         links=links,
         resource_version=shapes.text(secret, "metadata", "resourceVersion"),
     )
+    if not _is_chained(keyring):
+        raise errors.ClusterError(
+            f"Secret `{namespace}/{SECRET}`: its `links` do not lead to `current` and on to "
+            f"`next`: no pod would believe what it signs; {_RESTORE}"
+        )
+    return keyring
+
+
+def _is_chained(keyring: Keyring) -> bool:
+    """Whether each link is signed and begins where the one before it ends."""
+    links = keyring.links
+    if not links or any(one.key != other.by for one, other in itertools.pairwise(links)):
+        return False
+    chain = keys.reachable(links[0].by, links)
+    ends = (keyring.current.public, keyring.following.public)
+    return len(chain) == len(links) + 1 and chain[-2:] == ends
+
+
+async def _served_before(api: ApiServer) -> str:
+    """A namespace that has floors, so that pods may hold an older key; empty = none has.
+
+    Its editors cannot write them, as they can a ConfigMap: nobody but us makes this a yes.
+    """
+    async for found in api.list_metadata(resources.NAMESPACES):
+        if not _FLOORS.isdisjoint(shapes.mapping(found, "metadata", "annotations")):
+            return shapes.text(found, "metadata", "name")
+    return ""
 
 
 def _links(written: bytes) -> tuple[keys.Link, ...] | None:

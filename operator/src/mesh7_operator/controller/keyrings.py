@@ -24,6 +24,7 @@ class Keyrings:
         self._random = random
         self._changed = changed
         self._keys: Keys | None = None
+        self._keyring: Keyring | None = None
 
     @property
     def keys(self) -> Keys:
@@ -33,7 +34,7 @@ class Keyrings:
         return self._keys
 
     async def start(self) -> None:
-        """Read them, and make them when there are none.
+        """Read them, and make them when there never were any.
 
         Raises:
             ClusterError: neither can be done.
@@ -45,18 +46,37 @@ class Keyrings:
         """Read them again.
 
         Raises:
-            ClusterError: they cannot be read, or are gone; those that were read last stay in use.
+            ClusterError: they cannot be read, are gone, or are others to which nothing leads; those
+                that were read last stay in use. Stamp keys are taken all the same.
         """
+        refused: errors.ClusterError | None = None
+        keyring = self._keyring
+        try:
+            keyring = await self._next()
+        except errors.ClusterError as error:
+            refused = error
+        if keyring is not None:
+            await self._take(keyring)
+        if refused is not None:
+            raise refused
+
+    async def _next(self) -> Keyring:
+        where = f"Secret `{self._namespace}/{signing.SECRET}`"
         keyring = await signing.read(self._api, self._namespace)
         if keyring is None:
+            raise errors.ClusterError(f"{where}: is gone; restore it from a backup")
+        if self._keyring is not None and not signing.follows(keyring, self._keyring):
             raise errors.ClusterError(
-                f"Secret `{self._namespace}/{signing.SECRET}`: is gone; restore it from a backup"
+                f"{where}: holds other keys, and nothing leads to them from those in use: no pod "
+                "would believe them, so the old ones sign on; restore it from a backup, or restart "
+                "the controller and all guarded pods if a new root is meant"
             )
-        await self._take(keyring)
+        return keyring
 
     async def _take(self, keyring: Keyring) -> None:
         stamps = await signing.read_stamps(self._api, self._namespace)
         found = Keys(signer=keyring.current, links=keyring.links, stamps=stamps)
         before, self._keys = self._keys, found
+        self._keyring = keyring
         if before is not None and before != found:
             self._changed()

@@ -17,6 +17,8 @@ MAXIMUM_WRITTEN_GRANTS: Final = 10_000
 """Those that ended are among them until they are deleted."""
 MAXIMUM_GRANT_CONDITIONS: Final = 500
 MAXIMUM_GRANT_CONDITION_CHARACTERS: Final = 64 * 1024
+MAXIMUM_COMPARISONS: Final = 500_000
+"""Of globs of permissions with rules of the policies that they name."""
 MAXIMUM_GRANTS: Final = 2_000
 """In force at one time: sidecars compile them all whenever one changes."""
 
@@ -48,6 +50,26 @@ def excess_of_grants(grants: Iterable[Object]) -> str:
         or _beyond(characters, MAXIMUM_GRANT_CONDITION_CHARACTERS, "characters in grants' `when`")
         or _beyond(_values(specs), MAXIMUM_VALUES, "values in grants")
     )
+
+
+def excess_of_permissions(grants: Iterable[Object], policies: Iterable[Object]) -> str:
+    """The same of permissions, each of which is held against each rule of its policy.
+
+    Args:
+        grants: the permissions.
+        policies: of both layers.
+    """
+    rules = {_named(one.get("metadata")): len(_list(_spec(one).get("rules"))) for one in policies}
+    comparisons = sum(
+        (len(_list(spec.get("tools"))) + 1) * rules.get(_named(spec.get("policyRef")), 0)
+        for spec in map(_spec, grants)
+    )
+    return _beyond(comparisons, MAXIMUM_COMPARISONS, "comparisons of grants with rules")
+
+
+def _named(value: object) -> tuple[object, object]:
+    found = value if isinstance(value, dict) else {}
+    return str(found.get("namespace")), str(found.get("name"))
 
 
 def _beyond(many: int, most: int, what: str) -> str:

@@ -63,6 +63,7 @@ class Compilation:
         excess: what the namespace wrote too much of, so that its policies, its sources and what
             is permitted by them were not looked at; empty = nothing.
         excess_of_grants: the same of its grants and vetoes, none of which was looked at.
+        excess_of_permissions: the same of its permissions alone.
 
     Objects are named as `Written.file` names them.
     """
@@ -79,6 +80,7 @@ class Compilation:
     selectors: Mapping[str, rules.Selector] = field(repr=False)
     excess: str = ""
     excess_of_grants: str = ""
+    excess_of_permissions: str = ""
 
 
 def compilation_of(world: World, last: Compilation | None = None) -> Compilation:
@@ -127,8 +129,10 @@ def _in_order(
 
 
 def _compile(key: Key, world: World) -> Compilation:
-    excess, excess_of_grants = _excess(world)
-    kept = _kept(world, is_whole=not excess, has_grants=not excess_of_grants)
+    excess, excess_of_grants, excess_of_permissions = _excess(world)
+    kept = set() if excess else {one.file for one in (*world.policies, *world.sources)}
+    if not excess_of_grants:
+        kept |= _kept(world, is_permitting=not (excess or excess_of_permissions))
     documents = _documents(key, kept, is_baseline=is_release(world))
     fenced = fencing.fence(
         documents, key.namespace, key.labels, release_namespace=key.release_namespace
@@ -160,26 +164,30 @@ def _compile(key: Key, world: World) -> Compilation:
         },
         excess=excess,
         excess_of_grants=excess_of_grants,
+        excess_of_permissions=excess_of_permissions,
     )
 
 
-def _excess(world: World) -> tuple[str, str]:
-    """What there is too much of: of policies and sources, of grants."""
+def _excess(world: World) -> tuple[str, str, str]:
+    """What there is too much of: of policies and sources, of grants, of permissions."""
+    policies = [one.value for one in world.policies]
+    grants = [one.value for one in world.grants if not is_exact(one)]
     return (
-        bounds.excess_of_policies(
-            (one.value for one in world.policies), (one.value for one in world.sources)
+        bounds.excess_of_policies(policies, (one.value for one in world.sources)),
+        bounds.excess_of_grants(grants),
+        bounds.excess_of_permissions(
+            (one for one in grants if standing.is_permission(one)),
+            (*policies, *(one.value for one in world.baseline)),
         ),
-        bounds.excess_of_grants(one.value for one in world.grants if not is_exact(one)),
     )
 
 
-def _kept(world: World, *, is_whole: bool, has_grants: bool) -> set[str]:
-    """Files of what is compiled; without policies nothing can be permitted by them."""
-    kept = {one.file for one in (*world.policies, *world.sources)} if is_whole else set()
-    return kept | {
+def _kept(world: World, *, is_permitting: bool) -> set[str]:
+    """Files of the grants that are compiled."""
+    return {
         one.file
-        for one in (world.grants if has_grants else ())
-        if not is_exact(one) and (is_whole or not standing.is_permission(one.value))
+        for one in world.grants
+        if not is_exact(one) and (is_permitting or not standing.is_permission(one.value))
     }
 
 

@@ -135,6 +135,12 @@ def _accepted(
             Reason.BUNDLE_TOO_LARGE,
             f"the namespace has {compilation.excess}, so that no permission was looked at",
         )
+    if compilation.excess_of_permissions and standing.is_permission(written.value):
+        return _refused(
+            Reason.OVERLAY_TOO_LARGE,
+            f"the namespace needs {compilation.excess_of_permissions}, so that no permission was "
+            "looked at; delete some",
+        )
     if written.file in compilation.refused:
         return _invalid(written, compilation)
     compiled = compilation.grants.get(written.file)

@@ -1,3 +1,6 @@
+import time
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,3 +68,42 @@ def test_looking_up_by_ends_finds_all_that_comparing_each_finds(globs: list[str]
     ]
 
     assert [dead.position for dead in find_dead(written, [True] * len(written))] == expected
+
+
+_LONG = "*.*" + "?a*" * 330
+_MADE_TO_TAKE_LONG = {
+    # Found by an adversarial review: 12 kB that took 16 s.
+    "alike": [[f"*.*q{j:03d}x{k:02d}*y?z*" for k in range(20)] for j in range(30)],
+    "many": [[f"*.*{j}x{k}*z*" for k in range(128)] for j in range(500)],
+    "short": [[f"s{j}.t{k}*" for k in range(128)] for j in range(500)],
+    "long": [[f"{_LONG}{j:03d}*"] for j in range(500)],
+    "of all lengths": [
+        ["s." + "a" * p + "*" + "b" * (j % 50) for p in range(j // 50 * 12, j // 50 * 12 + 60)]
+        for j in reversed(range(500))
+    ],
+}
+
+
+@pytest.mark.promise("K1", "P6")
+@pytest.mark.parametrize("globs", _MADE_TO_TAKE_LONG.values(), ids=list(_MADE_TO_TAKE_LONG))
+def test_no_policy_keeps_the_compiler_busy_by_its_globs(globs: list[list[str]]) -> None:
+    """The largest that the CRD and etcd take; what is written twice is found all the same."""
+    written = [rule(*each) for each in (*globs, globs[0])]
+    before_s = time.process_time()
+
+    dead = find_dead(written, [True] * len(written))
+
+    assert time.process_time() - before_s < 1.0
+    assert Dead(position=len(globs), covered_by=0) in dead
+
+
+@pytest.mark.promise("P6")
+def test_dead_rules_of_large_ordinary_policies_are_found() -> None:
+    """The bound is far from what people write."""
+    written = [rule(f"source{at % 50}.tool_{at}_*") for at in range(10_000)]
+    written += [rule("source7.tool_7_x"), rule("source49.tool_9999_?*"), rule("source7.tool_8_x")]
+
+    assert find_dead(written, [True] * len(written)) == [
+        Dead(position=10_000, covered_by=7),
+        Dead(position=10_001, covered_by=9_999),
+    ]

@@ -38,6 +38,35 @@ def test_what_a_covered_glob_matches_the_covering_one_matches(
         assert slow_match(wide, text)
 
 
+@given(SIGNS, SIGNS, TEXTS)
+def test_globs_that_match_one_name_meet(one: str, other: str, text: str) -> None:
+    first, second = (NameGlob("", TextGlob("a"), TextGlob(glob)) for glob in (one, other))
+    if slow_match(one, text) and slow_match(other, text):
+        assert first.meets(second)
+
+
+@given(SIGNS, SIGNS)
+def test_globs_that_meet_have_a_name_in_common(one: str, other: str) -> None:
+    """Met by hand: each way to pair their signs off is tried."""
+
+    @cache
+    def meet(at: int, place: int) -> bool:
+        mine, yours = one[at : at + 1], other[place : place + 1]
+        if not mine and not yours:
+            return True
+        if mine == "*" and (meet(at + 1, place) or (yours and meet(at, place + 1))):
+            return True
+        if yours == "*" and (meet(at, place + 1) or (mine and meet(at + 1, place))):
+            return True
+        is_same = mine == yours or "?" in (mine, yours)
+        return bool(mine and yours and is_same and "*" not in (mine, yours)) and meet(
+            at + 1, place + 1
+        )
+
+    first, second = (NameGlob("", TextGlob("a"), TextGlob(glob)) for glob in (one, other))
+    assert first.meets(second) == meet(0, 0)
+
+
 @given(st.text("ab", max_size=3), st.text("ab", max_size=3), st.booleans(), st.booleans())
 def test_covering_is_decided_for_exact_texts_and_prefixes(
     wide: str, narrow: str, is_wide_open: bool, is_narrow_open: bool

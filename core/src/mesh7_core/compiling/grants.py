@@ -22,6 +22,11 @@ from mesh7_core.policy.globs import NameGlob
 
 MAXIMUM_CHARACTERS = 64 * 1024
 """Of a document made by hand: the control API takes less, in any spelling of it."""
+MOST_ADVISED = 10
+"""Findings of a set, after which is not looked any more which policy a grant may have meant."""
+MAXIMUM_COMPARED = 1_500_000
+"""Characters of globs, when those of a grant are held against those of the rules it relaxes: more
+take longer than an admission may."""
 MAXIMUM_DEPTH = 16
 """How deep its objects and lists may lie in each other; a manifest needs four."""
 
@@ -51,7 +56,12 @@ def compile_grant(
     if effect is bundle.Effect.ALLOW and spec.policy_ref is not None:
         policy = f"{spec.policy_ref.namespace}/{spec.policy_ref.name}"
         if policy not in policies:
-            hint = advice(policy, list(policies)) if policies else "there is no policy"
+            is_first = len(parser.findings.diagnostics) < MOST_ADVISED
+            hint = (
+                "there is no policy" if not policies
+                else advice(policy, list(policies)) if is_first
+                else "see the names of the policies"
+            )  # fmt: skip
             parser.findings.error(
                 document, ("spec", "policyRef"), f"unknown policy `{policy}`, {hint}",
                 Code.UNKNOWN_POLICY,
@@ -226,12 +236,36 @@ def _check_bounds(
                        "relaxed, add `grantable` to the `approval` of one",
                        Code.BEYOND_GRANTABLE)  # fmt: skip
         return
-    for index, glob in enumerate(grant.patterns):
-        if not any(_grantable(rule) for rule in asking(policy, [glob])):
-            findings.warning(document, (*_TOOLS, index), f"no grantable rule of policy "
-                             f"`{policy.id}` is about `{glob.text}`")  # fmt: skip
-    bounds = [(rule, _grantable(rule)) for rule in asking(policy, grant.patterns)]
-    bounded = [(rule, found) for rule, found in bounds if found is not None]
+    relaxed = [(rule, found) for rule in asked if (found := _grantable(rule)) is not None]
+    if _comparisons([rule for rule, _ in relaxed], grant.patterns) > MAXIMUM_COMPARED:
+        findings.error(document, _TOOLS, f"holding them against all rules of policy `{policy.id}` "
+                       "would take too long, name fewer tools", Code.BEYOND_GRANTABLE)  # fmt: skip
+        return
+    bounded = []
+    idle = set(range(len(grant.patterns)))
+    for rule, found in relaxed:
+        met = {at for at, glob in enumerate(grant.patterns)
+               if any(one.meets(glob) for one in rule.patterns)}  # fmt: skip
+        idle -= met
+        if met:
+            bounded.append((rule, found))
+    for index in sorted(idle):
+        findings.warning(document, (*_TOOLS, index), f"no grantable rule of policy "
+                         f"`{policy.id}` is about `{grant.patterns[index].text}`")  # fmt: skip
+    _check_widest(grant, bounded, document, findings)
+
+
+def _comparisons(asked: Sequence[rules.Rule], patterns: Sequence[NameGlob]) -> int:
+    """Characters that are read when each glob is held against each."""
+    others = [one for rule in asked for one in rule.patterns]
+    lengths = [sum(16 + len(one.text) for one in globs) for globs in (others, patterns)]
+    return lengths[0] * len(patterns) + lengths[1] * len(others)
+
+
+def _check_widest(
+    grant: bundle.Grant, bounded: Sequence[tuple[rules.Rule, rules.Grantable]],
+    document: Document, findings: Findings,
+) -> None:  # fmt: skip
     if not bounded:
         return
     rule, widest = max(bounded, key=lambda pair: pair[1].maximum_uses or 1 << 62)

@@ -8,7 +8,6 @@ Pure: no clock, no network, no logging.
 
 import re
 import unicodedata
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mesh7_core.errors import ManifestError
@@ -26,6 +25,7 @@ _UNSUPPORTED = {
     "}": "there are no alternatives, write one glob for each",
     "\\": "there is no escape, use `?` for one character",
 }
+_STARS = re.compile(r"\*+")
 _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 _SOURCE_PART = re.compile(r"(?!-)[a-z0-9*?-]+(?<!-)")
 
@@ -188,40 +188,51 @@ def _find(run: str, text: str, start: int, end: int) -> int:
 def _covers(wide: str, narrow: str) -> bool:
     """Match `wide` against the signs of `narrow`: only a star may stand for a star.
 
-    A table row per sign of `wide`: `reached[n]` says that it can stand for `narrow[:n]`.
+    Bit `n` of `reached` says that what was read of `wide` can stand for `narrow[:n]`. All bits
+    move at once, so even the longest globs take one step for each sign.
     """
-    reached = [True] + [False] * len(narrow)
+    places = _places(narrow)
+    whole = (1 << len(narrow)) - 1
+    one_sign = whole & ~places.get("*", 0)
+    reached = 1
     for sign in wide:
-        reached = _after_star(reached) if sign == "*" else _after_sign(reached, sign, narrow)
-    return reached[-1]
-
-
-def _after_star(reached: Sequence[bool]) -> list[bool]:
-    first = next((place for place, is_reached in enumerate(reached) if is_reached), len(reached))
-    return [place >= first for place in range(len(reached))]
-
-
-def _after_sign(reached: Sequence[bool], sign: str, narrow: str) -> list[bool]:
-    return [False] + [
-        before and (sign == other or (sign == "?" and other != "*"))
-        for before, other in zip(reached, narrow, strict=False)
-    ]
+        if sign == "*":
+            # All from the lowest on.
+            reached = (whole << 1 | 1) & -(reached & -reached)
+        else:
+            reached = (reached & (one_sign if sign == "?" else places.get(sign, 0))) << 1
+    return bool(reached >> len(narrow))
 
 
 def _meets(one: str, other: str) -> bool:
-    """From the ends backwards: `ahead[n]` says that the rest of `one` can meet `other[n:]`."""
-    stars = len(other) - len(other.rstrip("*"))
-    ahead = [at >= len(other) - stars for at in range(len(other) + 1)]
+    """From the ends backwards: bit `n` of `ahead` says that the rest of `one` can meet `other[n:]`.
+
+    All bits move at once, as in `_covers`. Stars in a row count as one, so that a star of `other`
+    hands its bit on to one place only.
+    """
+    other = _STARS.sub("*", other)
+    places = _places(other)
+    stars, marks = places.get("*", 0), places.get("?", 0)
+    one_sign = ((1 << len(other)) - 1) & ~stars
+    ahead = 1 << len(other)
+    ahead |= ahead >> 1 & stars
     for sign in reversed(one):
-        row = [False] * len(other) + [sign == "*" and ahead[-1]]
-        for at in range(len(other) - 1, -1, -1):
-            mark = other[at]
-            if "*" in (sign, mark):
-                row[at] = ahead[at] or row[at + 1]
-            else:
-                row[at] = (sign == mark or "?" in (sign, mark)) and ahead[at + 1]
-        ahead = row
-    return ahead[0]
+        if sign == "*":
+            # All up to the highest.
+            ahead = (1 << ahead.bit_length()) - 1
+        else:
+            same = one_sign if sign == "?" else places.get(sign, 0) | marks
+            ahead = (ahead >> 1 & same) | (ahead & stars)
+            ahead |= ahead >> 1 & stars
+    return bool(ahead & 1)
+
+
+def _places(text: str) -> dict[str, int]:
+    """Per sign a bit for each place where it stands."""
+    found: dict[str, int] = {}
+    for place, sign in enumerate(text):
+        found[sign] = found.get(sign, 0) | 1 << place
+    return found
 
 
 def _literal_prefix(glob: str) -> str:

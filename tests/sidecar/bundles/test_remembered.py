@@ -170,6 +170,7 @@ async def test_a_kill_outlives_the_container_whichever_write_fails(
 
     after = await before.restarted(operator)
     assert after.says() == ("no-bundle" if failing == "overlay" else "vetoed")
+    assert list(after.delivery.problems) == ([OVERLAY] if failing == "overlay" else [])
     await after.take(OVERLAY, operator.overlay(1), CONFIG_MAP)
     assert after.says() == ("no-bundle" if failing == "overlay" else "vetoed")
 

@@ -115,12 +115,11 @@ class Delivery:
         """Put in force what an earlier process of the pod left; before anything else is taken."""
         for kind in REVOCATIONS_FIRST:
             opened, least = self._believed.kept(kind), self._believed.in_force(kind)
-            if opened is None:
-                continue
-            if opened.header.version < least:
-                self._problems.outdated(kind, opened.header.version, least)
-                continue
-            self._newest[kind] = self._found(opened, b"", Origin.NONE)
+            kept = 0 if opened is None else opened.header.version
+            if kept < least:
+                self._problems.outdated(kind, kept, least)
+            elif opened is not None:
+                self._newest[kind] = self._found(opened, b"", Origin.NONE)
         self._raise_soon()
         await self.settled()
 

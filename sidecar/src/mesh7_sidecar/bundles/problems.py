@@ -40,12 +40,13 @@ class Problems:
             error,
         )
 
-    def outdated(self, kind: Kind, version: int, least: int) -> None:
-        """What was kept is older than what was in force."""
+    def outdated(self, kind: Kind, kept: int, least: int) -> None:
+        """What was kept (0 = nothing) is older than what was in force."""
+        found = f"{kind} {kept}" if kept else "nothing that can be used"
         self._tell(
             kind,
-            f"{kind} {version} is kept in the state folder, and {least} was in force before the "
-            f"restart – every call is denied until {least} or a newer one arrives; see whether "
+            f"{kind} {least} was in force before the restart, and {found} is kept in the state "
+            f"folder – every call is denied until {least} or a newer one arrives; see whether "
             "Redis is reached and the ConfigMap is mounted",
         )
 

@@ -283,3 +283,24 @@ def test_an_older_config_map_is_replaced_by_what_was_written_last(older: bool) -
     assert (plan.publish, plan.floors, plan.bundle_version) == ((), {}, VERSION)
     assert isinstance(plan.config_map, ApplyConfigMap)
     assert worlds.in_base64(plan.config_map.manifest, "bundle") == OURS.bundle
+
+
+@pytest.mark.promise("K9")
+def test_who_writes_to_redis_moves_versions_by_an_hour_and_no_further() -> None:
+    """R2, 15: each belief raised the floor, and each floor what was believed, by an hour each."""
+    found = SETTLED
+    for claimed in range(200):
+        assert found.published is not None
+        ahead = worlds.NOON_MS + HOUR_MS + claimed * HOUR_MS
+        claim = replace(found.published, bundle=ahead, bundle_sha1="0" * 40)
+        found = worlds.settled(replace(found, published=claim))
+    assert found.published is not None
+    assert found.published.bundle <= worlds.NOON_MS + HOUR_MS + 1
+    for _ in range(200):
+        assert found.published is not None
+        claim = replace(
+            found.published, bundle=found.published.bundle + 1, bundle_sha1="0" * 40
+        )
+        found = worlds.settled(replace(found, published=claim))
+    assert found.published is not None
+    assert found.published.bundle <= worlds.NOON_MS + HOUR_MS + 500

@@ -16,7 +16,7 @@ from mesh7_core import names
 from mesh7_core.delivery import envelopes
 
 AHEAD: Final = timedelta(hours=1)
-"""How far beyond what is known the store's word is believed."""
+"""How far beyond our clock the store's word is believed; beyond what we know, by one version."""
 BEYOND: Final = 10**14
 """No clock shows as much before the year 5138; from there on no floor and no version is ours."""
 
@@ -65,7 +65,8 @@ def known(
             had then, sidecars may have accepted it.
     """
     floor = read_floor(annotations.get(FLOOR_ANNOTATIONS[kind]))
-    most = max(milliseconds(now), floor, held) + AHEAD // timedelta(milliseconds=1)
+    # One beyond what we know at most: what is believed becomes the next floor, again and again.
+    most = max(milliseconds(now + AHEAD), floor + 1, held + 1)
     is_forged = stored > most and stored != vouched
     return Known(floor=floor, least=max(floor, 0 if is_forged else stored), is_forged=is_forged)
 

@@ -16,6 +16,7 @@ from tests.sidecar.lifecycle import parts
 from tests.sidecar.lifecycle.parts import ALLOW_ALL, Guarded, guarded, policy, scripted
 
 RULES = 2_000
+RULES_OF_A_POLICY = 500
 ANOTHER = policy("another", 'name: none, tools: ["*.never"], action: Deny')
 
 
@@ -122,16 +123,22 @@ async def test_a_call_under_way_in_a_removed_source_is_answered(tmp_path: Path) 
 
 async def test_calls_go_on_while_thousands_of_rules_compile(tmp_path: Path) -> None:
     """Issue 1: a changed folder is compiled aside and swapped whole."""
-    many = (
-        f'name: r{number}, tools: ["s.t{number}"], when: "args.n < {number}", action: Deny'
-        for number in range(RULES)
+    many = "---\n".join(
+        policy(
+            f"many-{first}",
+            *(
+                f'name: r{number}, tools: ["s.t{number}"], when: "args.n < {number}", action: Deny'
+                for number in range(first, first + RULES_OF_A_POLICY)
+            ),
+        )
+        for first in range(0, RULES, RULES_OF_A_POLICY)
     )
     async with (
         scripted("echo") as source,
         guarded(tmp_path, doors.source("s", source.url), ALLOW_ALL) as served,
     ):
         before = await served.until(parts.is_ready("s"))
-        rename_over(tmp_path / "folder" / "many.yaml", policy("many", *many))
+        rename_over(tmp_path / "folder" / "many.yaml", many)
         compiling = asyncio.ensure_future(changed(served, before))
         longest_s, answered = 0.0, 0
         while not compiling.done():

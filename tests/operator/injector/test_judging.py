@@ -125,3 +125,18 @@ def test_what_changes_nothing_that_is_compiled_always_passes() -> None:
     after["spec"]["rules"][0]["tools"] = ["still no dot"]
     changed = asked.review(after, before=broken)
     assert _paths(judging.judge(changed, RELEASE)) == ["spec.rules[0].tools[0]"]
+
+
+@pytest.mark.promise("K1")
+def test_what_the_controller_would_not_compile_is_refused_before_it_is_compiled() -> None:
+    """Else a policy of 1.5 MB of `when` takes the compiler seven seconds, and whoever waits."""
+    when = "[" + ",".join(["1"] * 2000) + "].size() > "
+    rules = [
+        {"name": f"r{at}", "tools": ["a.b"], "when": when + str(at), "action": "Allow"}
+        for at in range(360)
+    ]
+    verdict = judging.judge(asked.review(asked.policy(rules=rules)), RELEASE)
+    assert isinstance(verdict, reviews.Refused)
+    (cause,) = verdict.causes
+    assert cause.path == "spec"
+    assert cause.message.startswith("more than 262144 characters in `when`")

@@ -10,9 +10,9 @@ Nothing of an object, and no group of a user, is ever logged.
 """
 
 import asyncio
+import functools
 import logging
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -26,6 +26,7 @@ from mesh7_operator.injector.measuring import InjectorMetrics
 from mesh7_operator.injector.places import Places
 from mesh7_operator.injector.reviews import Malformed, Review, Verdict
 from mesh7_operator.injector.stamp_key import StampKey
+from mesh7_operator.injector.turns import Turns
 
 VALIDATE: Final = "/validate"
 MUTATE: Final = "/mutate"
@@ -42,7 +43,7 @@ class Parts:
     """What the door works with.
 
     Attributes:
-        threads: where is compiled; the event loop goes on answering probes.
+        turns: where is compiled; the event loop goes on answering probes.
         is_ending: asked with each answer; connections are closed with it then, so that the API
             server goes elsewhere.
     """
@@ -50,7 +51,7 @@ class Parts:
     asking: Asking
     stamp_key: StampKey
     release_namespace: str
-    threads: Executor
+    turns: Turns
     metrics: InjectorMetrics
     monotonic_s: Callable[[], float]
     is_ending: Callable[[], bool]
@@ -128,11 +129,8 @@ class _Validating:
         policy = None
         if not judging.is_unchanged(review):
             policy = await _policy(parts, review)
-        loop = asyncio.get_running_loop()
-        judged = loop.run_in_executor(
-            parts.threads, judging.judge, review, parts.release_namespace, policy
-        )
-        return await _in_time(judged, parts.judging_s)
+        judge = functools.partial(judging.judge, review, parts.release_namespace, policy)
+        return await parts.turns.run(review.namespace, judge, parts.judging_s)
 
 
 class _Mutating:
@@ -158,16 +156,6 @@ class _Mutating:
 async def _policy(parts: Parts, review: Review) -> shapes.Object | None:
     ref = judging.policy_of(review, parts.release_namespace)
     return None if ref is None else await parts.asking.policy(ref)
-
-
-async def _in_time(judged: asyncio.Future[Verdict], patience_s: float) -> Verdict:
-    try:
-        async with asyncio.timeout(patience_s):
-            return await judged
-    except TimeoutError as error:
-        raise errors.ClusterError(
-            f"the compiler took more than {patience_s:g} s; make the object smaller, or try again"
-        ) from error
 
 
 def _outcome(verdict: Verdict) -> str:

@@ -15,6 +15,7 @@ from mesh7_core.compiling.diagnostics import Code, Diagnostic, Severity
 from mesh7_core.delivery import payloads
 from mesh7_operator.injector import applied, reviews
 from mesh7_operator.injector.reviews import Cause, Review, Verdict
+from mesh7_operator.reconciling import bounds
 
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
@@ -69,6 +70,10 @@ def judge(
         return reviews.invalid(*unfinished)
     if is_unchanged(review):
         return reviews.Allowed()
+    excess = _excess(review)
+    if excess:
+        message = f"{excess}: a namespace may not have so many, all its objects together"
+        return reviews.invalid(Cause(path="spec", message=message))
     is_baseline = review.namespace == release_namespace
     if is_baseline and review.kind != names.AGENT_POLICY:
         return reviews.invalid(
@@ -89,6 +94,15 @@ def judge(
         release_namespace=release_namespace,
     )
     return _verdict(document, compiled.diagnostics)
+
+
+def _excess(review: Review) -> str:
+    """What the controller would compile nothing of, either."""
+    if review.kind == names.GRANT:
+        return bounds.excess_of_grants([review.value])
+    if review.kind == names.AGENT_POLICY:
+        return bounds.excess_of_policies([review.value], [])
+    return bounds.excess_of_policies([], [review.value])
 
 
 def _policy_document(

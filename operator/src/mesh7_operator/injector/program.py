@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import prometheus_client
@@ -18,9 +17,9 @@ from mesh7_operator.injector import door
 from mesh7_operator.injector.asking import Asking
 from mesh7_operator.injector.measuring import InjectorMetrics
 from mesh7_operator.injector.stamp_key import StampKey
+from mesh7_operator.injector.turns import Turns
 
 _LOG: Final = logging.getLogger(__name__)
-_THREADS: Final = 4
 _LOOK_S: Final = 1.0
 
 
@@ -35,7 +34,7 @@ async def run(chosen: settings.Injector, clock: Clock, stopping: asyncio.Event) 
     certificate = Certificate(chosen.certificate, chosen.private_key)
     release_namespace = chosen.cluster.release_namespace
     joined = connection.connect(chosen.cluster)
-    threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="judge")
+    turns = Turns(clock.monotonic_s)
     async with ApiServer(joined, measured.api) as api:
         stamp_key = StampKey(chosen.stamp_key, api, release_namespace)
         app = door.application(
@@ -43,13 +42,13 @@ async def run(chosen: settings.Injector, clock: Clock, stopping: asyncio.Event) 
                 asking=Asking(api, release_namespace),
                 stamp_key=stamp_key,
                 release_namespace=release_namespace,
-                threads=threads,
+                turns=turns,
                 metrics=measured,
                 monotonic_s=clock.monotonic_s,
                 is_ending=stopping.is_set,
             )
         )
-        probes = _probes(certificate, stamp_key, stopping, registry)
+        probes = _probes(certificate, stamp_key, turns, stopping, registry)
         beside = await serving.serve_probes(chosen.metrics, probes)
         listener = await serving.listen(app, chosen.listen, certificate.context)
         _LOG.info("admissions are served", extra={"address": str(listener.address)})
@@ -63,7 +62,6 @@ async def run(chosen: settings.Injector, clock: Clock, stopping: asyncio.Event) 
             await asyncio.gather(keeping, return_exceptions=True)
             await listener.close()
             await beside.close()
-            threads.shutdown(wait=False, cancel_futures=True)
 
 
 class _Files:
@@ -113,11 +111,12 @@ class _Files:
 def _probes(
     certificate: Certificate,
     stamp_key: StampKey,
+    turns: Turns,
     stopping: asyncio.Event,
     registry: prometheus_client.CollectorRegistry,
 ) -> serving.Probes:
     def healthy() -> tuple[bool, Mapping[str, object]]:
-        return True, {}
+        return not turns.is_stuck, {"is_stuck": turns.is_stuck}
 
     def ready() -> tuple[bool, Mapping[str, object]]:
         details = {

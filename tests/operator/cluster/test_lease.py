@@ -292,12 +292,34 @@ async def test_a_request_in_flight_is_given_up_when_leadership_ends(
     silent: tuple[_Silent, ApiServer],
 ) -> None:
     server, api = silent
-    lefts = iter([0.05])
+    lefts = iter([0.05, 0.05])
     fenced = api.while_left(lambda: next(lefts, 0.0))
     with pytest.raises(api_server.TooLate):
         async with asyncio.timeout(IN_TIME_S):
             await fenced.merge(resources.NAMESPACES, "", "shop", {})
     assert server.asked == ["PATCH"]
+
+
+@pytest.mark.promise("K8")
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda api: api.merge(resources.NAMESPACES, "", "shop", {}),
+        lambda api: api.create(resources.EVENTS, "shop", {}),
+        lambda api: api.replace(resources.CONFIG_MAPS, "shop", "one", {}),
+        lambda api: api.delete(resources.CONFIG_MAPS, "shop", "one"),
+    ],
+    ids=["merge", "create", "replace", "delete"],
+)
+async def test_nothing_is_sent_by_who_was_stopped_between_looking_and_sending(
+    silent: tuple[_Silent, ApiServer], write: Callable[[ApiServer], Awaitable[object]]
+) -> None:
+    """Found in e2e/api/test_leadership: it sent what it was about to send when it woke."""
+    server, api = silent
+    lefts = iter([10.0])
+    with pytest.raises(api_server.TooLate):
+        await write(api.while_left(lambda: next(lefts, 0.0)))
+    assert server.asked == []
 
 
 async def test_the_elector_itself_is_not_fenced(parts: _Parts) -> None:

@@ -11,13 +11,13 @@ import json
 import math
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Final, Self
 
 import aiohttp
 
 from mesh7_core import errors, names
 from mesh7_operator.cluster import shapes
+from mesh7_operator.cluster.asking import Body, Request
 from mesh7_operator.cluster.connection import Connection
 from mesh7_operator.cluster.resources import Resource
 from mesh7_operator.metrics import ApiMetrics
@@ -32,6 +32,7 @@ _TOO_MANY: Final = 429
 _SERVER_ERROR: Final = 500
 _MESSAGE: Final = 500
 _REPEATABLE: Final = frozenset({"get", "list", "apply", "delete"})
+_DELETE_OPTIONS: Final = {"apiVersion": "v1", "kind": "DeleteOptions"}
 _NOT_APPLIED: Final = "the server rejected our request due to an error in our request"
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
@@ -145,7 +146,7 @@ class ApiServer:
         Raises:
             ApiError: there is none, or it was not answered.
         """
-        return await self._ask(_Request("get", "GET", resource, namespace, name))
+        return await self._ask(Request("get", "GET", resource, namespace, name))
 
     async def list(
         self, resource: Resource, namespace: str = "", *, fields: str = ""
@@ -175,7 +176,7 @@ class ApiServer:
             ApiError: not answered.
         """
         query = {"limit": "1", **({"fieldSelector": fields} if fields else {})}
-        request = _Request("list", "GET", resource, query=query, headers={"Accept": _METADATA_ONLY})
+        request = Request("list", "GET", resource, query=query, headers={"Accept": _METADATA_ONLY})
         text = shapes.text(await self._ask(request), "metadata", "resourceVersion")
         return int(text) if text.isascii() and text.isdecimal() else 0
 
@@ -188,7 +189,7 @@ class ApiServer:
             Conflict: there is one of that name.
             ApiError: refused, or not answered.
         """
-        return await self._ask(_Request("create", "POST", resource, namespace, body=manifest))
+        return await self._ask(Request("create", "POST", resource, namespace, body=manifest))
 
     async def apply(
         self, resource: Resource, namespace: str, name: str, manifest: shapes.Object
@@ -198,7 +199,7 @@ class ApiServer:
         Raises:
             ApiError: refused, or not answered.
         """
-        request = _Request(
+        request = Request(
             "apply", "PATCH", resource, namespace, name,
             body=manifest, content_type="application/apply-patch+yaml",
             query={"fieldManager": names.FIELD_MANAGER, "force": "true"},
@@ -213,7 +214,7 @@ class ApiServer:
         Raises:
             ApiError: refused, or not answered.
         """
-        request = _Request(
+        request = Request(
             "apply", "PATCH", resource, namespace, name,
             body=patch, content_type="application/merge-patch+json",
             query={"fieldManager": names.FIELD_MANAGER},
@@ -233,7 +234,7 @@ class ApiServer:
             {"op": "test", "path": "/metadata/uid", "value": uid},
             {"op": "add", "path": "/status", "value": status},
         ]
-        request = _Request(
+        request = Request(
             "apply", "PATCH", resource, namespace, name, "status",
             body=patch, content_type="application/json-patch+json",
             query={"fieldManager": names.FIELD_MANAGER},
@@ -249,7 +250,7 @@ class ApiServer:
             Conflict: there is a newer version.
             ApiError: refused, or not answered.
         """
-        return await self._ask(_Request("replace", "PUT", resource, namespace, name, body=manifest))
+        return await self._ask(Request("replace", "PUT", resource, namespace, name, body=manifest))
 
     async def delete(self, resource: Resource, namespace: str, name: str) -> None:
         """See that there is none; it is fine when there was none.
@@ -258,7 +259,9 @@ class ApiServer:
             ApiError: refused, or not answered.
         """
         with contextlib.suppress(NotFound):
-            await self._ask(_Request("delete", "DELETE", resource, namespace, name))
+            await self._ask(
+                Request("delete", "DELETE", resource, namespace, name, body=_DELETE_OPTIONS)
+            )
 
     async def _pages(
         self, resource: Resource, namespace: str, fields: str, headers: Mapping[str, str]
@@ -267,7 +270,7 @@ class ApiServer:
         if fields:
             query["fieldSelector"] = fields
         while True:
-            request = _Request("list", "GET", resource, namespace, query=query, headers=headers)
+            request = Request("list", "GET", resource, namespace, query=query, headers=headers)
             page = await self._ask(request)
             for item in shapes.sequence(page, "items"):
                 yield shapes.mapping(item)
@@ -276,7 +279,7 @@ class ApiServer:
                 return
             query["continue"] = token
 
-    async def _ask(self, request: "_Request") -> shapes.Object:
+    async def _ask(self, request: Request) -> shapes.Object:
         pause_s = _FIRST_PAUSE_S
         for attempt in range(1, _ATTEMPTS + 1):
             try:
@@ -291,12 +294,12 @@ class ApiServer:
             pause_s *= 2
         raise AssertionError  # the last attempt returns or raises
 
-    def _count(self, request: "_Request", error: ApiError) -> None:
+    def _count(self, request: Request, error: ApiError) -> None:
         # Whoever reads or makes what may be missing or there already expects that answer.
         if not isinstance(error, NotFound | Conflict | TooLate):
             self._metrics.errors.labels(request.verb, request.resource.kind, error.word).inc()
 
-    async def _try(self, request: "_Request") -> shapes.Object:
+    async def _try(self, request: Request) -> shapes.Object:
         try:
             async with self._places, asyncio.timeout(self._patience_s(request)):
                 return await self._send(request)
@@ -305,18 +308,18 @@ class ApiServer:
             text = f"{request.shown}: not answered: {str(error) or type(error).__name__}"
             raise _Refused(Unavailable(text), is_begun=True) from error
 
-    def _patience_s(self, request: "_Request") -> float:
+    def _patience_s(self, request: Request) -> float:
         left_s = self._left_s()
         if left_s <= 0:
             raise _Refused(TooLate(f"{request.shown}: no longer leading"), is_begun=True)
         return min(left_s, _TIMEOUT_S)
 
-    async def _send(self, request: "_Request") -> shapes.Object:
+    async def _send(self, request: Request) -> shapes.Object:
         async with self._session.request(
             request.method,
             self._url + request.path,
             params=request.query,
-            data=None if request.body is None else json.dumps(request.body).encode(),
+            data=None if request.body is None else Body(request, self._left_s),
             headers={"Content-Type": request.content_type, **request.headers},
         ) as response:
             answer = await response.read()
@@ -331,36 +334,6 @@ class ApiServer:
             is_begun=response.status != _TOO_MANY,
             retry_after_s=_seconds(response.headers.get("Retry-After", "")),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """One question.
-
-    Attributes:
-        verb: ours, for metrics and messages.
-    """
-
-    verb: str
-    method: str
-    resource: Resource
-    namespace: str = ""
-    name: str = ""
-    subresource: str = ""
-    body: object = None
-    content_type: str = "application/json"
-    query: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def path(self) -> str:
-        return self.resource.path(self.namespace, self.name, self.subresource)
-
-    @property
-    def shown(self) -> str:
-        spelled = "/".join(filter(None, (self.namespace, self.name, self.subresource)))
-        what = f"{self.verb} {self.resource.kind}"
-        return f"{what} `{spelled}`" if spelled else what
 
 
 class _Refused(Exception):  # noqa: N818

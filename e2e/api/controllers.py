@@ -89,9 +89,12 @@ class Controller:
 
 
 @contextlib.contextmanager
-def controlling(cluster: Cluster, log: Path, flags: Sequence[str] = ()) -> Iterator[Controller]:
-    """A controller that runs while the block does, as administrator."""
-    controller = Controller(cluster.admin, log, flags)
+def controlling(
+    cluster: Cluster, log: Path, flags: Sequence[str] = (), *, user: str = ""
+) -> Iterator[Controller]:
+    """A controller that runs while the block does, as administrator: the one, or of this name."""
+    kubeconfig = cluster.kubeconfig(user, ["system:masters"]) if user else cluster.admin
+    controller = Controller(kubeconfig, log, flags)
     try:
         yield controller
     finally:

@@ -1,7 +1,9 @@
 """Admission on a real API server: what is refused, by field; who made a grant; what holds alone."""
 
 import base64
+import dataclasses
 import datetime as dt
+import functools
 import json
 import secrets
 import signal
@@ -368,8 +370,8 @@ def test_an_agents_account_grants_nothing(there: Guarded) -> None:
     assert "agents approve nothing" in refusal
 
 
-def _source(name: str, pinning: Object | None) -> str:
-    spec: Object = {"mcp": {"url": "https://billing.example.com/mcp"}}
+def _source(name: str, pinning: Object | None, url: str = "https://billing.example.com/mcp") -> str:
+    spec: Object = {"mcp": {"url": url}}
     if pinning is not None:
         spec["pinning"] = pinning
     about = {"apiVersion": names.API_VERSION, "kind": names.TOOL_SOURCE}
@@ -377,7 +379,7 @@ def _source(name: str, pinning: Object | None) -> str:
 
 
 def test_only_who_has_the_verb_accepts_definitions(there: Guarded) -> None:
-    """Design 8: on CREATE, on UPDATE, and taking away counts, too."""
+    """Design 8: on CREATE, on UPDATE, and what makes an accepted list mean less counts, too."""
     ed = _person(there.cluster, there.shop, "ed", "mesh7-policy-editor")
     ada = _person(there.cluster, there.shop, "ada", "mesh7-admin")
     accepted = [{"tool": "refund", "digest": "sha256:" + "0" * 64}]
@@ -388,10 +390,105 @@ def test_only_who_has_the_verb_accepts_definitions(there: Guarded) -> None:
     with pytest.raises(KubectlError, match="needs the verb `accept`"):
         ed.apply(_source("pinned", with_it))
     ada.apply(_source("pinned", with_it))
-    ed.apply(_source("pinned", {**with_it, "mode": "Warn"}))
-    for pinning in ({"mode": "Warn"}, {"mode": "Warn", "accepted": []}, None):
+    for pinning in ({**with_it, "mode": "Warn"}, {**with_it, "mode": "Ignore"},
+                    {"mode": "Enforce"}, {"mode": "Enforce", "accepted": []}, None):  # fmt: skip
         with pytest.raises(KubectlError, match="needs the verb `accept`"):
             ed("replace", "-f", "-", stdin=_source("pinned", pinning))
+
+
+def test_who_accepts_nothing_leads_no_accepted_source_elsewhere(there: Guarded) -> None:
+    """Found by an adversarial review: the list stayed, and another server stood behind it."""
+    ed = _person(there.cluster, there.shop, "ed", "mesh7-policy-editor")
+    ada = _person(there.cluster, there.shop, "ada", "mesh7-admin")
+    pinned = {"mode": "Enforce", "accepted": [{"tool": "a", "digest": "sha256:" + "0" * 64}]}
+    evil = "https://evil.example.com/mcp"
+    ada.apply(_source("led", pinned))
+    with pytest.raises(KubectlError, match="how a source is reached whose definitions are accept"):
+        ed.apply(_source("led", pinned, evil))
+    with pytest.raises(KubectlError, match="needs the verb `accept`"):
+        ed("delete", "toolsource", "led", "-n", there.shop)
+    with pytest.raises(KubectlError, match="needs the verb `accept`"):
+        ed("replace", "--force", "-f", "-", stdin=_source("led", None, evil))
+    ed("label", "toolsource", "led", "-n", there.shop, "team=finance")
+    ada.apply(_source("led", pinned, evil))
+    ada("delete", "toolsource", "led", "-n", there.shop)
+
+
+def test_who_accepts_nothing_works_on_sources_that_nobody_accepted(there: Guarded) -> None:
+    ed = _person(there.cluster, there.shop, "ed", "mesh7-policy-editor")
+    ed.apply(_source("free", None))
+    ed.apply(_source("free", {"mode": "Warn"}, "https://other.example.com/mcp"))
+    ed.apply(_source("free", {"mode": "Enforce"}))
+    with pytest.raises(KubectlError, match=r"spec\.pinning\.mode: whoever weakens or deletes it"):
+        ed("replace", "-f", "-", stdin=_source("free", None))
+    with pytest.raises(KubectlError, match=r"spec\.pinning\.mode: whoever weakens or deletes it"):
+        ed("delete", "toolsource", "free", "-n", there.shop)
+    ed.apply(_source("plain", None))
+    ed("delete", "toolsource", "plain", "-n", there.shop)
+
+
+_NOT_YOURS = "written and deleted by mesh7's controller alone"
+
+
+@pytest.mark.promise("K10")
+def test_nobody_but_the_controller_deletes_or_freezes_a_bundle(
+    there: Guarded, tmp_path: Path
+) -> None:
+    """Found by an adversarial review: by deleting it an editor kept news from new pods."""
+    space = controllers.enrol(there.cluster, f"bundled-{secrets.token_hex(4)}")
+    kubeconfig = installed.account(there.cluster, "mesh7-controller", tmp_path)
+    controller = dataclasses.replace(there.cluster.kubectl, kubeconfig=kubeconfig)
+    apply = functools.partial(controller, "apply", "--server-side", "--validate=false")
+    there.cluster.kubectl("create", "configmap", "other", "-n", space)
+    bundle = yaml.safe_dump({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": names.BUNDLE_CONFIG_MAP, "namespace": space},
+    })  # fmt: skip
+    apply("-f", "-", stdin=bundle)
+    bind = ["rolebinding", "editor", "-n", space, "--clusterrole=edit", "--user=edna"]
+    there.cluster.kubectl("create", *bind)
+    edna = there.cluster.kubectl_of("edna")
+    for which in (names.BUNDLE_CONFIG_MAP, "--all"):
+        with pytest.raises(KubectlError, match=_NOT_YOURS):
+            edna("delete", "configmaps", which, "-n", space)
+    frozen = '{"immutable":true}'
+    with pytest.raises(KubectlError, match=_NOT_YOURS):
+        edna("patch", "configmap", names.BUNDLE_CONFIG_MAP, "-n", space, "-p", frozen)
+    with pytest.raises(KubectlError, match="is never frozen"):
+        apply("-f", "-", stdin=bundle + "immutable: true\n")
+    with pytest.raises(KubectlError, match="not found"):
+        edna("get", "configmap", "other", "-n", space)
+    controller("delete", "configmap", names.BUNDLE_CONFIG_MAP, "-n", space)
+
+
+@pytest.mark.promise("K10")
+def test_a_namespace_goes_with_its_bundle_and_its_pinned_sources(
+    there: Guarded, tmp_path: Path
+) -> None:
+    gone = controllers.enrol(there.cluster, f"gone-{secrets.token_hex(4)}")
+    kubeconfig = installed.account(there.cluster, "mesh7-controller", tmp_path)
+    bundle = yaml.safe_dump({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": names.BUNDLE_CONFIG_MAP, "namespace": gone},
+    })  # fmt: skip
+    controller = dataclasses.replace(there.cluster.kubectl, kubeconfig=kubeconfig)
+    controller("apply", "--server-side", "--validate=false", "-f", "-", stdin=bundle)
+    pinned = {"mode": "Enforce", "accepted": [{"tool": "a", "digest": "sha256:" + "0" * 64}]}
+    there.cluster.apply(_source("pinned", pinned).replace("namespace: shop", f"namespace: {gone}"))
+    there.cluster.kubectl("delete", "namespace", gone, "--timeout=60s", timeout_s=70)
+
+
+@pytest.mark.promise("K1")
+def test_policies_made_to_take_long_keep_no_one_else_waiting(there: Guarded) -> None:
+    """Found by an adversarial review: four took the injector out for the whole cluster."""
+    globs = [[f"*.*q{at:03d}x{no:02d}*y?z*" for no in range(60)] for at in range(200)]
+    rules = [{"name": f"r{at}", "tools": each, "action": "Allow"} for at, each in enumerate(globs)]
+    slow = yaml.safe_load(controllers.policy(there.shop, "slow"))
+    slow["spec"]["rules"] = rules
+    for _ in range(4):
+        assert _refusal(there.cluster.kubectl, json.dumps(slow)) == ""
+    assert _refusal(there.cluster.kubectl, controllers.policy(there.shop, "fine")) == ""
+    assert json.loads(there.injector.ask("/healthz")) == {"ok": True, "is_stuck": False}
 
 
 def test_without_the_injector_nothing_is_stored_but_a_veto_is(there: Guarded) -> None:

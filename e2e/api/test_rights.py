@@ -111,7 +111,9 @@ def test_the_controller_works_with_its_rights_and_is_refused_nothing(there: Inst
     shop = _work(there)
     events = cluster.kubectl("get", "events", "-n", shop)
     assert names.FIELD_MANAGER in cluster.kubectl("get", "events", "-n", shop, "-o", "yaml"), events
-    cluster.kubectl("delete", "configmap", names.BUNDLE_CONFIG_MAP, "-n", shop)
+    # Nobody else may.
+    own = as_account(cluster, "mesh7-controller")
+    own("delete", "configmap", names.BUNDLE_CONFIG_MAP, "-n", shop, "--wait=false")
     delivered = Delivered(cluster, shop)
     controller.until(lambda: delivered.version() > 0, "it is written again")
     cluster.kubectl("label", "namespace", shop, f"{names.INJECTION_LABEL}-")
@@ -263,7 +265,7 @@ def test_nobody_else_writes_the_bundle(there: Installed) -> None:
     """Not even an administrator; every other ConfigMap is left alone."""
     shop = there.cluster.new_namespace("plain")
     there.cluster.kubectl("create", "configmap", "mine", "-n", shop)
-    with pytest.raises(KubectlError, match="written by mesh7's controller alone"):
+    with pytest.raises(KubectlError, match="written and deleted by mesh7's controller alone"):
         there.cluster.kubectl("create", "configmap", names.BUNDLE_CONFIG_MAP, "-n", shop)
 
 

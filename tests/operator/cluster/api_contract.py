@@ -5,7 +5,7 @@ real one. Left out is what the fake does not do: validation, server-side apply, 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -351,6 +351,12 @@ class _Told:
 
     def listed_anew(self, resource: Resource) -> None:
         pass
+
+    def resumed(self, resource: Resource, since: int) -> None:
+        pass
+
+    def vanished(self) -> Iterable[str]:
+        return ()
 
     async def until(self, claim: Callable[[seen.Snapshot], bool]) -> seen.Snapshot:
         async with asyncio.timeout(PATIENCE_S):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mesh7_core import errors
 from mesh7_operator import metrics
 from mesh7_operator.cluster import resources
 from mesh7_operator.cluster.api_server import ApiServer
@@ -30,8 +31,9 @@ class _Watching:
         self.marked: list[str] = []
         self.metrics = metrics.ControllerMetrics(metrics.registry())
         self.board = Board("mesh7-system", self.marked.append)
+        self.ended: asyncio.Future[None]
         self.ear = listing.Ear(api, self.board)
-        self.watch = Watch(server.connection, self.ear, self.metrics)
+        self.watch = Watch(server.connection, self.ear, self.metrics, patience_s=0.3)
 
     def names(self, kind: str) -> list[str]:
         known = self.board.known("shop")
@@ -44,6 +46,7 @@ async def _watching(server: fakes.ApiServer) -> AsyncIterator[_Watching]:
     async with ApiServer(server.connection, measured) as api:
         watching = _Watching(server, api)
         tasks = [asyncio.ensure_future(one) for one in (watching.watch.run(), watching.ear.run())]
+        watching.ended = tasks[0]
         try:
             yield watching
         finally:
@@ -76,6 +79,7 @@ async def test_a_grant_that_was_revoked_while_the_watch_was_lost_is_gone(
     server.put(resources.GRANTS, _grant("standing"))
     async with _watching(server) as watching:
         await eventually(lambda: watching.names("Grant") == ["revoked", "standing"])
+        await eventually(lambda: server.is_watched(resources.GRANTS))
         watching.marked.clear()
         server.forget_watches(resources.GRANTS, ("shop", "revoked"))
         await eventually(lambda: watching.names("Grant") == ["standing"])
@@ -96,6 +100,47 @@ async def test_watches_that_end_are_begun_anew_and_counted(
         await eventually(lambda: restarts._value.get() > 0)  # noqa: SLF001
         server.put(resources.GRANTS, _grant("late"))
         await eventually(lambda: watching.names("Grant") == ["late"])
+
+
+@pytest.mark.promise("K8")
+@pytest.mark.parametrize("status", [403, 429, 500, 503])
+async def test_a_running_watch_that_is_put_off_goes_on(
+    server: fakes.ApiServer, eventually: Eventually, status: int
+) -> None:
+    """Issue 5: storms of 429 and 500; an API server that starts knows no rights for a moment."""
+    async with _watching(server) as watching:
+        await eventually(lambda: server.is_watched(resources.GRANTS))
+        server.troubled_path, server.troubles = "/grants", [(status, {})]
+        server.cut_watches()
+        await eventually(lambda: not server.troubles)
+        server.put(resources.GRANTS, _grant("late"))
+        await eventually(lambda: watching.names("Grant") == ["late"])
+        assert not watching.watch.has_ended
+
+
+@pytest.mark.parametrize(("status", "times"), [(401, 1), (403, 1_000)])
+async def test_a_running_watch_that_is_refused_for_long_ends_with_the_servers_words(
+    server: fakes.ApiServer, eventually: Eventually, status: int, times: int
+) -> None:
+    """Found in review: vetoes that were written since never arrived, and all looked well."""
+    async with _watching(server) as watching:
+        await eventually(lambda: server.is_watched(resources.GRANTS))
+        server.troubled_path, server.troubles = "/grants", [(status, {})] * times
+        server.cut_watches()
+        with pytest.raises(errors.ClusterError, match="watch Grant: in trouble"):
+            await watching.ended
+        counted = watching.metrics.api.errors.labels("watch", "Grant", "forbidden")
+        assert counted._value.get() > 0  # noqa: SLF001
+
+
+async def test_a_watch_that_is_refused_from_the_first_ends_at_once(
+    server: fakes.ApiServer,
+) -> None:
+    """A verb is missing in the role."""
+    server.troubled_path, server.troubles = "/grants", [(403, {})]
+    async with _watching(server) as watching:
+        with pytest.raises(errors.ClusterError, match="watch Grant: in trouble"):
+            await watching.ended
 
 
 async def test_nothing_is_complete_while_a_kind_cannot_be_listed(

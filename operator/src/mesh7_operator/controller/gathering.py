@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
+from mesh7_core.api.grants import parse_moment
 from mesh7_core.policy import standing
 from mesh7_operator.clock import Clock
 from mesh7_operator.cluster import shapes
@@ -82,6 +83,9 @@ def use_keys(grants: Iterable[Written]) -> tuple[str, ...]:
 
 
 def _moment(text: str) -> datetime | None:
-    with contextlib.suppress(ValueError):
-        return datetime.fromisoformat(text)
+    # What the kind's schema forbids may stand there all the same: where it was loosened.
+    with contextlib.suppress(ValueError, OverflowError):
+        moment = parse_moment(text)
+        moment.timestamp()
+        return moment
     return None

@@ -22,6 +22,7 @@ class Poster:
         self._api = api
         self._clock = clock
         self._posted: OrderedDict[Event, float] = OrderedDict()
+        self._has_warned = False
 
     async def post(self, namespace: str, event: Event) -> None:
         """Say it, unless it was said lately."""
@@ -35,7 +36,10 @@ class Poster:
         try:
             await self._api.create(resources.EVENTS, namespace, self._manifest(namespace, event))
         except errors.ClusterError as error:
-            _LOG.info("event not written", extra={"namespace": namespace, "error": error.message})
+            level = logging.INFO if self._has_warned else logging.WARNING
+            self._has_warned = True
+            about = {"namespace": namespace, "error": error.message}
+            _LOG.log(level, "event not written", extra=about)
 
     def _manifest(self, namespace: str, event: Event) -> dict[str, object]:
         when = self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")

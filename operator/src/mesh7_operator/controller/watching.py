@@ -34,7 +34,8 @@ _END_S: Final = 10.0
 REFUSED_S: Final = 60.0
 """A watch that once worked may be refused for so long: an API server that starts knows no rights
 for a moment. One that never did is refused for good."""
-_REFUSALS: Final = frozenset({401, 403})
+_UNAUTHORIZED: Final = 401
+_REFUSALS: Final = frozenset({_UNAUTHORIZED, 403})
 _OK: Final = 200
 _WORDS: Final = 500
 _Value = TypeVar("_Value")
@@ -166,7 +167,9 @@ class Watch:
             if followed is None:
                 return
             if ended.response.status in _REFUSALS:
-                self._note_refusal(followed, await ended.response.read())
+                # kopf closes the session of all watches on a 401, and some never come back.
+                is_for_good = ended.response.status == _UNAUTHORIZED
+                self._note_refusal(followed, await ended.response.read(), is_for_good=is_for_good)
             elif ended.response.status != _OK:
                 followed.was_away = True
             elif "watch" not in ended.url.query:
@@ -199,11 +202,11 @@ class Watch:
             self._loop.call_soon_threadsafe(self._listener.listed_anew, resource)
         followed.was_away = False
 
-    def _note_refusal(self, followed: "_Followed", answer: bytes) -> None:
+    def _note_refusal(self, followed: "_Followed", answer: bytes, *, is_for_good: bool) -> None:
         followed.was_away = True
         kind = followed.resource.kind
         self._metrics.api.errors.labels("watch", kind, "forbidden").inc()
-        if followed.is_refused(asyncio.get_running_loop().time()):
+        if followed.is_refused(asyncio.get_running_loop().time()) or is_for_good:
             said = _words(answer)
             self._loop.call_soon_threadsafe(self._end, f"watch {kind}: {said}")
 

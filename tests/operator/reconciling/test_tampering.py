@@ -298,9 +298,7 @@ def test_who_writes_to_redis_moves_versions_by_an_hour_and_no_further() -> None:
     assert found.published.bundle <= worlds.NOON_MS + HOUR_MS + 1
     for _ in range(200):
         assert found.published is not None
-        claim = replace(
-            found.published, bundle=found.published.bundle + 1, bundle_sha1="0" * 40
-        )
+        claim = replace(found.published, bundle=found.published.bundle + 1, bundle_sha1="0" * 40)
         found = worlds.settled(replace(found, published=claim))
     assert found.published is not None
     assert found.published.bundle <= worlds.NOON_MS + HOUR_MS + 500

@@ -183,3 +183,32 @@ async def test_a_worker_is_stuck_when_nothing_ends_any_more() -> None:
         assert not working.workers.is_stuck
         now_s = 61.0
         assert working.workers.is_stuck
+
+
+async def test_nothing_is_written_in_a_namespace_that_is_being_deleted(
+    eventually: Eventually,
+) -> None:
+    """Found in review: it takes nothing new, and its vetoes go before its pods do."""
+    plan = Plan(namespace="shop", config_map=DeleteConfigMap())
+    there = seen.Namespace(revision=1, uid="n", labels={}, annotations={}, is_ending=True)
+    async with _working(lambda _: plan) as working:
+        working.board.tell(seen.Snapshot(name="shop", namespaces=(there,)))
+        working.workers.mark("shop")
+        await eventually(lambda: working.count("done") == 1)
+        assert (working.settled, working.server.asked) == ([], [])
+
+
+async def test_a_status_that_cannot_be_written_puts_off_nothing_else(
+    eventually: Eventually,
+) -> None:
+    """Found in review: the end of a grant was not looked at again, and no metric was set."""
+
+    def reconcile(world: World) -> Plan:
+        soon = world.now + timedelta(hours=1)
+        change = StatusChange(kind="Grant", name="stop", uid="u", status={})
+        return Plan(namespace=world.namespace, look_again_at=soon, statuses=(change,))
+
+    async with _working(reconcile) as working:
+        working.server.troubles = [(403, {})]
+        working.workers.mark("shop")
+        await eventually(lambda: working.count("failed") == 1 and len(working.settled) >= 1)

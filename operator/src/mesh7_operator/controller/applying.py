@@ -32,6 +32,10 @@ def _never() -> bool:
     return False
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applier:
     """Carries plans out.
@@ -46,13 +50,19 @@ class Applier:
     poster: Poster
     may_write: Callable[[], bool]
 
-    async def apply(self, plan: Plan, is_over: Callable[[], bool] = _never) -> tuple[str, ...]:
+    async def apply(
+        self,
+        plan: Plan,
+        is_over: Callable[[], bool] = _never,
+        delivered: Callable[[], None] = _nothing,
+    ) -> tuple[str, ...]:
         """Do what it says.
 
         Args:
             plan: of one namespace.
             is_over: asked before each status and Event; a yes leaves the others to the next plan,
                 which finds by itself what is missing.
+            delivered: called once all is done but statuses and Events.
 
         Returns:
             What could not be done, one line each; empty = all of it was.
@@ -63,6 +73,8 @@ class Applier:
         troubles: list[str] = []
         for step in self._steps(plan):
             await self._try(step, troubles)
+        if not troubles:
+            delivered()
         if (plan.publish or plan.config_map) and not troubles:
             _LOG.info(
                 "delivered",

@@ -27,6 +27,10 @@ class Gatherer:
         self._release_namespace = release_namespace
         self._clock = clock
 
+    def is_ending(self, namespace: str) -> bool:
+        """Whether it is being deleted."""
+        return self._board.is_ending(namespace)
+
     async def gather(self, namespace: str) -> World:
         """The world of this namespace, now."""
         found = await self._store.published({namespace: use_keys_of(self._board, namespace)})

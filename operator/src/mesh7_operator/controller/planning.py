@@ -70,6 +70,10 @@ class Planner:
         with aside():
             return await loop.run_in_executor(self._slow, self._reconcile, world, compiled)
 
+    def is_ending(self, namespace: str) -> bool:
+        """Whether it is being deleted: its last bundle holds to the end."""
+        return self._gatherer.is_ending(namespace)
+
     def forget(self, namespace: str) -> None:
         """There is no such namespace any more."""
         self._compiled.pop(namespace, None)

@@ -6,8 +6,9 @@ The edge of one namespace: a defect that shows with it must not cost the others 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from mesh7_core import errors
@@ -117,29 +118,39 @@ class Workers:
             self._turn.set()
 
     async def _try(self, namespace: str) -> str:
+        if self._planner.is_ending(namespace):
+            self._queue.done(namespace, self._clock.monotonic_s())
+            return "done"
+        delivered: list[Plan] = []
         try:
             plan = await self._planner.plan(namespace, self._aside)
-            troubles = await self._applier.apply(plan, self._turn_of(namespace))
+            tell = partial(delivered.append, plan)
+            troubles = await self._applier.apply(plan, self._turn_of(namespace), tell)
         except errors.ClusterError as error:
             plan, troubles = None, (error.message,)
         now_s = self._clock.monotonic_s()
-        if troubles or plan is None:
-            pause_s = self._queue.failed(namespace, now_s)
-            _LOG.warning(
-                "not converged",
-                extra={
-                    "namespace": namespace,
-                    "bundle_version": plan.bundle_version if plan else 0,
-                    "errors": troubles,
-                    "again_in_s": round(pause_s, 1),
-                },
-            )
-            return "failed"
-        self._queue.done(namespace, now_s)
-        if plan.look_again_at is not None:
-            self._queue.mark(namespace, now_s, self._until(plan.look_again_at))
-        self._settled(plan)
-        return "done"
+        if troubles:
+            self._fail(namespace, now_s, plan.bundle_version if plan else 0, troubles)
+        else:
+            self._queue.done(namespace, now_s)
+        # What could not be told puts off nothing of what was delivered.
+        for one in delivered:
+            if one.look_again_at is not None:
+                self._queue.mark(namespace, now_s, self._until(one.look_again_at))
+            self._settled(one)
+        return "failed" if troubles else "done"
+
+    def _fail(self, namespace: str, now_s: float, version: int, troubles: Sequence[str]) -> None:
+        pause_s = self._queue.failed(namespace, now_s)
+        _LOG.warning(
+            "not converged",
+            extra={
+                "namespace": namespace,
+                "bundle_version": version,
+                "errors": troubles,
+                "again_in_s": round(pause_s, 1),
+            },
+        )
 
     @contextlib.contextmanager
     def _aside(self) -> Iterator[None]:

@@ -1,6 +1,7 @@
 """The watch through an API server's troubles; the real one's behaviour is in e2e/api."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -141,6 +142,19 @@ async def test_a_watch_that_is_refused_from_the_first_ends_at_once(
     async with _watching(server) as watching:
         with pytest.raises(errors.ClusterError, match="watch Grant: in trouble"):
             await watching.ended
+
+
+async def test_a_watch_that_got_stuck_would_not_keep_the_process(
+    server: fakes.ApiServer, eventually: Eventually
+) -> None:
+    """Found in review: the interpreter waits for an executor's threads before it exits."""
+    before = set(threading.enumerate())
+    async with _watching(server):
+        await eventually(lambda: server.is_watched(resources.GRANTS))
+        ours = [one for one in set(threading.enumerate()) - before if one.name == "watch"]
+        assert [one.daemon for one in ours] == [True]
+    # And one that is not stuck ends, with whatever thread kopf had waiting for the end.
+    await eventually(lambda: not (set(threading.enumerate()) - before))
 
 
 async def test_nothing_is_complete_while_a_kind_cannot_be_listed(

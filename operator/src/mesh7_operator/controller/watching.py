@@ -6,12 +6,12 @@ that wait for the others (50 s for 3,000 objects). What is held of each namespac
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import random
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol, TypeVar
 from urllib import parse
 
@@ -88,7 +88,7 @@ class Watch:
         self._metrics = metrics
         self._stop = threading.Event()
         self._loop = asyncio.get_running_loop()
-        self._running: asyncio.Future[None] | None = None
+        self._running: asyncio.Future[BaseException | None] | None = None
         self._refused: asyncio.Future[str] = self._loop.create_future()
         self._held = _Held()
         root = parse.urlsplit(connection.url).path
@@ -108,32 +108,47 @@ class Watch:
         Raises:
             ClusterError: it ended by itself, or is refused; whatever it knew is stale.
         """
-        # A thread, for kopf cancels what it finds on its loop when it ends.
-        thread = ThreadPoolExecutor(1, thread_name_prefix="watch")
-        self._running = self._loop.run_in_executor(thread, self._run)
+        # A thread, for kopf cancels what it finds on its loop when it ends. No executor's: those
+        # are waited for when the process ends, and a watch that got stuck would keep it.
+        self._running = self._loop.create_future()
+        threading.Thread(target=self._run, name="watch", daemon=True).start()
         try:
             ends: list[asyncio.Future[Any]] = [self._running, self._refused]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._stop.set()
             await asyncio.wait([self._running], timeout=_END_S)
-            thread.shutdown(wait=False)
         if self._refused.done():
             raise errors.ClusterError(self._refused.result())
-        self._running.result()
+        if self._running.done() and (why := self._running.result()) is not None:
+            raise why
         raise errors.ClusterError("the watch of the API server ended; starting anew")
 
     def _run(self) -> None:
-        asyncio.run(self._operate())
+        why: BaseException | None = None
+        try:
+            why = asyncio.run(self._operate())
+        finally:
+            with contextlib.suppress(RuntimeError):  # nobody waits any more, its loop is closed
+                self._loop.call_soon_threadsafe(self._ended, why)
 
-    async def _operate(self) -> None:
-        await kopf.operator(
+    async def _operate(self) -> BaseException | None:
+        """Watch until told to stop; what kopf raised, for who waits in the other thread."""
+        operator = kopf.operator(
             registry=self._registry(),
             settings=_settings(),
             standalone=True,
             clusterwide=True,
             stop_flag=self._stop,
         )
+        (raised,) = await asyncio.gather(operator, return_exceptions=True)
+        # kopf waits for the flag in a thread, for which asyncio would wait for ever.
+        self._stop.set()
+        return raised
+
+    def _ended(self, why: BaseException | None) -> None:
+        if self._running is not None and not self._running.done():
+            self._running.set_result(why)
 
     def _registry(self) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()

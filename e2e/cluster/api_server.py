@@ -7,6 +7,7 @@ neighbours: as many clusters as there is memory for run side by side (about 400 
 import contextlib
 import http.client
 import json
+import shutil
 import ssl
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -104,6 +105,19 @@ class ApiServer:
         self.stop()
         self.start()
 
+    def save(self, folder: Path) -> None:
+        """Copy etcd's data into a folder that does not exist yet; all goes on afterwards."""
+        self._end_all()
+        shutil.copytree(self._home / "etcd", folder)
+        self.start()
+
+    def restore(self, folder: Path) -> None:
+        """Put back what `save` has copied, as after a disaster: versions count from there on."""
+        self._end_all()
+        shutil.rmtree(self._home / "etcd")
+        shutil.copytree(folder, self._home / "etcd")
+        self.start()
+
     def remove(self) -> None:
         """End everything and leave nothing behind."""
         endings.end(self._home)
@@ -127,6 +141,10 @@ class ApiServer:
 
     def _start(self, name: str, flags: list[str]) -> None:
         processes.start(self._home, name, [str(binaries.folder() / name), *flags])
+
+    def _end_all(self) -> None:
+        for process in reversed(processes.recorded(self._home)):
+            processes.kill(self._home, process)
 
     def _named(self, name: str) -> list[processes.Process]:
         return [process for process in processes.recorded(self._home) if process.name == name]

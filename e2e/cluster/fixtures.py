@@ -16,6 +16,7 @@
     namespace: str          fresh per test, with its account `default`; deleted after, unawaited
     api_server: ApiServer   one that the test may break (`e2e.cluster.api_server`), always ours:
         .cluster .stop() .kill() .start() .restart() .is_ready() .audit() -> list[dict]
+        .save(folder) .restore(folder)              etcd's data
     session_api_server: ApiServer | None    the one behind `cluster`, for `.audit()`; None: not ours
     raise_cluster(Settings(has_controllers=False)) -> ApiServer    more of them; end with the test
     own_root: Path          clusters raised from here on are nobody else's to see or to sweep

@@ -184,7 +184,8 @@ class Watch:
             if ended.response.status in _REFUSALS:
                 # kopf closes the session of all watches on a 401, and some never come back.
                 is_for_good = ended.response.status == _UNAUTHORIZED
-                self._note_refusal(followed, await ended.response.read(), is_for_good=is_for_good)
+                body = await _body(ended.response)
+                self._note_refusal(followed, body, is_for_good=is_for_good)
             elif ended.response.status != _OK:
                 followed.was_away = True
             elif "watch" not in ended.url.query:
@@ -228,6 +229,14 @@ class Watch:
     def _end(self, why: str) -> None:
         if not self._refused.done():
             self._refused.set_result(why)
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """What the server said; nothing when kopf, which closes its session on a 401, was faster."""
+    try:
+        return await response.read()
+    except (RuntimeError, aiohttp.ClientError):
+        return b""
 
 
 class _Followed:

@@ -4,7 +4,6 @@ Made by the controller when there is none, and mounted by the exchange. Written 
 is a rotation: the controller's next look makes all users anew.
 """
 
-import base64
 from collections.abc import Callable
 from typing import Final
 
@@ -37,16 +36,7 @@ async def ensure(api: ApiServer, namespace: str, random: Callable[[int], bytes])
 
 
 async def _make(api: ApiServer, namespace: str, random: Callable[[int], bytes]) -> shapes.Object:
-    secret = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {
-            "name": SECRET,
-            "namespace": namespace,
-            "labels": {"app.kubernetes.io/managed-by": "mesh7-controller"},
-        },
-        "data": {KEY: base64.b64encode(random(_BYTES)).decode()},
-    }
+    secret = resources.secret(namespace, SECRET, {KEY: random(_BYTES)})
     try:
         return await api.create(resources.SECRETS, namespace, secret)
     except api_server.Conflict:

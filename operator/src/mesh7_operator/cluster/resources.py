@@ -1,8 +1,10 @@
-"""Which resources of the API server the operator knows, and the path of each.
+"""Which resources of the API server the operator knows, the path of each, and Secrets of ours.
 
 Pure: no clock, no network, no logging.
 """
 
+import base64
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -79,3 +81,20 @@ SUBJECT_ACCESS_REVIEWS: Final = Resource(
 OURS: Final = {resource.kind: resource for resource in (AGENT_POLICIES, TOOL_SOURCES, GRANTS)}
 WATCHED: Final = (*OURS.values(), NAMESPACES, CONFIG_MAPS)
 """What the controller's watch follows."""
+
+
+def secret(
+    namespace: str, name: str, held: Mapping[str, bytes], *, version: str = ""
+) -> dict[str, object]:
+    """A Secret of ours; at the version that it was read from, if it was."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": {"app.kubernetes.io/managed-by": names.FIELD_MANAGER},
+            **({"resourceVersion": version} if version else {}),
+        },
+        "data": {key: base64.b64encode(value).decode() for key, value in held.items()},
+    }

@@ -5,7 +5,6 @@ oldest first. The first of several controllers to write it wins; the others read
 New ones are made only where nobody can believe older ones yet, or where somebody says so.
 """
 
-import base64
 import dataclasses
 import itertools
 import json
@@ -170,18 +169,7 @@ def secret_of(keyring: Keyring, namespace: str) -> shapes.Object:
     held = {
         "current": keyring.current.seed, "next": keyring.following.seed, "links": links
     }  # fmt: skip
-    version = keyring.resource_version
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {
-            "name": SECRET,
-            "namespace": namespace,
-            "labels": {"app.kubernetes.io/managed-by": "mesh7-controller"},
-            **({"resourceVersion": version} if version else {}),
-        },
-        "data": {name: base64.b64encode(value).decode() for name, value in held.items()},
-    }
+    return resources.secret(namespace, SECRET, held, version=keyring.resource_version)
 
 
 def _keyring(secret: shapes.Object, namespace: str) -> Keyring:

@@ -44,11 +44,6 @@ class Freshness:
         """When the overlay in force was last known to be the newest; None = never."""
         return None if self._confirmed is None else self._confirmed.at
 
-    @property
-    def is_honouring(self) -> bool:
-        """Whether grants are honoured, as of the last `turned`."""
-        return self._is_honouring
-
     def now(self) -> Moment:
         """A confirmation that comes now."""
         return Moment(self._clock.monotonic_s(), self._clock.now())

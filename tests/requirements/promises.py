@@ -24,6 +24,7 @@ class Promise:
 
 _ISSUE = "issue 3, The gateway on a laptop"
 _OPERATOR = "issue 5, The operator"
+_INJECTION = "issue 6, Injection and delivery"
 _ATTACKS = "THREAT_MODEL.md, attack table"
 _DEFECTS = "defects reproduced in a predecessor"
 _DESIGN = "the design's list of promises"
@@ -175,7 +176,25 @@ PROMISES: dict[str, Promise] = {
             "K14": "Redis credentials are a namespace's own, short-lived, given for a pod's token",
         },
     ),
+    **_table(
+        _INJECTION,
+        {
+            "K5": "an annotated pod gets a native sidecar; Jobs finish; injecting twice is once",
+            "K6": "webhook down or deleted: enrolled pods are refused, others are untouched",
+            "K7": "certificates rotate under load without one failed admission",
+            "K11": "helm install, upgrade and uninstall leave no stuck object",
+            "K13": "the level shown is the one achieved; Enforced stands against other ways out",
+            "K15": "who may edit a namespace cannot reach into the sidecar, each attack a test",
+        },
+    ),
 }
 
-OPEN: dict[str, str] = {}
+OPEN: dict[str, str] = {
+    "K5": "issue 6 is being built",
+    "K6": "issue 6 is being built",
+    "K7": "issue 6 is being built",
+    "K11": "issue 6 is being built",
+    "K13": "issue 6 is being built",
+    "K15": "issue 6 is being built",
+}
 """Promises that no test is tied to yet, and why. An entry that is tied must be removed."""

@@ -36,7 +36,9 @@ ALLOWED: dict[str, set[Right]] = {
     },
     "mesh7-injector": {
         ("get", "agentpolicies.mesh7.dev", "*", "everywhere"),
+        ("list", "toolsources.mesh7.dev", "*", "everywhere"),
         ("get", "namespaces", "*", "everywhere"),
+        ("get", "networkpolicies.networking.k8s.io", "mesh7-guarded", "everywhere"),
         ("patch", "configmaps", "mesh7-stamp-public", "release"),
     },
     "mesh7-exchange": {

@@ -29,7 +29,13 @@ ALLOWED: dict[str, set[Right]] = {
         ("create", "secrets", "*", "release"),
         ("get", "secrets", "mesh7-signing-keys", "release"),
         ("get", "secrets", "mesh7-redis-master", "release"),
+        ("get", "secrets", "mesh7-redis-operator", "release"),
+        *((verb, "secrets", f"mesh7-{name}", "release") for verb in ("get", "update")
+          for name in ("authority", "injector-certificate", "exchange-certificate")),
         ("get", "configmaps", "mesh7-stamp-public", "release"),
+        *((verb, "configmaps", "mesh7-trust", "release") for verb in ("get", "create", "patch")),
+        *((verb, f"{kind}webhookconfigurations.admissionregistration.k8s.io", "mesh7", "everywhere")
+          for kind in ("mutating", "validating") for verb in ("get", "patch")),
         ("create", "leases.coordination.k8s.io", "*", "release"),
         ("get", "leases.coordination.k8s.io", "mesh7-controller", "release"),
         ("update", "leases.coordination.k8s.io", "mesh7-controller", "release"),
@@ -48,6 +54,10 @@ ALLOWED: dict[str, set[Right]] = {
     "mesh7-keys": {
         ("get", "secrets", "mesh7-signing-keys", "release"),
         ("update", "secrets", "mesh7-signing-keys", "release"),
+    },
+    "mesh7-certificates": {
+        ("get", "secrets", "mesh7-authority", "release"),
+        ("update", "secrets", "mesh7-authority", "release"),
     },
 }  # fmt: skip
 _READ = {
@@ -75,7 +85,7 @@ PEOPLE: dict[str, set[Right]] = {
     },
 }
 _ISSUER = "system:service-account-issuer-discovery"
-_FILES = ("rights.yaml", "rotate.yaml")
+_FILES = ("rights.yaml", "rotate.yaml", "rotate-certificates.yaml")
 
 
 def _rights(role: dict[str, Any]) -> Iterator[Right]:

@@ -7,7 +7,13 @@ from typing import Any
 import yaml
 
 FOLDER = Path(__file__).parents[3] / "operator" / "manifests"
-WORKLOADS = ("controller.yaml", "injector.yaml", "exchange.yaml", "rotate.yaml")
+WORKLOADS = (
+    "controller.yaml",
+    "injector.yaml",
+    "exchange.yaml",
+    "rotate.yaml",
+    "rotate-certificates.yaml",
+)
 
 
 def documents(*files: str) -> Iterator[dict[str, Any]]:

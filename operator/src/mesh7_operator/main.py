@@ -1,14 +1,13 @@
 """The image's one program: `mesh7-operator controller|injector|exchange|keys`.
 
-The composition root: the only place that reads flags, environment and the clock's wall time,
-handles signals and sets up logging. Each command imports its own room alone.
+The composition root: with `options` the only place that reads flags and environment, and the one
+that reads the clock's wall time, handles signals and sets up logging. Each command imports its own
+room alone.
 """
 
 import asyncio
-import functools
 import json
 import logging
-import os
 import secrets
 import signal
 import socket
@@ -21,44 +20,17 @@ from typing import Final
 import click
 
 from mesh7_core import errors, names
-from mesh7_operator import logs, settings
+from mesh7_core.injection import outcomes
+from mesh7_operator import logs, options, settings
 from mesh7_operator.clock import Clock
 
 Program = Callable[[asyncio.Event], Awaitable[None]]
 """Runs until the event is set, or raises."""
 _CLOCK: Final = Clock(wall_ns=time.time_ns, monotonic_s=time.monotonic)
 _LOG: Final = logging.getLogger("mesh7_operator")
-_FILE: Final = click.Path(path_type=Path, dir_okay=False)
 # Each command's own prefix: that of the group would put the command's name into every variable.
 # click names variables for a value's name, so what is not named for its flag says its own.
 _VARIABLES: Final = {"auto_envvar_prefix": "MESH7", "show_default": True}
-_Command = Callable[..., None]
-
-
-class _AddressType(click.ParamType[settings.Address]):
-    """`host:port`."""
-
-    name = "address"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> settings.Address:
-        try:
-            return settings.read_address(str(value))
-        except errors.SettingsError as error:
-            self.fail(error.message, param, ctx)
-
-
-ADDRESS: Final = _AddressType()
-output_option: Final = click.option(
-    "-o", "--output", type=click.Choice(["text", "json"]), default="text", help="How to print it."
-)
-metrics_option: Final = click.option(
-    "--metrics-address",
-    type=ADDRESS,
-    default=settings.DEFAULT_METRICS,
-    help="Where `/metrics`, `/healthz` and `/readyz` are answered.",
-)
 
 
 @click.group()
@@ -70,106 +42,36 @@ def main() -> None:
     """
 
 
-def cluster_options(command: _Command) -> _Command:
-    """Give a command `cluster: settings.Cluster`: where the operator is, where the API server."""
-
-    @click.option("--kubeconfig", type=_FILE, help="For development; else the pod's account.")
-    @click.option(
-        "--release-namespace",
-        default=names.RELEASE_NAMESPACE,
-        help="Where the operator is installed; its AgentPolicies are the baseline.",
-    )
-    @functools.wraps(command)
-    def with_cluster(kubeconfig: Path | None, release_namespace: str, **rest: object) -> None:
-        cluster = settings.Cluster(
-            release_namespace=release_namespace,
-            kubeconfig=kubeconfig,
-            in_cluster_url=_in_cluster_url(),
-        )
-        command(cluster=cluster, **rest)
-
-    return with_cluster
-
-
-def _in_cluster_url() -> str:
-    """Where the kubelet says that the API server is; empty outside of a cluster."""
-    host = os.environ.get("KUBERNETES_SERVICE_HOST", "")
-    port = int(os.environ.get("KUBERNETES_SERVICE_PORT", "443"))
-    return f"https://{settings.Address(host, port)}" if host else ""
-
-
-def redis_options(command: _Command) -> _Command:
-    """Give a command `redis: settings.RedisSettings | None`."""
-
-    @click.option("--redis", metavar="URL", help="redis:// or rediss://; names no password.")
-    @click.option(
-        "--redis-node",
-        "nodes",
-        envvar="MESH7_REDIS_NODE",
-        multiple=True,
-        metavar="URL",
-        help="Every node where users and functions are kept; the one by default.",
-    )
-    @click.option(
-        "--redis-password-file",
-        "password_file",
-        envvar="MESH7_REDIS_PASSWORD_FILE",
-        type=_FILE,
-        help="The password of the operator's own user.",
-    )
-    @click.option(
-        "--redis-ca",
-        "ca",
-        envvar="MESH7_REDIS_CA",
-        type=_FILE,
-        help="PEM certificates that vouch for rediss://.",
-    )
-    @click.option(
-        "--redis-mode",
-        "mode",
-        envvar="MESH7_REDIS_MODE",
-        type=click.Choice([mode.value for mode in settings.RedisMode]),
-        default=settings.RedisMode.MANAGED.value,
-        help="`managed`: users are kept per namespace; `given`: one for all; `none`: no Redis.",
-    )
-    @functools.wraps(command)
-    def with_redis(
-        redis: str | None,
-        nodes: tuple[str, ...],
-        password_file: Path | None,
-        ca: Path | None,
-        mode: str,
-        **rest: object,
-    ) -> None:
-        if mode == settings.RedisMode.NONE:
-            command(redis=None, **rest)
-            return
-        if not redis:
-            raise click.UsageError(
-                "--redis: is missing; name the server, or say --redis-mode none to do without"
-            )
-        server = settings.RedisSettings(
-            url=redis,
-            nodes=nodes or (redis,),
-            password_file=password_file,
-            ca=ca,
-            mode=settings.RedisMode(mode),
-        )
-        command(redis=server, **rest)
-
-    return with_redis
-
-
 @main.command(context_settings=_VARIABLES)
-@cluster_options
-@redis_options
-@metrics_option
+@options.cluster
+@options.redis
+@options.metrics
 @click.option("--lease-name", default=settings.DEFAULT_LEASE, help="In the release namespace.")
-def controller(
+@click.option(
+    "--default-enforcement",
+    type=click.Choice([level.value for level in outcomes.Level]),
+    default=outcomes.Level.COOPERATIVE.value,
+    help="The level of namespaces whose label names none.",
+)
+@click.option("--allow-opt-out", is_flag=True, help="Pods may say that they go without a sidecar.")
+@click.option("--sidecar-image", default="", help="That of new pods; older ones are counted.")
+@click.option(
+    "--audit-interval",
+    type=click.FloatRange(1, 3600),
+    default=settings.DEFAULT_AUDIT_S,
+    metavar="SECONDS",
+    help="From one look at all pods to the next.",
+)
+def controller(  # noqa: PLR0913 - one argument a flag
     cluster: settings.Cluster,
     redis: settings.RedisSettings | None,
     metrics_address: settings.Address,
     lease_name: str,
+    default_enforcement: str,
+    sidecar_image: str,
+    audit_interval: float,
+    *,
+    allow_opt_out: bool,
 ) -> None:
     """Watch what people write, sign and deliver bundles; one of several does, under a Lease."""
     from mesh7_operator.controller import program  # noqa: PLC0415 - each room alone
@@ -180,8 +82,44 @@ def controller(
         redis=redis,
         metrics=metrics_address,
         lease_name=lease_name,
+        default_level=outcomes.Level(default_enforcement),
+        may_opt_out=allow_opt_out,
+        sidecar_image=sidecar_image,
+        audit_s=audit_interval,
     )
     run(lambda stopping: program.run(chosen, _CLOCK, stopping))
+
+
+@main.command(context_settings=_VARIABLES)
+@options.cluster
+@options.output
+@click.option("--lease-name", default=settings.DEFAULT_LEASE, help="The controllers' Lease.")
+@click.option("--keep-keys", is_flag=True, help="Signing and stamp keys stay, for a new release.")
+@click.option("--yes", is_flag=True, help="Really: without it, what would go is only listed.")
+def sweep(
+    cluster: settings.Cluster, output: str, lease_name: str, *, keep_keys: bool, yes: bool
+) -> None:
+    """Remove all that mesh7's programs made, anywhere: before an uninstall, or after it."""
+    from mesh7_operator.sweeping import program  # noqa: PLC0415 - each room alone
+
+    chosen = settings.Sweep(
+        cluster=cluster,
+        identity=f"sweep-{secrets.token_hex(4)}",
+        lease_name=lease_name,
+        keeps_keys=keep_keys,
+        is_real=yes,
+    )
+    run(lambda _: program.run(chosen, _CLOCK, _teller(output)))
+
+
+def _teller(output: str) -> Callable[[Mapping[str, object]], None]:
+    """Prints a line of what was done, as text or as JSON."""
+
+    def tell(line: Mapping[str, object]) -> None:
+        text = " ".join(str(value) for value in line.values() if value)
+        click.echo(json.dumps(line) if output == "json" else text)
+
+    return tell
 
 
 @main.group()
@@ -190,8 +128,8 @@ def keys() -> None:
 
 
 @keys.command("show", context_settings=_VARIABLES)
-@cluster_options
-@output_option
+@options.cluster
+@options.output
 def show_keys(cluster: settings.Cluster, output: str) -> None:
     """Print the public key of today: what a sidecar is given as MESH7_TRUST_KEY."""
     from mesh7_operator.cluster import keyring_access  # noqa: PLC0415 - each room alone
@@ -200,8 +138,8 @@ def show_keys(cluster: settings.Cluster, output: str) -> None:
 
 
 @keys.command("rotate", context_settings=_VARIABLES)
-@cluster_options
-@output_option
+@options.cluster
+@options.output
 def rotate_keys(cluster: settings.Cluster, output: str) -> None:
     """Sign with the next key from now on, and endorse a new one to follow it."""
     from mesh7_operator.cluster import keyring_access  # noqa: PLC0415 - each room alone
@@ -210,8 +148,8 @@ def rotate_keys(cluster: settings.Cluster, output: str) -> None:
 
 
 @keys.command("replace", context_settings=_VARIABLES)
-@cluster_options
-@output_option
+@options.cluster
+@options.output
 @click.option("--yes", is_flag=True, help="Really: all guarded pods have to be restarted after it.")
 def replace_keys(cluster: settings.Cluster, output: str, *, yes: bool) -> None:
     """Make a new root that nothing leads to, for when the keys are lost for good."""
@@ -234,22 +172,15 @@ def _print_keyring(found: Coroutine[object, object, Mapping[str, object]], outpu
 
 
 @main.command(context_settings=_VARIABLES)
-@cluster_options
-@redis_options
-@metrics_option
-@click.option(
-    "--listen",
-    type=ADDRESS,
-    default=settings.DEFAULT_EXCHANGE,
-    help="Where tokens are exchanged, over TLS.",
-)
-@click.option("--certificate", type=_FILE, required=True, help="PEM; read again when it changes.")
-@click.option("--private-key", type=_FILE, required=True, help="The certificate's, PEM.")
+@options.cluster
+@options.redis
+@options.metrics
+@options.tls
 @click.option(
     "--redis-master-file",
     "master",
     envvar="MESH7_REDIS_MASTER_FILE",
-    type=_FILE,
+    type=options.FILE,
     help="The secret that passwords follow from: key `master` of Secret `mesh7-redis-master`.",
 )
 def exchange(  # noqa: PLR0913 - one argument a flag
@@ -277,23 +208,33 @@ def exchange(  # noqa: PLR0913 - one argument a flag
 
 
 @main.command(context_settings=_VARIABLES)
-@cluster_options
-@metrics_option
-@click.option(
-    "--listen",
-    type=ADDRESS,
-    default=settings.DEFAULT_INJECTOR,
-    help="Where the API server asks, over TLS.",
-)
-@click.option("--certificate", type=_FILE, required=True, help="PEM; read again when it changes.")
-@click.option("--private-key", type=_FILE, required=True, help="The certificate's, PEM.")
+@options.cluster
+@options.metrics
+@options.tls
 @click.option(
     "--stamp-key-file",
     "stamp_key",
     envvar="MESH7_STAMP_KEY_FILE",
-    type=_FILE,
+    type=options.FILE,
     required=True,
     help="What grants are stamped with: key `seed` of Secret `mesh7-stamp-key`.",
+)
+@click.option(
+    "--settings-file",
+    type=options.FILE,
+    required=True,
+    help="What pods get: key `injection.yaml` of ConfigMap `mesh7-injection`.",
+)
+@click.option(
+    "--trust-directory",
+    type=options.FOLDER,
+    required=True,
+    help="ConfigMap `mesh7-trust`: pods are given its `key`, which bundles are signed with.",
+)
+@click.option(
+    "--authorities-file",
+    type=options.FILE,
+    help="PEM certificates that vouch for the exchange; pods are given them.",
 )
 @click.option(
     "--grace",
@@ -309,9 +250,12 @@ def injector(  # noqa: PLR0913 - one argument a flag
     certificate: Path,
     private_key: Path,
     stamp_key: Path,
+    settings_file: Path,
+    trust_directory: Path,
+    authorities_file: Path | None,
     grace: float,
 ) -> None:
-    """Answer the API server: is this object right, and who made this grant."""
+    """Answer the API server: guard this pod, is this object right, and who made this grant."""
     from mesh7_operator.injector import program  # noqa: PLC0415 - each room alone
 
     chosen = settings.Injector(
@@ -320,6 +264,9 @@ def injector(  # noqa: PLR0913 - one argument a flag
         certificate=certificate,
         private_key=private_key,
         stamp_key=stamp_key,
+        injection=settings_file,
+        trust=trust_directory,
+        authorities=authorities_file,
         metrics=metrics_address,
         grace_s=grace,
     )

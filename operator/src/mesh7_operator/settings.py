@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Final
 
 from mesh7_core import errors, names
+from mesh7_core.injection.outcomes import Level
 
 DEFAULT_METRICS: Final = "0.0.0.0:7009"
 DEFAULT_LEASE: Final = "mesh7-controller"
-DEFAULT_EXCHANGE: Final = "0.0.0.0:8443"
-DEFAULT_INJECTOR: Final = "0.0.0.0:8443"
+DEFAULT_DOOR: Final = "0.0.0.0:8443"
 DEFAULT_GRACE_S: Final = 10.0
+DEFAULT_AUDIT_S: Final = 30.0
 _HIGHEST_PORT: Final = 65_535
 
 
@@ -104,6 +105,10 @@ class Controller:
         identity: holder of the Lease, unique to this process.
         redis: None = bundles come by ConfigMap alone.
         metrics: where `/metrics`, `/healthz` and `/readyz` are answered.
+        default_level: of namespaces whose label names none.
+        may_opt_out: whether pods of an `enabled` namespace may go without a sidecar.
+        sidecar_image: that of pods made today; empty = images are not compared.
+        audit_s: from one look at all pods to the next.
     """
 
     cluster: Cluster
@@ -111,6 +116,10 @@ class Controller:
     redis: RedisSettings | None = None
     metrics: Address = Address("0.0.0.0", 7009)  # noqa: S104 - the kubelet dials the pod's address
     lease_name: str = DEFAULT_LEASE
+    default_level: Level = Level.COOPERATIVE
+    may_opt_out: bool = False
+    sidecar_image: str = ""
+    audit_s: float = DEFAULT_AUDIT_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +156,9 @@ class Injector:
         certificate: PEM; it may come later than the program, and change.
         private_key: the certificate's, PEM.
         stamp_key: 32 random bytes that grants are stamped with.
+        injection: what pods get (`mesh7_core.injection.settings`).
+        trust: a folder with the file `key`, the public key that bundles are signed with.
+        authorities: PEM; certificates that vouch for the exchange. None = there is none.
         metrics: where `/metrics`, `/healthz` and `/readyz` are answered, plain.
         grace_s: how long it serves on after it was told to end, for Services learn late.
     """
@@ -156,8 +168,29 @@ class Injector:
     certificate: Path
     private_key: Path
     stamp_key: Path
+    injection: Path
+    trust: Path
+    authorities: Path | None = None
     metrics: Address = Address("0.0.0.0", 7009)  # noqa: S104 - the kubelet dials the pod's address
     grace_s: float = DEFAULT_GRACE_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """The end of an installation.
+
+    Attributes:
+        identity: holder of the Lease meanwhile, so that no controller makes anything anew.
+        keeps_keys: signing and stamp keys stay: what is installed next is believed by pods that
+            run now.
+        is_real: False = what would be removed is only told.
+    """
+
+    cluster: Cluster
+    identity: str
+    lease_name: str = DEFAULT_LEASE
+    keeps_keys: bool = False
+    is_real: bool = False
 
 
 def _secret_in(path: Path, flag: str) -> str:

@@ -92,7 +92,7 @@ def test_what_is_mounted_is_what_the_flags_name() -> None:
         (container,) = pod["containers"]
         mounts = [one["mountPath"] for one in container.get("volumeMounts", ())]
         paths = [one.partition("=")[2] for one in container["args"] if "=/" in one]
-        assert all(any(path.startswith(f"{mount}/") for mount in mounts) for path in paths)
+        assert all(any(f"{path}/".startswith(f"{one}/") for one in mounts) for path in paths)
         volumes = {one["name"] for one in pod.get("volumes", ())}
         assert volumes == {one["name"] for one in container.get("volumeMounts", ())}
 
@@ -132,3 +132,45 @@ def test_every_admission_policy_is_bound_and_denies() -> None:
     assert {one["spec"]["policyName"] for one in bindings.values()} == set(policies)
     assert all(one["spec"]["validationActions"] == ["Deny"] for one in bindings.values())
     assert all(one["spec"]["failurePolicy"] == "Fail" for one in policies.values())
+
+
+_OTHERS = {"kube-system", "kube-public", "kube-node-lease", names.RELEASE_NAMESPACE}
+
+
+def _pod_hooks() -> dict[str, dict[str, Any]]:
+    found = written.of_kind("MutatingWebhookConfiguration", "admission.yaml")["mesh7"]["webhooks"]
+    return {
+        one["name"]: one for one in found if one["clientConfig"]["service"]["path"] == "/inject"
+    }
+
+
+@pytest.mark.parametrize("name", _pod_hooks())
+def test_new_pods_of_enrolled_namespaces_alone_depend_on_the_injector(name: str) -> None:
+    """Design 9: outside, nothing is ever called; nor for what the cluster needs to come back."""
+    hook = _pod_hooks()[name]
+    (rule,) = hook["rules"]
+    assert (rule["resources"], rule["operations"]) == (["pods"], ["CREATE"])
+    assert hook["reinvocationPolicy"] == "IfNeeded"
+    selected = hook["namespaceSelector"]["matchExpressions"]
+    by_label = [one for one in selected if one["key"] == names.INJECTION_LABEL]
+    assert any(one["operator"] in {"In", "Exists"} for one in by_label)
+    (apart,) = [one for one in selected if one["key"] == names.NAMESPACE_NAME_LABEL]
+    assert (apart["operator"], set(apart["values"])) == ("NotIn", _OTHERS)
+
+
+def test_every_value_of_the_label_is_asked_about_once() -> None:
+    """A value that means nothing is refused by the injector, and so has to reach it."""
+    by_name = {
+        name: [one for one in hook["namespaceSelector"]["matchExpressions"]
+               if one["key"] == names.INJECTION_LABEL]
+        for name, hook in _pod_hooks().items()
+    }  # fmt: skip
+    label = {"key": names.INJECTION_LABEL}
+    assert by_name == {
+        "enabled-pods.mesh7.dev": [{**label, "operator": "In", "values": ["enabled"]}],
+        "requested-pods.mesh7.dev": [{**label, "operator": "In", "values": ["on-request"]}],
+        "mislabelled-pods.mesh7.dev": [
+            {**label, "operator": "Exists"},
+            {**label, "operator": "NotIn", "values": list(names.INJECTION_VALUES)},
+        ],
+    }

@@ -207,7 +207,13 @@ class ApiServer:
         return await self._ask(request)
 
     async def merge(
-        self, resource: Resource, namespace: str, name: str, patch: shapes.Object
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        patch: shapes.Object,
+        *,
+        subresource: str = "",
     ) -> shapes.Object:
         """JSON merge patch: None removes.
 
@@ -215,7 +221,7 @@ class ApiServer:
             ApiError: refused, or not answered.
         """
         request = Request(
-            "apply", "PATCH", resource, namespace, name,
+            "apply", "PATCH", resource, namespace, name, subresource,
             body=patch, content_type="application/merge-patch+json",
             query={"fieldManager": names.FIELD_MANAGER},
         )  # fmt: skip

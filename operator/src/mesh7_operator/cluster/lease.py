@@ -154,7 +154,7 @@ class Elector:
         return shapes.text(self._seen.lease, "spec", "holderIdentity")
 
     async def _write(self, holder: str) -> None:
-        now = _micro(self._clock.now())
+        now = spelled(self._clock.now())
         spec = dict(shapes.mapping(self._seen.lease, "spec"))
         if holder != self._holder():
             spec["acquireTime"] = now
@@ -189,5 +189,6 @@ def _version(lease: shapes.Object) -> str:
     return shapes.text(lease, "metadata", "resourceVersion")
 
 
-def _micro(when: datetime) -> str:
+def spelled(when: datetime) -> str:
+    """As a Lease has it."""
     return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -63,6 +63,10 @@ EVENTS: Final = _core("events", "Event")
 NAMESPACES: Final = Resource(
     group="", version="v1", plural="namespaces", kind="Namespace", is_namespaced=False
 )
+NETWORK_POLICIES: Final = Resource(
+    group="networking.k8s.io", version="v1", plural="networkpolicies", kind="NetworkPolicy"
+)
+DEPLOYMENTS: Final = Resource(group="apps", version="v1", plural="deployments", kind="Deployment")
 LEASES: Final = Resource(group="coordination.k8s.io", version="v1", plural="leases", kind="Lease")
 TOKEN_REVIEWS: Final = Resource(
     group="authentication.k8s.io",
@@ -77,6 +81,16 @@ SUBJECT_ACCESS_REVIEWS: Final = Resource(
     plural="subjectaccessreviews",
     kind="SubjectAccessReview",
     is_namespaced=False,
+)
+WEBHOOKS: Final = tuple(
+    Resource(
+        group="admissionregistration.k8s.io",
+        version="v1",
+        plural=f"{kind.lower()}webhookconfigurations",
+        kind=f"{kind}WebhookConfiguration",
+        is_namespaced=False,
+    )
+    for kind in ("Mutating", "Validating")
 )
 OURS: Final = {resource.kind: resource for resource in (AGENT_POLICIES, TOOL_SOURCES, GRANTS)}
 WATCHED: Final = (*OURS.values(), NAMESPACES, CONFIG_MAPS)

@@ -128,7 +128,7 @@ class Pod:
         if server is not None:
             self.use(server)
         elif isinstance(given, ExchangeSettings):
-            exchange = Exchange(given, self._held.directory, self._sweep)
+            exchange = Exchange(given, self._held.directory, self._sweep, self._authorities)
             keeping = Keeping(exchange, self, self._clock.now)
             background.watch("gets Redis credentials", keeping.keep)
         await self._wait()
@@ -169,6 +169,11 @@ class Pod:
 
     def _apply(self, fresh: bundle.Bundle) -> None:
         self._serving.apply(fresh, Credentials(self._settings.credentials, {}, {}))
+
+    def _authorities(self) -> tuple[str, ...]:
+        """Those that the bundle in force brings: the pod's own may have been rotated away."""
+        in_force = self._serving.current.bundle
+        return () if in_force is None else in_force.authorities
 
     def _made_gate(self) -> Gate:
         return Gate(

@@ -16,7 +16,7 @@ from typing import Final
 from mesh7_core import errors
 from mesh7_core.api.objects import DNS_LABEL
 from mesh7_core.api.quantities import BadQuantity, parse_duration
-from mesh7_core.delivery import envelopes, trust
+from mesh7_core.delivery import authorities, envelopes, trust
 from mesh7_core.ledger import protocol, redis_url
 from mesh7_core.ledger.redis_url import RedisServer
 from mesh7_sidecar.settings import (
@@ -54,12 +54,12 @@ class ExchangeSettings:
 
     Attributes:
         url: `https://…`, without a path.
-        ca: certificates that vouch for it.
+        authorities: certificates that vouch for it, beside those of the bundle in force.
         token: the file with the projected token; read anew for each exchange.
     """
 
     url: str
-    ca: Path
+    authorities: tuple[str, ...]
     token: Path
 
 
@@ -186,7 +186,7 @@ def _redis(found: "_Variables") -> ExchangeSettings | GivenRedis | None:
     if exchange:
         return ExchangeSettings(
             url=_exchange_url(exchange),
-            ca=Path(found.text("EXCHANGE_CA")),
+            authorities=found.authorities("EXCHANGE_AUTHORITIES"),
             token=Path(found.text("TOKEN_FILE")),
         )
     if url:
@@ -275,6 +275,15 @@ class _Variables:
             found = b""
         if len(found) != _KEY_BYTES:
             raise self._wrong(name, "no Ed25519 public key in base64")
+        return found
+
+    def authorities(self, name: str) -> tuple[str, ...]:
+        try:
+            found = authorities.read(self.text(name))
+        except errors.BundleError as error:
+            raise self._wrong(name, error.message) from error
+        if not found:
+            raise self._wrong(name, "no certificates in PEM")
         return found
 
     def seconds(self, name: str, default: float) -> float:

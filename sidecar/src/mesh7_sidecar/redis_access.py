@@ -85,15 +85,24 @@ class Exchange:
         settings: where it is.
         state: the state folder; the authorities of the Redis are written there.
         sweep: deadlines.
+        delivered: authorities that are trusted beside those of the settings; asked each time, for
+            a pod outlives the ones that it was made with.
     """
 
-    def __init__(self, settings: ExchangeSettings, state: Path, sweep: Sweep) -> None:
+    def __init__(
+        self,
+        settings: ExchangeSettings,
+        state: Path,
+        sweep: Sweep,
+        delivered: Callable[[], tuple[str, ...]] = tuple,
+    ) -> None:
         self._settings = settings
         self._state = state
         self._sweep = sweep
+        self._delivered = delivered
 
     async def ask(self) -> Access:
-        """Exchange the token as it lies there now; certificates are read anew as well.
+        """Exchange the token as it lies there now.
 
         Raises:
             ExchangeError: there are no credentials to be had now.
@@ -126,16 +135,13 @@ class Exchange:
         return token
 
     def _way(self) -> pool.Pool:
-        ca = self._settings.ca
-        try:
-            trusted = ssl.create_default_context(cafile=str(ca))
-        except ssl.SSLError as error:
-            raise ExchangeError(f"`{ca}` holds no certificates in PEM") from error
-        except OSError as error:
-            raise ExchangeError(
-                f"the certificates `{ca}` cannot be read: {error.strerror}"
-            ) from error
+        # None but these: the system's would let any public authority vouch for it.
+        trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         trusted.minimum_version = ssl.TLSVersion.TLSv1_2
+        known = sorted({*self._settings.authorities, *self._delivered()})
+        usable = sum(_load(trusted, one) for one in known)
+        if not usable:
+            raise ExchangeError("none of the exchange's authorities is a certificate")
         return pool.Pool(origin.origin_of(self._settings.url), self._sweep, _TERMS, tls=trusted)
 
     def _read(self, body: bytes) -> Access:
@@ -244,6 +250,16 @@ class Keeping:
             if away > self._patience:
                 self._patience = min(self._patience * 2, MOST_LOOKS)
                 return
+
+
+def _load(context: ssl.SSLContext, certificate: str) -> bool:
+    """Trust it; one that is none must not keep the others from being trusted."""
+    try:
+        context.load_verify_locations(cadata=certificate)
+    except ssl.SSLError:
+        log.warning("one of the exchange's authorities is no certificate, and is left out")
+        return False
+    return True
 
 
 def _text(found: object) -> str:

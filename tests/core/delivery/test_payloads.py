@@ -38,15 +38,18 @@ POLICY, OTHER = a_document("AgentPolicy", "b"), a_document("AgentPolicy", "a")
 SOURCE = a_document("ToolSource", "billing")
 BASELINE = a_document("AgentPolicy", "fence", "mesh7-system")
 GRANT = a_document("Grant", "morning")
+AUTHORITY = "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n"
 BUNDLE = BundleContent(
     namespace="shop",
     labels={"team": "a", "env": "prod"},
     documents=(BASELINE, SOURCE, POLICY, OTHER),
     roster=Roster(sidecars=3, agents={"support": 2, "bot": 1}),
+    authorities=(AUTHORITY,),
 )
 OVERLAY = OverlayContent(namespace="shop", documents=(GRANT,))
 BUNDLE_BYTES = (
-    b'{"baseline":[{"apiVersion":"mesh7.dev/v1alpha1","kind":"AgentPolicy",'
+    b'{"authorities":["-----BEGIN CERTIFICATE-----\\nAQID\\n-----END CERTIFICATE-----\\n"],'
+    b'"baseline":[{"apiVersion":"mesh7.dev/v1alpha1","kind":"AgentPolicy",'
     b'"metadata":{"name":"fence","namespace":"mesh7-system"},"spec":{"selector":{}}}],'
     b'"documents":[{"apiVersion":"mesh7.dev/v1alpha1","kind":"AgentPolicy",'
     b'"metadata":{"name":"a","namespace":"shop"},"spec":{"selector":{}}},'
@@ -228,6 +231,11 @@ def with_document(**changed: object) -> bytes:
         bundle_with(roster={"sidecars": -1, "agents": {}}),
         bundle_with(roster={"sidecars": 1, "agents": {"a": "1"}}),
         bundle_with(roster={"sidecars": 1, "agents": {}, "more": 1}),
+        bundle_with(authorities=None),
+        bundle_with(authorities=[1]),
+        bundle_with(authorities=["hello"]),
+        bundle_with(authorities=[AUTHORITY, AUTHORITY]),
+        bundle_with(authorities=[AUTHORITY.replace("AQID", "AQ ID")]),
         with_document(kind="Grant"),
         with_document(kind="Secret"),
         with_document(apiVersion="v1"),

@@ -10,18 +10,20 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 START = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 DAYS = 36_500
-_NAME = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mesh7-exchange")])
 
 
 def write_pair(certificate: Path, private_key: Path) -> str:
     """Write a new certificate and its key; the certificate, which vouches for itself."""
     key = ec.generate_private_key(ec.SECP256R1())
+    number = x509.random_serial_number()
+    # OpenSSL finds authorities by name: two of one name would hide each other.
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, f"exchange {number:x}"[:64])])
     made = (
         x509.CertificateBuilder()
-        .subject_name(_NAME)
-        .issuer_name(_NAME)
+        .subject_name(name)
+        .issuer_name(name)
         .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
+        .serial_number(number)
         .not_valid_before(START)
         .not_valid_after(START + dt.timedelta(days=DAYS))
         .add_extension(

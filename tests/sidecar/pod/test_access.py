@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from mesh7_core.delivery import authorities
 from mesh7_core.ledger.redis_url import RedisServer
 from mesh7_sidecar import redis_access
 from mesh7_sidecar.net.sweep import Sweep
@@ -51,7 +52,9 @@ class Exchanging:
     @property
     def settings(self) -> ExchangeSettings:
         return ExchangeSettings(
-            url=self.url, ca=self.folder / "cert.pem", token=self.folder / "token"
+            url=self.url,
+            authorities=authorities.read((self.folder / "cert.pem").read_text()),
+            token=self.folder / "token",
         )
 
     @property
@@ -112,21 +115,33 @@ async def test_a_token_is_exchanged_for_credentials(tmp_path: Path) -> None:
         )
 
 
-async def test_the_token_and_the_certificates_are_read_anew_each_time(tmp_path: Path) -> None:
-    """The kubelet exchanges the token's file every hour; a CA may be rotated."""
+async def test_the_token_is_read_anew_each_time(tmp_path: Path) -> None:
+    """The kubelet exchanges the token's file every hour."""
     async with exchanging(tmp_path, answering()) as served:
         exchange = served.exchange
         await exchange.ask()
         (tmp_path / "token").write_text("n.e.w")
-        (tmp_path / "whole.pem").write_bytes((tmp_path / "cert.pem").read_bytes())
         await exchange.ask()
         assert served.tokens == ["Bearer e.y.J", "Bearer n.e.w"]
-        write_pair(tmp_path / "cert.pem", tmp_path / "other-key.pem")
+
+
+@pytest.mark.promise("K7")
+async def test_authorities_of_a_bundle_are_trusted_beside_the_pods_own(tmp_path: Path) -> None:
+    """docs/administrator/certificates.md: a pod outlives a rotation, without a restart."""
+    async with exchanging(tmp_path, answering()) as served:
+        (now,) = served.settings.authorities
+        write_pair(tmp_path / "cert.pem", tmp_path / "key2.pem")
+        (of_the_pod,) = served.settings.authorities
+        of_the_bundle: list[str] = []
+        exchange = Exchange(served.settings, tmp_path, Sweep(), lambda: tuple(of_the_bundle))
         with pytest.raises(ExchangeError, match="TLS"):
             await exchange.ask()
-        (tmp_path / "whole.pem").replace(tmp_path / "cert.pem")
+        of_the_bundle += ["-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n", now]
         await exchange.ask()
-        assert len(served.tokens) == 3
+        # One that is both is no trouble.
+        of_the_bundle.append(of_the_pod)
+        await exchange.ask()
+        assert len(served.tokens) == 2
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"a b", b"a\r\nx: y", b"\xff", b"x" * 20_000])
@@ -144,11 +159,9 @@ async def test_a_token_that_is_not_mounted_is_named(tmp_path: Path) -> None:
         with pytest.raises(ExchangeError, match="token` cannot be read: No such file"):
             await served.exchange.ask()
         (tmp_path / "token").write_text("e.y.J")
-        (tmp_path / "cert.pem").write_text("no certificate")
-        with pytest.raises(ExchangeError, match="holds no certificates in PEM"):
-            await served.exchange.ask()
-        (tmp_path / "cert.pem").unlink()
-        with pytest.raises(ExchangeError, match="pem` cannot be read: No such file"):
+        wrong = "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n"
+        (tmp_path / "cert.pem").write_text(wrong)
+        with pytest.raises(ExchangeError, match="none of the exchange's authorities is"):
             await served.exchange.ask()
 
 

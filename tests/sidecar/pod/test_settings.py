@@ -26,9 +26,10 @@ LEAST = {
     "MESH7_POD_UID": "0b0c9a8e-6d5f-4d3e-9a51-1f2e3d4c5b6a",
     "MESH7_TRUST_KEY": base64.b64encode(KEY).decode(),
 }
+AUTHORITY = "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n"
 EXCHANGE = {
     "MESH7_EXCHANGE_URL": "https://mesh7-exchange.mesh7-system.svc:8443",
-    "MESH7_EXCHANGE_CA": "/etc/mesh7/ca.pem",
+    "MESH7_EXCHANGE_AUTHORITIES": f"{AUTHORITY}\n{AUTHORITY}",
     "MESH7_TOKEN_FILE": "/var/run/mesh7/token",
 }
 REDIS = {
@@ -87,7 +88,7 @@ def test_every_variable_is_read_as_what_it_means() -> None:
         credentials=Path("/secret"),
         redis=ExchangeSettings(
             url=EXCHANGE["MESH7_EXCHANGE_URL"],
-            ca=Path("/etc/mesh7/ca.pem"),
+            authorities=(AUTHORITY,),
             token=Path("/var/run/mesh7/token"),
         ),
         listen=Address("::1", 7),
@@ -122,7 +123,13 @@ def test_what_is_required_and_missing_is_named(variable: str, value: str | None)
         pod_settings.read(environment)
 
 
-@pytest.mark.parametrize("variable", ["MESH7_EXCHANGE_CA", "MESH7_TOKEN_FILE"])
+@pytest.mark.parametrize("written", ["hello", "/etc/mesh7/ca.pem", AUTHORITY[:-10]])
+def test_what_is_no_authority_is_refused(written: str) -> None:
+    with pytest.raises(errors.SettingsError, match=r"^MESH7_EXCHANGE_AUTHORITIES: "):
+        pod_settings.read(LEAST | EXCHANGE | {"MESH7_EXCHANGE_AUTHORITIES": written})
+
+
+@pytest.mark.parametrize("variable", ["MESH7_EXCHANGE_AUTHORITIES", "MESH7_TOKEN_FILE"])
 def test_an_exchange_without_its_certificates_or_token_is_refused(variable: str) -> None:
     environment = LEAST | EXCHANGE
     del environment[variable]

@@ -13,6 +13,7 @@ from mesh7_sidecar import pod_settings, state
 from mesh7_sidecar.pod import Pod
 from tests.conftest import Eventually
 from tests.core.ledger.contract import asked, observed, opened, request, vote
+from tests.operator.exchange.certificates import write_pair
 from tests.peers import redis_servers
 from tests.sidecar.bundles.delivering import AGENT, NAMESPACE, NOON, Operator, StandingClock
 from tests.sidecar.doors.scripted_source import Script, tool
@@ -246,7 +247,8 @@ async def test_credentials_come_from_the_exchange(tmp_path: Path) -> None:
             exchanging(tmp_path, answer) as served,
         ):
             exchange = {
-                "MESH7_EXCHANGE_URL": served.url, "MESH7_EXCHANGE_CA": str(tmp_path / "cert.pem"),
+                "MESH7_EXCHANGE_URL": served.url,
+                "MESH7_EXCHANGE_AUTHORITIES": (tmp_path / "cert.pem").read_text(),
                 "MESH7_TOKEN_FILE": str(tmp_path / "token"), **LOOPBACK,
             }  # fmt: skip
             files = {
@@ -265,9 +267,10 @@ async def test_an_exchange_that_is_away_keeps_no_pod_from_starting(tmp_path: Pat
     """docs/administrator/how-it-works.md: new pods start with the ConfigMap."""
     operator = Operator()
     (tmp_path / "token").write_text("e.y.J")
-    (tmp_path / "ca").write_text("")
+    write_pair(tmp_path / "cert.pem", tmp_path / "key.pem")
     exchange = {
-        "MESH7_EXCHANGE_URL": "https://127.0.0.1:1", "MESH7_EXCHANGE_CA": str(tmp_path / "ca"),
+        "MESH7_EXCHANGE_URL": "https://127.0.0.1:1",
+        "MESH7_EXCHANGE_AUTHORITIES": (tmp_path / "cert.pem").read_text(),
         "MESH7_TOKEN_FILE": str(tmp_path / "token"),
     }  # fmt: skip
     files = {"bundle": operator.bundle(1, parts.API), "overlay": operator.overlay(1)}

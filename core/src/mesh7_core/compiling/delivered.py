@@ -30,7 +30,7 @@ def compile_bundle(content: BundleContent) -> Bundle:
     if compiled.bundle is None:
         wrong = next(one for one in compiled.diagnostics if one.severity is Severity.ERROR)
         raise BundleError(f"{wrong}; it was delivered by another release, update the sidecar")
-    return replace(compiled.bundle, roster=content.roster)
+    return replace(compiled.bundle, roster=content.roster, authorities=content.authorities)
 
 
 def compile_overlay(content: OverlayContent, in_force: Bundle) -> tuple[Grant, ...]:

@@ -11,7 +11,7 @@ from typing import Final
 
 from mesh7_core import names
 from mesh7_core.api.manifests import Document
-from mesh7_core.delivery import spelled
+from mesh7_core.delivery import authorities, spelled
 from mesh7_core.delivery.envelopes import Kind
 from mesh7_core.errors import BundleError
 from mesh7_core.policy import bundle, canonical
@@ -23,6 +23,9 @@ Roster = bundle.Roster
 
 _BUNDLE_KINDS: Final = (names.AGENT_POLICY, names.TOOL_SOURCE)
 _OVERLAY_KINDS: Final = (names.GRANT,)
+_BUNDLE_KEYS: Final = (
+    "releaseNamespace", "labels", "documents", "baseline", "roster", "authorities"
+)  # fmt: skip
 _METADATA: Final = ("name", "namespace", "creationTimestamp")
 _NO_LINES: Final = 0
 
@@ -35,6 +38,8 @@ class BundleContent:
         labels: of the Namespace, for baseline policies with a `namespaceSelector`.
         documents: AgentPolicy and ToolSource; `is_baseline` says the layer.
         release_namespace: where the baseline is written.
+        authorities: that vouch for the exchange, beside those that a pod was made with; as
+            `authorities.read` answers them.
     """
 
     namespace: str
@@ -42,6 +47,7 @@ class BundleContent:
     documents: tuple[Document, ...]
     roster: Roster = Roster()  # noqa: RUF009 - frozen
     release_namespace: str = names.RELEASE_NAMESPACE
+    authorities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +81,7 @@ def write_bundle(content: BundleContent) -> bytes:
         BundleError: it is nothing that `read_bundle` would read.
     """
     _check(content.documents, content.namespace, content.release_namespace, _BUNDLE_KINDS)
+    authorities.check(content.authorities)
     return _spelled({
         **_wrapper(Kind.BUNDLE, content.namespace),
         "releaseNamespace": content.release_namespace,
@@ -82,6 +89,7 @@ def write_bundle(content: BundleContent) -> bytes:
         "documents": _written(one for one in content.documents if not one.is_baseline),
         "baseline": _written(one for one in content.documents if one.is_baseline),
         "roster": {"sidecars": content.roster.sidecars, "agents": dict(content.roster.agents)},
+        "authorities": list(content.authorities),
     })  # fmt: skip
 
 
@@ -91,9 +99,7 @@ def read_bundle(payload: bytes) -> BundleContent:
     Raises:
         BundleError: it is something else, or of a format that this release does not know.
     """
-    fields = _fields(
-        payload, Kind.BUNDLE, ("releaseNamespace", "labels", "documents", "baseline", "roster")
-    )
+    fields = _fields(payload, Kind.BUNDLE, _BUNDLE_KEYS)
     namespace, release = _text(fields["namespace"]), _text(fields["releaseNamespace"])
     documents = (
         *_documents(fields["documents"], is_baseline=False),
@@ -106,6 +112,7 @@ def read_bundle(payload: bytes) -> BundleContent:
         documents=documents,
         roster=_roster(fields["roster"]),
         release_namespace=release,
+        authorities=_authorities(fields["authorities"]),
     )
 
 
@@ -214,6 +221,14 @@ def _roster(value: object) -> Roster:
     if len(known) != len(agents):
         raise BundleError("the payload's roster cannot be read")
     return Roster(sidecars=sidecars, agents=known)
+
+
+def _authorities(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise BundleError("the payload's authorities are no list")
+    found = tuple(_text(one) for one in value)
+    authorities.check(found)
+    return found
 
 
 def _mapping(value: object) -> dict[str, object]:

@@ -172,6 +172,7 @@ class Bundle:
         sources: by name, sorted.
         grants: and vetoes; those made by hand while a gateway runs lie over them.
         roster: who shares limits in a cluster; None = nobody said (on the laptop).
+        authorities: that vouch for the exchange, PEM; none on the laptop.
     """
 
     namespace: str
@@ -180,3 +181,4 @@ class Bundle:
     sources: Mapping[str, Source]
     grants: tuple[Grant, ...]
     roster: Roster | None = None
+    authorities: tuple[str, ...] = ()

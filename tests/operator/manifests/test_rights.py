@@ -24,6 +24,8 @@ ALLOWED: dict[str, set[Right]] = {
         ("create", "configmaps", "mesh7-bundle", "everywhere"),
         ("patch", "configmaps", "mesh7-bundle", "everywhere"),
         ("delete", "configmaps", "mesh7-bundle", "everywhere"),
+        *((verb, "networkpolicies.networking.k8s.io", "mesh7-guarded", "everywhere")
+          for verb in ("list", "watch", "create", "patch", "delete")),
         ("list", "pods", "*", "everywhere"),
         ("create", "events", "*", "everywhere"),
         ("create", "secrets", "*", "release"),
@@ -59,6 +61,24 @@ ALLOWED: dict[str, set[Right]] = {
         ("get", "secrets", "mesh7-authority", "release"),
         ("update", "secrets", "mesh7-authority", "release"),
     },
+    "mesh7-sweep": {
+        *((verb, f"{kind}webhookconfigurations.admissionregistration.k8s.io", "mesh7", "everywhere")
+          for kind in ("mutating", "validating") for verb in ("get", "delete")),
+        *((verb, "configmaps", "mesh7-bundle", "everywhere") for verb in ("list", "delete")),
+        *((verb, "networkpolicies.networking.k8s.io", "mesh7-guarded", "everywhere")
+          for verb in ("list", "delete")),
+        *((verb, "namespaces", "*", "everywhere") for verb in ("list", "patch")),
+        *((verb, "secrets", f"mesh7-{name}", "release") for verb in ("get", "delete")
+          for name in ("authority", "injector-certificate", "exchange-certificate", "signing-keys",
+                       "stamp-key", "redis-master", "redis-operator")),
+        *((verb, "configmaps", "mesh7-trust", "release") for verb in ("get", "delete")),
+        *((verb, "configmaps", "mesh7-stamp-public", "release") for verb in ("get", "patch")),
+        ("create", "leases.coordination.k8s.io", "*", "release"),
+        *((verb, "leases.coordination.k8s.io", "mesh7-controller", "release")
+          for verb in ("get", "update", "delete")),
+        ("patch", "deployments/scale.apps", "mesh7-controller", "release"),
+        ("list", "pods", "*", "release"),
+    },
 }  # fmt: skip
 _READ = {
     (verb, f"{plural}.mesh7.dev", "*", "everywhere")
@@ -85,7 +105,7 @@ PEOPLE: dict[str, set[Right]] = {
     },
 }
 _ISSUER = "system:service-account-issuer-discovery"
-_FILES = ("rights.yaml", "rotate.yaml", "rotate-certificates.yaml")
+_FILES = ("rights.yaml", "rotate.yaml", "rotate-certificates.yaml", "sweep.yaml")
 
 
 def _rights(role: dict[str, Any]) -> Iterator[Right]:

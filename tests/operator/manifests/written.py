@@ -13,6 +13,7 @@ WORKLOADS = (
     "exchange.yaml",
     "rotate.yaml",
     "rotate-certificates.yaml",
+    "sweep.yaml",
 )
 
 

@@ -158,7 +158,8 @@ class Serving:
         # Imported here: aiohttp weighs 12 MB, which `mesh7 stdio` and `--admin off` do without.
         from mesh7_sidecar.net import admin  # noqa: PLC0415
 
-        self._admin = await admin.serve_admin(admin.admin_app(ready, hosts), [bound])
+        app = admin.admin_app(ready, lambda: bool(self.ports), hosts)
+        self._admin = await admin.serve_admin(app, [bound])
 
     def keep_going(self) -> None:
         """Begin what runs in the background, once everything is loaded."""

@@ -14,6 +14,7 @@ class Readiness:
 
     def __init__(self) -> None:
         self.is_ready = True
+        self.has_started = True
         self.facts: Mapping[str, object] = {"bundle": "sha256:1"}
 
     def __call__(self) -> tuple[bool, Mapping[str, object]]:
@@ -27,7 +28,7 @@ def readiness() -> Readiness:
 
 @pytest.fixture
 async def running(readiness: Readiness) -> AsyncIterator[admin.Admin]:
-    app = admin.admin_app(readiness, hosts=["10.0.0.7"])
+    app = admin.admin_app(readiness, lambda: readiness.has_started, hosts=["10.0.0.7"])
     server = await admin.serve_admin(app, [listener.tcp_socket("127.0.0.1", 0)])
     yield server
     await server.close()
@@ -57,6 +58,14 @@ async def test_readiness_is_what_main_says(running: admin.Admin, readiness: Read
     readiness.is_ready = False
     readiness.facts = {"problem": "no bundle"}
     assert await ask(running, b"/readyz") == (503, {"ready": False, "problem": "no bundle"})
+
+
+async def test_it_has_started_when_main_says_so(
+    running: admin.Admin, readiness: Readiness
+) -> None:
+    assert await ask(running, b"/startz") == (200, {"started": True})
+    readiness.has_started = False
+    assert await ask(running, b"/startz") == (503, {"started": False})
 
 
 @pytest.mark.promise("X13")

@@ -209,6 +209,9 @@ class Pod:
     async def readyz(self) -> Answer:
         return await self._asked(self.admin_port, "/readyz")
 
+    async def startz(self) -> Answer:
+        return await self._asked(self.admin_port, "/startz")
+
     async def healthz(self) -> Answer:
         return await self._asked(self.admin_port, "/healthz")
 

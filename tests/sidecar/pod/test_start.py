@@ -36,6 +36,23 @@ async def test_with_nothing_it_lives_is_not_ready_and_denies(tmp_path: Path) -> 
         assert await pod.end() == 0
 
 
+async def test_it_has_started_once_calls_are_served_with_a_bundle_or_after_a_while_without(
+    tmp_path: Path,
+) -> None:
+    """docs/reference/pod-environment.md; issue 6: the probe must not hold a pod up for ever."""
+    operator = Operator()
+    async with parts.running(tmp_path / "waits", operator) as pod:
+        await pod.lives()
+        assert (await pod.startz()) == parts.Answer(503, {"started": False})
+        pod.config_map.write(bundle=operator.bundle(1, *ALLOW), overlay=operator.overlay(1))
+        await pod.until(pod.startz, 200)
+        assert (await pod.decide()).body["decision"] == "Allow"
+    async with parts.running(tmp_path / "gives-up", operator, AT_ONCE) as pod:
+        await pod.until(pod.startz, 200)
+        assert (await pod.readyz()).status == 503
+        assert (await pod.decide()).body["reason"] == "no-bundle"
+
+
 async def _has(pod: parts.Pod, text: str) -> bool:
     return text in pod.log
 

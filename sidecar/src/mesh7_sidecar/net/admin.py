@@ -9,6 +9,9 @@ from aiohttp import typedefs, web
 Ready = Callable[[], tuple[bool, Mapping[str, object]]]
 """Whether calls are served, and what there is to say about it; called for each question."""
 
+Started = Callable[[], bool]
+"""Whether the data listener answers: at once with a bundle, after some time without one."""
+
 _LOCAL_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 # Not Sec-Fetch-Mode: Node's fetch sends it too; browsers always send -Site with it.
 _BROWSER_HEADERS: Final = ("Origin", "Sec-Fetch-Site", "Sec-Fetch-Dest")
@@ -30,7 +33,7 @@ class Admin:
         await self._runner.cleanup()
 
 
-def admin_app(ready: Ready, hosts: Collection[str] = ()) -> web.Application:
+def admin_app(ready: Ready, started: Started, hosts: Collection[str] = ()) -> web.Application:
     """The application; `hosts` are names besides the local ones under which it may be asked.
 
     The listening address belongs there, without port, IPv6 in brackets.
@@ -44,7 +47,12 @@ def admin_app(ready: Ready, hosts: Collection[str] = ()) -> web.Application:
         is_ready, facts = ready()
         return web.json_response({"ready": is_ready, **facts}, status=200 if is_ready else 503)
 
+    async def startz(_request: web.Request) -> web.Response:
+        has_started = started()
+        return web.json_response({"started": has_started}, status=200 if has_started else 503)
+
     app.router.add_get("/healthz", healthz)
+    app.router.add_get("/startz", startz)
     app.router.add_get("/readyz", readyz)
     return app
 

@@ -4,9 +4,7 @@ A context serves from the start, so that a port can be open; until a pair was ta
 succeeds on it.
 """
 
-import asyncio
 import contextlib
-import logging
 import os
 import ssl
 from collections.abc import Callable, Iterator
@@ -17,10 +15,9 @@ from typing import Final
 from cryptography import x509
 
 from mesh7_core import errors
+from mesh7_operator import mounted
 
-_LOG: Final = logging.getLogger(__name__)
 _DAY_S: Final = 86_400
-_LOOK_S: Final = 10.0
 
 
 class Certificate:
@@ -72,20 +69,26 @@ class Certificate:
         ends_at = x509.load_pem_x509_certificate(self._pair).not_valid_after_utc
         return (ends_at - now).total_seconds() / _DAY_S
 
-    async def keep(self, looked: Callable[[], None]) -> None:
-        """Look every ten seconds until cancelled.
 
-        Args:
-            looked: called after each look.
-        """
-        while True:
-            try:
-                if self.refresh():
-                    _LOG.info("another certificate is served from now on")
-            except errors.SettingsError as error:
-                _LOG.warning("the new certificate is not served", extra={"error": error.message})
-            looked()
-            await asyncio.sleep(_LOOK_S)
+def look(
+    certificate: Certificate, measured: Callable[[float], None], now: Callable[[], datetime]
+) -> mounted.Look:
+    """What keeps it fresh.
+
+    Args:
+        certificate: looked at.
+        measured: told after each look how many days it is still valid.
+        now: the time.
+    """
+
+    async def refresh() -> bool:
+        try:
+            return certificate.refresh()
+        finally:
+            if certificate.is_loaded:
+                measured(certificate.days(now()))
+
+    return mounted.Look(what="certificate", refresh=refresh)
 
 
 def load(certificate: Path, key: Path) -> Certificate:

@@ -9,7 +9,7 @@ from typing import Final
 import prometheus_client
 
 from mesh7_core import errors
-from mesh7_operator import certificates, metrics, serving, settings
+from mesh7_operator import certificates, metrics, mounted, serving, settings
 from mesh7_operator.clock import Clock
 from mesh7_operator.cluster import connection
 from mesh7_operator.cluster.api_server import ApiServer
@@ -50,11 +50,10 @@ async def run(chosen: settings.Exchange, clock: Clock, stopping: asyncio.Event) 
         listener = await serving.listen(app, chosen.listen, certificate.context, door.BOUNDS)
         _LOG.info("credentials are exchanged", extra={"address": str(listener.address)})
 
-        def measure() -> None:
-            measured.certificate_days.labels("exchange").set(certificate.days(clock.now()))
-
+        days = measured.certificate_days.labels("exchange")
+        look = certificates.look(certificate, days.set, clock.now)
         async with asyncio.TaskGroup() as beside_it:
-            keeping = beside_it.create_task(certificate.keep(measure))
+            keeping = beside_it.create_task(mounted.keep([look]))
             beside_it.create_task(_warm(issuer, stopping))
             await stopping.wait()
             await listener.drain(chosen.grace_s)

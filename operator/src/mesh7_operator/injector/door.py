@@ -4,8 +4,9 @@
     2  is it small enough?        413
     3  is it a question of ours?  400
     4  what the API server knows  a refusal when it cannot be read in two seconds
-    5  the compiler's verdict     a refusal when it takes too long
+    5  the verdict                a refusal when it takes too long
 
+The verdict on our kinds is the compiler's, that on pods is injection's (`injecting`).
 Nothing of an object, and no group of a user, is ever logged.
 """
 
@@ -20,14 +21,15 @@ from aiohttp import web
 
 from mesh7_core import errors, names
 from mesh7_operator.cluster import shapes
-from mesh7_operator.injector import judging, reviews, stamping
+from mesh7_operator.injector import injecting, judging, reviews, stamping
 from mesh7_operator.injector.asking import Asking
 from mesh7_operator.injector.measuring import InjectorMetrics
 from mesh7_operator.injector.places import Places
-from mesh7_operator.injector.reviews import Malformed, Review, Verdict
+from mesh7_operator.injector.reviews import About, Malformed, Review, Verdict
 from mesh7_operator.injector.stamp_key import StampKey
 from mesh7_operator.injector.turns import Turns
 
+INJECT: Final = "/inject"
 VALIDATE: Final = "/validate"
 MUTATE: Final = "/mutate"
 MOST_BYTES: Final = 10 * 1024 * 1024
@@ -35,7 +37,12 @@ READING_S: Final = 4.0
 JUDGING_S: Final = 4.0
 _LOG: Final = logging.getLogger(__name__)
 _UNKNOWN: Final = "unknown"
-Door = Callable[[Review], Awaitable[Verdict]]
+_MOST_BYTES_TOGETHER: Final = 32 * 1024 * 1024
+Decide = Callable[[Review], Awaitable[Verdict]]
+
+
+def _places() -> Places:
+    return Places(most_bytes=_MOST_BYTES_TOGETHER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +53,7 @@ class Parts:
         turns: where is compiled; the event loop goes on answering probes.
         is_ending: asked with each answer; connections are closed with it then, so that the API
             server goes elsewhere.
+        pods: what the door for new pods works with.
     """
 
     asking: Asking
@@ -55,35 +63,59 @@ class Parts:
     metrics: InjectorMetrics
     monotonic_s: Callable[[], float]
     is_ending: Callable[[], bool]
-    places: Places = field(default_factory=Places)
+    pods: injecting.Parts
+    places: Places = field(default_factory=_places)
     judging_s: float = JUDGING_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Way:
+    """One path.
+
+    Attributes:
+        name: for logs and metrics.
+    """
+
+    name: str
+    about: About
+    decide: Decide
+    places: Places
 
 
 def application(parts: Parts) -> web.Application:
     """What answers at the injector's address."""
     app = web.Application(client_max_size=MOST_BYTES)
-    app.router.add_post(VALIDATE, _answering(parts, "validate", _Validating(parts).verdict))
-    app.router.add_post(MUTATE, _answering(parts, "mutate", _Mutating(parts).verdict))
+    ours, places = reviews.OURS, parts.places
+    pods = injecting.Injecting(parts.pods)
+    ways = {
+        VALIDATE: _Way(
+            name="validate", about=ours, decide=_Validating(parts).verdict, places=places
+        ),
+        MUTATE: _Way(name="mutate", about=ours, decide=_Mutating(parts).verdict, places=places),
+        INJECT: _Way(
+            name="inject", about=reviews.NEW_PODS, decide=pods.verdict, places=parts.pods.places
+        ),
+    }
+    for path, way in ways.items():
+        app.router.add_post(path, _answering(parts, way))
     return app
 
 
-def _answering(
-    parts: Parts, door: str, decide: Door
-) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _answering(parts: Parts, way: _Way) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def answer(request: web.Request) -> web.StreamResponse:
         started_s = parts.monotonic_s()
         size = MOST_BYTES if request.content_length is None else request.content_length
         kind, outcome = _UNKNOWN, "crashed"
         try:
-            with parts.places.place(min(size, MOST_BYTES)) as is_taken:
+            with way.places.place(min(size, MOST_BYTES)) as is_taken:
                 if is_taken:
-                    response, kind, outcome = await _reviewed(request, door, decide)
+                    response, kind, outcome = await _reviewed(request, way)
                 else:
                     outcome = "overloaded"
                     response = _plain(503, "too many admissions at once; try again")
         finally:
-            parts.metrics.admissions.labels(door, kind, outcome).inc()
-            parts.metrics.seconds.labels(door).observe(parts.monotonic_s() - started_s)
+            parts.metrics.admissions.labels(way.name, kind, outcome).inc()
+            parts.metrics.seconds.labels(way.name).observe(parts.monotonic_s() - started_s)
         if parts.is_ending():
             response.force_close()
         return response
@@ -91,9 +123,7 @@ def _answering(
     return answer
 
 
-async def _reviewed(
-    request: web.Request, door: str, decide: Door
-) -> tuple[web.StreamResponse, str, str]:
+async def _reviewed(request: web.Request, way: _Way) -> tuple[web.StreamResponse, str, str]:
     """The answer, and for whoever counts: kind and outcome."""
     try:
         async with asyncio.timeout(READING_S):
@@ -103,15 +133,15 @@ async def _reviewed(
         return _plain(413, said), _UNKNOWN, "too-large"
     except TimeoutError:
         return _plain(408, "the review did not come in time"), _UNKNOWN, "malformed"
-    review = reviews.read(body)
+    review = reviews.read(body, way.about)
     if isinstance(review, Malformed):
         return _plain(400, review.message), _UNKNOWN, "malformed"
     try:
-        verdict = await decide(review)
+        verdict = await way.decide(review)
     except errors.ClusterError as error:
         _LOG.warning(
             "an admission cannot be judged",
-            extra={"door": door, "kind": review.kind, "namespace": review.namespace,
+            extra={"door": way.name, "kind": review.kind, "namespace": review.namespace,
                    "error": error.message},
         )  # fmt: skip
         verdict = reviews.unavailable(f"cannot be judged now, so it is refused: {error.message}")

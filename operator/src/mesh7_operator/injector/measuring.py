@@ -24,9 +24,27 @@ class InjectorMetrics:
             buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
             registry=registry,
         )
+        self._injections = Counter(
+            "mesh7_injections",
+            "Pods that were asked about, by what became of them, and why",
+            ["outcome", "reason"],
+            registry=registry,
+        )
+        self._patch_bytes = Histogram(
+            "mesh7_injection_patch_bytes",
+            "Size of what was changed of a pod",
+            buckets=(1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576),
+            registry=registry,
+        )
         self.certificate_days = Gauge(
             "mesh7_certificate_days",
             "Days that a certificate is still valid",
             ["certificate"],
             registry=registry,
         )
+
+    def injected(self, outcome: str, reason: str, patch_bytes: int) -> None:
+        """Count one pod; both words are of closed sets."""
+        self._injections.labels(outcome, reason).inc()
+        if patch_bytes:
+            self._patch_bytes.observe(patch_bytes)

@@ -26,6 +26,23 @@ _SHOWN_CHARACTERS: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What a door is asked about.
+
+    Attributes:
+        group: of the API; empty = the core group.
+    """
+
+    group: str
+    kinds: tuple[str, ...]
+    operations: tuple[str, ...]
+
+
+OURS: Final = About(group=names.GROUP, kinds=names.WRITTEN_KINDS, operations=(CREATE, UPDATE))
+NEW_PODS: Final = About(group="", kinds=("Pod",), operations=(CREATE,))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Maker:
     """Who asks the API server for the change.
 
@@ -47,15 +64,18 @@ class Review:
         name: empty where the API server has yet to make one up.
         value: the object as it is to be stored; its `metadata.namespace` is `namespace`.
         before: as it is stored now; None = it is new.
+        is_dry_run: whether nothing is going to be stored.
     """
 
     uid: str
+    group: str
     kind: str
     namespace: str
     name: str
     value: Mapping[str, object]
     before: Mapping[str, object] | None
     maker: Maker
+    is_dry_run: bool = False
 
     @property
     def spec(self) -> Mapping[str, object]:
@@ -77,10 +97,12 @@ class Cause:
 
     Attributes:
         path: of the field, such as `spec.rules[2].when`; empty for the whole object.
+        code: a word of ours that the answer begins with; empty = there is none.
     """
 
     path: str
     message: str
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,13 +148,21 @@ def forbidden(message: str) -> Refused:
     return Refused(code=403, reason="Forbidden", message=message)
 
 
+def not_allowed(*causes: Cause) -> Refused:
+    """Nobody may, as it is written.
+
+    Not a 422: of that kubectl shows fields and messages alone, and so no code.
+    """
+    return Refused(code=403, reason="Forbidden", causes=causes)
+
+
 def unavailable(message: str) -> Refused:
     """Nobody knows now; trying again may help."""
     return Refused(code=503, reason="ServiceUnavailable", message=message)
 
 
-def read(body: bytes) -> Review | Malformed:
-    """A question about one of our kinds that is created or changed."""
+def read(body: bytes, about: About) -> Review | Malformed:
+    """A question of the API server, if it is one that this door is asked."""
     review = spelled.json_object(body)
     if review is None:
         return Malformed("the body is no strict JSON object of at most 200 levels")
@@ -142,14 +172,14 @@ def read(body: bytes) -> Review | Malformed:
     if not isinstance(request, dict):
         return Malformed("`request` is missing")
     uid, namespace = _text(request, "uid"), _text(request, "namespace")
-    kind = _kind(request.get("kind"))
+    kind = _kind(request.get("kind"), about)
     operation = _text(request, "operation")
     if not uid or not namespace:
         return Malformed("`request.uid` or `request.namespace` is missing")
     if kind is None:
-        return Malformed(f"`request.kind` is none of `{names.GROUP}`: {_known_kinds()}")
-    if operation not in {CREATE, UPDATE}:
-        return Malformed(f"`request.operation` is neither `{CREATE}` nor `{UPDATE}`")
+        return Malformed(f"`request.kind` is none of `{about.group}`: {', '.join(about.kinds)}")
+    if operation not in about.operations:
+        return Malformed(f"`request.operation` is none of: {', '.join(about.operations)}")
     maker = _maker(request.get("userInfo"))
     if maker is None:
         return Malformed("`request.userInfo.username` is missing")
@@ -160,8 +190,9 @@ def read(body: bytes) -> Review | Malformed:
             f"`request.object` or `request.oldObject` is no {kind} of `request.namespace`"
         )
     return Review(
-        uid=uid, kind=kind, namespace=namespace, name=_text(value["metadata"], "name"),
-        value=value, before=before, maker=maker,
+        uid=uid, group=about.group, kind=kind, namespace=namespace,
+        name=_text(value["metadata"], "name"), value=value, before=before, maker=maker,
+        is_dry_run=request.get("dryRun") is True,
     )  # fmt: skip
 
 
@@ -182,18 +213,18 @@ def written(review: Review, verdict: Verdict) -> dict[str, object]:
 
 def _status(review: Review, refused: Refused) -> dict[str, object]:
     causes = refused.causes[:_MOST_CAUSES]
-    said = "; ".join(": ".join(filter(None, (one.path, one.message))) for one in causes)
+    said = "; ".join(": ".join(filter(None, (one.code, one.path, one.message))) for one in causes)
     if len(refused.causes) > len(causes):
         said += f"; and {len(refused.causes) - len(causes)} more"
     details: dict[str, object] = {
-        "group": names.GROUP,
+        "group": review.group,
         "kind": review.kind,
         "name": _cut(review.name, _SHOWN_CHARACTERS),
     }
     if causes:
         details["causes"] = [
             {
-                "reason": "FieldValueInvalid",
+                "reason": one.code or "FieldValueInvalid",
                 "message": _cut(one.message, _MESSAGE_CHARACTERS),
                 "field": one.path or "metadata",
             }
@@ -219,14 +250,9 @@ def _text(value: object, key: str) -> str:
     return found if isinstance(found, str) else ""
 
 
-def _known_kinds() -> str:
-    return ", ".join(names.WRITTEN_KINDS)
-
-
-def _kind(value: object) -> str | None:
+def _kind(value: object, about: About) -> str | None:
     kind = _text(value, "kind")
-    is_ours = _text(value, "group") == names.GROUP and kind in names.WRITTEN_KINDS
-    return kind if is_ours else None
+    return kind if _text(value, "group") == about.group and kind in about.kinds else None
 
 
 def _maker(value: object) -> Maker | None:

@@ -1,4 +1,4 @@
-"""Who may have the compiler: one object of a namespace at a time, in threads that end with us.
+"""Who may be judged: one object of a namespace at a time, in threads that end with us.
 
 A thread cannot be stopped. So what nobody waits for any longer keeps its thread, and with it its
 namespace's turn, until the compiler is done with it; other namespaces have the other threads.
@@ -15,16 +15,26 @@ from mesh7_core import errors
 
 THREADS: Final = 4
 STUCK_S: Final = 30.0
-"""Nothing that fits into a review takes the compiler so long: then a restart is what helps."""
+"""Nothing that fits into a review takes so long: then a restart is what helps."""
 
 Answer = TypeVar("Answer")
 
 
 class Turns:
-    """The threads, and whose turn it is; of one event loop."""
+    """The threads, and whose turn it is; of one event loop.
 
-    def __init__(self, monotonic_s: Callable[[], float], threads: int = THREADS) -> None:
+    Args:
+        judge: who works there, for messages.
+    """
+
+    def __init__(
+        self,
+        monotonic_s: Callable[[], float],
+        threads: int = THREADS,
+        judge: str = "the compiler",
+    ) -> None:
         self._monotonic_s = monotonic_s
+        self._judge = judge
         self._free = asyncio.Semaphore(threads)
         self._namespaces: weakref.WeakValueDictionary[str, asyncio.Lock] = (
             weakref.WeakValueDictionary()
@@ -55,7 +65,7 @@ class Turns:
                 return await asyncio.shield(self._begin(turn, ask))
         except TimeoutError as error:
             raise errors.ClusterError(
-                f"the compiler took more than {patience_s:g} s for what this namespace sends; "
+                f"{self._judge} took more than {patience_s:g} s for what this namespace sends; "
                 "make the object smaller, or try again"
             ) from error
 

@@ -62,6 +62,11 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         _plain_table(heads, rows)
 
 
+def bare_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows for programs: aligned, without heads, never drawn."""
+    _aligned([[visible(cell) for cell in row] for row in rows])
+
+
 def may_colour() -> bool:
     """Whether stdout is a terminal whose owner did not ask for no colours (no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
@@ -118,8 +123,11 @@ def _drawn_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def _plain_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    lines = [[head.upper() for head in heads], *[[visible(cell) for cell in row] for row in rows]]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    _aligned([[head.upper() for head in heads], *[[visible(cell) for cell in row] for row in rows]])
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
         click.echo("  ".join(cells).rstrip())

@@ -1,0 +1,168 @@
+"""The program `kubectl`, run with the person's own flags: text in, text out, in bounded time.
+
+Every login, proxy and certificate that kubectl knows works, and the API server's audit log names
+the person. What is given to us as a token is given on and told to nobody.
+"""
+
+import contextlib
+import json
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from mesh7_cli.cluster import complaints
+from mesh7_cli.cluster.errors import KubectlError
+
+Object = Mapping[str, object]
+
+REQUEST_TIMEOUT_S: Final = 15.0
+"""Of one request, where the person gives none."""
+GRACE_S: Final = 15.0
+"""Beyond that: for starting, discovery and logging in."""
+_ENDING_S: Final = 2.0
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class Kubectl:
+    """kubectl as the person who runs us.
+
+    Args:
+        flags: kubectl's own, such as `--context=x`; given on unchanged, before everything else.
+        namespace: the one that was named; None = whatever the kubeconfig says.
+        request_timeout: as kubectl spells it; None = ours. `0` means no limit.
+
+    Attributes:
+        named: the namespace that was named; None = none was.
+    """
+
+    def __init__(
+        self, flags: Sequence[str] = (), *, namespace: str | None, request_timeout: str | None
+    ) -> None:
+        spelled = f"{REQUEST_TIMEOUT_S:.0f}s" if request_timeout is None else request_timeout
+        self._flags = (*flags, f"--request-timeout={spelled}")
+        self._patience_s = _patience_s(spelled)
+        self.named = namespace
+        self._running: set[subprocess.Popen[str]] = set()
+        self._lock = threading.Lock()
+
+    def text(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run it and answer its stdout.
+
+        Raises:
+            ClusterError: it failed; the kind of error says why (`mesh7_cli.cluster.errors`).
+        """
+        code, stdout, stderr = self.ran(*arguments, stdin=stdin)
+        if code != 0:
+            raise complaints.error_of(stderr, code)
+        return stdout
+
+    def json(self, *arguments: str, stdin: str | None = None) -> Object:
+        """Run it with `-o json`; an empty answer (`--ignore-not-found`) is an empty object."""
+        return _read(self.text(*arguments, "--output=json", stdin=stdin))
+
+    def raw(self, path: str) -> Object:
+        """What stands at a path of the API server, such as `/version`."""
+        return _read(self.text("get", "--raw", path))
+
+    def namespace(self) -> str:
+        """The one that commands are about: given by flag, else the kubeconfig's, else `default`."""
+        if self.named is None:
+            code, stdout, _ = self.ran(
+                "config", "view", "--minify", "--output=jsonpath={..namespace}"
+            )
+            self.named = (stdout.strip() if code == 0 else "") or "default"
+        return self.named
+
+    def ran(self, *arguments: str, stdin: str | None = None) -> tuple[int, str, str]:
+        """Exit code, stdout and stderr.
+
+        Raises:
+            KubectlError: there is none, it cannot be started, or it did not end in time.
+        """
+        process = self._start(arguments, has_input=stdin is not None)
+        try:
+            stdout, stderr = process.communicate(stdin, self._patience_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            _, stderr = process.communicate()
+            raise self._silence(stderr) from None
+        finally:
+            with self._lock:
+                self._running.discard(process)
+            if process.poll() is None:
+                _end(process)
+        return process.returncode, stdout, stderr
+
+    def end(self) -> None:
+        """End whatever still runs: nobody waits for it any more."""
+        with self._lock:
+            left = tuple(self._running)
+        for process in left:
+            _end(process)
+
+    def _start(self, arguments: Sequence[str], *, has_input: bool) -> "subprocess.Popen[str]":
+        program = shutil.which("kubectl")
+        if program is None:
+            oldest = ".".join(map(str, complaints.OLDEST))
+            message = f"no `kubectl` in PATH – install kubectl {oldest} or newer beside mesh7"
+            raise KubectlError(message)
+        try:
+            process = subprocess.Popen(  # noqa: S603 - the person's own kubectl, no shell
+                [program, *self._flags, *arguments],
+                # Without input of ours the terminal stays theirs: a login may ask for a password.
+                stdin=subprocess.PIPE if has_input else None,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+            )
+        except OSError as error:
+            message = (
+                f"kubectl cannot be started: {error.strerror} – is `kubectl` in PATH a program"
+            )
+            raise KubectlError(message) from error
+        with self._lock:
+            self._running.add(process)
+        return process
+
+    def _silence(self, stderr: str) -> KubectlError:
+        said = complaints.error_of(stderr, 1).message if stderr.strip() else "it said nothing"
+        return KubectlError(
+            f"kubectl did not end within {self._patience_s or 0:.0f} s ({said}) – "
+            "try `kubectl get --raw /version`; --request-timeout gives it more time"
+        )
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        process.wait(_ENDING_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _read(text: str) -> Object:
+    if not text.strip():
+        return {}
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise KubectlError("kubectl did not answer in JSON – is it kubectl itself") from error
+    return found if isinstance(found, dict) else {}
+
+
+def _patience_s(spelled: str) -> float | None:
+    """How long one kubectl may take; None = for ever, as the person asked."""
+    if re.fullmatch(r"\d+", spelled):
+        seconds = float(spelled)
+    else:
+        parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", spelled)
+        # What is spelled otherwise kubectl refuses by itself.
+        seconds = sum(float(number) * _UNITS[unit] for number, unit in parts) or REQUEST_TIMEOUT_S
+    return None if seconds == 0 else seconds + GRACE_S

@@ -1,0 +1,107 @@
+"""What a person may see and what not: questions asked side by side, each with its own answer.
+
+A person with few rights sees part of the picture; what is missing is said, and never guessed.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from mesh7_cli import reading
+from mesh7_cli.cluster.errors import ForbiddenError, NoSuchKindError, NotThereError
+from mesh7_cli.cluster.kubectl import Kubectl, Object
+
+AT_ONCE: Final = 4
+
+Question = Callable[[Kubectl], Object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """The answer.
+
+    Attributes:
+        value: one object, or a list with `items`.
+    """
+
+    value: Object
+
+    @property
+    def items(self) -> list[dict[str, object]]:
+        """Of a list."""
+        return reading.objects(self.value, "items")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absent:
+    """There is none, or the API server does not know the kind."""
+
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hidden:
+    """This person may not see it."""
+
+    note: str
+
+
+Look = Seen | Absent | Hidden
+
+
+def get(*arguments: str) -> Question:
+    """The question `kubectl get …`."""
+    return lambda kubectl: kubectl.json("get", *arguments)
+
+
+def raw(path: str) -> Question:
+    """The question `kubectl get --raw PATH`."""
+    return lambda kubectl: kubectl.raw(path)
+
+
+def look(kubectl: Kubectl, question: Question) -> Look:
+    """Ask one question.
+
+    Raises:
+        ClusterError: nobody answers, or answers something else than yes, no and not there.
+    """
+    try:
+        found = question(kubectl)
+    except ForbiddenError as error:
+        return Hidden(note=error.message)
+    except (NotThereError, NoSuchKindError) as error:
+        return Absent(note=error.message)
+    return Seen(value=found) if found else Absent(note="there is none")
+
+
+def look_together(kubectl: Kubectl, questions: Mapping[str, Question]) -> dict[str, Look]:
+    """Ask all of them, some at a time; the first error ends all.
+
+    Raises:
+        ClusterError: see `look`.
+    """
+    from concurrent import futures  # noqa: PLC0415 - 20 ms that `--help` has no use for
+
+    pool = futures.ThreadPoolExecutor(AT_ONCE)
+    try:
+        asked = {name: pool.submit(look, kubectl, one) for name, one in questions.items()}
+        return {name: one.result() for name, one in asked.items()}
+    finally:
+        # An error or Ctrl-C: nobody reads the other answers any more.
+        pool.shutdown(wait=False, cancel_futures=True)
+        kubectl.end()
+
+
+def items(found: Look) -> list[dict[str, object]]:
+    """Those of a list that was seen; none otherwise."""
+    return found.items if isinstance(found, Seen) else []
+
+
+def value(found: Look) -> Object:
+    """The object that was seen; empty otherwise."""
+    return found.value if isinstance(found, Seen) else {}
+
+
+def notes(found: Mapping[str, Look]) -> tuple[str, ...]:
+    """What this person may not see, each once."""
+    return tuple(dict.fromkeys(one.note for one in found.values() if isinstance(one, Hidden)))

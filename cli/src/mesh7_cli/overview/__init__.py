@@ -1,0 +1,1 @@
+"""How namespaces and their pods are guarded, as far as the person may see it."""

@@ -1,0 +1,154 @@
+"""What is asked of the cluster for an overview, and how the answers are put together."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from mesh7_cli import reading
+from mesh7_cli.cluster import looking
+from mesh7_cli.cluster.kubectl import Kubectl, Object
+from mesh7_cli.cluster.looking import Absent, Hidden, Look, Seen
+from mesh7_cli.overview import namespaces, pods
+from mesh7_cli.overview.namespaces import Overview
+from mesh7_core import errors, names
+from mesh7_core.injection import settings as injection_settings
+from mesh7_core.injection.inject import Namespace
+from mesh7_core.injection.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """All namespaces that were asked for.
+
+    Attributes:
+        notes: what this person may not see.
+    """
+
+    overviews: tuple[Overview, ...]
+    settings: Settings | None
+    notes: tuple[str, ...]
+
+
+def gather(kubectl: Kubectl, namespace: str | None, release_namespace: str) -> Gathered:
+    """One namespace, or all that are enrolled.
+
+    Args:
+        namespace: None = all.
+        release_namespace: where mesh7 is.
+
+    Raises:
+        ClusterError: nobody answers, or there is no such namespace.
+    """
+    found = looking.look_together(kubectl, _questions(namespace, release_namespace))
+    places = _places(found["namespaces"], namespace)
+    notes = list(looking.notes(found))
+    settings = settings_of(found["settings"])
+    if settings is None and not isinstance(found["settings"], Hidden):
+        notes.append(
+            f"no readable ConfigMap `{names.INJECTION_CONFIG_MAP}` in namespace "
+            f"`{release_namespace}` – say where mesh7 is installed with --release-namespace"
+        )
+    shown = [namespace] if namespace is not None else _named(found, places, release_namespace)
+    return Gathered(
+        overviews=tuple(_overview(name, places.get(name), found, settings) for name in shown),
+        settings=settings,
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def settings_of(seen: Look) -> Settings | None:
+    """The release's settings; None where they cannot be seen or mean nothing."""
+    text = reading.text(looking.value(seen), "data", injection_settings.KEY)
+    if not text:
+        return None
+    try:
+        return injection_settings.read(text)
+    except errors.SettingsError:
+        return None
+
+
+def place_of(value: Object) -> Namespace:
+    """A Namespace as injection wants it."""
+    return Namespace(
+        name=reading.text(value, "metadata", "name"),
+        labels=_texts(value, "labels"),
+        annotations=_texts(value, "annotations"),
+    )
+
+
+def _questions(namespace: str | None, release_namespace: str) -> dict[str, looking.Question]:
+    where = "--all-namespaces" if namespace is None else f"--namespace={namespace}"
+    settings = ("configmap", names.INJECTION_CONFIG_MAP, f"--namespace={release_namespace}")
+    return {
+        "namespaces": looking.get("namespaces", f"--selector={names.INJECTION_LABEL}")
+        if namespace is None
+        else looking.get("namespace", namespace),
+        "pods": looking.get("pods", where),
+        "policies": looking.get(f"agentpolicies.{names.GROUP}", where),
+        "bundles": looking.get("configmaps", where, _one(names.BUNDLE_CONFIG_MAP)),
+        "fences": looking.get("networkpolicies", where, _one(names.NETWORK_POLICY)),
+        "settings": looking.get(*settings),
+    }
+
+
+def _one(name: str) -> str:
+    return f"--field-selector=metadata.name={name}"
+
+
+def _places(seen: Look, namespace: str | None) -> dict[str, Namespace]:
+    if isinstance(seen, Absent):
+        raise errors.ClusterError(f"there is no namespace `{namespace}` – `kubectl get namespaces`")
+    values = looking.items(seen) if namespace is None else [looking.value(seen)]
+    return {place.name: place for place in map(place_of, values) if place.name}
+
+
+def _named(
+    found: Mapping[str, Look], places: Mapping[str, Namespace], release_namespace: str
+) -> list[str]:
+    """All enrolled ones; where Namespaces cannot be seen, those in which something of ours is."""
+    if isinstance(found["namespaces"], Seen):
+        return sorted(name for name in places if name != release_namespace)
+    ours = [*looking.items(found["policies"]), *looking.items(found["bundles"])]
+    return sorted({_namespace(one) for one in ours} - {release_namespace})
+
+
+def _overview(
+    name: str, place: Namespace | None, found: Mapping[str, Look], settings: Settings | None
+) -> Overview:
+    there = place or Namespace(name=name, labels={}, annotations={})
+    here = {kind: _of(name, seen) for kind, seen in found.items()}
+    running = [one for one in here["pods"] or () if pods.is_running(one)]
+    policies = here["policies"]
+    return Overview(
+        name=name,
+        place=place,
+        default_level=None if settings is None else settings.default_level.value,
+        pods=None
+        if here["pods"] is None
+        else tuple(pods.pod_of(one, there, settings) for one in running),
+        bundle=_annotation(here["bundles"], names.BUNDLE_VERSION_ANNOTATION),
+        policies=None if policies is None else namespaces.policies_of(policies),
+        egress=_annotation(here["fences"], namespaces.EGRESS),
+        image=namespaces.image_of(settings),
+    )
+
+
+def _of(name: str, seen: Look) -> list[dict[str, object]] | None:
+    """Those of one namespace; None where they cannot be seen."""
+    if isinstance(seen, Hidden):
+        return None
+    return [one for one in looking.items(seen) if _namespace(one) == name]
+
+
+def _annotation(found: Iterable[Mapping[str, object]] | None, name: str) -> str | None:
+    """Of the one object; empty where there is none, None where it cannot be seen."""
+    if found is None:
+        return None
+    return next((reading.text(one, "metadata", "annotations", name) for one in found), "")
+
+
+def _namespace(value: Mapping[str, object]) -> str:
+    return reading.text(value, "metadata", "namespace")
+
+
+def _texts(value: Object, kind: str) -> dict[str, str]:
+    return {key: str(text) for key, text in reading.one(value, "metadata", kind).items()}

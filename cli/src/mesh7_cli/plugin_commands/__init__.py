@@ -1,0 +1,1 @@
+"""Commands of `kubectl mesh7`, one module each; imported when they are asked for."""

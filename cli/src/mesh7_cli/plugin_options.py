@@ -1,0 +1,48 @@
+"""Options that several commands of the plugin share."""
+
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import click
+
+from mesh7_core import names
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def release_namespace(command: Callable[P, R]) -> Callable[P, R]:
+    """`--release-namespace`: where mesh7 is installed."""
+    return click.option(
+        "--release-namespace",
+        "release",
+        metavar="NS",
+        default=names.RELEASE_NAMESPACE,
+        show_default=True,
+        help="Namespace that mesh7 is installed in.",
+    )(command)
+
+
+def form(*forms: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """`-o`, the first form being the default."""
+    return click.option(
+        "-o",
+        "--output",
+        "form",
+        type=click.Choice(forms),
+        default=forms[0],
+        show_default=True,
+        help="Form of the output.",
+    )
+
+
+def all_namespaces(command: Callable[P, R]) -> Callable[P, R]:
+    """`-A`."""
+    return click.option(
+        "-A", "--all-namespaces", "everywhere", is_flag=True, help="All namespaces."
+    )(command)
+
+
+def no_headers(command: Callable[P, R]) -> Callable[P, R]:
+    """`--no-headers`."""
+    return click.option("--no-headers", is_flag=True, help="Leave the tables' heads away.")(command)

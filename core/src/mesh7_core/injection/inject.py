@@ -1,58 +1,45 @@
 """The one function: a pod and what is known where it is made, in; what becomes of it, out.
 
+    skipped   nobody asks for a sidecar here (`enrolment`)
+    refused   all that keeps the pod from the level asked for, at once
+    injected  our init containers first, our volumes, variables for everybody else, our marks
+
 Pure: no clock, no network, no logging, no randomness; injecting twice changes nothing.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Mapping
+from typing import Final
 
-from mesh7_core.injection.outcomes import Outcome
-from mesh7_core.injection.settings import Settings
+from mesh7_core import names
+from mesh7_core.injection import (
+    asked,
+    containers,
+    demands,
+    enforced,
+    enrolment,
+    guarded,
+    shapes,
+    sidecar_container,
+    variables,
+    volumes,
+)
+from mesh7_core.injection.known import Cluster, Namespace, Source
+from mesh7_core.injection.outcomes import (
+    Injected,
+    Level,
+    Outcome,
+    Problem,
+    Refused,
+    Skipped,
+)
+from mesh7_core.injection.settings import Resources, Settings
+from mesh7_core.injection.shapes import Object
+from mesh7_core.injection.sidecar_container import Floors
 
+__all__ = ["DEFAULT_CONTAINER", "Cluster", "Namespace", "Source", "inject"]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Namespace:
-    """Where the pod is to be.
-
-    Attributes:
-        labels: `mesh7.dev/injection` enrols, `mesh7.dev/enforcement` asks for a level.
-        annotations: floors of what is delivered.
-    """
-
-    name: str
-    labels: Mapping[str, str]
-    annotations: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """As much of a ToolSource as a pod is told.
-
-    Attributes:
-        kind: `mcp` or `http`: which door of the sidecar serves it.
-        has_plain_credential: whether it would send a credential over plain http.
-    """
-
-    name: str
-    kind: str
-    has_plain_credential: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cluster:
-    """What the API server knows at that moment.
-
-    Attributes:
-        trust_key: base64; the key that bundles are signed with (ConfigMap `mesh7-trust`).
-        authorities: PEM; certificates that vouch for the exchange.
-        sources: of the pod's namespace.
-        has_network_policy: whether `mesh7-guarded` is in the namespace.
-    """
-
-    trust_key: str
-    authorities: str
-    sources: tuple[Source, ...] = ()
-    has_network_policy: bool = False
+DEFAULT_CONTAINER: Final = "kubectl.kubernetes.io/default-container"
 
 
 def inject(
@@ -63,4 +50,122 @@ def inject(
     Args:
         pod: as the API server sends it at CREATE: name and namespace may be missing.
     """
-    raise NotImplementedError
+    broken = shapes.mistakes(pod)
+    found = enrolment.judge(
+        pod, namespace, settings.release_namespace, may_opt_out=settings.may_opt_out
+    )
+    match found:
+        case Skipped():
+            return found
+        case Refused():
+            return Refused(problems=(*found.problems, *broken))
+        case None if broken:
+            return Refused(problems=tuple(broken))
+        case None:
+            return _guard(pod, namespace, settings, cluster)
+
+
+def _guard(pod: Object, namespace: Namespace, settings: Settings, cluster: Cluster) -> Outcome:
+    level = enrolment.level(namespace, settings.default_level)
+    resources = asked.resources(pod, settings.resources)
+    bundle = enrolment.floor(namespace, names.BUNDLE_FLOOR_ANNOTATION)
+    overlay = enrolment.floor(namespace, names.OVERLAY_FLOOR_ANNOTATION)
+    problems = [one for one in (level, bundle, overlay) if isinstance(one, Problem)]
+    problems += resources if isinstance(resources, list) else []
+    problems += _demanded(pod, settings, cluster)
+    # Told only where the level is known; an unknown one is a problem already.
+    if isinstance(level, Level):
+        problems += _demanded_by(level, pod, namespace, settings, cluster)
+    if (
+        problems
+        or isinstance(level, Problem)
+        or isinstance(bundle, Problem)
+        or isinstance(overlay, Problem)
+        or isinstance(resources, list)
+    ):
+        return Refused(problems=tuple(problems))
+    floors = Floors(bundle=bundle, overlay=overlay)
+    return Injected(
+        pod=_guarded(pod, level, settings, cluster, (resources, floors)),
+        level=level,
+        warnings=tuple(asked.unknown(pod)),
+    )
+
+
+def _demanded(pod: Object, settings: Settings, cluster: Cluster) -> Iterator[Problem]:
+    yield from demands.problems(pod, settings.user)
+    yield from volumes.problems(pod)
+    yield from variables.collisions(cluster.sources)
+    given = variables.of_agents(cluster.sources)
+    for container in containers.others(pod):
+        yield from variables.conflicts(container, given)
+
+
+def _demanded_by(
+    level: Level, pod: Object, namespace: Namespace, settings: Settings, cluster: Cluster
+) -> Iterator[Problem]:
+    if level in (Level.GUARDED, Level.ENFORCED):
+        yield from guarded.problems(pod, settings, cluster)
+    if level is Level.ENFORCED:
+        yield from enforced.problems(pod, namespace)
+
+
+def _guarded(
+    pod: Object,
+    level: Level,
+    settings: Settings,
+    cluster: Cluster,
+    sizes: tuple[Resources, Floors],
+) -> Object:
+    spec = dict(shapes.mapping(pod, "spec"))
+    given = variables.of_agents(cluster.sources)
+    for field in shapes.CONTAINER_FIELDS:
+        theirs = [
+            variables.put_in(one, given)
+            for one in shapes.entries(spec, field)
+            if not containers.is_ours(field, one)
+        ]
+        if theirs:
+            spec[field] = theirs
+        else:
+            spec.pop(field, None)
+    spec["initContainers"] = [
+        *_ours(pod, level, settings, cluster, sizes),
+        *shapes.entries(spec, "initContainers"),
+    ]
+    spec["volumes"] = volumes.put_in(pod, volumes.ours(has_exchange=settings.exchange is not None))
+    return {**pod, "metadata": _marked(pod, level, settings), "spec": spec}
+
+
+def _ours(
+    pod: Object,
+    level: Level,
+    settings: Settings,
+    cluster: Cluster,
+    sizes: tuple[Resources, Floors],
+) -> Iterator[dict[str, object]]:
+    resources, floors = sizes
+    if level is Level.ENFORCED:
+        yield sidecar_container.enforcer(settings, _before(pod, names.ENFORCER_CONTAINER))
+    before = _before(pod, names.SIDECAR_CONTAINER)
+    yield sidecar_container.sidecar(settings, cluster, resources, floors, before)
+
+
+def _before(pod: Object, name: str) -> Object:
+    """The init container of that name that the pod came with; empty = none."""
+    found = shapes.entries(pod, "spec", "initContainers")
+    return next((one for one in found if shapes.text(one, "name") == name), {})
+
+
+def _marked(pod: Object, level: Level, settings: Settings) -> dict[str, object]:
+    metadata = dict(shapes.mapping(pod, "metadata"))
+    status = {"image": settings.image, "level": level.value, "release": names.RELEASE}
+    annotations = dict(shapes.mapping(metadata, "annotations"))
+    annotations[names.ENFORCEMENT] = level.value
+    annotations[names.INJECTION_ANNOTATION] = json.dumps(status, sort_keys=True)
+    first = shapes.text(shapes.entries(pod, "spec", "containers")[0], "name")
+    if not annotations.get(DEFAULT_CONTAINER):
+        annotations[DEFAULT_CONTAINER] = first
+    metadata["annotations"] = annotations
+    metadata["labels"] = {**shapes.mapping(metadata, "labels"), names.INJECTED_LABEL: "true"}
+    return metadata

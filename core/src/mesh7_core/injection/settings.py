@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mesh7_core import names
+from mesh7_core.injection import written
 from mesh7_core.injection.outcomes import Level
 
 KEY: Final = "injection.yaml"
@@ -74,4 +75,22 @@ def read(text: str) -> Settings:
     Raises:
         SettingsError: a key is unknown, missing or means nothing; the message names it.
     """
-    raise NotImplementedError
+    found = written.injection(KEY, text)
+    exchange = found.exchange
+    return Settings(
+        image=found.image,
+        pull_policy=found.pull_policy,
+        release_namespace=found.release_namespace,
+        user=found.user,
+        default_level=Level(found.default_level),
+        may_opt_out=found.may_opt_out,
+        exchange=None
+        if exchange is None
+        else Exchange(url=exchange.url, is_redis_encrypted=exchange.is_redis_encrypted),
+        resources=Resources(
+            cpu_request=found.resources.cpu_request,
+            memory_request=found.resources.memory_request,
+            memory_limit=found.resources.memory_limit,
+        ),
+        variables=dict(found.variables),
+    )

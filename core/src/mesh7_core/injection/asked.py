@@ -1,0 +1,100 @@
+"""What a pod's annotations ask of its sidecar: resources, within the release's bounds.
+
+Pure: no clock, no network, no logging.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from mesh7_core import names
+from mesh7_core.api.places import spell
+from mesh7_core.api.quantities import BadQuantity
+from mesh7_core.injection import quantities, shapes
+from mesh7_core.injection.outcomes import Problem, Refusal
+from mesh7_core.injection.settings import Resources
+from mesh7_core.injection.shapes import Object
+
+CPU_REQUEST: Final = f"{names.GROUP}/cpu-request"
+MEMORY_REQUEST: Final = f"{names.GROUP}/memory-request"
+MEMORY_LIMIT: Final = f"{names.GROUP}/memory-limit"
+LEAST_CPU: Final = "10m"
+MOST_CPU: Final = "2"
+TIMES: Final = 4
+"""The release's memory limit so many times is what a pod may ask for at most."""
+KNOWN: Final = frozenset(
+    {
+        CPU_REQUEST,
+        MEMORY_REQUEST,
+        MEMORY_LIMIT,
+        names.INJECT,
+        names.INJECTED_LABEL,
+        names.ENFORCEMENT,
+        names.INJECTION_ANNOTATION,
+    }
+)
+
+
+def resources(pod: Object, settings: Resources) -> Resources | list[Problem]:
+    """Those of the settings, with what the pod asks for instead."""
+    written = shapes.texts(pod, "metadata", "annotations")
+    found = Resources(
+        cpu_request=written.get(CPU_REQUEST, settings.cpu_request),
+        memory_request=written.get(MEMORY_REQUEST, settings.memory_request),
+        memory_limit=written.get(MEMORY_LIMIT, settings.memory_limit),
+    )
+    problems = [
+        Problem(
+            reason=Refusal.INVALID_VALUE,
+            path=spell(("metadata", "annotations", annotation)),
+            message=message,
+        )
+        for annotation, message in _mistakes(found, settings).items()
+        if annotation in written
+    ]
+    return problems or found
+
+
+def unknown(pod: Object) -> list[str]:
+    """Warnings of annotations and labels under our prefix that mean nothing on a pod."""
+    return [
+        f"{field} `{key}` of the pod means nothing to mesh7"
+        for field in ("annotations", "labels")
+        for key in sorted(shapes.texts(pod, "metadata", field))
+        if key.startswith(f"{names.GROUP}/") and key not in KNOWN
+    ]
+
+
+def _mistakes(found: Resources, settings: Resources) -> dict[str, str]:
+    memory = quantities.parse_memory
+    most = memory(settings.memory_limit) * TIMES
+    wrong = {
+        CPU_REQUEST: _bounds(
+            quantities.parse_cpu,
+            found.cpu_request,
+            (quantities.parse_cpu(LEAST_CPU), quantities.parse_cpu(MOST_CPU)),
+            f"from `{LEAST_CPU}` to `{MOST_CPU}`",
+        ),
+        MEMORY_LIMIT: _bounds(
+            memory,
+            found.memory_limit,
+            (memory(settings.memory_request), most),
+            f"from `{settings.memory_request}` to {TIMES} times `{settings.memory_limit}`",
+        ),
+    }
+    limit = most if wrong[MEMORY_LIMIT] else memory(found.memory_limit)
+    wrong[MEMORY_REQUEST] = _bounds(
+        memory,
+        found.memory_request,
+        (quantities.LEAST_MEMORY, limit),
+        "no more than the sidecar's memory limit",
+    )
+    return {annotation: message for annotation, message in wrong.items() if message}
+
+
+def _bounds(parse: Callable[[object], int], text: str, bounds: tuple[int, int], words: str) -> str:
+    """What is wrong; empty = nothing."""
+    try:
+        value = parse(text)
+    except BadQuantity as error:
+        return error.message
+    return "" if bounds[0] <= value <= bounds[1] else f"`{text}` is out of bounds, write {words}"

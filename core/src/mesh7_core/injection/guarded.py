@@ -1,0 +1,111 @@
+"""What level Guarded asks: tools' credentials are in the sidecar, and nobody reads its traffic.
+
+Pure: no clock, no network, no logging.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from mesh7_core import names
+from mesh7_core.api.places import shown, spell
+from mesh7_core.injection import containers, meshes, shapes, variables
+from mesh7_core.injection.containers import Container
+from mesh7_core.injection.known import Cluster
+from mesh7_core.injection.outcomes import Problem, Refusal
+from mesh7_core.injection.settings import Settings
+from mesh7_core.injection.shapes import Object
+
+READING: Final = frozenset(
+    {
+        "ALL",
+        "BPF",
+        "CHECKPOINT_RESTORE",
+        "DAC_READ_SEARCH",
+        "NET_ADMIN",
+        "NET_RAW",
+        "PERFMON",
+        "SYS_ADMIN",
+        "SYS_MODULE",
+        "SYS_PTRACE",
+        "SYS_RAWIO",
+    }
+)
+"""Capabilities that read or alter the network which a pod's containers share, or memory."""
+_DROPPED: Final = frozenset({"ALL", "NET_RAW"})
+
+
+def problems(pod: Object, settings: Settings, cluster: Cluster) -> Iterator[Problem]:
+    """All that keep the pod from the level."""
+    for container in containers.others(pod):
+        yield from _of_container(container)
+    for index, volume in enumerate(shapes.entries(pod, "spec", "volumes")):
+        if volume.get("hostPath") is not None:
+            yield Problem(
+                reason=Refusal.HOST_PATH,
+                path=spell(("spec", "volumes", index, "hostPath")),
+                message="the node's files may hold other pods' tokens: use another kind of volume",
+            )
+    yield from _of_release(settings, cluster)
+
+
+def added(container: Container) -> list[tuple[int, str]]:
+    """Capabilities that the container adds, as the kernel calls them without `CAP_`."""
+    found = shapes.words(container.security, "capabilities", "add")
+    return [(index, word.upper().removeprefix("CAP_")) for index, word in enumerate(found)]
+
+
+def _of_container(container: Container) -> Iterator[Problem]:
+    if shapes.is_set(container.security, "privileged"):
+        yield container.problem(
+            Refusal.PRIVILEGED,
+            ("securityContext", "privileged"),
+            "a privileged container reads everything in the pod, remove `privileged`",
+        )
+    for index, capability in added(container):
+        if capability in READING:
+            yield container.problem(
+                Refusal.CAPABILITY,
+                ("securityContext", "capabilities", "add", index),
+                f"{shown(capability)} gets at the sidecar's traffic or memory, remove it"
+                f"{meshes.hint(container)}",
+            )
+    # As the runtime compares them: another spelling drops nothing.
+    if not _DROPPED & set(shapes.words(container.security, "capabilities", "drop")):
+        yield container.problem(
+            Refusal.MUST_DROP_NET_RAW,
+            ("securityContext", "capabilities", "drop"),
+            "the container keeps NET_RAW, which reads the pod's network: write `drop: [ALL]`",
+        )
+
+
+def _of_release(settings: Settings, cluster: Cluster) -> Iterator[Problem]:
+    given = settings.variables.get(variables.REDIS_URL, "")
+    is_plain = settings.exchange is not None and not settings.exchange.is_redis_encrypted
+    if is_plain or given.lower().startswith("redis://"):
+        yield Problem(
+            reason=Refusal.PLAIN_REDIS,
+            path="",
+            message=(
+                "the release's Redis speaks no TLS, so that limits and approvals cross the "
+                "network in the clear: give mesh7 a `rediss://` URL"
+            ),
+        )
+    for source in sorted(cluster.sources, key=lambda one: one.name):
+        if source.has_plain_credential:
+            yield Problem(
+                reason=Refusal.PLAIN_CREDENTIALS,
+                path="",
+                message=(
+                    f"ToolSource {shown(source.name)} would send a credential over plain http: "
+                    "give it an `https://` URL, or remove the credential"
+                ),
+            )
+    if not cluster.has_network_policy:
+        yield Problem(
+            reason=Refusal.NO_NETWORK_POLICY,
+            path="",
+            message=(
+                f"the namespace has no NetworkPolicy `{names.NETWORK_POLICY}` yet: the controller "
+                "writes it within seconds, try again"
+            ),
+        )

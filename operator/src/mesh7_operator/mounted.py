@@ -70,18 +70,18 @@ class Look:
     refresh: Callable[[], Awaitable[bool]]
 
 
-async def keep(looks: Sequence[Look]) -> None:
-    """Look at all of them each second until cancelled.
+async def keep(looks: Sequence[Look], every_s: float = LOOK_S) -> None:
+    """Look at all of them, each second, until cancelled.
 
     Each for itself: one that waits for the API server must not keep a certificate from being
     served.
     """
     async with asyncio.TaskGroup() as beside:
         for look in looks:
-            beside.create_task(_keep(look))
+            beside.create_task(_keep(look, every_s))
 
 
-async def _keep(look: Look) -> None:
+async def _keep(look: Look, every_s: float) -> None:
     trouble = ""
     while True:
         try:
@@ -94,4 +94,4 @@ async def _keep(look: Look) -> None:
                 _LOG.warning(
                     "a file cannot be taken up", extra={"file": look.what, "error": trouble}
                 )
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(every_s)

@@ -1,6 +1,7 @@
 """Questions as the API server asks them, and an API server that is a table."""
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 from mesh7_core import names
@@ -48,6 +49,26 @@ def grant(name: str = "friday", **spec: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def pod(name: str = "support", **spec: Any) -> dict[str, Any]:
+    """A pod as somebody writes it."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": SHOP},
+        "spec": {"containers": [{"name": "agent", "image": "agent:1"}], **spec},
+    }
+
+
+def source(name: str = "billing", **spec: Any) -> dict[str, Any]:
+    """A source of tools."""
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.TOOL_SOURCE,
+        "metadata": {"name": name, "namespace": SHOP},
+        "spec": spec or {"mcp": {"url": "https://billing.example.com/mcp"}},
+    }
+
+
 def question(
     value: dict[str, Any], *, before: dict[str, Any] | None = None, **request: Any
 ) -> dict[str, Any]:
@@ -57,7 +78,7 @@ def question(
         "kind": reviews.KIND,
         "request": {
             "uid": "0b1c",
-            "kind": {"group": names.GROUP, "version": names.VERSION, "kind": value["kind"]},
+            "kind": _kind(value["kind"]),
             "namespace": value["metadata"]["namespace"],
             "operation": "CREATE" if before is None else "UPDATE",
             "userInfo": {"username": "jane", "uid": "u-1", "groups": ["finance", "hr"]},
@@ -68,9 +89,16 @@ def question(
     }
 
 
+def _kind(kind: str) -> dict[str, str]:
+    if kind == "Pod":
+        return {"group": "", "version": "v1", "kind": kind}
+    return {"group": names.GROUP, "version": names.VERSION, "kind": kind}
+
+
 def review(value: dict[str, Any], **request: Any) -> Review:
     """The same, read."""
-    read = reviews.read(json.dumps(question(value, **request)).encode())
+    about = reviews.NEW_PODS if value["kind"] == "Pod" else reviews.OURS
+    read = reviews.read(json.dumps(question(value, **request)).encode(), about)
     assert isinstance(read, Review), read
     return read
 
@@ -83,9 +111,11 @@ class Table:
 
     def __init__(self, found: dict[tuple[str, str, str], Any] | None = None) -> None:
         self.found = found or {}
+        self.asked: list[tuple[str, str, str]] = []
         self.published: dict[str, str] = {}
 
     async def get(self, resource: resources.Resource, namespace: str, name: str) -> shapes.Object:
+        self.asked.append((resource.kind, namespace, name))
         answer = self.found.get((resource.kind, namespace, name))
         if answer is None:
             raise api_server.NotFound(f"{resource.kind} `{namespace}/{name}`: not found")
@@ -93,6 +123,16 @@ class Table:
             raise answer
         found: shapes.Object = answer
         return found
+
+    async def list(
+        self, resource: resources.Resource, namespace: str = ""
+    ) -> AsyncIterator[shapes.Object]:
+        self.asked.append((resource.kind, namespace, ""))
+        for (kind, where, _), answer in self.found.items():
+            if (kind, where) == (resource.kind, namespace):
+                if isinstance(answer, Exception):
+                    raise answer
+                yield answer
 
     async def merge(
         self, resource: resources.Resource, namespace: str, name: str, patch: shapes.Object

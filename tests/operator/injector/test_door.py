@@ -2,94 +2,22 @@
 
 import asyncio
 import base64
-import contextlib
-import io
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import test_utils
-from prometheus_client import CollectorRegistry
 
 from mesh7_core import errors
 from mesh7_core.delivery import stamps
-from mesh7_operator import metrics
 from mesh7_operator.cluster import api_server
 from mesh7_operator.injector import door
 from mesh7_operator.injector.asking import Asking
-from mesh7_operator.injector.measuring import InjectorMetrics
 from mesh7_operator.injector.places import Places
-from mesh7_operator.injector.stamp_key import StampKey
-from mesh7_operator.injector.turns import Turns
 from tests.operator.injector import asked
 from tests.operator.injector.asked import RELEASE, SHOP, Table
-
-SEED = bytes(range(32))
-_TABLE = {
-    ("AgentPolicy", SHOP, "support"): asked.policy(),
-    ("Namespace", "", SHOP): {"metadata": {"labels": {"mesh7.dev/injection": "enabled"}}},
-    ("Namespace", "", "argo"): {"metadata": {}},
-    ("ConfigMap", RELEASE, "mesh7-stamp-public"): {},
-}
-
-
-class Door:
-    """One door, its API server and its counts."""
-
-    def __init__(
-        self,
-        client: test_utils.TestClient[Any, Any],
-        table: Table,
-        registry: CollectorRegistry,
-        ending: asyncio.Event,
-    ) -> None:
-        self.client = client
-        self.table = table
-        self.ending = ending
-        self._registry = registry
-
-    async def ask(self, path: str, question: object) -> dict[str, Any]:
-        """The response of a question that is answered."""
-        async with self.client.post(path, data=io.BytesIO(json.dumps(question).encode())) as answer:
-            assert answer.status == 200, await answer.text()
-            found: dict[str, Any] = (await answer.json())["response"]
-            return found
-
-    async def send(self, body: bytes, path: str = door.VALIDATE) -> tuple[int, str]:
-        """Status and text of anything."""
-        async with self.client.post(path, data=io.BytesIO(body)) as answer:
-            return answer.status, await answer.text()
-
-    def count(self, name: str, **labels: str) -> float:
-        return self._registry.get_sample_value(name, labels) or 0.0
-
-
-@contextlib.asynccontextmanager
-async def opened(
-    folder: Path, *, places: Places | None = None, patience_s: float = 2.0
-) -> AsyncIterator[Door]:
-    """A door whose stamp key is published."""
-    table = Table(dict(_TABLE))
-    (folder / "seed").write_bytes(SEED)
-    key = StampKey(folder / "seed", table, RELEASE)
-    await key.refresh()
-    ending = asyncio.Event()
-    registry = metrics.registry()
-    clock_s = asyncio.get_running_loop().time
-    parts = door.Parts(
-        asking=Asking(table, RELEASE, patience_s),
-        stamp_key=key,
-        release_namespace=RELEASE,
-        turns=Turns(clock_s),
-        metrics=InjectorMetrics(registry),
-        monotonic_s=clock_s,
-        is_ending=ending.is_set,
-        places=places or Places(),
-    )
-    async with test_utils.TestClient(test_utils.TestServer(door.application(parts))) as client:
-        yield Door(client, table, registry, ending)
+from tests.operator.injector.opened import Door, opened
 
 
 @pytest.fixture

@@ -53,6 +53,7 @@ def main() -> None:
     default=outcomes.Level.COOPERATIVE.value,
     help="The level of namespaces whose label names none.",
 )
+@click.option("--sidecar-redis", default="", help="Where sidecars reach Redis, if elsewhere.")
 @click.option("--allow-opt-out", is_flag=True, help="Pods may say that they go without a sidecar.")
 @click.option("--sidecar-image", default="", help="That of new pods; older ones are counted.")
 @click.option(
@@ -68,6 +69,7 @@ def controller(  # noqa: PLR0913 - one argument a flag
     metrics_address: settings.Address,
     lease_name: str,
     default_enforcement: str,
+    sidecar_redis: str,
     sidecar_image: str,
     audit_interval: float,
     *,
@@ -82,6 +84,7 @@ def controller(  # noqa: PLR0913 - one argument a flag
         redis=redis,
         metrics=metrics_address,
         lease_name=lease_name,
+        sidecar_redis=sidecar_redis,
         default_level=outcomes.Level(default_enforcement),
         may_opt_out=allow_opt_out,
         sidecar_image=sidecar_image,

@@ -105,6 +105,7 @@ class Controller:
         identity: holder of the Lease, unique to this process.
         redis: None = bundles come by ConfigMap alone.
         metrics: where `/metrics`, `/healthz` and `/readyz` are answered.
+        sidecar_redis: where sidecars reach Redis; empty = where we do.
         default_level: of namespaces whose label names none.
         may_opt_out: whether pods of an `enabled` namespace may go without a sidecar.
         sidecar_image: that of pods made today; empty = images are not compared.
@@ -116,6 +117,7 @@ class Controller:
     redis: RedisSettings | None = None
     metrics: Address = Address("0.0.0.0", 7009)  # noqa: S104 - the kubelet dials the pod's address
     lease_name: str = DEFAULT_LEASE
+    sidecar_redis: str = ""
     default_level: Level = Level.COOPERATIVE
     may_opt_out: bool = False
     sidecar_image: str = ""

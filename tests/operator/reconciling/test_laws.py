@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mesh7_core import names
 from mesh7_core.delivery.envelopes import Kind
 from mesh7_core.delivery.reports import Drift, Report, SourceReport, Tool
+from mesh7_operator.reconciling import network_policy
 from mesh7_operator.reconciling.compilation import compilation_of
 from mesh7_operator.reconciling.reconcile import reconcile
 from mesh7_operator.reconciling.world import Delivered, Published, StoreState, World, Written
@@ -101,6 +102,18 @@ def published(draw: st.DrawFn) -> Published:
     )
 
 
+LABELS = [
+    {names.INJECTION_LABEL: "enabled"},
+    {names.INJECTION_LABEL: "enabled", names.ENFORCEMENT: "Guarded"},
+    {names.INJECTION_LABEL: "enabled", names.ENFORCEMENT: "odd"},
+]
+NETWORK_POLICIES = [
+    None,
+    network_policy.found_of({}),
+    network_policy.found_of({"metadata": 7, "spec": {"egress": [{}], "ingress": None}}),
+]
+
+
 @st.composite
 def any_world(draw: st.DrawFn) -> World:
     store = draw(st.sampled_from(StoreState))
@@ -117,6 +130,8 @@ def any_world(draw: st.DrawFn) -> World:
     )
     return worlds.world(
         is_enrolled=draw(st.booleans()),
+        labels=draw(st.sampled_from(LABELS)),
+        network_policy=draw(st.sampled_from(NETWORK_POLICIES)),
         policies=tuple(draw(st.lists(st.sampled_from(POLICIES), unique_by=_name))),
         baseline=tuple(draw(st.lists(st.sampled_from(BASELINE), unique_by=_name))),
         sources=tuple(draw(st.lists(st.sampled_from(SOURCES), unique_by=_name))),

@@ -10,12 +10,19 @@ from mesh7_core import names
 from mesh7_core.delivery import envelopes, keys, payloads, stamps
 from mesh7_core.delivery.envelopes import Kind
 from mesh7_core.delivery.reports import Origin, Report, SourceReport
-from mesh7_operator.reconciling import config_map
-from mesh7_operator.reconciling.plan import ApplyConfigMap, DeleteConfigMap, Plan
+from mesh7_operator.reconciling import config_map, network_policy
+from mesh7_operator.reconciling.plan import (
+    ApplyConfigMap,
+    ApplyNetworkPolicy,
+    DeleteConfigMap,
+    DeleteNetworkPolicy,
+    Plan,
+)
 from mesh7_operator.reconciling.reconcile import reconcile
 from mesh7_operator.reconciling.world import (
     Delivered,
     Keys,
+    NetworkPolicy,
     Published,
     StoreState,
     World,
@@ -185,6 +192,7 @@ def after(before: World, plan: Plan) -> World:
         sources=_with_statuses(before.sources, statuses),
         grants=_with_statuses(before.grants, statuses),
         delivered=_delivered(before, plan),
+        network_policy=_network_policy(before, plan),
         published=_published(before, plan),
     )
 
@@ -205,6 +213,7 @@ def is_empty(plan: Plan) -> bool:
         plan.publish
         or plan.forget
         or plan.config_map
+        or plan.network_policy
         or plan.floors
         or plan.statuses
         or plan.events
@@ -290,6 +299,16 @@ def _delivered(before: World, plan: Plan) -> Delivered | None:
             return None
         case _:
             return before.delivered
+
+
+def _network_policy(before: World, plan: Plan) -> NetworkPolicy | None:
+    match plan.network_policy:
+        case ApplyNetworkPolicy(manifest=manifest):
+            return network_policy.found_of(manifest)
+        case DeleteNetworkPolicy():
+            return None
+        case _:
+            return before.network_policy
 
 
 def _published(before: World, plan: Plan) -> Published | None:

@@ -26,6 +26,7 @@ class Code(StrEnum):
     NOT_SERVED_IN_CLUSTER = "NotServedInCluster"
     UNKNOWN_POLICY = "UnknownPolicy"
     BEYOND_GRANTABLE = "BeyondGrantable"
+    PLAIN_CREDENTIAL = "PlainCredential"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,7 +93,7 @@ WEBHOOKS: Final = tuple(
     for kind in ("Mutating", "Validating")
 )
 OURS: Final = {resource.kind: resource for resource in (AGENT_POLICIES, TOOL_SOURCES, GRANTS)}
-WATCHED: Final = (*OURS.values(), NAMESPACES, CONFIG_MAPS)
+WATCHED: Final = (*OURS.values(), NAMESPACES, CONFIG_MAPS, NETWORK_POLICIES)
 """What the controller's watch follows."""
 
 

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Final
 
 from mesh7_core import errors, names
+from mesh7_core.delivery.envelopes import Kind
 from mesh7_operator.cluster import api_server, resources
 from mesh7_operator.cluster.api_server import ApiServer
 from mesh7_operator.controller import seen
@@ -18,7 +19,9 @@ from mesh7_operator.controller.posting import Poster
 from mesh7_operator.controller.seams import Store
 from mesh7_operator.reconciling.plan import (
     ApplyConfigMap,
+    ApplyNetworkPolicy,
     DeleteConfigMap,
+    DeleteNetworkPolicy,
     Plan,
     Publish,
     StatusChange,
@@ -102,7 +105,13 @@ class Applier:
 
     def _steps(self, plan: Plan) -> Iterator[Step]:
         for publish in plan.publish:
-            yield lambda publish=publish: self._publish(plan.namespace, publish)  # type: ignore[misc]
+            if publish.kind is Kind.OVERLAY:
+                yield partial(self._publish, plan.namespace, publish)
+        if plan.network_policy is not None:
+            yield partial(self._wall, plan.namespace, plan.network_policy)
+        for publish in plan.publish:
+            if publish.kind is not Kind.OVERLAY:
+                yield partial(self._publish, plan.namespace, publish)
         if plan.forget:
             yield lambda: self._forget(plan.namespace)
         if plan.config_map is not None:
@@ -139,6 +148,15 @@ class Applier:
                 resources.CONFIG_MAPS, namespace, names.BUNDLE_CONFIG_MAP, change.manifest
             )
             self.board.wrote_config_map(namespace, seen.config_map_of(written))
+
+    async def _wall(self, namespace: str, change: ApplyNetworkPolicy | DeleteNetworkPolicy) -> None:
+        place = (resources.NETWORK_POLICIES, namespace, names.NETWORK_POLICY)
+        if isinstance(change, DeleteNetworkPolicy):
+            await self.api.delete(*place)
+            self.board.deleted_network_policy(namespace)
+        else:
+            written = await self.api.apply(*place, change.manifest)
+            self.board.wrote_network_policy(namespace, seen.network_policy_of(written))
 
     async def _raise_floors(self, plan: Plan) -> None:
         patch = {"metadata": {"annotations": dict(plan.floors)}}

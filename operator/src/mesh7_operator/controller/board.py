@@ -11,7 +11,8 @@ from typing import Final
 
 from mesh7_operator.cluster import resources, shapes
 from mesh7_operator.controller import seen
-from mesh7_operator.reconciling import enrolment, versions
+from mesh7_operator.controller.own import OwnWrites
+from mesh7_operator.reconciling import versions
 from mesh7_operator.reconciling.world import Written
 
 _OWN_STATUSES: Final = 20_000
@@ -25,6 +26,7 @@ class Known:
         namespace: None = there is none of that name.
         config_map: None = there is none.
         sealed: what we wrote as the ConfigMap last, whatever lies there now.
+        network_policy: None = there is none.
     """
 
     namespace: seen.Namespace | None
@@ -33,6 +35,7 @@ class Known:
     grants: tuple[Written, ...]
     config_map: seen.ConfigMap | None
     sealed: seen.ConfigMap | None
+    network_policy: seen.NetworkPolicy | None = None
 
 
 class Board:
@@ -47,7 +50,8 @@ class Board:
         self._release_namespace = release_namespace
         self._mark = mark
         self._snapshots: dict[str, seen.Snapshot] = {}
-        self._own_maps: dict[str, seen.ConfigMap] = {}
+        self._own_maps = OwnWrites[seen.ConfigMap]()
+        self._own_networks = OwnWrites[seen.NetworkPolicy]()
         self._sealed: dict[str, seen.ConfigMap] = {}
         self._own_statuses: dict[str, tuple[int, shapes.Object]] = {}
         self._gone: set[str] = set()
@@ -56,21 +60,32 @@ class Board:
         """The watch saw something in a namespace."""
         before = self._snapshots.get(snapshot.name)
         self._snapshots[snapshot.name] = snapshot
-        own = self._own_maps.get(snapshot.name)
-        if own is not None and snapshot.deleted_revision > own.revision:
-            del self._own_maps[snapshot.name]
+        self._own_maps.deleted(snapshot.name, snapshot.deleted_revision)
+        self._own_networks.deleted(snapshot.name, snapshot.deleted_network_revision)
         if before is None or not _is_raised(before, snapshot):
             self._changed(snapshot.name)
 
     def wrote_config_map(self, namespace: str, found: seen.ConfigMap) -> None:
         """We did; it counts until the watch shows something newer."""
-        self._own_maps[namespace] = self._sealed[namespace] = found
+        self._own_maps.wrote(namespace, found)
+        self._sealed[namespace] = found
 
     def deleted_config_map(self, namespace: str) -> None:
         """We did; what was known of it is gone."""
         found = self.known(namespace).config_map
-        self._own_maps.pop(namespace, None)
+        self._own_maps.forget(namespace)
         self._sealed.pop(namespace, None)
+        if found is not None:
+            self._gone.add(found.uid)
+
+    def wrote_network_policy(self, namespace: str, found: seen.NetworkPolicy) -> None:
+        """We did; it counts until the watch shows something newer."""
+        self._own_networks.wrote(namespace, found)
+
+    def deleted_network_policy(self, namespace: str) -> None:
+        """We did; what was known of it is gone."""
+        found = self.known(namespace).network_policy
+        self._own_networks.forget(namespace)
         if found is not None:
             self._gone.add(found.uid)
 
@@ -82,8 +97,12 @@ class Board:
 
     def uids(self, kind: str) -> frozenset[str]:
         """Of all objects of a kind that are believed to be there."""
-        own = self._own_maps.values() if kind == resources.CONFIG_MAPS.kind else ()
-        return (self.told(kind) | {one.uid for one in own}) - self._gone
+        own: set[str] = set()
+        if kind == resources.CONFIG_MAPS.kind:
+            own = self._own_maps.uids()
+        elif kind == resources.NETWORK_POLICIES.kind:
+            own = self._own_networks.uids()
+        return (self.told(kind) | own) - self._gone
 
     def revisions(self, kind: str) -> dict[str, int]:
         """By uid, of all objects of a kind that are believed because the watch told of them."""
@@ -106,17 +125,14 @@ class Board:
     def vanished(self, uids: Collection[str]) -> None:
         """They are gone, and the watch did not say so."""
         self._gone.update(uids)
-        own = {name for name, one in self._own_maps.items() if one.uid in uids}
-        for name in own:
-            del self._own_maps[name]
+        own = self._own_maps.vanished(uids) | self._own_networks.vanished(uids)
         for name, snapshot in list(self._snapshots.items()):
             if name in own or any(one.uid in uids for _, one in _all(snapshot)):
                 self._changed(name)
 
     def prune(self) -> None:
         """Forget what was remembered of objects that the watch tells of no more."""
-        kinds = (*resources.OURS, resources.NAMESPACES.kind, resources.CONFIG_MAPS.kind)
-        there = frozenset[str]().union(*(self.told(kind) for kind in kinds))
+        there = frozenset[str]().union(*(self.told(one.kind) for one in resources.WATCHED))
         self._gone &= there
         for uid in self._own_statuses.keys() - there:
             del self._own_statuses[uid]
@@ -126,7 +142,8 @@ class Board:
         snapshot = self._snapshots.get(namespace)
         if snapshot is not None and all(one.uid in self._gone for _, one in _all(snapshot)):
             del self._snapshots[namespace]
-            self._own_maps.pop(namespace, None)
+            self._own_maps.forget(namespace)
+            self._own_networks.forget(namespace)
             self._sealed.pop(namespace, None)
 
     def names(self) -> list[str]:
@@ -161,8 +178,11 @@ class Board:
             policies=self._written(snapshot.policies),
             sources=self._written(snapshot.sources),
             grants=self._written(snapshot.grants),
-            config_map=self._config_map(snapshot),
+            config_map=self._own_maps.newest(namespace, snapshot.config_maps, self._gone),
             sealed=self._sealed.get(namespace),
+            network_policy=self._own_networks.newest(
+                namespace, snapshot.network_policies, self._gone
+            ),
         )
 
     def _changed(self, namespace: str) -> None:
@@ -177,12 +197,6 @@ class Board:
 
     def _namespace(self, snapshot: seen.Snapshot) -> seen.Namespace | None:
         there = [one for one in snapshot.namespaces if one.uid not in self._gone]
-        return max(there, key=lambda one: one.revision, default=None)
-
-    def _config_map(self, snapshot: seen.Snapshot) -> seen.ConfigMap | None:
-        own = self._own_maps.get(snapshot.name)
-        there = [*snapshot.config_maps, *([own] if own is not None else [])]
-        there = [one for one in there if one.uid not in self._gone]
         return max(there, key=lambda one: one.revision, default=None)
 
     def _written(self, objects: Iterable[seen.Object]) -> tuple[Written, ...]:
@@ -224,7 +238,7 @@ def _is_raised(before: seen.Snapshot, after: seen.Snapshot) -> bool:
 
 def _all(
     snapshot: seen.Snapshot,
-) -> Iterator[tuple[str, seen.Object | seen.Namespace | seen.ConfigMap]]:
+) -> Iterator[tuple[str, seen.Object | seen.Namespace | seen.ConfigMap | seen.NetworkPolicy]]:
     for objects in (snapshot.policies, snapshot.sources, snapshot.grants):
         for one in objects:
             yield one.written.kind, one
@@ -232,3 +246,5 @@ def _all(
         yield resources.NAMESPACES.kind, namespace
     for config_map in snapshot.config_maps:
         yield resources.CONFIG_MAPS.kind, config_map
+    for network_policy in snapshot.network_policies:
+        yield resources.NETWORK_POLICIES.kind, network_policy

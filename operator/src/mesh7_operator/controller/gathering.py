@@ -12,20 +12,27 @@ from mesh7_operator.cluster import shapes
 from mesh7_operator.controller.board import Board
 from mesh7_operator.controller.seams import KeySource, Store
 from mesh7_operator.reconciling import bundling
-from mesh7_operator.reconciling.world import Published, World, Written
+from mesh7_operator.reconciling.world import Published, Release, World, Written
 
 
 class Gatherer:
     """Makes worlds."""
 
     def __init__(
-        self, board: Board, store: Store, keyrings: KeySource, release_namespace: str, clock: Clock
+        self,
+        board: Board,
+        store: Store,
+        keyrings: KeySource,
+        release_namespace: str,
+        clock: Clock,
+        release: Release = Release(),  # noqa: B008 - frozen
     ) -> None:
         self._board = board
         self._store = store
         self._keyrings = keyrings
         self._release_namespace = release_namespace
         self._clock = clock
+        self._release = release
 
     def is_ending(self, namespace: str) -> bool:
         """Whether it is being deleted."""
@@ -57,6 +64,8 @@ class Gatherer:
             keys=self._keyrings.keys,
             now=self._clock.now(),
             sealed=known.sealed.delivered if known.sealed else None,
+            network_policy=known.network_policy.found if known.network_policy else None,
+            release=self._release,
         )
 
     async def _with_doubted(self, world: World) -> World:

@@ -27,6 +27,7 @@ from mesh7_operator.metrics import ControllerMetrics
 from mesh7_operator.reconciling import reconcile
 from mesh7_operator.reconciling.compilation import compilation_of
 from mesh7_operator.reconciling.plan import Plan
+from mesh7_operator.reconciling.world import Release
 from mesh7_operator.store import store
 
 _LOG: Final = logging.getLogger(__name__)
@@ -85,7 +86,9 @@ class Leading:
             may_write=may_write,
         )
         self._planner = Planner(
-            gatherer=Gatherer(self._board, self._store, self._keyrings, namespace, clock),
+            gatherer=Gatherer(
+                self._board, self._store, self._keyrings, namespace, clock, _release(chosen)
+            ),
             applier=applier,
             compile_world=compilation_of,
             reconcile=reconcile.reconcile,
@@ -189,3 +192,11 @@ class Leading:
         if self._board.known(plan.namespace).namespace is None:
             self._board.forget(plan.namespace)
             self._workers.forget(plan.namespace)
+
+
+def _release(chosen: settings.Controller) -> Release:
+    """What all worlds depend on."""
+    if chosen.redis is None:
+        return Release(default_level=chosen.default_level)
+    redis_url = chosen.sidecar_redis or chosen.redis.url
+    return Release(default_level=chosen.default_level, redis_url=redis_url)

@@ -6,7 +6,7 @@ from typing import Final
 
 from mesh7_core import names
 from mesh7_operator.cluster import shapes
-from mesh7_operator.reconciling import config_map
+from mesh7_operator.reconciling import config_map, network_policy, world
 from mesh7_operator.reconciling.world import Delivered, Written
 
 _KEPT: Final = ("name", "namespace", "labels", "uid", "generation", "creationTimestamp")
@@ -51,6 +51,15 @@ class ConfigMap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkPolicy:
+    """NetworkPolicy `mesh7-guarded`, whoever wrote it."""
+
+    revision: int
+    uid: str
+    found: world.NetworkPolicy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """One namespace, of one moment, as far as it was told by then.
 
@@ -58,7 +67,9 @@ class Snapshot:
         namespaces: the Namespace itself; empty = there is none; two while one is followed by
             another of its name.
         config_maps: the same of `mesh7-bundle`.
+        network_policies: the same of `mesh7-guarded`.
         deleted_revision: of a ConfigMap whose deletion brought this; 0 = it was another event.
+        deleted_network_revision: the same of a NetworkPolicy.
     """
 
     name: str
@@ -67,7 +78,9 @@ class Snapshot:
     sources: tuple[Object, ...] = ()
     grants: tuple[Object, ...] = ()
     config_maps: tuple[ConfigMap, ...] = ()
+    network_policies: tuple[NetworkPolicy, ...] = ()
     deleted_revision: int = 0
+    deleted_network_revision: int = 0
 
 
 def revision(value: object) -> int:
@@ -120,4 +133,13 @@ def config_map_of(value: shapes.Object) -> ConfigMap:
         revision=revision(value),
         uid=shapes.text(value, "metadata", "uid"),
         delivered=config_map.delivered_of(value),
+    )
+
+
+def network_policy_of(value: shapes.Object) -> NetworkPolicy:
+    """What matters of a NetworkPolicy."""
+    return NetworkPolicy(
+        revision=revision(value),
+        uid=shapes.text(value, "metadata", "uid"),
+        found=network_policy.found_of(value),
     )

@@ -11,6 +11,7 @@ import json
 import logging
 import random
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Protocol, TypeVar
 from urllib import parse
@@ -39,7 +40,10 @@ _REFUSALS: Final = frozenset({_UNAUTHORIZED, 403})
 _OK: Final = 200
 _WORDS: Final = 500
 _Value = TypeVar("_Value")
-_BUNDLES: Final = f"metadata.name={names.BUNDLE_CONFIG_MAP}"
+_NAMED: Final = {
+    resources.CONFIG_MAPS: names.BUNDLE_CONFIG_MAP,
+    resources.NETWORK_POLICIES: names.NETWORK_POLICY,
+}
 
 
 class Listener(Protocol):
@@ -63,7 +67,7 @@ def field_selector(resource: Resource) -> str:
 
     A selector of one name is what RBAC can allow for that name alone.
     """
-    return _BUNDLES if resource is resources.CONFIG_MAPS else ""
+    return f"metadata.name={_NAMED[resource]}" if resource in _NAMED else ""
 
 
 class Watch:
@@ -91,6 +95,7 @@ class Watch:
         self._running: asyncio.Future[BaseException | None] | None = None
         self._refused: asyncio.Future[str] = self._loop.create_future()
         self._held = _Held()
+        self._streams: weakref.WeakSet[asyncio.BaseTransport] = weakref.WeakSet()
         root = parse.urlsplit(connection.url).path
         self._followed = {
             root + resource.path(): _Followed(resource, patience_s)
@@ -144,7 +149,15 @@ class Watch:
         (raised,) = await asyncio.gather(operator, return_exceptions=True)
         # kopf waits for the flag in a thread, for which asyncio would wait for ever.
         self._stop.set()
+        await self._hang_up()
         return raised
+
+    async def _hang_up(self) -> None:
+        """A farewell in TLS waits for the server's, and the loop ends before that comes."""
+        for stream in self._streams:
+            if isinstance(stream, asyncio.WriteTransport):
+                stream.abort()
+        await asyncio.sleep(0)
 
     def _ended(self, why: BaseException | None) -> None:
         if self._running is not None and not self._running.done():
@@ -181,6 +194,8 @@ class Watch:
             followed = self._followed.get(ended.url.path)
             if followed is None:
                 return
+            if (connection := ended.response.connection) and connection.transport:
+                self._streams.add(connection.transport)
             if ended.response.status in _REFUSALS:
                 # kopf closes the session of all watches on a 401, and some never come back.
                 is_for_good = ended.response.status == _UNAUTHORIZED
@@ -327,8 +342,7 @@ class _Held:
             of_kind[uid] = _compact(resource, value)
         if not any(kinds.values()):
             del self._namespaces[name]
-        is_bundle = resource is resources.CONFIG_MAPS
-        return _snapshot(name, kinds, seen.revision(value) if is_deleted and is_bundle else 0)
+        return _snapshot(name, kinds, resource, seen.revision(value) if is_deleted else 0)
 
 
 def _compact(resource: Resource, value: shapes.Object) -> object:
@@ -337,12 +351,14 @@ def _compact(resource: Resource, value: shapes.Object) -> object:
             return seen.namespace_of(value)
         case resources.CONFIG_MAPS.kind:
             return seen.config_map_of(value)
+        case resources.NETWORK_POLICIES.kind:
+            return seen.network_policy_of(value)
         case _:
             return seen.object_of(value)
 
 
 def _snapshot(
-    name: str, kinds: Mapping[str, Mapping[str, object]], deleted_revision: int
+    name: str, kinds: Mapping[str, Mapping[str, object]], told: Resource, deleted: int
 ) -> seen.Snapshot:
     return seen.Snapshot(
         name=name,
@@ -351,7 +367,9 @@ def _snapshot(
         sources=_values(kinds, resources.TOOL_SOURCES, seen.Object),
         grants=_values(kinds, resources.GRANTS, seen.Object),
         config_maps=_values(kinds, resources.CONFIG_MAPS, seen.ConfigMap),
-        deleted_revision=deleted_revision,
+        network_policies=_values(kinds, resources.NETWORK_POLICIES, seen.NetworkPolicy),
+        deleted_revision=deleted if told is resources.CONFIG_MAPS else 0,
+        deleted_network_revision=deleted if told is resources.NETWORK_POLICIES else 0,
     )
 
 

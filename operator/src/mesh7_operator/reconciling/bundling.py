@@ -14,7 +14,7 @@ from mesh7_core.api.places import value_at
 from mesh7_core.delivery import envelopes, keys, payloads
 from mesh7_core.delivery.envelopes import Kind
 from mesh7_core.errors import BundleError
-from mesh7_operator.reconciling import bounds, roster, versions
+from mesh7_operator.reconciling import bounds, plain_credentials, roster, versions
 from mesh7_operator.reconciling.compilation import Compilation
 from mesh7_operator.reconciling.sidecars import Sidecars
 from mesh7_operator.reconciling.world import Delivered, World
@@ -48,11 +48,13 @@ class Bundle:
     """The bundle to be in force.
 
     Attributes:
+        documents: what it says.
         is_too_large: an older one, or one that denies everything, stands in for what is written.
         changes_at: when the clock alone changes its roster; None = never.
     """
 
     sealed: Sealed
+    documents: tuple[Document, ...] = field(repr=False)
     is_too_large: bool = False
     changes_at: datetime | None = None
 
@@ -69,15 +71,19 @@ def bundle_of(world: World, compilation: Compilation, sidecars: Sidecars) -> Bun
     """The bundle for a compilation, or what stands in for it."""
     desk = _desk(world, Kind.BUNDLE)
     if compilation.is_too_large:
-        return Bundle(sealed=desk.seal(_stand_in(desk, compilation)), is_too_large=True)
+        content = _stand_in(desk, compilation)
+        sealed = desk.seal(payloads.write_bundle(content))
+        return Bundle(sealed=sealed, documents=content.documents, is_too_large=True)
     if not compilation.has_local_limits:
-        return Bundle(sealed=desk.seal(compilation.payload))
+        return Bundle(
+            sealed=desk.seal(compilation.payload), documents=compilation.content.documents
+        )
     before, version = _roster(desk.newest)
     numbers = roster.next_roster(before, version, sidecars, world.now)
     content = replace(compilation.content, roster=numbers)
     sealed = desk.seal(payloads.write_bundle(content))
-    is_falling = roster.is_falling(numbers, sidecars)
-    return Bundle(sealed=sealed, changes_at=roster.falls_at(sealed.version) if is_falling else None)
+    falls_at = roster.falls_at(sealed.version) if roster.is_falling(numbers, sidecars) else None
+    return Bundle(sealed=sealed, documents=content.documents, changes_at=falls_at)
 
 
 def overlay_of(world: World, grants: Mapping[str, Document], *, is_beyond: bool = False) -> Overlay:
@@ -262,7 +268,7 @@ def _content(opened: envelopes.Opened | None) -> payloads.BundleContent | None:
         return None
 
 
-def _stand_in(desk: _Desk, compilation: Compilation) -> bytes:
+def _stand_in(desk: _Desk, compilation: Compilation) -> payloads.BundleContent:
     """For what is too large: the namespace's objects as they last were, under today's baseline.
 
     Otherwise a namespace could keep the baseline of yesterday by growing.
@@ -270,15 +276,14 @@ def _stand_in(desk: _Desk, compilation: Compilation) -> bytes:
     before = _content(desk.newest)
     if before is not None:
         own = (one for one in before.documents if not one.is_baseline)
+        if compilation.key.is_guarded:
+            own = (one for one in own if not plain_credentials.is_one(one))
         baseline = (one for one in compilation.content.documents if one.is_baseline)
-        payload = payloads.write_bundle(
-            replace(compilation.content, documents=(*own, *baseline), roster=before.roster)
-        )
+        content = replace(compilation.content, documents=(*own, *baseline), roster=before.roster)
+        payload = payloads.write_bundle(content)
         if envelopes.fits(desk.seal(payload).envelope, payload):
-            return payload
-    return payloads.write_bundle(
-        replace(compilation.content, documents=(_closed(desk.world.namespace),))
-    )
+            return content
+    return replace(compilation.content, documents=(_closed(desk.world.namespace),))
 
 
 def _sealed_grants(desk: _Desk, grants: Mapping[str, Document]) -> tuple[Sealed, bool]:

@@ -19,8 +19,9 @@ from mesh7_core.compiling import fencing, selectors, standing
 from mesh7_core.compiling.diagnostics import Diagnostic, Findings
 from mesh7_core.compiling.texts import Parser
 from mesh7_core.delivery import envelopes, payloads, stamps
+from mesh7_core.injection.outcomes import Level
 from mesh7_core.policy import canonical, rules
-from mesh7_operator.reconciling import bounds, roster
+from mesh7_operator.reconciling import bounds, enrolment, plain_credentials, roster
 from mesh7_operator.reconciling.world import World, Written
 
 ROOM: Final = 80 * 1024
@@ -39,9 +40,15 @@ class Key:
     namespace: str
     release_namespace: str
     labels: Mapping[str, str]
+    default_level: Level
     stamps: tuple[bytes, ...]
     own: tuple[Mapping[str, object], ...] = field(repr=False)
     baseline: tuple[Mapping[str, object], ...] = field(repr=False)
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether the level asks for more than pods that cooperate."""
+        return enrolment.level(self.labels, self.default_level) is not Level.COOPERATIVE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +120,7 @@ def _key(world: World) -> Key:
         namespace=world.namespace,
         release_namespace=world.release_namespace,
         labels=world.labels,
+        default_level=world.release.default_level,
         stamps=world.keys.stamps,
         own=_in_order(own, world.namespace),
         baseline=() if is_release(world) else _in_order(world.baseline, world.release_namespace),
@@ -134,8 +142,12 @@ def _compile(key: Key, world: World) -> Compilation:
     if not excess_of_grants:
         kept |= _kept(world, is_permitting=not (excess or excess_of_permissions))
     documents = _documents(key, kept, is_baseline=is_release(world))
+    plain = plain_credentials.refused(documents) if key.is_guarded else {}
     fenced = fencing.fence(
-        documents, key.namespace, key.labels, release_namespace=key.release_namespace
+        [one for one in documents if one.file not in plain],
+        key.namespace,
+        key.labels,
+        release_namespace=key.release_namespace,
     )
     bundled = tuple(one for one in fenced.documents if one.kind != names.GRANT)
     content = payloads.BundleContent(
@@ -155,8 +167,8 @@ def _compile(key: Key, world: World) -> Compilation:
         stamped=frozenset(
             one.file for one in world.grants if stamps.is_stamped(one.value, world.keys.stamps)
         ),
-        diagnostics=fenced.diagnostics,
-        refused=frozenset(fenced.refused),
+        diagnostics={**fenced.diagnostics, **{file: (one,) for file, one in plain.items()}},
+        refused=fenced.refused | plain.keys(),
         selectors={
             one.file: _selector(one)
             for one in bundled

@@ -21,6 +21,7 @@ TURNS: Final[Mapping[Type, tuple[frozenset[Reason], frozenset[Reason]]]] = {
                 Reason.NOT_SERVED_IN_CLUSTER,
                 Reason.UNKNOWN_POLICY,
                 Reason.BEYOND_GRANTABLE,
+                Reason.PLAIN_CREDENTIAL,
                 Reason.NOT_SERVED_HERE,
                 Reason.NOT_STAMPED,
                 Reason.OVERLAY_TOO_LARGE,

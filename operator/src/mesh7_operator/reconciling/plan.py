@@ -47,6 +47,18 @@ class DeleteConfigMap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyNetworkPolicy:
+    """Server-side apply the NetworkPolicy `mesh7-guarded`, whole."""
+
+    manifest: Mapping[str, object] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteNetworkPolicy:
+    """The namespace is not enrolled, or is at Cooperative."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StatusChange:
     """One object's status, whole, as it should be; made only where it differs.
 
@@ -91,6 +103,8 @@ class Plan:
     Attributes:
         publish: the overlay before the bundle; empty without a store.
         forget: remove what the store holds of the namespace's bundles (it left).
+        network_policy: None = it is as it should be; goes after the overlay and before the
+            bundle, whose sources it lets sidecars reach.
         config_map: None = it is as it should be.
         floors: annotations of the Namespace to set; None as a value removes one.
         bundle_version: in force after this plan; 0 = none is served.
@@ -102,6 +116,7 @@ class Plan:
     namespace: str
     publish: tuple[Publish, ...] = ()
     forget: bool = False
+    network_policy: ApplyNetworkPolicy | DeleteNetworkPolicy | None = None
     config_map: ApplyConfigMap | DeleteConfigMap | None = None
     floors: Mapping[str, str | None] = field(default_factory=dict)
     statuses: tuple[StatusChange, ...] = ()

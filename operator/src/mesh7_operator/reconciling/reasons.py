@@ -35,6 +35,7 @@ class Reason(StrEnum):
     NOT_SERVED_IN_CLUSTER = "NotServedInCluster"
     UNKNOWN_POLICY = "UnknownPolicy"
     BEYOND_GRANTABLE = "BeyondGrantable"
+    PLAIN_CREDENTIAL = "PlainCredential"
     NOT_SERVED_HERE = "NotServedHere"
     NOT_STAMPED = "NotStamped"
     APPROVALS_NOT_SERVED = "ApprovalsNotServed"

@@ -4,16 +4,18 @@ Total, deterministic, idempotent: the world that a plan makes needs no plan.
 Pure: no clock, no network, no logging.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from mesh7_core.api.manifests import Document
 from mesh7_core.delivery.envelopes import Kind
 from mesh7_operator.reconciling import (
     bundling,
     config_map,
     events,
     grants,
+    network_policy,
     policies,
     publishing,
     sources,
@@ -23,7 +25,9 @@ from mesh7_operator.reconciling.compilation import Compilation, compilation_of, 
 from mesh7_operator.reconciling.grants import Judged
 from mesh7_operator.reconciling.plan import (
     ApplyConfigMap,
+    ApplyNetworkPolicy,
     DeleteConfigMap,
+    DeleteNetworkPolicy,
     Event,
     Plan,
     StatusChange,
@@ -82,6 +86,7 @@ def _served(
     return Plan(
         namespace=world.namespace,
         publish=tuple(publishing.publish(sealed, world.published, sidecars.store)),
+        network_policy=_network_policy(world, bundle.documents),
         config_map=_config_map(world, sealed),
         floors={
             FLOOR_ANNOTATIONS[one.kind]: str(one.version)
@@ -108,12 +113,22 @@ def _unserved(
     return Plan(
         namespace=world.namespace,
         forget=published is not None and bool(published.bundle or published.overlay),
+        network_policy=_network_policy(world, ()),
         config_map=DeleteConfigMap() if world.delivered is not None else None,
         statuses=statuses,
         events=told,
         is_converged=sidecars.store is not StoreState.LOST,
         look_again_at=grants.next_end(judged, world.now),
     )
+
+
+def _network_policy(
+    world: World, documents: Iterable[Document]
+) -> ApplyNetworkPolicy | DeleteNetworkPolicy | None:
+    wanted = network_policy.wanted(world, documents)
+    if network_policy.is_as_wanted(world.network_policy, wanted):
+        return None
+    return DeleteNetworkPolicy() if wanted is None else ApplyNetworkPolicy(manifest=wanted)
 
 
 def _config_map(world: World, sealed: tuple[Sealed, ...]) -> ApplyConfigMap | None:

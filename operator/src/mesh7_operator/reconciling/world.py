@@ -11,6 +11,7 @@ from enum import StrEnum
 from mesh7_core.delivery import keys
 from mesh7_core.delivery.envelopes import Kind
 from mesh7_core.delivery.reports import Report
+from mesh7_core.injection.outcomes import Level
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,28 @@ class Delivered:
     overlay: bytes | None = field(repr=False)
     is_as_ours: bool = True
     is_stuck: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkPolicy:
+    """NetworkPolicy `mesh7-guarded` as the API server has it; anybody may have written it."""
+
+    spec: Mapping[str, object]
+    labels: Mapping[str, object]
+    annotations: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """What the installation says to all namespaces.
+
+    Attributes:
+        default_level: of a namespace whose label names none.
+        redis_url: where sidecars reach Redis; empty = there is none.
+    """
+
+    default_level: Level = Level.COOPERATIVE
+    redis_url: str = ""
 
 
 class StoreState(StrEnum):
@@ -113,6 +136,7 @@ class World:
         published: None while the store is lost or there is none.
         now: aware, UTC.
         sealed: what this process wrote last as the ConfigMap, whatever lies there now.
+        network_policy: None = there is none.
     """
 
     namespace: str
@@ -130,3 +154,5 @@ class World:
     keys: Keys
     now: datetime
     sealed: Delivered | None = None
+    network_policy: NetworkPolicy | None = None
+    release: Release = Release()

@@ -13,7 +13,7 @@ MCP1_READY := .venv-mcp1/.ready/mcp1-$(call key,requirements/mcp1.txt)
 NPM_READY := .cache/npm/.ready/npm-$(call key,requirements/npm/package-lock.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix bench soak soak-operator docs dist clean pins e2e-api e2e-node \
+.PHONY: help run test check fix bench soak soak-operator docs dist clean pins images wheelhouse e2e-api e2e-node \
 	cluster-build cluster-up cluster-down \
 	check-format check-lint check-types check-imports check-dependencies check-examples
 
@@ -67,7 +67,15 @@ e2e-api: $(DEV_READY)  ## test on a real Kubernetes API server, built on first u
 e2e-node: $(DEV_READY)  ## test on a real node with real pods (root on Debian: containerd and runc are installed); ARGS="-k word"
 	@$(BIN)/python -m e2e.cluster build --level node
 	@e2e/cluster/prepare
+	@$(BIN)/python -m images build
 	@exec $(BIN)/python -m pytest e2e/node $(ARGS)
+
+images: $(DEV_READY)  ## build the images and those of the tests into build/images (root on Debian); ARGS="sidecar --base NAME"
+	@e2e/cluster/prepare
+	@exec $(BIN)/python -m images build $(ARGS)
+
+wheelhouse: $(DEV_READY)  ## fetch what `docker build -f Dockerfile.sidecar .` installs; ARGS="--python 3.12 --machine aarch64"
+	@exec $(BIN)/python -m images wheelhouse $(ARGS)
 
 cluster-build: $(DEV_READY)  ## build Kubernetes for the test cluster, once, outside the checkout; ARGS="--level node" for all of it
 	@exec $(BIN)/python -m e2e.cluster build $(ARGS)
@@ -97,7 +105,7 @@ pins: $(DEV_READY)  ## compile requirements/*.in into hash-pinned *.txt again
 
 clean:  ## remove caches and dist; .venv and .venv-mcp1 stay (delete them for a fresh start)
 	rm -rf dist build .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	find core sidecar operator cli tests e2e bench -name __pycache__ -type d -prune -exec rm -rf {} +
+	find core sidecar operator cli tests e2e bench images -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(RUN_READY):
 	@requirements/prepare run $@

@@ -10,6 +10,7 @@ from e2e.cluster.fixtures import (
     namespace,
     node_cluster,
     own_root,
+    product_images,
     raise_cluster,
     session_api_server,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "namespace",
     "node_cluster",
     "own_root",
+    "product_images",
     "raise_cluster",
     "session_api_server",
 ]

@@ -39,7 +39,7 @@ from pathlib import Path
 import pytest
 
 from e2e.cluster import api_server as api_servers
-from e2e.cluster import binaries, clusters, endings, node
+from e2e.cluster import binaries, clusters, endings, images, node
 from e2e.cluster.api_server import ApiServer, Settings
 from e2e.cluster.clusters import Cluster
 from e2e.cluster.node import NodeCluster
@@ -131,6 +131,20 @@ def node_cluster() -> Iterator[NodeCluster]:
     need("node")
     with node.raised(_name()) as raised:
         yield raised
+
+
+@pytest.fixture(scope="session")
+def product_images(node_cluster: NodeCluster) -> dict[str, str]:
+    """The images of `e2e.cluster.images` on the session's node: `sidecar` → its name, and so on."""
+    found = {
+        "operator": images.operator_image(),
+        "sidecar": images.sidecar_image(),
+        "agent": images.agent_image(),
+        "valkey": images.valkey_image(),
+    }
+    for image in found.values():
+        node_cluster.load(image.archive)
+    return {program: image.name for program, image in found.items()}
 
 
 def _lack(level: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Images without an image builder: files in, an archive out that any container runtime imports."""
+"""Images for the node: the product's and the tests', built by `images/`; small ones packed here."""
 
 import hashlib
 import io
@@ -6,9 +6,59 @@ import json
 import platform
 import tarfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from e2e.cluster.waiting import ClusterError
+from images import building, places, recipes
+
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """One that `NodeCluster.load` brings to the node.
+
+    Attributes:
+        name: as pods write it, with `imagePullPolicy: Never`.
+        archive: of the kind docker-archive.
+    """
+
+    name: str
+    archive: Path
+
+
+def operator_image() -> Image:
+    """`localhost/mesh7-operator:VERSION`, of this checkout; runs as 65532."""
+    return _built("operator")
+
+
+def sidecar_image() -> Image:
+    """`localhost/mesh7-sidecar:VERSION`, of this checkout; runs as 77007."""
+    return _built("sidecar")
+
+
+def agent_image() -> Image:
+    """`localhost/agent:1`: Python with `mcp`, httpx, aiohttp; curl, busybox, ip; runs as 10001."""
+    return _built("agent")
+
+
+def valkey_image() -> Image:
+    """`localhost/valkey:9`: the server alone, as `valkey-server`, with a shell; runs as 999."""
+    return _built("valkey")
+
+
+def _built(program: str) -> Image:
+    """Built anew when its sources have changed: seconds then, minutes on a fresh machine.
+
+    Raises:
+        ClusterError: it does not build.
+    """
+    [recipe] = [one for one in recipes.all_of_them() if one.program == program]
+    try:
+        return Image(name=recipe.image, archive=building.ready(recipe))
+    except places.BuildError as error:
+        raise ClusterError(str(error)) from error
 
 
 def write_archive(

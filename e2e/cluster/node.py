@@ -20,6 +20,8 @@ from e2e.cluster.waiting import ClusterError
 
 NAME = "node1"
 _READY_S = 90.0
+_LOAD_S = 100.0  # of the largest image, on a busy machine
+_ANSWER_S = 20.0
 _BUSYBOX = "/bin/busybox"
 _PROGRAMS = ("busybox", "conntrack", "containerd", "ctr", "ip", "iptables", "nsenter", "runc")
 
@@ -57,7 +59,7 @@ class NodeCluster:
         Returns:
             What was imported, in ctr's words.
         """
-        return self._ctr("images", "import", str(archive))
+        return self._ctr("images", "import", str(archive), patience_s=_LOAD_S)
 
     def start(self) -> None:
         """Start scheduler and node, and wait until the node is ready.
@@ -121,9 +123,11 @@ class NodeCluster:
             except (OSError, http.client.HTTPException):
                 return False
 
-    def _ctr(self, *arguments: str) -> str:
+    def _ctr(self, *arguments: str, patience_s: float = _ANSWER_S) -> str:
         address = f"--address={self._home / 'containerd.sock'}"
-        return self.room.run(_found("ctr"), address, "--namespace=k8s.io", *arguments)
+        return self.room.run(
+            _found("ctr"), address, "--namespace=k8s.io", *arguments, patience_s=patience_s
+        )
 
 
 def raise_in(home: Path) -> NodeCluster:

@@ -93,13 +93,13 @@ class Room:
         """Start a daemon in there."""
         return processes.start(self._home, name, self._argv(argv))
 
-    def run(self, *argv: str) -> str:
+    def run(self, *argv: str, patience_s: float = _PATIENCE_S) -> str:
         """Run a program in there to its end, and answer its stdout.
 
         Raises:
             ClusterError: it failed; with its stderr.
         """
-        return _run(*self._argv(argv))
+        return _run(*self._argv(argv), patience_s=patience_s)
 
     def _argv(self, argv: Sequence[str]) -> list[str]:
         inside = [_found("nsenter"), f"--target={self._pid}", "--net", "--mount", "--"]
@@ -218,12 +218,12 @@ def _found(program: str) -> str:
     return path
 
 
-def _run(program: str, *arguments: str) -> str:
+def _run(program: str, *arguments: str, patience_s: float = _PATIENCE_S) -> str:
     done = subprocess.run(
         [_found(program), *arguments],
         capture_output=True,
         text=True,
-        timeout=_PATIENCE_S,
+        timeout=patience_s,
         check=False,
     )
     if done.returncode != 0:

@@ -25,6 +25,11 @@ def _pinned(name: str) -> set[str]:
     }
 
 
+def _versions(name: str) -> dict[str, str]:
+    text = (tree.ROOT / "requirements" / name).read_text()
+    return dict(re.findall(r"(?m)^([\w.-]+)==([^ ;]+)", text))
+
+
 def test_all_distributions_have_one_version_and_ask_for_each_other_by_it() -> None:
     versions = {_project(member)["version"] for member in _MEMBERS}
     siblings = {
@@ -49,7 +54,20 @@ def test_everything_declared_is_pinned_and_told_to_the_compiler_of_pins(member: 
     assert names - _pinned("run.txt") == set()
 
 
-@pytest.mark.parametrize("name", ["uv", "run", "dev", "mcp1", "bench"])
+@pytest.mark.parametrize("program", ["sidecar", "operator"])
+def test_an_image_holds_what_its_program_declares_and_nothing_else(program: str) -> None:
+    """What the tests ran with: each pin is the one of dev.txt."""
+    needs = {need for part in ("core", program) for need in _project(part)["dependencies"]}
+    told = (tree.ROOT / "requirements" / f"{program}.in").read_text().splitlines()
+    others = sorted(need for need in needs if not need.startswith("mesh7"))
+    assert [line for line in told if not line.startswith("#")] == others
+    assert _versions(f"{program}.txt").items() <= _versions("dev.txt").items()
+
+
+_FILES = ("uv", "pip", "run", "dev", "mcp1", "bench", "sidecar", "operator", "agent", "valkey")
+
+
+@pytest.mark.parametrize("name", _FILES)
 def test_every_pin_has_a_hash(name: str) -> None:
     text = (tree.ROOT / "requirements" / f"{name}.txt").read_text()
     entries = re.split(r"(?m)^(?=[A-Za-z0-9])", text)[1:]

@@ -1,0 +1,53 @@
+"""`python -m images build` and `python -m images wheelhouse`; see docs/developer/images.md."""
+
+import argparse
+import platform
+import sys
+from collections.abc import Sequence
+
+from images import building, places, recipes, wheels
+from images.places import BuildError
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do one word; 1 when it could not be done, with the reason on stderr."""
+    asked = _parser().parse_args(arguments)
+    try:
+        if asked.word == "wheelhouse":
+            _fill(asked.python, asked.machine)
+        else:
+            _build(None if asked.base == "debian" else asked.base, asked.names)
+    except BuildError as error:
+        places.say(str(error))
+        return 1
+    return 0
+
+
+def _fill(python: str, machine: str) -> None:
+    for recipe in recipes.product():
+        folder = wheels.fill(recipe.program, wheels.Target(python=python, machine=machine))
+        sys.stdout.write(f"{folder.relative_to(places.CHECKOUT)}\n")
+
+
+def _build(base: str | None, names: Sequence[str]) -> None:
+    for recipe in recipes.all_of_them() if names or base is None else recipes.product():
+        if not names or recipe.program in names:
+            archive = building.build(recipe, base)
+            sys.stdout.write(f"{recipe.image}  {archive.relative_to(places.CHECKOUT)}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m images", description=__doc__)
+    words = parser.add_subparsers(dest="word", required=True)
+    fill = words.add_parser("wheelhouse", help="fetch what a `docker build` installs")
+    fill.add_argument("--python", default="3.13", help="of the base image (default: 3.13)")
+    fill.add_argument("--machine", default=platform.machine(), help="x86_64 or aarch64")
+    build = words.add_parser("build", help="build the images with buildah, archives included")
+    build.add_argument("--base", default="debian", help="`debian` = made here; or an image's name")
+    names = sorted(recipe.program for recipe in recipes.all_of_them())
+    build.add_argument("names", nargs="*", choices=[*names, []], help="all when none is named")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

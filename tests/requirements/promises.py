@@ -190,8 +190,6 @@ PROMISES: dict[str, Promise] = {
 }
 
 OPEN: dict[str, str] = {
-    "K5": "issue 6 is being built",
-    "K6": "issue 6 is being built",
     "K7": "issue 6 is being built",
     "K11": "issue 6 is being built",
     "K13": "issue 6 is being built",

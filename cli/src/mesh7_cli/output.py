@@ -32,6 +32,8 @@ COLOURS = {
     "failed": "red",
     "ok": "green",
     "error": "red",
+    "warn": "yellow",
+    "fatal": "red",
 }
 
 

@@ -61,11 +61,11 @@ class Kubectl:
 
     def json(self, *arguments: str, stdin: str | None = None) -> Object:
         """Run it with `-o json`; an empty answer (`--ignore-not-found`) is an empty object."""
-        return _read(self.text(*arguments, "--output=json", stdin=stdin))
+        return read(self.text(*arguments, "--output=json", stdin=stdin))
 
     def raw(self, path: str) -> Object:
         """What stands at a path of the API server, such as `/version`."""
-        return _read(self.text("get", "--raw", path))
+        return read(self.text("get", "--raw", path))
 
     def namespace(self) -> str:
         """The one that commands are about: given by flag, else the kubeconfig's, else `default`."""
@@ -137,6 +137,21 @@ class Kubectl:
         )
 
 
+def read(text: str) -> Object:
+    """What kubectl printed with `-o json`; nothing is an empty object.
+
+    Raises:
+        KubectlError: it is no JSON.
+    """
+    if not text.strip():
+        return {}
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise KubectlError("kubectl did not answer in JSON – is it kubectl itself") from error
+    return found if isinstance(found, dict) else {}
+
+
 def _end(process: "subprocess.Popen[str]") -> None:
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
@@ -145,16 +160,6 @@ def _end(process: "subprocess.Popen[str]") -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def _read(text: str) -> Object:
-    if not text.strip():
-        return {}
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise KubectlError("kubectl did not answer in JSON – is it kubectl itself") from error
-    return found if isinstance(found, dict) else {}
 
 
 def _patience_s(spelled: str) -> float | None:

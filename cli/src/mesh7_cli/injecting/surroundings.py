@@ -108,7 +108,8 @@ def from_cluster(kubectl: Kubectl, given: Given, namespaces: Iterable[str]) -> S
     wanted = tuple(dict.fromkeys(namespaces))
     found = looking.look_together(kubectl, _questions(given, wanted))
     notes: list[str] = []
-    authorities = _authorities(found, given, notes)
+    settings = _settings(found, given)
+    authorities = "" if settings.exchange is None else _authorities(found, given, notes)
     trust_key = _trust_key(found, given)
     places, clusters = {}, {}
     for name in wanted:
@@ -123,7 +124,7 @@ def from_cluster(kubectl: Kubectl, given: Given, namespaces: Iterable[str]) -> S
             has_network_policy=bool(looking.value(policy)) or isinstance(policy, Hidden),
         )
     return Surroundings(
-        settings=_settings(found, given),
+        settings=settings,
         namespaces=places,
         clusters=clusters,
         notes=tuple(dict.fromkeys(notes)),
@@ -257,19 +258,24 @@ def _sources(
         for value in _values(documents, names.TOOL_SOURCE)
         if reading.text(value, "metadata", "namespace") in {"", namespace}
     ]
-    found = {one.name: one for one in map(source, [*there, *written])}
+    found = {one.name: one for one in map(source, [*there, *written]) if one is not None}
     return tuple(found[name] for name in sorted(found))
 
 
-def source(value: Object) -> Source:
-    """As much of a ToolSource as a pod is told."""
-    kind = "mcp" if reading.one(value, "spec", "mcp") else "http"
-    urls = [reading.text(value, "spec", one, "url") for one in ("mcp", "http", "openapi")]
+def source(value: Object) -> Source | None:
+    """What a pod is told of a ToolSource; None for what no sidecar serves.
+
+    The injector's own reading, mesh7_operator.injector.sources, must agree.
+    """
+    spec = reading.one(value, "spec")
+    kinds = [kind for kind in ("mcp", "http") if isinstance(spec.get(kind), dict)]
+    if len(kinds) != 1 or reading.text(spec, "mcp", "transport") == "Stdio":
+        return None
+    url = reading.text(spec, kinds[0], "url").strip().lower()
     return Source(
         name=reading.text(value, "metadata", "name"),
-        kind=kind,
-        has_plain_credential=bool(reading.one(value, "spec", "auth"))
-        and any(url.lower().startswith("http://") for url in urls),
+        kind=kinds[0],
+        has_plain_credential=bool(reading.text(spec, "auth", "key")) and url.startswith("http://"),
     )
 
 

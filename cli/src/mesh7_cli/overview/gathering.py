@@ -21,11 +21,13 @@ class Gathered:
 
     Attributes:
         notes: what this person may not see.
+        looks: what was seen, by what was asked.
     """
 
     overviews: tuple[Overview, ...]
     settings: Settings | None
     notes: tuple[str, ...]
+    looks: Mapping[str, Look]
 
 
 def gather(kubectl: Kubectl, namespace: str | None, release_namespace: str) -> Gathered:
@@ -39,7 +41,7 @@ def gather(kubectl: Kubectl, namespace: str | None, release_namespace: str) -> G
         ClusterError: nobody answers, or there is no such namespace.
     """
     found = looking.look_together(kubectl, _questions(namespace, release_namespace))
-    places = _places(found["namespaces"], namespace)
+    places = _places(found["enrolled"], namespace)
     notes = list(looking.notes(found))
     settings = settings_of(found["settings"])
     if settings is None and not isinstance(found["settings"], Hidden):
@@ -52,6 +54,7 @@ def gather(kubectl: Kubectl, namespace: str | None, release_namespace: str) -> G
         overviews=tuple(_overview(name, places.get(name), found, settings) for name in shown),
         settings=settings,
         notes=tuple(dict.fromkeys(notes)),
+        looks=found,
     )
 
 
@@ -79,11 +82,11 @@ def _questions(namespace: str | None, release_namespace: str) -> dict[str, looki
     where = "--all-namespaces" if namespace is None else f"--namespace={namespace}"
     settings = ("configmap", names.INJECTION_CONFIG_MAP, f"--namespace={release_namespace}")
     return {
-        "namespaces": looking.get("namespaces", f"--selector={names.INJECTION_LABEL}")
+        "enrolled": looking.get("namespaces", f"--selector={names.INJECTION_LABEL}")
         if namespace is None
         else looking.get("namespace", namespace),
         "pods": looking.get("pods", where),
-        "policies": looking.get(f"agentpolicies.{names.GROUP}", where),
+        "agentpolicies": looking.get(f"agentpolicies.{names.GROUP}", where),
         "bundles": looking.get("configmaps", where, _one(names.BUNDLE_CONFIG_MAP)),
         "fences": looking.get("networkpolicies", where, _one(names.NETWORK_POLICY)),
         "settings": looking.get(*settings),
@@ -105,9 +108,9 @@ def _named(
     found: Mapping[str, Look], places: Mapping[str, Namespace], release_namespace: str
 ) -> list[str]:
     """All enrolled ones; where Namespaces cannot be seen, those in which something of ours is."""
-    if isinstance(found["namespaces"], Seen):
+    if isinstance(found["enrolled"], Seen):
         return sorted(name for name in places if name != release_namespace)
-    ours = [*looking.items(found["policies"]), *looking.items(found["bundles"])]
+    ours = [*looking.items(found["agentpolicies"]), *looking.items(found["bundles"])]
     return sorted({_namespace(one) for one in ours} - {release_namespace})
 
 
@@ -117,7 +120,7 @@ def _overview(
     there = place or Namespace(name=name, labels={}, annotations={})
     here = {kind: _of(name, seen) for kind, seen in found.items()}
     running = [one for one in here["pods"] or () if pods.is_running(one)]
-    policies = here["policies"]
+    policies = here["agentpolicies"]
     return Overview(
         name=name,
         place=place,

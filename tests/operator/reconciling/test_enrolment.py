@@ -2,32 +2,10 @@
 
 from dataclasses import replace
 
-import pytest
-
-from mesh7_core import names
-from mesh7_operator.reconciling.enrolment import is_enrolled
 from mesh7_operator.reconciling.plan import DeleteConfigMap
 from mesh7_operator.reconciling.reconcile import reconcile
 from mesh7_operator.reconciling.world import StoreState
 from tests.operator.reconciling import worlds
-
-
-@pytest.mark.parametrize(
-    ("namespace", "label", "expected"),
-    [
-        ("shop", "enabled", True),
-        ("shop", "on-request", True),
-        ("shop", "Enabled", False),
-        ("shop", "", False),
-        ("shop", None, False),
-        (names.RELEASE_NAMESPACE, "enabled", False),
-    ],
-)
-def test_the_label_enrols_and_the_release_namespace_never_is(
-    namespace: str, label: str | None, expected: bool
-) -> None:
-    labels = {} if label is None else {names.INJECTION_LABEL: label}
-    assert is_enrolled(namespace, labels, names.RELEASE_NAMESPACE) is expected
 
 
 def test_a_namespace_that_leaves_keeps_its_floors_and_nothing_else() -> None:

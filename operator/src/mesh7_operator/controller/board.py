@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+from mesh7_core.injection import enrolment
 from mesh7_operator.cluster import resources, shapes
 from mesh7_operator.controller import seen
 from mesh7_operator.controller.own import OwnWrites

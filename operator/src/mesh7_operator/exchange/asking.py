@@ -8,6 +8,7 @@ from typing import Final, Protocol
 import aiohttp
 
 from mesh7_core import errors, names
+from mesh7_core.injection import enrolment
 from mesh7_operator.cluster import api_server, resources, shapes
 from mesh7_operator.cluster.connection import Connection
 from mesh7_operator.exchange.tokens import Claims, Refusal, Refused
@@ -142,5 +143,5 @@ class Enrolment:
             found = await self._api.get(resources.NAMESPACES, "", namespace)
         except api_server.NotFound:
             return False
-        label = shapes.texts(found, "metadata", "labels").get(names.INJECTION_LABEL)
-        return label in names.INJECTION_VALUES
+        labels = shapes.texts(found, "metadata", "labels")
+        return enrolment.is_enrolled(namespace, labels, self._release_namespace)

@@ -8,7 +8,8 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Final, Protocol, TypeVar
 
-from mesh7_core import errors, names
+from mesh7_core import errors
+from mesh7_core.injection import enrolment
 from mesh7_operator.cluster import api_server, resources, shapes
 from mesh7_operator.injector.judging import PolicyRef
 
@@ -62,7 +63,7 @@ class Asking:
             # Its accounts may outlive it for a moment.
             return True
         labels = shapes.texts(found, "metadata", "labels")
-        return labels.get(names.INJECTION_LABEL) in names.INJECTION_VALUES
+        return enrolment.is_enrolled(namespace, labels, self._release_namespace)
 
     async def _in_time(self, asked: Awaitable[_Answer], what: str) -> _Answer:
         try:

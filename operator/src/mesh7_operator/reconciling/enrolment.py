@@ -1,4 +1,4 @@
-"""Which namespaces are served, and at which level: as their labels say, never the release's own.
+"""At which level a namespace is: as its label says.
 
 Pure: no clock, no network, no logging.
 """
@@ -7,19 +7,6 @@ from collections.abc import Mapping
 
 from mesh7_core import names
 from mesh7_core.injection.outcomes import Level
-
-
-def is_enrolled(namespace: str, labels: Mapping[str, str], release_namespace: str) -> bool:
-    """Whether sidecars of the namespace get bundles.
-
-    Args:
-        labels: of the Namespace.
-        release_namespace: holds the baseline; its label means nothing.
-    """
-    return (
-        namespace != release_namespace
-        and labels.get(names.INJECTION_LABEL) in names.INJECTION_VALUES
-    )
 
 
 def level(labels: Mapping[str, str], default: Level) -> Level:

@@ -192,7 +192,5 @@ PROMISES: dict[str, Promise] = {
 OPEN: dict[str, str] = {
     "K7": "issue 6 is being built",
     "K11": "issue 6 is being built",
-    "K13": "issue 6 is being built",
-    "K15": "issue 6 is being built",
 }
 """Promises that no test is tied to yet, and why. An entry that is tied must be removed."""

@@ -1,7 +1,8 @@
-"""An installation by hand on a real API server: manifests, and programs with their rights."""
+"""An installation on a real API server: what the chart renders, and programs with their rights."""
 
 import base64
 import contextlib
+import copy
 import json
 import os
 import signal
@@ -16,31 +17,46 @@ from typing import Any
 
 import yaml
 
+from e2e import charts
 from e2e.api import controllers
 from e2e.cluster import keys
 from e2e.cluster.clusters import Cluster
 from e2e.cluster.waiting import ClusterError, until
+from mesh7_core.injection import settings
 
-MANIFESTS = controllers.ROOT / "operator" / "manifests"
+RIGHTS = (
+    "ServiceAccount",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "Role",
+    "RoleBinding",
+)
+INJECTION = """
+apiVersion: mesh7.dev/v1alpha1
+kind: Injection
+image: mesh7-sidecar:0.1.0
+"""
 PROGRAM = (sys.executable, "-c", "from mesh7_operator.main import main; main()")
 
 
 def install(cluster: Cluster) -> None:
-    """What needs no image and no webhook: kinds, namespace, rights, roles."""
+    """What needs no image and no webhook: kinds, namespace, settings, rights, roles."""
     controllers.install(cluster)
-    for name in ("namespace.yaml", "rights.yaml", "roles.yaml"):
-        cluster.apply(MANIFESTS / name)
+    cluster.apply(rendered(kinds=("ConfigMap", *RIGHTS)))
+
+
+def rendered(name: str = "default", *, kinds: tuple[str, ...]) -> str:
+    """What the chart renders of these kinds, of one set of values."""
+    return yaml.safe_dump_all([one for one in charts.documents(name) if one["kind"] in kinds])
 
 
 def admission(*, kinds: tuple[str, ...], url: str = "", authority: bytes = b"") -> str:
-    """Documents of admission.yaml; webhooks are asked at `url` in place of the service."""
-    text = (MANIFESTS / "admission.yaml").read_text()
-    text = text.replace("CA_BUNDLE", base64.b64encode(authority or b"none").decode())
-    found = [one for one in yaml.safe_load_all(text) if one["kind"] in kinds]
+    """What decides about admission; webhooks are asked at `url` in place of the service."""
+    found = copy.deepcopy([one for one in charts.documents() if one["kind"] in kinds])
+    bundle = base64.b64encode(authority or b"none").decode()
     for one in found:
         for hook in one.get("webhooks", ()):
             path = hook["clientConfig"]["service"]["path"]
-            bundle = hook["clientConfig"]["caBundle"]
             hook["clientConfig"] = {"url": url + path, "caBundle": bundle}
     return yaml.safe_dump_all(found)
 
@@ -73,7 +89,7 @@ def account(cluster: Cluster, name: str, folder: Path) -> Path:
 
 
 class Files:
-    """What an injector is given: certificate and stamp key."""
+    """What an injector is given: certificate, stamp key, settings of pods and the key to trust."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -81,6 +97,10 @@ class Files:
         self.renew()
         self.seed = os.urandom(32)
         (folder / "seed").write_bytes(self.seed)
+        self.trust_key = base64.b64encode(os.urandom(32)).decode()
+        (folder / "trust").mkdir()
+        (folder / "trust" / "key").write_text(self.trust_key)
+        (folder / settings.KEY).write_text(INJECTION)
 
     def renew(self) -> None:
         """Another certificate of the same authority, swapped in file by file."""
@@ -103,7 +123,9 @@ class Injector:
                     "--metrics-address=127.0.0.1:0", "--listen=127.0.0.1:0",
                     f"--certificate={files.folder / 'tls.crt'}",
                     f"--private-key={files.folder / 'tls.key'}",
-                    f"--stamp-key-file={files.folder / 'seed'}", *flags,
+                    f"--stamp-key-file={files.folder / 'seed'}",
+                    f"--settings-file={files.folder / settings.KEY}",
+                    f"--trust-directory={files.folder / 'trust'}", *flags,
                 ],
                 stderr=out,
                 stdin=subprocess.DEVNULL,

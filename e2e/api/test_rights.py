@@ -1,4 +1,4 @@
-"""The controller with the rights of operator/manifests/rights.yaml: it works, and can no more."""
+"""The controller with the rights that the chart gives it: it works, and can no more."""
 
 import json
 import ssl
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from e2e.api import controllers, installed
 from e2e.api.controllers import Controller, Delivered
@@ -68,6 +67,7 @@ def _work(there: Installed) -> str:
     """Have the controller do everything that it does, once."""
     cluster, controller = there.cluster, there.controller
     shop = controllers.enrol(cluster, cluster.new_namespace("shop"))
+    cluster.kubectl("label", "namespace", shop, f"{names.ENFORCEMENT}=Guarded")
     cluster.apply(controllers.policy(shop, "support"))
     cluster.apply(controllers.policy(RELEASE, "fence", tools="git.*", action="Deny"))
     cluster.apply(f"""
@@ -118,6 +118,8 @@ def test_the_controller_works_with_its_rights_and_is_refused_nothing(there: Inst
     controller.until(lambda: delivered.version() > 0, "it is written again")
     cluster.kubectl("label", "namespace", shop, f"{names.INJECTION_LABEL}-")
     controller.until(lambda: delivered.object() is None, "it is removed")
+    gone = ("get", "networkpolicies", "-n", shop, "-o", "name")
+    controller.until(lambda: not cluster.kubectl(*gone), "so is the NetworkPolicy")
     assert _refused(there.server) == []
     assert controller.process.poll() is None
 
@@ -149,8 +151,12 @@ def test_no_right_of_the_controllers_is_idle(there: Installed) -> None:
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
-    # A ConfigMap is created by server-side apply, which the log calls a patch.
-    elsewhere = {("create", "configmaps"), ("delete", "configmaps")}
+    # What is created by server-side apply the log calls a patch.
+    elsewhere = {
+        (verb, resource)
+        for verb in ("create", "delete")
+        for resource in ("configmaps", "networkpolicies")
+    }
     # Some are used now and then only: a Lease is renewed each few seconds.
     there.controller.until(
         lambda: granted - _used(there.server) <= elsewhere, f"all of {granted} are used"
@@ -190,6 +196,9 @@ _FORBIDDEN = [
     ("mesh7-controller", "create pods/exec -n default"),
     ("mesh7-controller", "get configmap/other -n default"),
     ("mesh7-controller", "patch configmap/other -n default"),
+    ("mesh7-controller", "get networkpolicy/other -n default"),
+    ("mesh7-controller", "create networkpolicies -n default"),
+    ("mesh7-controller", "delete networkpolicy/other -n default"),
     ("mesh7-controller", "list configmaps --all-namespaces"),
     ("mesh7-controller", f"patch configmap/mesh7-stamp-public -n {RELEASE}"),
     ("mesh7-controller", "create agentpolicies -n default"),
@@ -318,8 +327,7 @@ def _can(kubectl: Kubectl, *question: str) -> bool:
 def test_the_rotating_job_may_do_just_that(there: Installed, tmp_path: Path) -> None:
     """A rotation as docs/administrator/keys.md has it."""
     cluster = there.cluster
-    documents = yaml.safe_load_all((installed.MANIFESTS / "rotate.yaml").read_text())
-    cluster.apply(yaml.safe_dump_all([one for one in documents if one["kind"] != "Job"]))
+    cluster.apply(installed.rendered("tasks", kinds=installed.RIGHTS))
     before = controllers.operator(cluster, "keys", "show")
     kubeconfig = installed.account(cluster, "mesh7-keys", tmp_path)
     rotate = [*installed.PROGRAM, "keys", "rotate", f"--kubeconfig={kubeconfig}"]

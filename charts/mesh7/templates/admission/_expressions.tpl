@@ -55,7 +55,7 @@ dyn(object.spec.containers)
 -}}
 {{- if ne .Values.redis.mode "none" -}}
 {{- $_ := set $found "MESH7_EXCHANGE_URL" (printf "https://mesh7-exchange.%s.svc" .Release.Namespace) -}}
-{{- $_ := set $found "MESH7_TOKEN_FILE" "/var/run/secrets/mesh7/token" -}}
+{{- $_ := set $found "MESH7_TOKEN_FILE" "/var/run/secrets/mesh7.dev/token" -}}
 {{- end -}}
 {{- range $name, $value := .Values.injection.variables -}}
 {{- $_ := set $found $name (toString $value) -}}

@@ -1,11 +1,11 @@
-"""Who may what: `rights.yaml` and `roles.yaml` held to a list, right by right."""
+"""Who may what: the rights that the chart renders held to a list, right by right."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.operator.manifests import written
+from tests.charts import rendered
 
 Right = tuple[str, str, str, str]
 """Verb, resource, name (`*` = any), where (`everywhere` or `release`)."""
@@ -18,7 +18,7 @@ ALLOWED: dict[str, set[Right]] = {
         *(("patch", f"{plural}/status.mesh7.dev", "*", "everywhere") for plural in _OURS),
         ("list", "namespaces", "*", "everywhere"),
         ("watch", "namespaces", "*", "everywhere"),
-        ("patch", "namespaces", "*", "everywhere"),  # two annotations; see admission.yaml
+        ("patch", "namespaces", "*", "everywhere"),  # two annotations; see admission/
         ("list", "configmaps", "mesh7-bundle", "everywhere"),
         ("watch", "configmaps", "mesh7-bundle", "everywhere"),
         ("create", "configmaps", "mesh7-bundle", "everywhere"),
@@ -102,10 +102,17 @@ PEOPLE: dict[str, set[Right]] = {
     | {
         ("approve", "agentpolicies.mesh7.dev", "*", "everywhere"),
         ("accept", "toolsources.mesh7.dev", "*", "everywhere"),
+        ("debug", "pods.mesh7.dev", "*", "everywhere"),
+        ("enrol", "namespaces.mesh7.dev", "*", "everywhere"),
     },
 }
 _ISSUER = "system:service-account-issuer-discovery"
-_FILES = ("rights.yaml", "rotate.yaml", "rotate-certificates.yaml", "sweep.yaml")
+_FEWER = [name for name in rendered.SETS if name not in {"default", rendered.TASKS}]
+
+
+def _of_kind(kind: str, name: str = "default") -> dict[str, dict[str, Any]]:
+    """Of a set, the tasks beside it."""
+    return {**rendered.of_kind(kind, rendered.TASKS), **rendered.of_kind(kind, name)}
 
 
 def _rights(role: dict[str, Any]) -> Iterator[Right]:
@@ -120,15 +127,15 @@ def _rights(role: dict[str, Any]) -> Iterator[Right]:
                         yield verb, f"{resource}.{group}".rstrip("."), name, where
 
 
-def _bound(account: str) -> Iterator[Right]:
+def _bound(account: str, name: str = "default") -> Iterator[Right]:
     """What a service account may do by all that binds it."""
     for kind in ("ClusterRoleBinding", "RoleBinding"):
-        for binding in written.of_kind(kind, *_FILES).values():
+        for binding in _of_kind(kind, name).values():
             named = {one["name"] for one in binding["subjects"]}
             ref = binding["roleRef"]
             assert {one["kind"] for one in binding["subjects"]} == {"ServiceAccount"}
             if account in named and ref["name"] != _ISSUER:
-                yield from _rights(written.of_kind(ref["kind"], *_FILES)[ref["name"]])
+                yield from _rights(_of_kind(ref["kind"], name)[ref["name"]])
 
 
 @pytest.mark.promise("K10")
@@ -137,6 +144,22 @@ def test_a_program_has_the_rights_of_the_list_and_no_other(account: str) -> None
     """Whoever adds a right adds it here, too, and so has to think of it."""
     found = list(_bound(account))
     assert sorted(found) == sorted(ALLOWED[account])
+
+
+@pytest.mark.promise("K10")
+@pytest.mark.parametrize("name", _FEWER)
+def test_other_values_give_nobody_more(name: str) -> None:
+    for account in rendered.of_kind("ServiceAccount", name):
+        assert set(_bound(account, name)) <= ALLOWED[account]
+
+
+@pytest.mark.promise("K10")
+@pytest.mark.parametrize("name", ["cert-manager", "external"])
+def test_with_certificates_of_others_the_controller_writes_none(name: str) -> None:
+    found = set(_bound("mesh7-controller", name))
+    assert ("get", "secrets", "mesh7-exchange-certificate", "release") in found
+    assert not [right for right in found if right[:2] == ("update", "secrets")]
+    assert not [right for right in found if "webhookconfigurations" in right[1]]
 
 
 @pytest.mark.promise("K10")
@@ -151,13 +174,14 @@ def test_nobody_has_a_wildcard_or_may_do_what_opens_everything() -> None:
 
 
 def test_every_account_is_in_the_list_and_bound() -> None:
-    accounts = written.of_kind("ServiceAccount", *_FILES)
+    accounts = _of_kind("ServiceAccount")
     assert sorted(accounts) == sorted(ALLOWED)
     assert {one["metadata"]["namespace"] for one in accounts.values()} == {"mesh7-system"}
+    assert {one["automountServiceAccountToken"] for one in accounts.values()} == {False}
 
 
 def test_only_the_exchange_reads_who_issues_tokens() -> None:
-    bindings = written.of_kind("ClusterRoleBinding", *_FILES).values()
+    bindings = _of_kind("ClusterRoleBinding").values()
     found = [one for one in bindings if one["roleRef"]["name"] == _ISSUER]
     assert [one["subjects"][0]["name"] for one in found] == ["mesh7-exchange"]
 
@@ -165,14 +189,14 @@ def test_only_the_exchange_reads_who_issues_tokens() -> None:
 @pytest.mark.promise("K10")
 @pytest.mark.parametrize("role", PEOPLE)
 def test_a_role_for_people_is_as_listed(role: str) -> None:
-    found = written.of_kind("ClusterRole", "roles.yaml")
-    assert sorted(found) == sorted(PEOPLE)
+    found = rendered.of_kind("ClusterRole")
+    assert sorted(found) == sorted({*PEOPLE, *(one for one in ALLOWED if one in found)})
     assert set(_rights(found[role])) == PEOPLE[role]
 
 
 def test_approving_reaches_nobody_by_the_stock_roles() -> None:
     """Design 14: who may change pods must not thereby approve what they do."""
-    for role in written.of_kind("ClusterRole").values():
+    for role in rendered.of_kind("ClusterRole").values():
         labels = role["metadata"].get("labels", {})
         assert not [key for key in labels if "aggregate-to" in key]
         assert "aggregationRule" not in role

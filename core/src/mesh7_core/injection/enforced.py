@@ -45,7 +45,7 @@ def _of_container(container: Container) -> Iterator[Problem]:
             "`allowPrivilegeEscalation: false`",
         )
     for index, capability in guarded.added(container):
-        if capability not in guarded.READING:
+        if capability in guarded.HARMLESS:
             yield container.problem(
                 Refusal.CAPABILITY,
                 ("securityContext", "capabilities", "add", index),

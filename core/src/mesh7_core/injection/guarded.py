@@ -15,22 +15,27 @@ from mesh7_core.injection.outcomes import Problem, Refusal
 from mesh7_core.injection.settings import Settings
 from mesh7_core.injection.shapes import Object
 
-READING: Final = frozenset(
+HARMLESS: Final = frozenset(
     {
-        "ALL",
-        "BPF",
-        "CHECKPOINT_RESTORE",
-        "DAC_READ_SEARCH",
-        "NET_ADMIN",
-        "NET_RAW",
-        "PERFMON",
-        "SYS_ADMIN",
-        "SYS_MODULE",
-        "SYS_PTRACE",
-        "SYS_RAWIO",
+        "AUDIT_WRITE",
+        "CHOWN",
+        "DAC_OVERRIDE",
+        "FOWNER",
+        "FSETID",
+        "KILL",
+        "MKNOD",
+        "NET_BIND_SERVICE",
+        "SETFCAP",
+        "SETGID",
+        "SETPCAP",
+        "SETUID",
+        "SYS_CHROOT",
     }
 )
-"""Capabilities that read or alter the network which a pod's containers share, or memory."""
+"""Capabilities that Pod Security's level `baseline` lets be added, spelled as there.
+
+Any other may read or alter the network that a pod's containers share, or the sidecar's memory.
+"""
 _DROPPED: Final = frozenset({"ALL", "NET_RAW"})
 
 
@@ -49,9 +54,8 @@ def problems(pod: Object, settings: Settings, cluster: Cluster) -> Iterator[Prob
 
 
 def added(container: Container) -> list[tuple[int, str]]:
-    """Capabilities that the container adds, as the kernel calls them without `CAP_`."""
-    found = shapes.words(container.security, "capabilities", "add")
-    return [(index, word.upper().removeprefix("CAP_")) for index, word in enumerate(found)]
+    """Capabilities that the container adds, with their index."""
+    return list(enumerate(shapes.words(container.security, "capabilities", "add")))
 
 
 def _of_container(container: Container) -> Iterator[Problem]:
@@ -62,11 +66,11 @@ def _of_container(container: Container) -> Iterator[Problem]:
             "a privileged container reads everything in the pod, remove `privileged`",
         )
     for index, capability in added(container):
-        if capability in READING:
+        if capability not in HARMLESS:
             yield container.problem(
                 Refusal.CAPABILITY,
                 ("securityContext", "capabilities", "add", index),
-                f"{shown(capability)} gets at the sidecar's traffic or memory, remove it"
+                f"{shown(capability)} may get at the sidecar's traffic or memory, remove it"
                 f"{meshes.hint(container)}",
             )
     # As the runtime compares them: another spelling drops nothing.

@@ -1,0 +1,242 @@
+"""A cluster where admission policies stand alone, tenants who attack it, and a pod worth attacking.
+
+The policies are those of the chart, rendered by Helm. Who attacks is bound to a stock role.
+"""
+
+import base64
+import contextlib
+import json
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from e2e.api import controllers
+from e2e.cluster import api_server as api_servers
+from e2e.cluster import helm
+from e2e.cluster.api_server import Settings as ClusterSettings
+from e2e.cluster.clusters import Cluster
+from e2e.cluster.kubectl import Kubectl, KubectlError
+from e2e.cluster.waiting import until
+from mesh7_core import names
+from mesh7_core.injection.inject import Cluster as Known
+from mesh7_core.injection.inject import Namespace, inject
+from mesh7_core.injection.outcomes import Injected
+from mesh7_core.injection.settings import Exchange, Settings
+
+Object = dict[str, Any]
+RELEASE = names.RELEASE_NAMESPACE
+CHART = controllers.ROOT / "charts" / "mesh7"
+IMAGE = "mesh7-sidecar:0.1.0"
+KEY = base64.b64encode(b"k" * 32).decode()
+EARLIER_KEY = base64.b64encode(b"e" * 32).decode()
+NODE = "node1"
+_KINDS = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "ClusterRole")
+_KUBERNETES = "--kube-version=1.34.4"
+_VALUES = (
+    "--set=redis.mode=managed",
+    "--set=redis.url=rediss://mesh7-operator@redis.example.com:6379/0",
+    "--set-string=injection.variables.MESH7_AUDIT=denied",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """A cluster with our admission policies, and no webhook configuration.
+
+    Attributes:
+        shops: namespaces that tests share, by level.
+    """
+
+    cluster: Cluster
+    shops: dict[str, str] = field(default_factory=dict)
+
+    def shop(self, level: str = "Cooperative") -> str:
+        """An `enabled` namespace at this level, for tests that leave it as it is."""
+        if level not in self.shops:
+            self.shops[level] = self.enrol("enabled", level)
+        return self.shops[level]
+
+    def attacker(self, role: str, namespace: str) -> Kubectl:
+        """A tenant of a namespace that tests share: bound once."""
+        user = f"{role}-of-{namespace}"
+        found = said(self.cluster.kubectl, "get", "rolebinding", user, "-n", namespace)
+        if found:
+            self.bind(namespace, user, role, name=user)
+            self.bind(namespace, user, "debugger")
+        return self.cluster.kubectl_of(user)
+
+    def enrol(self, how: str = "enabled", level: str = "Cooperative") -> str:
+        """A fresh namespace, enrolled when it is made."""
+        labels = {names.INJECTION_LABEL: how, names.ENFORCEMENT: level}
+        return self.cluster.new_namespace("shop", labels)
+
+    def tenant(self, namespace: str, role: str, name: str = "") -> Kubectl:
+        """Somebody with a stock role there, who may also add debug containers and resize.
+
+        The stock roles do not let anybody do the last two; administrators often do.
+        """
+        user = name or f"{role}-{secrets.token_hex(3)}"
+        self.bind(namespace, user, role)
+        self.bind(namespace, user, "debugger")
+        return self.cluster.kubectl_of(user)
+
+    def bind(self, namespace: str, user: str, role: str, name: str = "") -> None:
+        """Give them the ClusterRole in the namespace."""
+        self.cluster.kubectl(
+            "create", "rolebinding", name or f"b-{secrets.token_hex(4)}", "-n", namespace,
+            f"--clusterrole={role}", f"--user={user}",
+        )  # fmt: skip
+
+    def bind_everywhere(self, user: str, role: str) -> None:
+        """Give them the ClusterRole in the cluster."""
+        name = f"b-{secrets.token_hex(4)}"
+        bound = [f"--clusterrole={role}", f"--user={user}"]
+        self.cluster.kubectl("create", "clusterrolebinding", name, *bound)
+
+    @property
+    def kubelet(self) -> Kubectl:
+        """The node's."""
+        return self.cluster.kubectl_of(f"system:node:{NODE}", ["system:nodes"])
+
+    def run(self, namespace: str, name: str = "agent", level: str = "Cooperative") -> str:
+        """A guarded pod that is there, as its node has it; nothing runs in it here."""
+        pod = guarded(namespace, name, level)
+        pod["spec"]["nodeName"] = NODE
+        self.cluster.kubectl("create", "-f", "-", stdin=yaml.safe_dump(pod))
+        return name
+
+
+@contextlib.contextmanager
+def standing() -> Iterator[Ground]:
+    """The ground, while the block runs."""
+    with api_servers.raised(f"backstops-{secrets.token_hex(3)}", ClusterSettings()) as server:
+        cluster = server.cluster
+        controllers.install(cluster)
+        cluster.apply(trust(KEY, EARLIER_KEY))
+        cluster.apply(yaml.safe_dump(_DEBUGGER))
+        cluster.apply(yaml.safe_dump({**_NODE, "status": {}}))
+        cluster.apply(yaml.safe_dump_all(rendered(cluster)))
+        ground = Ground(cluster=cluster)
+        _await_in_force(ground)
+        yield ground
+
+
+def rendered(cluster: Cluster, *flags: str) -> list[Object]:
+    """Policies and roles of the chart, with other values when flags say so."""
+    return [one for one in chart(cluster, *flags) if one["kind"] in _KINDS]
+
+
+def chart(cluster: Cluster, *flags: str) -> list[Object]:
+    """All of the chart, with a Redis that speaks TLS."""
+    where = ["--namespace", RELEASE, _KUBERNETES]
+    text = helm.of_admin(cluster)("template", "mesh7", str(CHART), *where, *_VALUES, *flags)
+    return [one for one in yaml.safe_load_all(text) if one]
+
+
+def trust(*keys: str) -> str:
+    """ConfigMap `mesh7-trust` as the controller writes it, newest key first."""
+    about = {"name": names.TRUST_CONFIG_MAP, "namespace": RELEASE}
+    content = {"key": keys[0], "keys": "\n".join(keys) + "\n"}
+    return yaml.safe_dump(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": about, "data": content}
+    )
+
+
+def refusal(kubectl: Kubectl, document: Mapping[str, object]) -> str:
+    """What the API server says against it; empty = it would store it."""
+    try:
+        kubectl("create", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(dict(document)))
+    except KubectlError as error:
+        return error.stderr
+    return ""
+
+
+def said(kubectl: Kubectl, *arguments: str, stdin: str | None = None) -> str:
+    """What is said against a command; empty = it was done."""
+    try:
+        kubectl(*arguments, stdin=stdin)
+    except KubectlError as error:
+        return error.stderr
+    return ""
+
+
+def plain(namespace: str, name: str = "agent") -> Object:
+    """A pod that nobody guards."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, "labels": {}, "annotations": {}},
+        "spec": {
+            "containers": [{"name": "app", "image": "agent:1", "securityContext": _careful()}]
+        },
+    }
+
+
+def guarded(namespace: str, name: str = "agent", level: str = "Cooperative") -> Object:
+    """The same as the injector makes it."""
+    return injected(plain(namespace, name), level)
+
+
+def injected(pod: Object, level: str = "Cooperative") -> Object:
+    """What the injector makes of a pod in an `enabled` namespace of that level."""
+    labels = {names.INJECTION_LABEL: "enabled", names.ENFORCEMENT: level}
+    place = Namespace(name=pod["metadata"]["namespace"], labels=labels, annotations={})
+    match inject(pod, place, SETTINGS, _KNOWN):
+        case Injected(pod=found):
+            made: Object = json.loads(json.dumps(found))
+            return made
+        case other:
+            raise AssertionError(f"{name_of(pod)} is not injected: {other}")
+
+
+def name_of(pod: Object) -> str:
+    """For messages."""
+    return str(pod["metadata"]["name"])
+
+
+def sidecar(pod: Object) -> Object:
+    """Its container `mesh7`."""
+    found: Object = next(one for one in pod["spec"]["initContainers"] if one["name"] == "mesh7")
+    return found
+
+
+def _careful() -> Object:
+    return {
+        "runAsUser": 1000,
+        "runAsNonRoot": True,
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+SETTINGS = Settings(
+    image=IMAGE,
+    exchange=Exchange(url=f"https://mesh7-exchange.{RELEASE}.svc", is_redis_encrypted=True),
+    variables={"MESH7_AUDIT": "denied"},
+)
+"""What the chart says, which a test holds to it."""
+_KNOWN = Known(trust_key=KEY, authorities="PEM", has_network_policy=True)
+_NODE = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}}
+_DEBUGGER = {
+    "apiVersion": "rbac.authorization.k8s.io/v1",
+    "kind": "ClusterRole",
+    "metadata": {"name": "debugger"},
+    "rules": [
+        {
+            "apiGroups": [""],
+            "resources": ["pods/ephemeralcontainers", "pods/resize"],
+            "verbs": ["update", "patch"],
+        }
+    ],
+}
+
+
+def _await_in_force(ground: Ground) -> None:
+    """Policies are read by the API server a moment after they are stored."""
+    place = ground.enrol()
+    admin = ground.cluster.kubectl
+    until(lambda: refusal(admin, plain(place)) != "", "policies are in force", timeout_s=20)
+    until(lambda: refusal(admin, guarded(place)) == "", "the key is known", timeout_s=20)

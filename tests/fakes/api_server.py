@@ -111,7 +111,7 @@ class ApiServer:
         if self.troubles and request.path.endswith(self.troubled_path):
             status, headers = self.troubles.pop(0)
             return web.json_response({"message": "in trouble"}, status=status, headers=headers)
-        found = _DISCOVERY.get(request.path) or self.answers.get(request.path)
+        found = DISCOVERY.get(request.path) or self.answers.get(request.path)
         if found is not None:
             return web.json_response(found)
         try:
@@ -278,10 +278,11 @@ def _groups() -> list[dict[str, Any]]:
     ]
 
 
-_DISCOVERY: dict[str, dict[str, Any]] = {
+DISCOVERY: dict[str, dict[str, Any]] = {
     "/version": {"gitVersion": "v1.34.4"},
     "/api": {"versions": ["v1"]},
     "/apis": {"groups": _groups()},
     "/api/v1": _listed(""),
     **{f"/apis/{one.group}/{one.version}": _listed(one.group) for one in _KNOWN if one.group},
 }
+"""What clients ask first: path, and answer."""

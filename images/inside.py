@@ -5,7 +5,6 @@ Standard library only: it runs with the image's own Python, before anything is i
 
 import argparse
 import compileall
-import importlib
 import importlib.util
 import os
 import py_compile
@@ -13,7 +12,7 @@ import struct
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 _VENV = Path("/opt/mesh7")
@@ -48,11 +47,7 @@ def program(wheels: Path, pip: Path, root: Path, modules: Sequence[str]) -> None
             compiled, since the root of a pod's container is read-only.
     """
     _install(wheels, pip, "--root", str(root), "--ignore-installed")
-    site = root / Path(sysconfig.get_path("purelib")).relative_to("/")
-    sys.path.insert(0, str(site))
-    for module in modules:
-        importlib.import_module(module)
-    _compile_standard(root)
+    _compile_standard(root, modules)
     _settle(root, strip=root)
 
 
@@ -77,6 +72,7 @@ def _settle(folder: Path, *, strip: Path) -> None:
     compileall.compile_dir(
         folder,
         maxlevels=20,
+        force=True,
         quiet=1,
         stripdir=str(strip),
         prependdir="/",
@@ -112,8 +108,8 @@ def _end_of_segment(content: bytes, header: int) -> int:
     return offset + size
 
 
-def _compile_standard(root: Path) -> None:
-    for source in _standard_sources():
+def _compile_standard(root: Path, modules: Sequence[str]) -> None:
+    for source in _standard_sources(root, modules):
         compiled = Path(importlib.util.cache_from_source(str(source)))
         if not compiled.exists():
             target = root / compiled.relative_to("/")
@@ -122,10 +118,17 @@ def _compile_standard(root: Path) -> None:
             py_compile.compile(str(source), str(target), doraise=True, invalidation_mode=mode)
 
 
-def _standard_sources() -> Iterable[Path]:
+def _standard_sources(root: Path, modules: Sequence[str]) -> list[Path]:
+    """What a fresh interpreter has read after these imports; ours would leave its marks here."""
+    site = root / Path(sysconfig.get_path("purelib")).relative_to("/")
+    asking = f"import sys; sys.path.insert(0, {str(site)!r}); import {', '.join(modules)}; "
+    asking += (
+        "print(*(getattr(m, '__file__', None) or '' for m in sys.modules.values()), sep='\\n')"
+    )
+    argv = [sys.executable, "-B", "-c", asking]
+    said = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
     home = Path(sysconfig.get_path("stdlib"))
-    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-    found = {Path(file) for file in files if file and file.endswith(".py")}
+    found = {Path(file) for file in said.splitlines() if file.endswith(".py")}
     return sorted(path for path in found if path.is_relative_to(home))
 
 

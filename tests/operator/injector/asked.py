@@ -124,8 +124,8 @@ class Table:
         found: shapes.Object = answer
         return found
 
-    async def list(
-        self, resource: resources.Resource, namespace: str = ""
+    async def list_remembered(
+        self, resource: resources.Resource, namespace: str
     ) -> AsyncIterator[shapes.Object]:
         self.asked.append((resource.kind, namespace, ""))
         for (kind, where, _), answer in self.found.items():

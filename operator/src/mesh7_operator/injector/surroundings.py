@@ -1,7 +1,8 @@
 """Where a pod is to be: its Namespace, ToolSources and NetworkPolicy, asked for at once.
 
-Nothing is remembered: an enrolment, a level or a floor that was just written must count, and
-whoever made a ToolSource expects the next pod to know it.
+Nothing is remembered here: an enrolment, a level or a floor that was just written must count.
+ToolSources alone come from the API server's own cache, some moments old: that is as if they had
+been written those moments later, which nobody could keep from happening, and so weakens nothing.
 """
 
 import asyncio
@@ -24,10 +25,10 @@ class Api(Protocol):
     async def get(self, resource: resources.Resource, namespace: str, name: str) -> shapes.Object:
         """One object; raises `NotFound` or another ClusterError."""
 
-    def list(
-        self, resource: resources.Resource, namespace: str = ""
+    def list_remembered(
+        self, resource: resources.Resource, namespace: str
     ) -> AsyncIterator[shapes.Object]:
-        """All objects of a namespace; raises ClusterError."""
+        """All objects of a namespace, some moments old; raises ClusterError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +96,8 @@ class Surveyor:
 
     async def _sources(self, namespace: str) -> tuple[Source, ...]:
         found = [
-            sources.read(one) async for one in self._api.list(resources.TOOL_SOURCES, namespace)
+            sources.read(one)
+            async for one in self._api.list_remembered(resources.TOOL_SOURCES, namespace)
         ]
         return tuple(one for one in found if one is not None)
 

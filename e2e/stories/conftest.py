@@ -1,0 +1,42 @@
+"""In this folder a release is installed on a cluster with a node, as its users install it."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from e2e.cluster.clusters import Cluster
+from e2e.cluster.node import NodeCluster
+from e2e.stories import ground, releases
+from e2e.stories.ground import Story
+from e2e.stories.releases import Release
+
+
+@pytest.fixture(scope="session")
+def cluster(node_cluster: NodeCluster) -> Cluster:
+    """So `namespace` is a namespace of that one too."""
+    return node_cluster.cluster
+
+
+@pytest.fixture(scope="session")
+def release(cluster: Cluster, product_images: Mapping[str, str]) -> Release:
+    """The chart, installed with an embedded Redis; all stories of a session share it."""
+    return releases.install(cluster, releases.values(product_images))
+
+
+@pytest.fixture
+def story(release: Release, request: pytest.FixtureRequest) -> Iterator[Story]:
+    """A namespace where pods that ask for it are guarded, with the programs in it."""
+    with _told(release.cluster, "on-request", request.path.parent) as told:
+        yield told
+
+
+@pytest.fixture
+def enabled_story(release: Release, request: pytest.FixtureRequest) -> Iterator[Story]:
+    """A namespace where every pod is guarded."""
+    with _told(release.cluster, "enabled", request.path.parent) as told:
+        yield told
+
+
+def _told(cluster: Cluster, injection: str, folder: Path) -> ground.Told:
+    return ground.told(cluster, folder, {"mesh7.dev/injection": injection})

@@ -1,1 +1,1 @@
-"""The release's own certificate authority: what there is, and what to do next. Values alone."""
+"""Certificates of our own: pure plans of what is made, published, waited for and dropped, when."""

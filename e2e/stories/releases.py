@@ -55,7 +55,8 @@ class Release:
         """A new authority, as docs/administrator/certificates.md says."""
         job = helm.of_admin(self.cluster)(
             "template", NAME, str(CHARTS / "mesh7"), "-n", NAMESPACE, "-f", "-",
-            "--set", "tasks.rotateCertificates=true", "-s", "templates/tasks/rotate-certificates.yaml",
+            "--set", "tasks.rotateCertificates=true",
+            "-s", "templates/tasks/rotate-certificates.yaml",
             stdin=yaml.safe_dump(dict(self.values)),
         )  # fmt: skip
         self.cluster.apply(job)

@@ -4,7 +4,7 @@
     PERIOD   seconds between rounds; 0 = one round, then it is done
     ROUNDS   how many at most; without it for ever
 
-Its tools are where MESH7_MCP_<SOURCE>_URL and MESH7_HTTP_<SOURCE>_URL say, when they are there, else
+Its tools are where MESH7_MCP_<SOURCE>_URL and MESH7_HTTP_<SOURCE>_URL say when they are there, else
 where FALLBACK_MCP and FALLBACK_HTTP say.
 """
 

@@ -5,7 +5,7 @@ import yaml
 
 from e2e import chart_values, charts
 from mesh7_core import names
-from mesh7_core.injection import settings
+from mesh7_core.injection import outcomes, settings
 from tests.charts import rendered
 
 _CONTROLLERS = {
@@ -77,7 +77,7 @@ def test_the_injector_is_told_what_was_chosen() -> None:
         image="registry.example.com/mesh7/mesh7-sidecar@sha256:" + "2".zfill(64),
         pull_policy="Always",
         user=88008,
-        default_level=settings.Level.ENFORCED,
+        default_level=outcomes.Level.ENFORCED,
         may_opt_out=True,
         exchange=settings.Exchange(
             url="https://mesh7-exchange.mesh7-system.svc", is_redis_encrypted=True

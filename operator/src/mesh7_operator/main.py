@@ -107,12 +107,31 @@ def sweep(
 
     chosen = settings.Sweep(
         cluster=cluster,
-        identity=f"sweep-{secrets.token_hex(4)}",
+        identity=f"{settings.SWEEPERS}{secrets.token_hex(4)}",
         lease_name=lease_name,
         keeps_keys=keep_keys,
         is_real=yes,
     )
     run(lambda _: program.run(chosen, _CLOCK, _teller(output)))
+
+
+@main.command(context_settings=_VARIABLES)
+@options.cluster
+@options.output
+@click.option("--namespace", required=True, help="An enrolled one, where pods may be made.")
+@click.option(
+    "--patience",
+    type=click.FloatRange(0, 600),
+    default=settings.DEFAULT_PATIENCE_S,
+    metavar="SECONDS",
+    help="How long it is tried again.",
+)
+def verify(cluster: settings.Cluster, output: str, namespace: str, patience: float) -> None:
+    """Make a pod that is not stored, and see that it would be guarded."""
+    from mesh7_operator import verifying  # noqa: PLC0415 - each room alone
+
+    chosen = settings.Verify(cluster=cluster, namespace=namespace, patience_s=patience)
+    run(lambda _: verifying.run(chosen, _CLOCK, _teller(output)))
 
 
 def _teller(output: str) -> Callable[[Mapping[str, object]], None]:

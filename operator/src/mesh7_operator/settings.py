@@ -17,6 +17,9 @@ DEFAULT_LEASE: Final = "mesh7-controller"
 DEFAULT_DOOR: Final = "0.0.0.0:8443"
 DEFAULT_GRACE_S: Final = 10.0
 DEFAULT_AUDIT_S: Final = 30.0
+DEFAULT_PATIENCE_S: Final = 60.0
+SWEEPERS: Final = "sweep-"
+"""How the names of those who hold the Lease for a sweep begin."""
 _HIGHEST_PORT: Final = 65_535
 
 
@@ -193,6 +196,20 @@ class Sweep:
     lease_name: str = DEFAULT_LEASE
     keeps_keys: bool = False
     is_real: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verify:
+    """A look at whether pods are guarded.
+
+    Attributes:
+        namespace: an enrolled one, in which a pod is made that is not stored.
+        patience_s: how long it is tried again.
+    """
+
+    cluster: Cluster
+    namespace: str
+    patience_s: float
 
 
 def _secret_in(path: Path, flag: str) -> str:

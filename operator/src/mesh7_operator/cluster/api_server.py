@@ -206,6 +206,19 @@ class ApiServer:
         """
         return await self._ask(Request("create", "POST", resource, namespace, body=manifest))
 
+    async def rehearse(
+        self, resource: Resource, namespace: str, manifest: shapes.Object
+    ) -> shapes.Object:
+        """What would be stored if this were made: admission is asked, nothing is kept.
+
+        Raises:
+            ApiError: it would be refused, or was not answered.
+        """
+        request = Request(
+            "rehearse", "POST", resource, namespace, body=manifest, query={"dryRun": "All"}
+        )
+        return await self._ask(request)
+
     async def apply(
         self, resource: Resource, namespace: str, name: str, manifest: shapes.Object
     ) -> shapes.Object:

@@ -22,7 +22,15 @@ from mesh7_operator.cluster.connection import Connection
 from mesh7_operator.cluster.resources import Resource
 from tests.fakes.api_objects import Object, Objects, Refused
 
-_KNOWN = (*resources.WATCHED, resources.LEASES, resources.SECRETS, resources.PODS, resources.EVENTS)
+_KNOWN = (
+    *resources.WATCHED,
+    resources.LEASES,
+    resources.SECRETS,
+    resources.PODS,
+    resources.EVENTS,
+    resources.DEPLOYMENTS,
+    *resources.WEBHOOKS,
+)
 _VERBS = ["get", "list", "watch", "patch", "create", "delete"]
 _MERGE = "application/merge-patch+json"
 _JSON_PATCH = "application/json-patch+json"
@@ -135,7 +143,7 @@ class ApiServer:
                 return web.json_response(made, status=201)
             case "PUT", True, "":
                 return web.json_response(objects.replace(key, await request.json()))
-            case "PATCH", True, "" if request.content_type == _MERGE:
+            case "PATCH", True, "" | "scale" if request.content_type == _MERGE:
                 return web.json_response(objects.merge(key, await request.json()))
             case "PATCH", True, "status" if request.content_type == _JSON_PATCH:
                 status = _new_status(objects.get(key), await request.json())

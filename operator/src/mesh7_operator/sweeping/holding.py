@@ -9,6 +9,7 @@ import logging
 from typing import Final
 
 from mesh7_core import errors
+from mesh7_operator import settings
 from mesh7_operator.clock import Clock
 from mesh7_operator.cluster import api_server, lease, resources, shapes
 from mesh7_operator.cluster.api_server import ApiServer
@@ -62,11 +63,10 @@ class Hold:
             ClusterError: it cannot be had.
         """
         before = await self._write(_HELD_S)
-        has_deployment = await self._scale()
-        if before:
+        self._is_alone = await self._stop() if await self._scale() else not before
+        if not self._is_alone:
             _LOG.info("a leader gives way", extra={"identity": before})
             await asyncio.sleep(self._deadline_s)
-        self._is_alone = not before or (has_deployment and await self._await_end())
 
     async def keep(self) -> None:
         """Renew until cancelled; what fails is tried again: the Lease holds for several rounds."""
@@ -119,7 +119,8 @@ class Hold:
             await self._api.replace(resources.LEASES, self._namespace, self._name, manifest)
         else:
             await self._api.create(resources.LEASES, self._namespace, manifest)
-        return "" if holder == self._identity else holder
+        # A sweep before this one leads nothing; it left the Lease so that nobody else would.
+        return "" if holder.startswith(settings.SWEEPERS) else holder
 
     def _spec(self, found: shapes.Object, held_s: int) -> dict[str, object]:
         now = lease.spelled(self._clock.now())
@@ -145,7 +146,7 @@ class Hold:
             return False
         return True
 
-    async def _await_end(self) -> bool:
+    async def _stop(self) -> bool:
         """Whether the controllers' pods are gone in time."""
         ends_s = self._clock.monotonic_s() + _PODS_S
         while self._clock.monotonic_s() < ends_s:

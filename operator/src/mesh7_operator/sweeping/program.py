@@ -19,7 +19,7 @@ Tell = Callable[[Mapping[str, object]], None]
 
 
 async def run(chosen: settings.Sweep, clock: Clock, tell: Tell) -> None:
-    """Remove everything, as far as it is let.
+    """Remove everything, as far as we are let.
 
     Raises:
         ClusterError: something is left; `tell` has heard of each.
@@ -27,25 +27,32 @@ async def run(chosen: settings.Sweep, clock: Clock, tell: Tell) -> None:
     """
     joined = connection.connect(chosen.cluster)
     async with ApiServer(joined, metrics.ApiMetrics(metrics.registry())) as api:
-        broom = Broom(api, chosen, tell)
-        await broom.sweep(broom.webhooks())
-        if chosen.is_real:
-            await _sweep_alone(broom, api, chosen, clock)
-        else:
-            await broom.sweep(*broom.everything())
-            tell({"did": "removed nothing: say --yes"})
+        namespace = chosen.cluster.release_namespace
+        hold = Hold(api, namespace, chosen.lease_name, identity=chosen.identity, clock=clock)
+        await sweep(api, chosen, hold, tell)
+
+
+async def sweep(api: ApiServer, chosen: settings.Sweep, hold: Hold, tell: Tell) -> None:
+    """The same with an API server and a hold of the Lease at hand.
+
+    Raises:
+        ClusterError: something is left; `tell` has heard of each.
+    """
+    broom = Broom(api, chosen, tell)
+    await broom.sweep(broom.webhooks())
+    if chosen.is_real:
+        await _sweep_alone(broom, chosen, hold)
+    else:
+        await broom.sweep(*broom.everything())
+        tell({"did": "removed nothing: say --yes"})
     if broom.failed:
         raise errors.ClusterError(
-            f"{broom.failed} things are left, each is named above; mend what keeps them and sweep "
-            "again"
+            f"not swept: {broom.failed}, each named above; mend what keeps it and sweep again"
         )
 
 
-async def _sweep_alone(
-    broom: "Broom", api: ApiServer, chosen: settings.Sweep, clock: Clock
-) -> None:
+async def _sweep_alone(broom: "Broom", chosen: settings.Sweep, hold: Hold) -> None:
     namespace = chosen.cluster.release_namespace
-    hold = Hold(api, namespace, chosen.lease_name, identity=chosen.identity, clock=clock)
     place = {"kind": resources.LEASES.kind, "namespace": namespace, "name": chosen.lease_name}
     try:
         await hold.take()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from e2e.cluster import images
 from e2e.cluster.clusters import Cluster
 from e2e.cluster.node import NodeCluster
 from e2e.stories import ground, releases
@@ -22,6 +23,13 @@ def cluster(node_cluster: NodeCluster) -> Cluster:
 def release(cluster: Cluster, product_images: Mapping[str, str]) -> Release:
     """The chart, installed with an embedded Redis; all stories of a session share it."""
     return releases.install(cluster, releases.values(product_images))
+
+
+@pytest.fixture(scope="session")
+def images_on_disk() -> tuple[Path, ...]:
+    """What a further cluster has to load."""
+    built = (images.operator_image, images.sidecar_image, images.agent_image, images.valkey_image)
+    return tuple(build().archive for build in built)
 
 
 @pytest.fixture

@@ -76,9 +76,12 @@ class Release:
         """Wait until all of its replicas are ready."""
         self.kubectl("rollout", "status", f"deployment/mesh7-{program}", "--timeout=100s")
 
-    def upgrade(self, values: Values, chart: Path = CHARTS / "mesh7") -> None:
-        """Another chart or other values, in place."""
-        _helm(self.cluster, "upgrade", values, chart)
+    def upgrade(self, charts: Path = CHARTS, values: Values | None = None) -> None:
+        """Other charts or other values, in place; first the kinds, then the programs."""
+        helm.of_admin(self.cluster)(
+            "upgrade", "mesh7-crds", str(charts / "mesh7-crds"), "-n", NAMESPACE
+        )
+        _helm(self.cluster, "upgrade", values or self.values, charts / "mesh7")
 
 
 def values(images: Mapping[str, str]) -> Values:
@@ -113,12 +116,12 @@ def _image(name: str) -> dict[str, str]:
     return {"repository": repository, "tag": tag}
 
 
-def install(cluster: Cluster, chosen: Values) -> Release:
+def install(cluster: Cluster, chosen: Values, charts: Path = CHARTS) -> Release:
     """The lines of docs/administrator/install.md."""
     helm.of_admin(cluster)(
-        "install", "mesh7-crds", str(CHARTS / "mesh7-crds"), "-n", NAMESPACE, "--create-namespace"
+        "install", "mesh7-crds", str(charts / "mesh7-crds"), "-n", NAMESPACE, "--create-namespace"
     )
-    _helm(cluster, "install", chosen, CHARTS / "mesh7")
+    _helm(cluster, "install", chosen, charts / "mesh7")
     return Release(cluster=cluster, values=chosen)
 
 

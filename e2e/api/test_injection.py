@@ -111,6 +111,13 @@ def _values(container: Object) -> dict[str, str]:
     return {one["name"]: one.get("value", "") for one in container.get("env", [])}
 
 
+def _told(there: Guarded, namespace: str) -> dict[str, str]:
+    """What an agent of a new pod would be told."""
+    text = yaml.safe_dump(_pod(namespace, inject="true"))
+    pod = there.cluster.kubectl.json("create", "--dry-run=server", "-f", "-", stdin=text)
+    return _values(pod["spec"]["containers"][0])
+
+
 def _source(namespace: str, name: str) -> str:
     spec = {"mcp": {"url": f"https://{name}.example.com/mcp"}}
     about = {"apiVersion": names.API_VERSION, "kind": names.TOOL_SOURCE}
@@ -122,6 +129,7 @@ def _source(namespace: str, name: str) -> str:
 def test_an_annotated_pod_gets_a_native_sidecar_and_knows_its_tools(there: Guarded) -> None:
     shop = there.namespace("on-request")
     there.cluster.apply(_source(shop, "billing"))
+    until(lambda: "MESH7_MCP_BILLING_URL" in _told(there, shop), "it is known", timeout_s=20)
     pod = there.create(_pod(shop, inject="true"))
     assert _sidecars(pod) == ["mesh7"]
     sidecar = pod["spec"]["initContainers"][0]

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from mesh7_operator import metrics
-from mesh7_operator.cluster import api_server, resources
+from mesh7_operator.cluster import api_server, resources, shapes
 from mesh7_operator.cluster.api_server import ApiServer
 from mesh7_operator.cluster.connection import Connection
 from tests.fakes import api_server as fakes
@@ -40,6 +40,18 @@ async def test_a_list_outlasts_three_server_errors(
     troubled.troubles = [(500, {}), (503, {}), (429, {"Retry-After": "1"})]
     assert await _names(api) == ["Grant"]
     assert len(troubled.asked) == 4
+
+
+async def test_what_is_remembered_is_listed_of_one_namespace(
+    troubled: fakes.ApiServer, api: ApiServer
+) -> None:
+    """And outlasts trouble as any list does."""
+    for namespace in ("shop", "other"):
+        troubled.put(resources.GRANTS, {"metadata": {"namespace": namespace, "name": "one"}})
+    troubled.troubles = [(500, {})]
+    found = [one async for one in api.list_remembered(resources.GRANTS, "shop")]
+    assert [shapes.text(one, "metadata", "namespace") for one in found] == ["shop"]
+    assert len(troubled.asked) == 2
 
 
 async def test_what_lasts_longer_is_said_and_counted(

@@ -62,8 +62,21 @@ class ControllerMetrics:
             ["round", "outcome"],
             registry=registry,
         )
+        self.certificate_days = Gauge(
+            "mesh7_certificate_days",
+            "Days that a certificate is still valid",
+            ["certificate"],
+            registry=registry,
+        )
+        self.certificates_made = Counter(
+            "mesh7_certificates_made", "Certificates issued", ["certificate"], registry=registry
+        )
+        self.authorities = Gauge(
+            "mesh7_authorities", "Authorities that are trusted now", registry=registry
+        )
         self.api = ApiMetrics(registry)
         self._measure_what_is_delivered(registry)
+        self._measure_what_is_guarded(registry)
 
     def _measure_what_is_delivered(self, registry: prometheus_client.CollectorRegistry) -> None:
         self.bundle_version = Gauge(
@@ -84,14 +97,35 @@ class ControllerMetrics:
             ["namespace"],
             registry=registry,
         )
-        self.unguarded_pods = Gauge(
-            "mesh7_unguarded_pods",
-            "Pods of enrolled namespaces without a container `mesh7`",
-            ["namespace"],
-            registry=registry,
-        )
         self.store = Gauge(
             "mesh7_store_state", "1 for how it stands with Redis", ["state"], registry=registry
+        )
+        self.store_trouble = Gauge(
+            "mesh7_store_trouble",
+            "1 for what is wrong with a server of Redis",
+            ["trouble"],
+            registry=registry,
+        )
+
+    def _measure_what_is_guarded(self, registry: prometheus_client.CollectorRegistry) -> None:
+        def gauge(name: str, about: str) -> Gauge:
+            return Gauge(name, about, ["namespace"], registry=registry)
+
+        self.guarded_pods = gauge("mesh7_guarded_pods", "Pods with a sidecar")
+        self.unguarded_pods = gauge(
+            "mesh7_unguarded_pods", "Pods without a sidecar that should have one"
+        )
+        self.outdated_pods = gauge(
+            "mesh7_outdated_pods", "Pods whose sidecar has another image than those of today"
+        )
+        self.unready_sidecars = gauge(
+            "mesh7_unready_sidecars", "Pods that run while their sidecar is not ready"
+        )
+        self.network_policies = Gauge(
+            "mesh7_network_policies",
+            "Namespaces with NetworkPolicy mesh7-guarded",
+            ["egress"],
+            registry=registry,
         )
 
     def forget(self, namespace: str) -> None:
@@ -100,6 +134,9 @@ class ControllerMetrics:
             self.bundle_version,
             self.bundle_bytes,
             self.stale_sidecars,
+            self.guarded_pods,
             self.unguarded_pods,
+            self.outdated_pods,
+            self.unready_sidecars,
         ):
             gauge.remove_by_labels({"namespace": namespace})

@@ -48,7 +48,7 @@ class Poster:
             "kind": "Event",
             "metadata": {"generateName": f"{event.name[:200]}.", "namespace": namespace},
             "involvedObject": {
-                "apiVersion": names.API_VERSION,
+                "apiVersion": event.api_version,
                 "kind": event.kind,
                 "namespace": namespace,
                 "name": event.name,

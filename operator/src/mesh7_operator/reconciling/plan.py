@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from mesh7_core import names
 from mesh7_core.delivery import envelopes
 
 
@@ -86,6 +87,7 @@ class Event:
     Attributes:
         reason: CamelCase, as in conditions.
         message: one line, at most 1024 characters.
+        api_version: of the kind.
     """
 
     kind: str
@@ -94,6 +96,7 @@ class Event:
     type: EventType
     reason: str
     message: str
+    api_version: str = names.API_VERSION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,123 @@
+"""Pods of enrolled namespaces, again and again: counted, and those that slipped through named.
+
+They were made before their namespace was enrolled, or while admission was off. Nothing is done to
+them: to end a pod is its owners' business.
+"""
+
+import logging
+from typing import Final
+
+from mesh7_core.injection.known import Namespace
+from mesh7_operator.cluster import resources, shapes
+from mesh7_operator.cluster.api_server import ApiServer
+from mesh7_operator.controller.board import Board
+from mesh7_operator.controller.posting import Poster
+from mesh7_operator.metrics import ControllerMetrics
+from mesh7_operator.reconciling import guarding, network_policy
+from mesh7_operator.reconciling.guarding import Rules
+from mesh7_operator.reconciling.plan import Event, EventType
+
+_LOG: Final = logging.getLogger(__name__)
+REASON: Final = "Unguarded"
+MOST_EVENTS: Final = 100
+"""In one round; the others are told of in those that follow."""
+_MOST_NAMED: Final = 5
+_MESSAGE: Final = (
+    "it runs without a sidecar, so nothing it calls is judged: it is older than its namespace's "
+    "enrolment, or admission was off; delete it, so that it is made anew and guarded"
+)
+
+
+class Auditor:
+    """Counts, and remembers of which pods it has told."""
+
+    def __init__(
+        self, api: ApiServer, board: Board, poster: Poster, metrics: ControllerMetrics, rules: Rules
+    ) -> None:
+        self._api = api
+        self._board = board
+        self._poster = poster
+        self._metrics = metrics
+        self._rules = rules
+        self._told: set[str] = set()
+        self._named: dict[str, int] = {}
+
+    async def look(self) -> None:
+        """One round.
+
+        Raises:
+            ClusterError: pods cannot be listed.
+        """
+        found: set[str] = set()
+        left = MOST_EVENTS
+        for namespace in self._board.enrolled():
+            unguarded = await self._count(namespace)
+            for event in unguarded:
+                if event.uid not in self._told:
+                    if not left:
+                        continue
+                    left -= 1
+                    await self._poster.post(namespace, event)
+                found.add(event.uid)
+            self._tell(namespace, unguarded)
+        # Who is gone is forgotten, so that this does not grow.
+        self._told = found
+        self._named = {name: self._named[name] for name in self._board.enrolled()
+                       if name in self._named}  # fmt: skip
+        self._count_policies()
+
+    async def _count(self, namespace: str) -> list[Event]:
+        there = self._board.known(namespace).namespace
+        labels = there.labels if there else {}
+        where = Namespace(name=namespace, labels=labels, annotations={})
+        unguarded, guarded, outdated, unready = list[Event](), 0, 0, 0
+        async for pod in self._api.list(resources.PODS, namespace):
+            stands = guarding.standing(pod, where, self._rules)
+            guarded += stands.is_guarded
+            outdated += stands.is_outdated
+            unready += stands.is_unready
+            if stands.is_unguarded:
+                unguarded.append(_event(pod))
+        if self._board.is_enrolled(namespace):  # else it left meanwhile, and its series with it
+            self._metrics.guarded_pods.labels(namespace).set(guarded)
+            self._metrics.unguarded_pods.labels(namespace).set(len(unguarded))
+            self._metrics.outdated_pods.labels(namespace).set(outdated)
+            self._metrics.unready_sidecars.labels(namespace).set(unready)
+        return unguarded
+
+    def _tell(self, namespace: str, unguarded: list[Event]) -> None:
+        """A line whenever the number changes."""
+        if len(unguarded) == self._named.get(namespace, 0):
+            return
+        self._named[namespace] = len(unguarded)
+        _LOG.log(
+            logging.WARNING if unguarded else logging.INFO,
+            "unguarded pods",
+            extra={
+                "namespace": namespace,
+                "count": len(unguarded),
+                "pods": [one.name for one in unguarded[:_MOST_NAMED]],
+            },
+        )
+
+    def _count_policies(self) -> None:
+        counts = {"open": 0, "closed": 0}
+        for namespace in self._board.enrolled():
+            there = self._board.known(namespace).network_policy
+            egress = there.found.annotations.get(network_policy.EGRESS_ANNOTATION) if there else ""
+            if isinstance(egress, str) and egress in counts:
+                counts[egress] += 1
+        for egress, count in counts.items():
+            self._metrics.network_policies.labels(egress).set(count)
+
+
+def _event(pod: shapes.Object) -> Event:
+    return Event(
+        kind=resources.PODS.kind,
+        name=shapes.text(pod, "metadata", "name"),
+        uid=shapes.text(pod, "metadata", "uid"),
+        type=EventType.WARNING,
+        reason=REASON,
+        message=_MESSAGE,
+        api_version=resources.PODS.api_version,
+    )

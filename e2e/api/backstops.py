@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
+from e2e import charts
 from e2e.api import controllers
 from e2e.cluster import api_server as api_servers
-from e2e.cluster import helm
 from e2e.cluster.api_server import Settings as ClusterSettings
 from e2e.cluster.clusters import Cluster
 from e2e.cluster.kubectl import Kubectl, KubectlError
@@ -28,16 +28,15 @@ from mesh7_core.injection.settings import Exchange, Settings
 
 Object = dict[str, Any]
 RELEASE = names.RELEASE_NAMESPACE
-CHART = controllers.ROOT / "charts" / "mesh7"
 IMAGE = "mesh7-sidecar:0.1.0"
 KEY = base64.b64encode(b"k" * 32).decode()
 EARLIER_KEY = base64.b64encode(b"e" * 32).decode()
 NODE = "node1"
 _KINDS = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "ClusterRole")
-_KUBERNETES = "--kube-version=1.34.4"
 _VALUES = (
     "--set=redis.mode=managed",
     "--set=redis.url=rediss://mesh7-operator@redis.example.com:6379/0",
+    "--set=redis.existingSecret=redis",
     "--set-string=injection.variables.MESH7_AUDIT=denied",
 )
 
@@ -118,21 +117,20 @@ def standing() -> Iterator[Ground]:
         cluster.apply(trust(KEY, EARLIER_KEY))
         cluster.apply(yaml.safe_dump(_DEBUGGER))
         cluster.apply(yaml.safe_dump({**_NODE, "status": {}}))
-        cluster.apply(yaml.safe_dump_all(rendered(cluster)))
+        cluster.apply(yaml.safe_dump_all(rendered()))
         ground = Ground(cluster=cluster)
         _await_in_force(ground)
         yield ground
 
 
-def rendered(cluster: Cluster, *flags: str) -> list[Object]:
+def rendered(*flags: str) -> list[Object]:
     """Policies and roles of the chart, with other values when flags say so."""
-    return [one for one in chart(cluster, *flags) if one["kind"] in _KINDS]
+    return [one for one in chart(*flags) if one["kind"] in _KINDS]
 
 
-def chart(cluster: Cluster, *flags: str) -> list[Object]:
+def chart(*flags: str) -> list[Object]:
     """All of the chart, with a Redis that speaks TLS."""
-    where = ["--namespace", RELEASE, _KUBERNETES]
-    text = helm.of_admin(cluster)("template", "mesh7", str(CHART), *where, *_VALUES, *flags)
+    text = charts.template(charts.CHART, *_VALUES, *flags)
     return [one for one in yaml.safe_load_all(text) if one]
 
 
@@ -228,7 +226,7 @@ _DEBUGGER = {
         {
             "apiGroups": [""],
             "resources": ["pods/ephemeralcontainers", "pods/resize"],
-            "verbs": ["update", "patch"],
+            "verbs": ["get", "update", "patch"],
         }
     ],
 }

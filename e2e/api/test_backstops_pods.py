@@ -138,7 +138,7 @@ FORGERIES: dict[str, tuple[Forge, str]] = {
         _variable(
             "MESH7_TRUST_KEY", valueFrom={"configMapKeyRef": {"name": "mine", "key": "k"}}
         ),
-        "another variable, or value",
+        "another variable, or value|trusts a key",
     ),
     "no-key": (_without_variable("MESH7_TRUST_KEY"), "lacks a variable"),
     "code-mounted": (
@@ -339,14 +339,14 @@ def test_a_release_that_lets_pods_opt_out_lets_them(ground: Ground) -> None:
 
 
 def _apply(ground: Ground, *flags: str) -> None:
-    found = backstops.rendered(ground.cluster, *flags)
+    found = backstops.rendered(*flags)
     only = [one for one in found if one["metadata"]["name"] == "mesh7-pods"]
     ground.cluster.apply(yaml.safe_dump_all(only))
 
 
-def test_the_injector_is_told_the_same_as_the_policies(ground: Ground) -> None:
+def test_the_injector_is_told_the_same_as_the_policies() -> None:
     """One chart writes both; these tests inject with what it writes."""
-    maps = [one for one in backstops.chart(ground.cluster) if one["kind"] == "ConfigMap"]
+    maps = [one for one in backstops.chart() if one["kind"] == "ConfigMap"]
     text = next(
         one["data"]["injection.yaml"]
         for one in maps

@@ -99,7 +99,7 @@ async def opened(
         surveyor=Surveyor(table, patience_s),
         turns=Turns(clock_s, judge="injection"),
         metrics=measured,
-        places=pod_places or Places(),
+        places=pod_places or injecting.places(),
     )
     parts = door.Parts(
         asking=Asking(table, RELEASE, patience_s),

@@ -234,9 +234,9 @@ async def test_too_many_pods_at_once_are_refused_at_once(tmp_path: Path) -> None
         assert (await there.send(b"{", door.VALIDATE))[0] == 400
 
 
-async def test_two_hundred_pods_at_once_are_all_answered(there: Door) -> None:
-    """Beyond the places an answer is a 503 at once; none waits for ever."""
+async def test_a_burst_of_two_hundred_pods_is_guarded(there: Door) -> None:
+    """As many as an API server has under way at once; controllers make pods in bursts."""
     body = json.dumps(asked.question(asked.pod())).encode()
     answers = await asyncio.gather(*(there.send(body, door.INJECT) for _ in range(200)))
-    assert {status for status, _ in answers} <= {200, 503}
-    assert sum(status == 200 for status, _ in answers) >= 64
+    assert {status for status, _ in answers} == {200}
+    assert all("patch" in json.loads(text)["response"] for _, text in answers)

@@ -19,13 +19,16 @@ from mesh7_operator.injector.turns import Turns
 
 JUDGING_S: Final = 2.0
 """With two seconds for the API server's answers it is less than that waits for ours."""
+_MOST: Final = 256
+"""As many as an API server has under way at once; controllers make pods in bursts."""
 _MOST_BYTES: Final = 16 * 1024 * 1024
 _FAILED: Final = "failed"
 _LOG: Final = logging.getLogger(__name__)
 
 
-def _places() -> Places:
-    return Places(most_bytes=_MOST_BYTES)
+def places() -> Places:
+    """Those of new pods."""
+    return Places(_MOST, _MOST_BYTES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +43,7 @@ class Parts:
     surveyor: Surveyor
     turns: Turns
     metrics: InjectorMetrics
-    places: Places = field(default_factory=_places)
+    places: Places = field(default_factory=places)
     judging_s: float = JUDGING_S
 
 

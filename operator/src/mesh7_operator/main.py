@@ -63,6 +63,20 @@ def main() -> None:
     metavar="SECONDS",
     help="From one look at all pods to the next.",
 )
+@click.option(
+    "--certificates",
+    type=click.Choice([mode.value for mode in settings.Certificates]),
+    default=settings.Certificates.SELF.value,
+    help="`self`: made and rotated here; else cert-manager's, or yours.",
+)
+@click.option(
+    "--certificates-spread",
+    type=click.FloatRange(1, 86_400),
+    default=settings.DEFAULT_SPREAD_S,
+    metavar="SECONDS",
+    help="How long a new authority is published before it issues.",
+)
+@click.option("--redis-embedded", is_flag=True, help="The Redis is the release's own.")
 def controller(  # noqa: PLR0913 - one argument a flag
     cluster: settings.Cluster,
     redis: settings.RedisSettings | None,
@@ -72,8 +86,11 @@ def controller(  # noqa: PLR0913 - one argument a flag
     sidecar_redis: str,
     sidecar_image: str,
     audit_interval: float,
+    certificates: str,
+    certificates_spread: float,
     *,
     allow_opt_out: bool,
+    redis_embedded: bool,
 ) -> None:
     """Watch what people write, sign and deliver bundles; one of several does, under a Lease."""
     from mesh7_operator.controller import program  # noqa: PLC0415 - each room alone
@@ -89,6 +106,9 @@ def controller(  # noqa: PLR0913 - one argument a flag
         may_opt_out=allow_opt_out,
         sidecar_image=sidecar_image,
         audit_s=audit_interval,
+        certificates=settings.Certificates(certificates),
+        spread_s=certificates_spread,
+        is_redis_embedded=redis_embedded,
     )
     run(lambda stopping: program.run(chosen, _CLOCK, stopping))
 
@@ -156,7 +176,7 @@ def show_keys(cluster: settings.Cluster, output: str) -> None:
     """Print the public key of today: what a sidecar is given as MESH7_TRUST_KEY."""
     from mesh7_operator.cluster import keyring_access  # noqa: PLC0415 - each room alone
 
-    _print_keyring(keyring_access.show(cluster), output)
+    _print_secret(keyring_access.show(cluster), output, "key")
 
 
 @keys.command("rotate", context_settings=_VARIABLES)
@@ -166,7 +186,7 @@ def rotate_keys(cluster: settings.Cluster, output: str) -> None:
     """Sign with the next key from now on, and endorse a new one to follow it."""
     from mesh7_operator.cluster import keyring_access  # noqa: PLC0415 - each room alone
 
-    _print_keyring(keyring_access.rotate(cluster, secrets.token_bytes), output)
+    _print_secret(keyring_access.rotate(cluster, secrets.token_bytes), output, "key")
 
 
 @keys.command("replace", context_settings=_VARIABLES)
@@ -182,15 +202,43 @@ def replace_keys(cluster: settings.Cluster, output: str, *, yes: bool) -> None:
             "--yes: is missing; no running pod will believe the new keys, so restart the "
             "controller and then all guarded pods afterwards"
         )
-    _print_keyring(keyring_access.replace(cluster, secrets.token_bytes), output)
+    _print_secret(keyring_access.replace(cluster, secrets.token_bytes), output, "key")
 
 
-def _print_keyring(found: Coroutine[object, object, Mapping[str, object]], output: str) -> None:
+@main.group("certificates")
+def certificates_group() -> None:
+    """The authority of injector and exchange, where it is the controller's own."""
+
+
+@certificates_group.command("show", context_settings=_VARIABLES)
+@options.cluster
+@options.output
+def show_certificates(cluster: settings.Cluster, output: str) -> None:
+    """Print who issues certificates, and whether another one follows."""
+    from mesh7_operator.cluster import authority_access  # noqa: PLC0415 - each room alone
+
+    _print_secret(authority_access.show(cluster), output, "state")
+
+
+@certificates_group.command("rotate", context_settings=_VARIABLES)
+@options.cluster
+@options.output
+def rotate_certificates(cluster: settings.Cluster, output: str) -> None:
+    """Have another authority follow; the controller brings it into use, and drops the old one."""
+    from mesh7_operator.cluster import authority_access  # noqa: PLC0415 - each room alone
+
+    _print_secret(authority_access.rotate(cluster, _CLOCK.now()), output, "state")
+
+
+def _print_secret(
+    found: Coroutine[object, object, Mapping[str, object]], output: str, said: str
+) -> None:
+    """Print what was found as JSON, or what is said of it as text."""
     try:
         shown = asyncio.run(found)
     except errors.Mesh7Error as error:
         raise click.ClickException(error.message) from error
-    click.echo(json.dumps(shown, indent=2) if output == "json" else shown["key"])
+    click.echo(json.dumps(shown, indent=2) if output == "json" else shown[said])
 
 
 @main.command(context_settings=_VARIABLES)

@@ -15,6 +15,7 @@ from mesh7_core.injection.outcomes import Level
 DEFAULT_METRICS: Final = "0.0.0.0:7009"
 DEFAULT_LEASE: Final = "mesh7-controller"
 DEFAULT_DOOR: Final = "0.0.0.0:8443"
+DEFAULT_SPREAD_S: Final = 600.0
 DEFAULT_GRACE_S: Final = 10.0
 DEFAULT_AUDIT_S: Final = 30.0
 DEFAULT_PATIENCE_S: Final = 60.0
@@ -55,6 +56,17 @@ class RedisMode(StrEnum):
     """One credential, made by people, for all namespaces: weaker, and documented so."""
     NONE = "none"
     """There is no Redis: bundles come by ConfigMap alone."""
+
+
+class Certificates(StrEnum):
+    """Whose business the certificates of injector and exchange are."""
+
+    SELF = "self"
+    """The controller's: it has an authority of its own."""
+    CERT_MANAGER = "cert-manager"
+    """cert-manager makes them, and has the webhooks trusted by their authority."""
+    EXTERNAL = "external"
+    """People make them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +125,9 @@ class Controller:
         may_opt_out: whether pods of an `enabled` namespace may go without a sidecar.
         sidecar_image: that of pods made today; empty = images are not compared.
         audit_s: from one look at all pods to the next.
+        certificates: whose business those of injector and exchange are.
+        spread_s: how long a new authority is published before it issues.
+        is_redis_embedded: the Redis is the release's own, and its users ours to make.
     """
 
     cluster: Cluster
@@ -125,6 +140,9 @@ class Controller:
     may_opt_out: bool = False
     sidecar_image: str = ""
     audit_s: float = DEFAULT_AUDIT_S
+    certificates: Certificates = Certificates.SELF
+    spread_s: float = DEFAULT_SPREAD_S
+    is_redis_embedded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from mesh7_core.delivery.envelopes import Kind
+from mesh7_operator.controller import seams
 from mesh7_operator.reconciling.plan import Publish
 from mesh7_operator.reconciling.world import Published, StoreState
 
@@ -45,4 +46,5 @@ class MemoryStore:
         self.forgotten.append(namespace)
         return self.kept.pop(namespace, None) is not None or True
 
-    async def tend(self, namespaces: Collection[str], now: datetime) -> None: ...
+    async def tend(self, _: Collection[str], __: datetime) -> seams.NothingTended:
+        return seams.NothingTended()

@@ -361,12 +361,12 @@ async def test_a_server_that_lets_anybody_in_is_not_well_and_the_log_says_so(
         file.write_text(SECRET)
         async with storing(server, user="operator", password_file=file) as store:
             report = await store.tend(["shop"], NOW)
-            assert (report.is_kept, report.is_well) == (True, False)
+            assert (report.is_kept, report.is_closed) == (True, False)
             assert report.nodes[0].open_users == ("default",)
             assert "whoever reaches it can undo every limit" in caplog.text
             for closed in (["off"], ["on", "resetpass", ">secret"], ["nopass", "-@all"]):
                 server.tell("ACL", "SETUSER", "default", *closed)
-                assert (await store.tend(["shop"], NOW)).is_well, closed
+                assert (await store.tend(["shop"], NOW)).is_closed, closed
 
 
 @EVERY_SERVER

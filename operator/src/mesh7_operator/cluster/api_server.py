@@ -10,7 +10,7 @@ import copy
 import json
 import math
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final, Self
 
 import aiohttp
@@ -23,6 +23,7 @@ from mesh7_operator.cluster.resources import Resource
 from mesh7_operator.metrics import ApiMetrics
 
 PAGE: Final = 500
+_JSON_PATCH: Final = "application/json-patch+json"
 _TIMEOUT_S: Final = 10.0
 _CONCURRENT: Final = 32
 _ATTEMPTS: Final = 4
@@ -227,12 +228,8 @@ class ApiServer:
         Raises:
             ApiError: refused, or not answered.
         """
-        request = Request(
-            "apply", "PATCH", resource, namespace, name,
-            body=manifest, content_type="application/apply-patch+yaml",
-            query={"fieldManager": names.FIELD_MANAGER, "force": "true"},
-        )  # fmt: skip
-        return await self._ask(request)
+        target = (resource, namespace, name, "")
+        return await self._patch(target, manifest, "application/apply-patch+yaml", force="true")
 
     async def merge(
         self,
@@ -248,12 +245,8 @@ class ApiServer:
         Raises:
             ApiError: refused, or not answered.
         """
-        request = Request(
-            "apply", "PATCH", resource, namespace, name, subresource,
-            body=patch, content_type="application/merge-patch+json",
-            query={"fieldManager": names.FIELD_MANAGER},
-        )  # fmt: skip
-        return await self._ask(request)
+        where = (resource, namespace, name, subresource)
+        return await self._patch(where, patch, "application/merge-patch+json")
 
     async def set_status(
         self, resource: Resource, namespace: str, name: str, uid: str, status: shapes.Object
@@ -264,16 +257,28 @@ class ApiServer:
             NotFound, Invalid: it is gone, or another of that name has come.
             ApiError: refused, or not answered.
         """
-        patch: object = [
-            {"op": "test", "path": "/metadata/uid", "value": uid},
-            {"op": "add", "path": "/status", "value": status},
-        ]
-        request = Request(
-            "apply", "PATCH", resource, namespace, name, "status",
-            body=patch, content_type="application/json-patch+json",
-            query={"fieldManager": names.FIELD_MANAGER},
-        )  # fmt: skip
-        return await self._ask(request)
+        test = {"op": "test", "path": "/metadata/uid", "value": uid}
+        change = {"op": "add", "path": "/status", "value": status}
+        return await self._patch((resource, namespace, name, "status"), [test, change], _JSON_PATCH)
+
+    async def patch(
+        self, resource: Resource, namespace: str, name: str, operations: Sequence[shapes.Object]
+    ) -> shapes.Object:
+        """JSON patch, all of it or nothing.
+
+        Raises:
+            Invalid: it cannot be applied; `is_failed_test` when a test of it failed.
+            ApiError: refused, or not answered.
+        """
+        return await self._patch((resource, namespace, name, ""), operations, _JSON_PATCH)
+
+    async def _patch(
+        self, target: tuple[Resource, str, str, str], body: object, content_type: str, **more: str
+    ) -> shapes.Object:
+        query = {"fieldManager": names.FIELD_MANAGER, **more}
+        return await self._ask(
+            Request("apply", "PATCH", *target, body=body, content_type=content_type, query=query)
+        )
 
     async def replace(
         self, resource: Resource, namespace: str, name: str, manifest: shapes.Object

@@ -1,7 +1,7 @@
 """From what is known to the world of one namespace: the board, the store, the keys, the time."""
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 
@@ -25,7 +25,7 @@ class Gatherer:
         keyrings: KeySource,
         release_namespace: str,
         clock: Clock,
-        release: Release = Release(),  # noqa: B008 - frozen
+        release: Callable[[], Release] = Release,
     ) -> None:
         self._board = board
         self._store = store
@@ -65,7 +65,7 @@ class Gatherer:
             now=self._clock.now(),
             sealed=known.sealed.delivered if known.sealed else None,
             network_policy=known.network_policy.found if known.network_policy else None,
-            release=self._release,
+            release=self._release(),
         )
 
     async def _with_doubted(self, world: World) -> World:

@@ -4,18 +4,24 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import Final
 
+from mesh7_core import errors
 from mesh7_operator import settings
+from mesh7_operator.authority.planning import Terms
 from mesh7_operator.clock import Clock
-from mesh7_operator.cluster import redis_master
+from mesh7_operator.cluster import furniture, redis_master
 from mesh7_operator.cluster.api_server import ApiServer
 from mesh7_operator.cluster.connection import Connection
 from mesh7_operator.controller import listing, rounds, tasks
 from mesh7_operator.controller.acknowledging import Acknowledgements
 from mesh7_operator.controller.applying import Applier
+from mesh7_operator.controller.auditing import Auditor
 from mesh7_operator.controller.board import Board
+from mesh7_operator.controller.certifying import Certifying
 from mesh7_operator.controller.gathering import Gatherer
 from mesh7_operator.controller.keyrings import Keyrings
 from mesh7_operator.controller.planning import Planner
@@ -26,6 +32,7 @@ from mesh7_operator.controller.working import Workers
 from mesh7_operator.metrics import ControllerMetrics
 from mesh7_operator.reconciling import reconcile
 from mesh7_operator.reconciling.compilation import compilation_of
+from mesh7_operator.reconciling.guarding import Rules
 from mesh7_operator.reconciling.plan import Plan
 from mesh7_operator.reconciling.world import Release
 from mesh7_operator.store import store
@@ -34,10 +41,11 @@ _LOG: Final = logging.getLogger(__name__)
 RESYNC_S: Final = 600.0
 REPORTS_S: Final = 5.0
 KEYS_S: Final = 10.0
+CERTIFICATES_S: Final = 8.0
+SECRETS_S: Final = 60.0
 USERS_S: Final = 30.0
 NEWCOMERS_S: Final = 0.5
 """Several that are enrolled at once are seen to at once."""
-PODS_S: Final = 60.0
 COMPLETE_S: Final = 300.0
 """After which a leader that does not get to know everything is to be replaced."""
 
@@ -66,28 +74,41 @@ class Leading:
         self._clock = clock
         self._metrics = metrics
         self._master = b""
-        self._store: Store = (
-            NoStore() if self._redis is None else store.Store(self._redis, lambda: self._master)
-        )
+        self._redis_password = ""
+        self._release = _release(chosen)
+        self._is_redis_embedded = self._redis is not None and chosen.is_redis_embedded
+        self._store: Store = self._made_store()
+        self._tended_well = True
         self._is_complete = False
         self._began_s: float | None = None
         self._tended: frozenset[str] = frozenset()
         self._has_newcomers = asyncio.Event()
         self._board = Board(namespace, self._mark)
         self._keyrings = Keyrings(api, namespace, secrets.token_bytes, self._mark_all)
+        self._certifying = Certifying(
+            api,
+            chosen.certificates,
+            Terms(namespace=namespace, spread=timedelta(seconds=chosen.spread_s)),
+            clock=clock,
+            metrics=metrics,
+            changed=self._trust,
+        )
         self._acknowledgements = Acknowledgements(
             board=self._board, store=self._store, mark=self._mark, clock=clock, metrics=metrics
         )
+        poster = Poster(api, clock)
+        self._audit_s = chosen.audit_s
+        self._auditor = Auditor(api, self._board, poster, metrics, _rules(chosen))
         applier = Applier(
             api=api,
             store=self._store,
             board=self._board,
-            poster=Poster(api, clock),
+            poster=poster,
             may_write=may_write,
         )
         self._planner = Planner(
             gatherer=Gatherer(
-                self._board, self._store, self._keyrings, namespace, clock, _release(chosen)
+                self._board, self._store, self._keyrings, namespace, clock, lambda: self._release
             ),
             applier=applier,
             compile_world=compilation_of,
@@ -112,7 +133,19 @@ class Leading:
             "has_lost_watch": self._watch.has_ended,
             "is_complete": self._is_complete,
             "incomplete_s": round(incomplete_s, 1),
+            "is_redis_well": self._tended_well,
         }
+
+    def _made_store(self) -> Store:
+        if self._redis is None:
+            return NoStore()
+        password = self._embedded_password if self._is_redis_embedded else None
+        return store.Store(self._redis, lambda: self._master, password)
+
+    def _embedded_password(self) -> str:
+        if not self._redis_password:
+            raise errors.ClusterError(f"Secret `{furniture.REDIS_SECRET}`: not read yet")
+        return self._redis_password
 
     def _incomplete_s(self) -> float:
         """For how long it has led without knowing everything; 0 = it knows."""
@@ -128,8 +161,11 @@ class Leading:
         """
         self._began_s = self._clock.monotonic_s()
         await listing.require_kinds(self._api)
+        # First what other programs wait for, and what bundles are to name.
+        await rounds.once("certificates", self._certifying.look, self._metrics)
+        await rounds.once("secrets", self._keep_secrets, self._metrics)
         await self._keyrings.start()
-        await self._read_master()
+        await self._look_at_keys()
         await self._store.start()
         try:
             await tasks.first_of(self._watch.run(), self._ear.run(), self._work())
@@ -145,21 +181,31 @@ class Leading:
         await tasks.first_of(self._workers.run(), self._tend_newcomers(), *self._rounds())
 
     def _rounds(self) -> list[Coroutine[object, object, None]]:
-        board, api = self._board, self._api
+        board = self._board
         again = partial(rounds.every, metrics=self._metrics)
         return [
             again(RESYNC_S, "resync", lambda: rounds.resync(self._ear, board, self._mark)),
             again(REPORTS_S, "reports", self._acknowledgements.look),
             again(KEYS_S, "keys", self._look_at_keys),
+            again(CERTIFICATES_S, "certificates", self._certifying.look),
+            again(SECRETS_S, "secrets", self._keep_secrets),
             again(USERS_S, "users", self._tend),
-            again(PODS_S, "pods", lambda: rounds.count_unguarded(api, board, self._metrics)),
+            again(self._audit_s, "pods", self._auditor.look),
         ]
 
     async def _look_at_keys(self) -> None:
         await self._keyrings.look()
         await self._read_master()
+        await furniture.keep_trust(self._api, self._release_namespace, self._keyrings.keys)
+
+    async def _keep_secrets(self) -> None:
+        await furniture.keep_stamp_key(self._api, self._release_namespace, secrets.token_bytes)
 
     async def _read_master(self) -> None:
+        if self._is_redis_embedded:
+            self._redis_password = await furniture.redis_password(
+                self._api, self._release_namespace
+            )
         if self._redis is None or self._redis.mode is not settings.RedisMode.MANAGED:
             return
         self._master = await redis_master.ensure(
@@ -168,7 +214,10 @@ class Leading:
 
     async def _tend(self) -> None:
         self._tended = frozenset(self._board.enrolled())
-        await self._store.tend(self._tended, self._clock.now())
+        found = await self._store.tend(self._tended, self._clock.now())
+        self._tended_well = found.is_kept and found.is_closed
+        self._metrics.store_trouble.labels("not-kept").set(not found.is_kept)
+        self._metrics.store_trouble.labels("open").set(not found.is_closed)
 
     async def _tend_newcomers(self) -> None:
         """Users before pods: a namespace that was just enrolled does not wait for the round."""
@@ -180,6 +229,12 @@ class Leading:
 
     def _mark(self, namespace: str) -> None:
         self._workers.mark(namespace)
+
+    def _trust(self) -> None:
+        """Others vouch for the exchange by now: every bundle says so."""
+        authorities = self._certifying.authorities
+        self._release = replace(self._release, authorities=authorities)
+        self._mark_all()
 
     def _mark_all(self) -> None:
         for namespace in self._board.names():
@@ -200,3 +255,12 @@ def _release(chosen: settings.Controller) -> Release:
         return Release(default_level=chosen.default_level)
     redis_url = chosen.sidecar_redis or chosen.redis.url
     return Release(default_level=chosen.default_level, redis_url=redis_url)
+
+
+def _rules(chosen: settings.Controller) -> Rules:
+    """Which pods are to be guarded, and how."""
+    return Rules(
+        release_namespace=chosen.cluster.release_namespace,
+        may_opt_out=chosen.may_opt_out,
+        sidecar_image=chosen.sidecar_image,
+    )

@@ -97,4 +97,5 @@ def _as_compiled(compiled: World, now: World) -> World:
         sources=compiled.sources,
         grants=compiled.grants,
         keys=compiled.keys,
+        release=compiled.release,
     )

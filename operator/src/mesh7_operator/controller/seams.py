@@ -1,6 +1,7 @@
 """What the controller needs of others: a store (`store.Store` is the real one), and keys."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -36,8 +37,28 @@ class Store(Protocol):
     async def forget(self, namespace: str) -> bool:
         """Remove what was delivered, and the users; whether that is done."""
 
-    async def tend(self, namespaces: Collection[str], now: datetime) -> object:
+    async def tend(self, namespaces: Collection[str], now: datetime) -> "Tended":
         """See to users and functions on every node."""
+
+
+class Tended(Protocol):
+    """How Redis's servers were found, and left."""
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether on every one all that is ours is as it should be."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether none lets anybody in without a password."""
+
+
+@dataclass(frozen=True, slots=True)
+class NothingTended:
+    """There is no server."""
+
+    is_kept: bool = True
+    is_closed: bool = True
 
 
 class KeySource(Protocol):
@@ -73,5 +94,6 @@ class NoStore:
         """Nothing was kept."""
         return True
 
-    async def tend(self, _: Collection[str], __: datetime) -> None:
+    async def tend(self, _: Collection[str], __: datetime) -> NothingTended:
         """Nobody has credentials."""
+        return NothingTended()

@@ -42,6 +42,7 @@ class Key:
     labels: Mapping[str, str]
     default_level: Level
     stamps: tuple[bytes, ...]
+    authorities: tuple[str, ...] = field(repr=False)
     own: tuple[Mapping[str, object], ...] = field(repr=False)
     baseline: tuple[Mapping[str, object], ...] = field(repr=False)
 
@@ -122,6 +123,7 @@ def _key(world: World) -> Key:
         labels=world.labels,
         default_level=world.release.default_level,
         stamps=world.keys.stamps,
+        authorities=world.release.authorities,
         own=_in_order(own, world.namespace),
         baseline=() if is_release(world) else _in_order(world.baseline, world.release_namespace),
     )
@@ -155,6 +157,7 @@ def _compile(key: Key, world: World) -> Compilation:
         labels=key.labels,
         documents=bundled,
         release_namespace=key.release_namespace,
+        authorities=key.authorities,
     )
     payload = payloads.write_bundle(content)
     return Compilation(

@@ -69,10 +69,12 @@ class Release:
     Attributes:
         default_level: of a namespace whose label names none.
         redis_url: where sidecars reach Redis; empty = there is none.
+        authorities: that vouch for the exchange, as `delivery.authorities` spells them.
     """
 
     default_level: Level = Level.COOPERATIVE
     redis_url: str = ""
+    authorities: tuple[str, ...] = ()
 
 
 class StoreState(StrEnum):

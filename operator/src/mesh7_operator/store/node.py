@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -28,20 +28,23 @@ class Node:
     Args:
         chosen: who we are there.
         url: where it is.
+        password: ours there, asked for anew at each connection.
 
     Raises:
-        SettingsError: the URL or the password file cannot be used.
+        SettingsError: the URL cannot be used.
     """
 
-    def __init__(self, chosen: settings.RedisSettings, url: str) -> None:
-        self._chosen = chosen
+    def __init__(
+        self, chosen: settings.RedisSettings, url: str, password: Callable[[], str | None]
+    ) -> None:
+        self._password = password
+        self._said = ""
         self._server = redis_url.parse_url(
             url,
-            password=chosen.password() or "",
+            password=self._known_password() or "",
             ca_file=None if chosen.ca is None else str(chosen.ca),
         )
         self._turn = asyncio.Event()
-        self._said = ""
         self._client = resp_client.Client(
             self._server, greet=_welcome, changed=self._changed, pushed=_ignore
         )
@@ -73,6 +76,7 @@ class Node:
 
     async def start(self, within_s: float) -> None:
         """Connect, and stay connected; come back when that is done, or has failed once."""
+        self.renew()
         self._client.start()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
@@ -107,14 +111,18 @@ class Node:
 
     def renew(self) -> None:
         """Look whether the password has changed, and use the one of now."""
-        try:
-            password = self._chosen.password() or ""
-        except errors.SettingsError as error:
-            self._say(error.message)
-            return
-        if password != self._server.password:
+        password = self._known_password()
+        if password is not None and password != self._server.password:
             self._server = replace(self._server, password=password)
             self._client.use(self._server, self._refused)
+
+    def _known_password(self) -> str | None:
+        """None = it cannot be read now: perhaps its Secret is not made yet."""
+        try:
+            return self._password() or ""
+        except errors.Mesh7Error as error:
+            self._say(error.message)
+            return None
 
     def _leave_a_replica(self, replies: Sequence[resp.Reply | Lost]) -> None:
         """After a fail-over the address leads to another server by now."""

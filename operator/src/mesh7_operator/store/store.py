@@ -42,9 +42,9 @@ class TendReport:
         return not any(node.trouble for node in self.nodes)
 
     @property
-    def is_well(self) -> bool:
-        """Whether, beside that, no node lets anybody in without a password."""
-        return self.is_kept and not any(node.open_users for node in self.nodes)
+    def is_closed(self) -> bool:
+        """Whether no node lets anybody in without a password."""
+        return not any(node.open_users for node in self.nodes)
 
 
 class Store:
@@ -53,19 +53,26 @@ class Store:
     Args:
         chosen: where it is, and who the operator is there.
         master: the secret that passwords follow from, asked for anew each time.
+        password: of the operator's own user, the same; None = that of the settings.
 
     Raises:
-        SettingsError: a URL or the password file cannot be used.
+        SettingsError: a URL cannot be used.
     """
 
-    def __init__(self, chosen: settings.RedisSettings, master: Callable[[], bytes]) -> None:
+    def __init__(
+        self,
+        chosen: settings.RedisSettings,
+        master: Callable[[], bytes],
+        password: Callable[[], str | None] | None = None,
+    ) -> None:
         self._is_managed = chosen.mode is settings.RedisMode.MANAGED
         self._master = master
-        self._primary = Node(chosen, chosen.url)
-        self._beside = Node(chosen, chosen.url)
+        password = password or chosen.password
+        self._primary = Node(chosen, chosen.url, password)
+        self._beside = Node(chosen, chosen.url, password)
         self._reporting = Reporting(self._beside, self._call)
         others = [url for url in dict.fromkeys(chosen.nodes) if url != chosen.url]
-        self._others = [Node(chosen, url) for url in others]
+        self._others = [Node(chosen, url, password) for url in others]
         # Users and functions are kept where the nodes are named; the address may be one of them.
         is_named = chosen.url in chosen.nodes or not chosen.nodes
         self._kept = [self._primary, *self._others] if is_named else self._others

@@ -99,12 +99,11 @@ async def redis_password(api: ApiServer, namespace: str) -> str:
 
 
 def redis_users(password: str) -> str:
-    """The ACL file of the release's Redis: the operator, and who asks whether it lives."""
+    """The ACL file of the release's Redis: nobody but the operator, who makes the others."""
     digest = hashlib.sha256(password.encode()).hexdigest()
     return (
         "user default off resetpass resetkeys resetchannels -@all\n"
         f"user mesh7-operator on #{digest} {_OPERATOR}\n"
-        "user mesh7-health on nopass resetkeys resetchannels -@all +ping\n"
     )
 
 

@@ -13,7 +13,7 @@ MCP1_READY := .venv-mcp1/.ready/mcp1-$(call key,requirements/mcp1.txt)
 NPM_READY := .cache/npm/.ready/npm-$(call key,requirements/npm/package-lock.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix bench soak soak-operator docs dist clean pins images wheelhouse e2e-api e2e-node \
+.PHONY: help run test check fix bench soak soak-operator charts docs dist clean pins images wheelhouse e2e-api e2e-node \
 	cluster-build cluster-up cluster-down \
 	check-format check-lint check-types check-imports check-dependencies check-examples
 
@@ -85,6 +85,10 @@ cluster-up: $(DEV_READY)  ## raise a cluster to play with (docs/developer/test-c
 
 cluster-down: $(DEV_READY)  ## end it and leave nothing behind; ARGS="--name other" or --all
 	@exec $(BIN)/python -m e2e.cluster down $(ARGS)
+
+charts: $(DEV_READY)  ## write what is made from the charts: goldens, kinds, the page of values
+	@$(BIN)/python -m e2e.cluster build --level api
+	@$(BIN)/python -m e2e.charts
 
 docs: $(DEV_READY)  ## prove that every link and every anchor of the documentation leads somewhere
 	$(BIN)/python -m pytest -q tests/architecture/test_documentation.py

@@ -28,26 +28,35 @@ _KEEP = "  annotations: {helm.sh/resource-policy: keep}\n"
 _METADATA = "metadata:\n"
 
 
-def template(chart: Path, *flags: str) -> str:
-    """What Helm renders for a release `mesh7` in `mesh7-system`.
+VERSION = (f"--kube-version={binaries.version().removeprefix('v')}",)
+"""For words of Helm that ask no cluster: a Helm of our own build does not know one."""
+
+
+def helm(*arguments: str) -> str:
+    """What Helm says without a cluster.
 
     Raises:
         ClusterError: it refuses, with its words.
     """
-    version = binaries.version().removeprefix("v")
     done = subprocess.run(
-        [
-            str(binaries.folder() / "helm"), "template", RELEASE, str(chart),
-            f"--namespace={NAMESPACE}", f"--kube-version={version}", *flags,
-        ],
+        [str(binaries.folder() / "helm"), *arguments],
         env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},
         capture_output=True,
         text=True,
         check=False,
-    )  # fmt: skip
+    )
     if done.returncode != 0:
-        raise ClusterError(f"helm template – exit {done.returncode}: {done.stderr.strip()}")
+        raise ClusterError(f"helm {arguments[0]} – exit {done.returncode}: {done.stderr.strip()}")
     return done.stdout
+
+
+def template(chart: Path, *flags: str, release: str = RELEASE) -> str:
+    """What Helm renders for a release in `mesh7-system`.
+
+    Raises:
+        ClusterError: it refuses, with its words.
+    """
+    return helm("template", release, str(chart), f"--namespace={NAMESPACE}", *VERSION, *flags)
 
 
 @functools.cache

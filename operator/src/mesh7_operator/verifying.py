@@ -78,8 +78,8 @@ def judge(pod: shapes.Object) -> Mapping[str, str]:
     if not found:
         raise errors.ClusterError(
             "a pod that asks for it would have no sidecar: the API server did not ask the "
-            f"injector; see that MutatingWebhookConfiguration `{names.WEBHOOKS}` is there, and that the "
-            f"namespace has the label `{names.INJECTION_LABEL}`"
+            f"injector; see that MutatingWebhookConfiguration `{names.WEBHOOKS}` is there, and "
+            f"that the namespace has the label `{names.INJECTION_LABEL}`"
         )
     if found[0].get("restartPolicy") != "Always":
         raise errors.ClusterError(

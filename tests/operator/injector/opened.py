@@ -136,3 +136,9 @@ def give(folder: Path, text: str = SETTINGS) -> None:
     """Lay down what pods get."""
     (folder / injection.KEY).write_text(text)
     (folder / "key").write_text(TRUST_KEY + "\n")
+
+
+def patch_of(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """What an answer changes; empty = nothing."""
+    found: list[dict[str, Any]] = json.loads(base64.b64decode(answer.get("patch", "W10=")))
+    return found

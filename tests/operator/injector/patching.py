@@ -1,15 +1,15 @@
 """What the API server does with our patch."""
 
-import base64
 import copy
-import json
 from typing import Any
+
+from tests.operator.injector import opened
 
 
 def patched(pod: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
     """The pod as it is stored after this answer."""
     found = copy.deepcopy(pod)
-    for change in json.loads(base64.b64decode(answer.get("patch", "W10="))):
+    for change in opened.patch_of(answer):
         _apply(found, change)
     return found
 

@@ -16,8 +16,6 @@ from tests.operator.injector.asked import SHOP
 from tests.operator.injector.opened import Door
 from tests.operator.injector.patching import patched
 
-_ENABLED = {"mesh7.dev/injection": "enabled"}
-
 
 @pytest.fixture
 async def there(tmp_path: Path) -> AsyncIterator[Door]:

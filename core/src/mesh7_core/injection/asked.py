@@ -57,7 +57,7 @@ def resources(pod: Object, settings: Resources) -> Resources | list[Problem]:
 def unknown(pod: Object) -> list[str]:
     """Warnings of annotations and labels under our prefix that mean nothing on a pod."""
     return [
-        f"{field} `{key}` of the pod means nothing to mesh7"
+        f"{field[:-1]} `{key}` of the pod means nothing to mesh7"
         for field in ("annotations", "labels")
         for key in sorted(shapes.texts(pod, "metadata", field))
         if key.startswith(f"{names.GROUP}/") and key not in KNOWN

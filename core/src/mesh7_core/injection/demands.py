@@ -16,13 +16,13 @@ from mesh7_core.injection.sidecar_container import ADMIN_PORT, DATA_PORT
 _SYSTEM_LABELS: Final = ("kubernetes.io/os", "beta.kubernetes.io/os")
 _MOST_USER_IN_NAMESPACE: Final = 65_535
 _SHARED: Final = (
-    ("hostNetwork", Refusal.HOST_NETWORK, "the pod has the node's network and no loopback alone"),
+    ("hostNetwork", Refusal.HOST_NETWORK, "whoever is on the node would be this agent"),
     ("hostPID", Refusal.HOST_PROCESSES, "the pod sees the node's processes"),
     ("hostIPC", Refusal.HOST_PROCESSES, "the pod shares memory with the node's processes"),
     (
         "shareProcessNamespace",
         Refusal.SHARED_PROCESSES,
-        "containers could read the sidecar's files",
+        "containers could read the sidecar's memory",
     ),
 )
 

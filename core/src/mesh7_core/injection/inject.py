@@ -125,14 +125,10 @@ def _guarded(
             for one in shapes.entries(spec, field)
             if not containers.is_ours(field, one)
         ]
-        if theirs:
+        if field == "initContainers":
+            spec[field] = [*_ours(pod, level, settings, cluster, sizes), *theirs]
+        elif theirs:
             spec[field] = theirs
-        else:
-            spec.pop(field, None)
-    spec["initContainers"] = [
-        *_ours(pod, level, settings, cluster, sizes),
-        *shapes.entries(spec, "initContainers"),
-    ]
     spec["volumes"] = volumes.put_in(pod, volumes.ours(has_exchange=settings.exchange is not None))
     return {**pod, "metadata": _marked(pod, level, settings), "spec": spec}
 

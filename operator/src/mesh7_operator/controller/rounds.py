@@ -7,15 +7,11 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from mesh7_core import errors
-from mesh7_operator.cluster import resources, shapes
-from mesh7_operator.cluster.api_server import ApiServer
 from mesh7_operator.controller.board import Board
 from mesh7_operator.controller.listing import Ear
 from mesh7_operator.metrics import ControllerMetrics
 
 _LOG: Final = logging.getLogger(__name__)
-_SIDECAR: Final = "mesh7"
-_ENDED: Final = frozenset({"Succeeded", "Failed"})
 
 
 async def every(
@@ -48,28 +44,3 @@ async def resync(ear: Ear, board: Board, mark: Callable[[str], None]) -> None:
     for name in board.names():
         mark(name)
     ear.look_everywhere()
-
-
-async def count_unguarded(api: ApiServer, board: Board, metrics: ControllerMetrics) -> None:
-    """Pods of enrolled namespaces that run without a sidecar.
-
-    Raises:
-        ClusterError: pods cannot be listed.
-    """
-    for namespace in board.enrolled():
-        unguarded = 0
-        async for pod in api.list(resources.PODS, namespace):
-            unguarded += not is_guarded(pod)
-        if not board.is_enrolled(namespace):
-            continue  # it left meanwhile, and its series with it
-        metrics.unguarded_pods.labels(namespace).set(unguarded)
-
-
-def is_guarded(pod: shapes.Object) -> bool:
-    """Whether it has the sidecar, or has ended."""
-    if shapes.text(pod, "status", "phase") in _ENDED:
-        return True
-    lists = (shapes.sequence(pod, "spec", part) for part in ("initContainers", "containers"))
-    return any(
-        shapes.text(container, "name") == _SIDECAR for listed in lists for container in listed
-    )

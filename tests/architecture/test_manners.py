@@ -29,6 +29,7 @@ _BLANKET_ROOTS = {
     "core/src/mesh7_core/ledger/resp.py",
     "cli/src/mesh7_cli/main.py",
     "cli/src/mesh7_cli/crash.py",
+    "cli/src/mesh7_cli/plugin.py",
 }
 
 

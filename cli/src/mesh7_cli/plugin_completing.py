@@ -114,5 +114,7 @@ def _given(before: Sequence[str]) -> flags.Given:
 
 
 def _line(item: CompletionItem) -> str:
-    meaning = neutral.line(item.help) if item.help else ""
+    # click cuts what commands say of themselves.
+    told = plugin.COMMANDS.get(item.value, item.help)
+    meaning = neutral.line(told) if told else ""
     return f"{neutral.line(str(item.value))}\t{meaning}".rstrip("\t")

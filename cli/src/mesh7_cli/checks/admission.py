@@ -200,12 +200,14 @@ CATEGORY: Final = Category(
         Check(
             name="webhook-authorities",
             title="the API server trusts the injector",
+            after="webhooks",
             judge=_authorities,
             needs=("mutating", "validating"),
         ),
         Check(
             name="certificates",
             title="certificates are for the right names, and hold",
+            after="programs",
             judge=_certificates,
             needs=("certificates", "deployments"),
         ),

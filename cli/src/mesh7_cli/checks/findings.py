@@ -79,12 +79,14 @@ class Check:
         title: what is true when nothing is wrong.
         needs: answers without which nothing can be said; one that this person may not see makes
             it a warning.
+        after: a check without which this one means nothing: where that is fatal, this is left out.
     """
 
     name: str
     title: str
     judge: Callable[[Facts], Finding]
     needs: tuple[str, ...] = ()
+    after: str = ""
 
     @property
     def hint(self) -> str:
@@ -110,12 +112,17 @@ class Answer:
 
 
 def answers(categories: Iterable[Category], facts: Facts) -> list[Answer]:
-    """Every check, in order."""
-    return [
-        Answer(category=category.name, check=check, finding=_finding(check, facts))
-        for category in categories
-        for check in category.checks
-    ]
+    """Every check that means something, in order."""
+    found: dict[str, Answer] = {}
+    for category in categories:
+        for check in category.checks:
+            before = found.get(check.after)
+            if check.after and (before is None or before.finding.grade is Grade.FATAL):
+                continue
+            found[check.name] = Answer(
+                category=category.name, check=check, finding=_finding(check, facts)
+            )
+    return list(found.values())
 
 
 def worst(found: Iterable[Answer]) -> Grade:

@@ -6,7 +6,7 @@ from typing import Final
 from mesh7_cli.checks import admission, installation, installing, rights
 from mesh7_cli.checks.findings import Facts
 from mesh7_cli.cluster import complaints, looking
-from mesh7_cli.cluster.kubectl import Kubectl, Object, read
+from mesh7_cli.cluster.kubectl import Kubectl, Object, read, read_many
 from mesh7_cli.cluster.looking import Absent, Look, Question, Seen
 from mesh7_cli.overview import gathering
 from mesh7_core import names
@@ -86,5 +86,5 @@ def _installed(release: str) -> dict[str, Question]:
 
 def _created(kubectl: Kubectl, manifest: str) -> Object:
     """Reviews with their answers; the API server keeps none of them."""
-    found = kubectl.json("create", "--filename=-", stdin=manifest)
-    return found if "items" in found else {"items": [found]}
+    answer = kubectl.text("create", "--filename=-", "--output=json", stdin=manifest)
+    return {"items": read_many(answer)}

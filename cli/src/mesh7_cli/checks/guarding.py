@@ -180,6 +180,7 @@ CATEGORY: Final = Category(
         Check(
             name="stale-sidecars",
             title="sidecars are those of new pods",
+            after="settings",
             judge=_stale,
             needs=("pods", "settings"),
         ),
@@ -205,6 +206,7 @@ CATEGORY: Final = Category(
         Check(
             name="policies",
             title="policies are accepted and ready",
+            after="kinds",
             judge=_policies,
             needs=("agentpolicies",),
         ),

@@ -173,10 +173,17 @@ CATEGORY: Final = Category(
         Check(
             name="disruption-budgets",
             title="draining nodes leaves one of each",
+            after="programs",
             judge=_disruption,
             needs=("deployments", "budgets"),
         ),
-        Check(name="leader", title="a controller leads", judge=_leader, needs=("lease",)),
+        Check(
+            name="leader",
+            title="a controller leads",
+            after="programs",
+            judge=_leader,
+            needs=("lease",),
+        ),
         Check(
             name="settings",
             title="the settings of injection can be read",

@@ -33,17 +33,23 @@ class Kubectl:
         flags: kubectl's own, such as `--context=x`; given on unchanged, before everything else.
         namespace: the one that was named; None = whatever the kubeconfig says.
         request_timeout: as kubectl spells it; None = ours. `0` means no limit.
+        grace_s: what it may take beyond that.
 
     Attributes:
         named: the namespace that was named; None = none was.
     """
 
     def __init__(
-        self, flags: Sequence[str] = (), *, namespace: str | None, request_timeout: str | None
+        self,
+        flags: Sequence[str] = (),
+        *,
+        namespace: str | None = None,
+        request_timeout: str | None = None,
+        grace_s: float = GRACE_S,
     ) -> None:
         spelled = f"{REQUEST_TIMEOUT_S:.0f}s" if request_timeout is None else request_timeout
         self._flags = (*flags, f"--request-timeout={spelled}")
-        self._patience_s = _patience_s(spelled)
+        self._patience_s = _patience_s(spelled, grace_s)
         self.named = namespace
         self._running: set[subprocess.Popen[str]] = set()
         self._lock = threading.Lock()
@@ -143,13 +149,26 @@ def read(text: str) -> Object:
     Raises:
         KubectlError: it is no JSON.
     """
-    if not text.strip():
-        return {}
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise KubectlError("kubectl did not answer in JSON – is it kubectl itself") from error
-    return found if isinstance(found, dict) else {}
+    found = read_many(text)
+    return found[0] if found else {}
+
+
+def read_many(text: str) -> list[dict[str, object]]:
+    """The same where it printed several objects, one after the other, as `create` does.
+
+    Raises:
+        KubectlError: it is no JSON.
+    """
+    decoder, found, rest = json.JSONDecoder(), [], text.lstrip()
+    while rest:
+        try:
+            value, end = decoder.raw_decode(rest)
+        except ValueError as error:
+            raise KubectlError("kubectl did not answer in JSON – is it kubectl itself") from error
+        if isinstance(value, dict):
+            found.append(value)
+        rest = rest[end:].lstrip()
+    return found
 
 
 def _end(process: "subprocess.Popen[str]") -> None:
@@ -162,7 +181,7 @@ def _end(process: "subprocess.Popen[str]") -> None:
         process.wait()
 
 
-def _patience_s(spelled: str) -> float | None:
+def _patience_s(spelled: str, grace_s: float) -> float | None:
     """How long one kubectl may take; None = for ever, as the person asked."""
     if re.fullmatch(r"\d+", spelled):
         seconds = float(spelled)
@@ -170,4 +189,4 @@ def _patience_s(spelled: str) -> float | None:
         parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", spelled)
         # What is spelled otherwise kubectl refuses by itself.
         seconds = sum(float(number) * _UNITS[unit] for number, unit in parts) or REQUEST_TIMEOUT_S
-    return None if seconds == 0 else seconds + GRACE_S
+    return None if seconds == 0 else seconds + grace_s

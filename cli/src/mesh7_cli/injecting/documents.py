@@ -33,7 +33,7 @@ class Document:
 
     Attributes:
         file: as the person named it; `stdin` for `-`.
-        line: where it begins.
+        line: where it begins, after its mark.
         text: as it was written, without the mark before it.
         value: what it means; never None.
     """
@@ -113,7 +113,9 @@ def _documents(text: str, file: str) -> Iterator[Document]:
         # Comments before the first document are its own.
         own = text[start if position else 0 : end]
         if value is not None:
-            yield Document(file=file, line=line, text=_unmarked(own), value=value)
+            kept = _unmarked(own)
+            first = (line if position else 1) + (kept != own)
+            yield Document(file=file, line=first, text=kept, value=value)
 
 
 def _unmarked(text: str) -> str:

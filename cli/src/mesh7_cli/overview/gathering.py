@@ -43,6 +43,8 @@ def gather(kubectl: Kubectl, namespace: str | None, release_namespace: str) -> G
     found = looking.look_together(kubectl, _questions(namespace, release_namespace))
     places = _places(found["enrolled"], namespace)
     notes = list(looking.notes(found))
+    if isinstance(kinds := found["agentpolicies"], Absent):
+        notes.append(kinds.note)
     settings = settings_of(found["settings"])
     if settings is None and not isinstance(found["settings"], Hidden):
         notes.append(
@@ -136,8 +138,8 @@ def _overview(
 
 
 def _of(name: str, seen: Look) -> list[dict[str, object]] | None:
-    """Those of one namespace; None where they cannot be seen."""
-    if isinstance(seen, Hidden):
+    """Those of one namespace; None where they cannot be seen, or there is no such kind."""
+    if not isinstance(seen, Seen):
         return None
     return [one for one in looking.items(seen) if _namespace(one) == name]
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mesh7_core.injection.outcomes import Refusal, Skip
 from mesh7_core.policy.reasons import Reason
 from tests.architecture import tree
 
@@ -46,6 +47,13 @@ def test_every_reason_has_its_paragraph_and_no_paragraph_its_reason_lost() -> No
     page = (tree.ROOT / "docs" / "reference" / "reasons.md").read_text()
     explained = re.findall(r"(?m)^### `([a-z-]+)`$", page)
     assert sorted(explained) == sorted(reason.value for reason in Reason)
+
+
+def test_every_skip_and_refusal_has_its_paragraph() -> None:
+    """What an answer of the injector names can be looked up (docs/reference/injection.md)."""
+    page = (tree.ROOT / "docs" / "reference" / "injection.md").read_text()
+    explained = re.findall(r"(?m)^### `([a-z-]+)`$", page)
+    assert sorted(explained) == sorted(one.value for kind in (Skip, Refusal) for one in kind)
 
 
 def _words() -> list[str]:

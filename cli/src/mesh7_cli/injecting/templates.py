@@ -49,7 +49,9 @@ class Template:
         return f"{self.kind.lower()}/{self.name}"
 
     def field(self, inner: str) -> str:
-        """A field of the pod as a path from the object that it stands in."""
+        """A field of the pod as a path from the object that it stands in; others as they are."""
+        if inner.startswith("namespace:"):
+            return inner
         outer = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in self.path)
         return ".".join(filter(None, (outer.removeprefix("."), inner)))
 

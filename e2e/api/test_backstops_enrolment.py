@@ -1,16 +1,13 @@
 """Which namespaces are guarded, and from which version on, is not a tenant's to say."""
 
-import http.client
 import json
-import ssl
-import urllib.request
+from pathlib import Path
 
 import pytest
 import yaml
 
-from e2e.api import backstops, controllers, installed
+from e2e.api import asking, backstops, controllers, installed
 from e2e.api.backstops import Ground, refusal, said
-from e2e.cluster.clusters import Cluster
 from e2e.cluster.kubectl import Kubectl
 from mesh7_core import names
 
@@ -161,7 +158,9 @@ def test_nobody_lowers_a_floor(ground: Ground, labeller: Kubectl, floor: str) ->
     controller("annotate", "namespace", shop, f"{floor}=8", "--overwrite")
 
 
-def test_programs_of_the_release_write_floors_with_their_own_rights(ground: Ground) -> None:
+def test_programs_of_the_release_write_floors_with_their_own_rights(
+    ground: Ground, tmp_path: Path
+) -> None:
     """The controller raises them, the sweep before an uninstall takes them away."""
     shop = ground.enrol()
     rights = [
@@ -172,27 +171,13 @@ def test_programs_of_the_release_write_floors_with_their_own_rights(ground: Grou
     ]
     ground.cluster.apply(yaml.safe_dump_all(rights))
     for account, value in (("mesh7-controller", "3"), ("mesh7-sweep", None)):
-        _annotate(ground.cluster, account, shop, dict.fromkeys(FLOORS, value))
+        kubeconfig = installed.account(ground.cluster, account, tmp_path)
+        patch = {"metadata": {"annotations": dict.fromkeys(FLOORS, value)}}
+        path = f"/api/v1/namespaces/{shop}"
+        status, answer = asking.merge(ground.cluster, kubeconfig, path, patch)
+        assert status == asking.OK, answer
     found = ground.cluster.kubectl.json("get", "namespace", shop)["metadata"]
     assert not set(FLOORS) & set(found.get("annotations", {}))
-
-
-def _annotate(
-    cluster: Cluster, account: str, namespace: str, annotations: dict[str, str | None]
-) -> None:
-    """As our programs do it; kubectl would read the Namespace first, which they may not."""
-    asking = urllib.request.Request(
-        f"{cluster.url}/api/v1/namespaces/{namespace}",
-        data=json.dumps({"metadata": {"annotations": annotations}}).encode(),
-        method="PATCH",
-        headers={
-            "Authorization": f"Bearer {cluster.token(controllers.RELEASE, account)}",
-            "Content-Type": "application/merge-patch+json",
-        },
-    )
-    context = ssl.create_default_context(cafile=str(cluster.ca))
-    with urllib.request.urlopen(asking, timeout=10, context=context) as answer:
-        assert answer.status == http.client.OK
 
 
 def test_a_namespace_goes_with_its_labels_and_floors(ground: Ground, labeller: Kubectl) -> None:

@@ -1,8 +1,5 @@
 """Nobody looks into a sidecar but who has the verb `debug`, and nobody changes one that runs."""
 
-import base64
-import contextlib
-import http.client
 import json
 import socketserver
 import ssl
@@ -13,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from e2e.api import backstops
+from e2e.api import asking, backstops
 from e2e.api.backstops import Ground, Object, refusal, said
 from e2e.cluster import keys
 from e2e.cluster.kubectl import Kubectl
@@ -107,30 +104,20 @@ def test_where_no_container_is_named_it_is_the_agents(ground: Ground, kubelet: K
     ground.run(shop)
     tenant = ground.tenant(shop, "edit")
     path = f"/api/v1/namespaces/{shop}/pods/%s/exec?command=id&stdout=1"
-    _upgrade(tenant, ground.cluster.ca, path % "agent")
+    _upgrade(ground, tenant, path % "agent")
     assert [one for one in kubelet.asked if shop in one] == [f"POST /exec/{shop}/agent/app"]
     two = backstops.guarded(shop, "two")
     two["spec"] |= {"nodeName": backstops.NODE}
     two["spec"]["containers"].append({"name": "more", "image": "mine:1"})
     ground.cluster.kubectl("create", "-f", "-", stdin=yaml.safe_dump(two))
-    refused = _upgrade(tenant, ground.cluster.ca, path % "two")
+    refused = _upgrade(ground, tenant, path % "two")
     assert "a container name must be specified" in refused
 
 
-def _upgrade(kubectl: Kubectl, ca: Path, path: str) -> str:
+def _upgrade(ground: Ground, kubectl: Kubectl, path: str) -> str:
     """Ask for a shell as kubectl never does, without a container; the answer's body."""
-    config = yaml.safe_load(kubectl("config", "view", "--raw"))
-    user = config["users"][0]["user"]
-    pair = kubectl.kubeconfig.with_suffix(".pem")
-    texts = [user[f"client-{part}-data"] for part in ("key", "certificate")]
-    pair.write_bytes(b"".join(map(base64.b64decode, texts)))
-    context = ssl.create_default_context(cafile=str(ca))
-    context.load_cert_chain(pair)
-    address = config["clusters"][0]["cluster"]["server"].removeprefix("https://")
-    asking = http.client.HTTPSConnection(address, timeout=10, context=context)
-    with contextlib.closing(asking):
-        asking.request("POST", path, headers={"Connection": "Upgrade", "Upgrade": "SPDY/3.1"})
-        return asking.getresponse().read().decode()
+    headers = {"Connection": "Upgrade", "Upgrade": "SPDY/3.1"}
+    return asking.ask(ground.cluster, kubectl.kubeconfig, "POST", path, headers=headers)[1]
 
 
 def test_whoever_has_the_verb_enters(ground: Ground, kubelet: Kubelet) -> None:

@@ -1,0 +1,142 @@
+"""Normal life goes on beside admission policies: nodes, controllers, upgrades, deletions."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from e2e.api import asking, backstops
+from e2e.api.backstops import Ground, refusal, said
+from e2e.cluster.waiting import until
+from mesh7_core import names
+
+pytestmark = pytest.mark.promise("K6")
+
+
+@contextlib.contextmanager
+def _upgraded(ground: Ground) -> Iterator[None]:
+    """The policies of a release with a newer sidecar, while the block runs."""
+    shop = ground.shop()
+    admin = ground.cluster.kubectl
+    _apply(ground, "--set=image.sidecar.tag=0.2.0")
+    try:
+        until(lambda: refusal(admin, backstops.guarded(shop)) != "", "it counts", timeout_s=20)
+        yield
+    finally:
+        _apply(ground)
+        until(lambda: not refusal(admin, backstops.guarded(shop)), "it is over", timeout_s=20)
+
+
+def _apply(ground: Ground, *flags: str) -> None:
+    ground.cluster.apply(yaml.safe_dump_all(backstops.rendered(*flags)))
+
+
+def test_a_pod_of_the_release_before_lives_on(ground: Ground) -> None:
+    """An upgrade freezes nobody's labels, finalizers, status; its image may only become newer."""
+    shop = ground.enrol("enabled", "Enforced")
+    ground.run(shop, level="Enforced")
+    tenant = ground.tenant(shop, "edit")
+    pod = ["pod", "agent", "-n", shop]
+    with _upgraded(ground):
+        tenant("label", *pod, "team=shop")
+        tenant("annotate", *pod, "note=x")
+        _patch_metadata(ground, shop, finalizers=["example.com/wait"])
+        _patch_metadata(ground, shop, finalizers=None)
+        _report(ground, shop)
+        assert "changes with the release alone" in _patched_image(ground, shop, "mesh7-sidecar:0.3")
+        assert _patched_image(ground, shop, "mesh7-sidecar:0.2.0") == ""
+    tenant("label", *pod, "team-")
+    tenant("delete", *pod, "--grace-period=0", "--force")
+
+
+def _patch_metadata(ground: Ground, namespace: str, **fields: object) -> None:
+    patch = json.dumps({"metadata": fields})
+    ground.cluster.kubectl("patch", "pod", "agent", "-n", namespace, "--type=merge", "-p", patch)
+
+
+def _patched_image(ground: Ground, namespace: str, image: str) -> str:
+    containers = [{"name": name, "image": image} for name in ("mesh7-enforce", "mesh7")]
+    patch = json.dumps({"spec": {"initContainers": containers}})
+    return said(ground.cluster.kubectl, "patch", "pod", "agent", "-n", namespace, "-p", patch)
+
+
+def _report(ground: Ground, namespace: str) -> None:
+    """What a kubelet writes."""
+    running = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    patch = {"status": {"phase": "Running", "conditions": [running]}}
+    path = f"/api/v1/namespaces/{namespace}/pods/agent/status"
+    status, answer = asking.merge(ground.cluster, ground.kubelet.kubeconfig, path, patch)
+    assert status == asking.OK, answer
+
+
+@pytest.mark.parametrize("how", ["guarded", "unguarded"])
+def test_a_node_reports_and_anybody_deletes(ground: Ground, how: str) -> None:
+    """Also a pod that was there before its namespace was enrolled."""
+    shop = ground.cluster.new_namespace("early")
+    pod = backstops.plain(shop) if how == "unguarded" else backstops.guarded(shop)
+    pod["spec"]["nodeName"] = backstops.NODE
+    ground.cluster.kubectl("create", "-f", "-", stdin=yaml.safe_dump(pod))
+    enrolling = [f"{names.INJECTION_LABEL}=enabled", f"{names.ENFORCEMENT}=Cooperative"]
+    ground.cluster.kubectl("label", "namespace", shop, *enrolling)
+    admin = ground.cluster.kubectl
+    until(
+        lambda: "unguarded" in refusal(admin, backstops.plain(shop, "late")),
+        "it is enrolled", timeout_s=20,
+    )  # fmt: skip
+    _report(ground, shop)
+    tenant = ground.tenant(shop, "edit")
+    tenant("label", "pod", "agent", "-n", shop, "team=shop")
+    _patch_metadata(ground, shop, finalizers=["example.com/wait"])
+    _patch_metadata(ground, shop, finalizers=None)
+    tenant("delete", "pod", "agent", "-n", shop, "--grace-period=0", "--force")
+
+
+def test_a_sidecar_may_be_given_more_memory(ground: Ground) -> None:
+    """In place, by whoever may resize pods: resources decide nothing."""
+    shop = ground.enrol()
+    ground.run(shop)
+    tenant = ground.tenant(shop, "edit")
+    resources = {"requests": {"cpu": "60m"}}
+    patch = json.dumps({"spec": {"initContainers": [{"name": "mesh7", "resources": resources}]}})
+    how = ["patch", "pod", "agent", "-n", shop, "--subresource=resize", "-p", patch]
+    assert said(tenant, *how) == ""
+
+
+def test_the_api_server_finds_no_fault_in_the_policies(ground: Ground) -> None:
+    """It checks their expressions against the kinds' schemas, and says so in status."""
+
+    def checked() -> dict[str, dict[str, object]]:
+        found = ground.cluster.kubectl.json("get", "validatingadmissionpolicies")
+        return {one["metadata"]["name"]: one.get("status", {}) for one in found["items"]}
+
+    until(lambda: all("typeChecking" in one for one in checked().values()), "checked", timeout_s=20)
+    faults = {name: one["typeChecking"] for name, one in checked().items() if one["typeChecking"]}
+    assert faults == {}
+
+
+def test_policies_spare_what_the_cluster_runs_on(ground: Ground) -> None:
+    """A mistake of ours in them must not keep a cluster from coming back."""
+    bindings = [
+        one for one in backstops.chart() if one["kind"] == "ValidatingAdmissionPolicyBinding"
+    ]
+    for_pods = {
+        one["metadata"]["name"]: one["spec"]["matchResources"]["namespaceSelector"]
+        for one in bindings
+        if "matchResources" in one["spec"]
+    }
+    assert set(for_pods) == {
+        "mesh7-changes", "mesh7-custody", "mesh7-debug-containers", "mesh7-levels", "mesh7-pods",
+        "mesh7-pods-trust", "mesh7-shells",
+    }  # fmt: skip
+    spared = ["kube-system", "kube-public", "kube-node-lease", names.RELEASE_NAMESPACE]
+    wanted = [
+        {"key": names.INJECTION_LABEL, "operator": "Exists"},
+        {"key": names.NAMESPACE_NAME_LABEL, "operator": "NotIn", "values": spared},
+    ]
+    assert all(one == {"matchExpressions": wanted} for one in for_pods.values())
+    for namespace in ("kube-system", names.RELEASE_NAMESPACE):
+        pod = backstops.plain(namespace)
+        pod["spec"]["hostNetwork"] = True
+        assert refusal(ground.cluster.kubectl, pod) == ""

@@ -88,7 +88,6 @@ def kubelet(home: Path, plan: Plan, group: str) -> str:
             "failCgroupV1": False,
             "failSwapOn": False,
             "oomScoreAdj": 0,
-            "localStorageCapacityIsolation": False,
             "evictionHard": dict.fromkeys(("nodefs.available", "imagefs.available"), "1%"),
             "imageGCHighThresholdPercent": 100,
             "podLogsDir": f"{home}/pods",

@@ -7,16 +7,22 @@ container does, and an outside that answers everything and notes each packet tha
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 import pytest
 
+from e2e.cluster.clusters import Cluster
+from e2e.cluster.node import NodeCluster
 from e2e.cluster.waiting import until
 from e2e.node import attempts
+from mesh7_core.injection import settings as injection_settings
+from mesh7_core.injection import sidecar_container
 
 _HERE = Path(__file__).parent
 _SIDECAR = 77007
@@ -260,6 +266,100 @@ def test_without_the_capability_it_fails_and_says_so(pod: Pod) -> None:
     done = pod.run("setpriv", "--bounding-set=-all", *enforcer, MESH7_USER=str(_SIDECAR))
     assert done.returncode == 1
     assert "NET_ADMIN: does a Pod Security level" in done.stderr
+
+
+def _manifest(product_images: dict[str, str]) -> str:
+    """What injection writes at Enforced, the sidecar's program left out."""
+    settings = injection_settings.Settings(
+        image=product_images["sidecar"], pull_policy="Never", user=_SIDECAR
+    )
+    sleeping = ["python", "-c", "import signal; signal.pause()"]
+    strict = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    common = {"command": sleeping, "imagePullPolicy": "Never"}
+    sidecar = {
+        "name": "mesh7",
+        "image": settings.image,
+        "restartPolicy": "Always",
+        "securityContext": {**strict, "runAsUser": _SIDECAR},
+        **common,
+    }
+    agent = {
+        "name": "agent",
+        "image": product_images["agent"],
+        "securityContext": {**strict, "runAsUser": _AGENT},
+        **common,
+    }
+    return json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "enforced"},
+            "spec": {
+                "terminationGracePeriodSeconds": 1,
+                "initContainers": [sidecar_container.enforcer(settings, {}), sidecar],
+                "containers": [agent],
+            },
+        }
+    )
+
+
+@pytest.mark.promise("K13")
+def test_a_real_pod_is_closed_before_its_agent_starts(
+    cluster: Cluster, namespace: str, node_cluster: NodeCluster, product_images: dict[str, str]
+) -> None:
+    """With the image, the rights and the order that injection writes, under a real kubelet."""
+    kubectl = cluster.kubectl
+    cluster.apply(_manifest(product_images), namespace)
+    kubectl.wait("condition=Ready", "pod/enforced", f"-n={namespace}")
+    said = kubectl("logs", "enforced", "-c", "mesh7-enforce", "-n", namespace)
+    assert said == f"mesh7-enforce: nobody but user {_SIDECAR} leaves this pod\n"
+    with _answering(node_cluster.room.plan.host) as (host, port):
+        outcomes = {}
+        for container, user in (("agent", _AGENT), ("mesh7", _SIDECAR)):
+            within = ["exec", "-i", "enforced", "-c", container, "-n", namespace, "--", "env"]
+            told = [f"OUTSIDE_V4={host}", f"OUTSIDE_PORT={port}", "python", "-", str(user)]
+            script = (_HERE / "attempts.py").read_text()
+            tried = json.loads(kubectl(*within, *told, "tcp4", "udp4", "mapped", stdin=script))
+            outcomes[container] = {name: outcome for name, (outcome, _) in tried.items()}
+    assert outcomes == {
+        "agent": {"tcp4": "ECONNREFUSED", "udp4": "EPERM", "mapped": "ECONNREFUSED"},
+        "mesh7": {"tcp4": "passed", "udp4": "passed", "mapped": "passed"},
+    }
+
+
+@contextlib.contextmanager
+def _answering(host: str) -> Iterator[tuple[str, int]]:
+    """A server on this host, over TCP and UDP at the same port."""
+    with (
+        socket.create_server((host, 0)) as tcp,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+    ):
+        udp.bind(tcp.getsockname())
+        for serving in (lambda: _serve_tcp(tcp), lambda: _serve_udp(udp)):
+            threading.Thread(target=serving, daemon=True).start()
+        try:
+            yield tcp.getsockname()
+        finally:
+            for one in (tcp, udp):
+                with contextlib.suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
+
+
+def _serve_tcp(door: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            with door.accept()[0] as one:
+                one.sendall(b"pong")
+                one.recv(16)
+
+
+def _serve_udp(door: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            said, caller = door.recvfrom(16)
+            if not said:
+                return
+            door.sendto(b"pong", caller)
 
 
 def _rules(pod: Pod) -> str:

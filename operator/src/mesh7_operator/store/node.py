@@ -41,7 +41,6 @@ class Node:
         self._said = ""
         self._server = redis_url.parse_url(
             url,
-            password=self._known_password() or "",
             ca_file=None if chosen.ca is None else str(chosen.ca),
         )
         self._turn = asyncio.Event()

@@ -109,6 +109,22 @@ def test_the_api_server_takes_every_object_to_the_letter(cluster: Cluster, name:
     cluster.kubectl.apply(yaml.safe_dump_all(objects), "--dry-run=server", "--validate=strict")
 
 
+def test_every_pod_stands_the_pod_security_standard_restricted(cluster: Cluster) -> None:
+    """docs/administrator/install.md tells people to hold the release namespace to it."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    namespace = cluster.new_namespace(labels=labels)
+    for name in charts.sets():
+        for one in charts.documents(name):
+            spec = one.get("spec", {}).get("template", {}).get("spec")
+            if spec is None and one["kind"] == "Pod":
+                spec = one["spec"]
+            if spec is not None:
+                spec = {**spec, "serviceAccountName": "default"}
+                metadata = {"name": "x", "namespace": namespace}
+                pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+                cluster.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(pod))
+
+
 def test_the_api_server_knows_every_word_of_the_admission_policies(there: There) -> None:
     """It types what it can of each expression, and says so in the status."""
     controllers.install(there.cluster)

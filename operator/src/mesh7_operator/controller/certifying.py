@@ -99,7 +99,8 @@ class Certifying:
         secret = Program.EXCHANGE.secret
         held = await authority_secrets.read(self._api, self._terms.namespace, secret)
         found = kept.read_certificates(held.content.get(kept.AUTHORITIES, b""))
-        self._measure({"exchange": kept.read_leaf(held.content).pair.certificate})
+        if held.version:
+            self._measure({"exchange": kept.read_leaf(held.content).pair.certificate})
         if found is None:
             raise errors.ClusterError(
                 f"Secret `{self._terms.namespace}/{secret}`: `{kept.AUTHORITIES}` cannot be read"

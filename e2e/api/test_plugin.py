@@ -1,0 +1,268 @@
+"""`kubectl mesh7` by the real kubectl, on a real API server, as people with and without rights."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from e2e.api import installed
+from e2e.api.installed import Files
+from e2e.cluster import api_server as api_servers
+from e2e.cluster.api_server import Settings
+from e2e.cluster.clusters import Cluster
+from e2e.cluster.fixtures import need
+from e2e.cluster.waiting import until
+from mesh7_core import names
+from mesh7_core.injection import settings
+
+Object = dict[str, Any]
+_PATIENCE_S = 60
+_SCRIPTS = Path(sys.executable).parent
+_DEPLOYMENT = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: web, namespace: {namespace}}}
+spec:
+  selector: {{matchLabels: {{app: web}}}}
+  template:
+    metadata: {{labels: {{app: web}}}}
+    spec:
+      containers: [{{name: agent, image: "agent:1"}}]
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plugin:
+    """`kubectl mesh7 …` as a person types it."""
+
+    cluster: Cluster
+
+    def __call__(self, *arguments: str, kubeconfig: Path | None = None, stdin: str = "") -> Answer:
+        """Run a command as the administrator, or as whose kubeconfig it is."""
+        return self.kubectl(
+            "mesh7", *arguments, f"--kubeconfig={kubeconfig or self.cluster.admin}", stdin=stdin
+        )
+
+    def kubectl(self, *arguments: str, stdin: str = "") -> Answer:
+        """Kubectl itself, with the plugin in PATH."""
+        program = self.cluster.program
+        done = subprocess.run(
+            [str(program), *arguments],
+            input=stdin,
+            env={
+                "PATH": f"{_SCRIPTS}:{program.parent}:{os.environ['PATH']}",
+                "HOME": str(self.cluster.folder),
+                "KUBECONFIG": str(self.cluster.admin),
+            },
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE_S,
+            check=False,
+        )
+        return Answer(code=done.returncode, out=done.stdout, err=done.stderr)
+
+
+@pytest.fixture
+def plugin(cluster: Cluster) -> Plugin:
+    """On a cluster without mesh7, or with its kinds alone."""
+    return Plugin(cluster=cluster)
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plugin]:
+    """On a cluster whose API server asks an injector."""
+    need("api")
+    folder = tmp_path_factory.mktemp("plugin")
+    with api_servers.raised("plugin", Settings()) as server:
+        cluster = server.cluster
+        installed.install(cluster)
+        files = Files(folder)
+        authorities = folder / "ca.crt"
+        authorities.write_bytes(files.authority.certificate)
+        # As the chart has them: its admission policies know no others.
+        (folder / settings.KEY).write_text(_settings(cluster))
+        trusted = {"key": files.trust_key, "keys": files.trust_key}
+        cluster.apply(_config_map(names.TRUST_CONFIG_MAP, trusted))
+        kubeconfig = installed.account(cluster, "mesh7-injector", folder)
+        flag = f"--authorities-file={authorities}"
+        with installed.injecting(kubeconfig, files, "first", flag) as injector:
+            asked = installed.admission(
+                kinds=installed.WEBHOOKS,
+                url=injector.url,
+                authority=files.authority.certificate,
+            )
+            cluster.apply(asked)
+            cluster.apply(installed.admission(kinds=installed.POLICIES))
+            yield Plugin(cluster=cluster)
+
+
+def _settings(cluster: Cluster) -> str:
+    found = cluster.kubectl.json(
+        "get", "configmap", names.INJECTION_CONFIG_MAP, "-n", names.RELEASE_NAMESPACE
+    )
+    return str(found["data"][settings.KEY])
+
+
+def _config_map(name: str, data: dict[str, str]) -> str:
+    about = {"name": name, "namespace": names.RELEASE_NAMESPACE}
+    return yaml.safe_dump(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": about, "data": data}
+    )
+
+
+def _enrolled(plugin: Plugin) -> str:
+    return plugin.cluster.new_namespace("shop", {names.INJECTION_LABEL: "enabled"})
+
+
+def _pod(namespace: str, spec: Object | None = None) -> Object:
+    about = {"name": "support", "namespace": namespace}
+    written = {"containers": [{"name": "agent", "image": "agent:1"}], **(spec or {})}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": about, "spec": written}
+
+
+def _stored(plugin: Plugin, pod: Object) -> Object:
+    """As the API server would store it, without what differs each time."""
+    text = yaml.safe_dump(pod)
+    found = plugin.cluster.kubectl.json("create", "--dry-run=server", "-f", "-", stdin=text)
+    for mark in ("uid", "creationTimestamp", "managedFields"):
+        found["metadata"].pop(mark, None)
+    # The token's volume has a name of its own each time.
+    volumes = [one["name"] for one in found["spec"]["volumes"]]
+    text = json.dumps(found)
+    for name in volumes:
+        if name.startswith("kube-api-access-"):
+            text = text.replace(name, "kube-api-access")
+    again: Object = json.loads(text)
+    # Whose volumes come first means nothing.
+    again["spec"]["volumes"].sort(key=lambda one: str(one["name"]))
+    return again
+
+
+@pytest.mark.promise("K5")
+def test_what_inject_prints_is_what_admission_makes(guarded: Plugin) -> None:
+    """Issue 6: the same function behind `kubectl mesh7 inject -f`."""
+    pod = _pod(_enrolled(guarded))
+    until(
+        lambda: "initContainers" in _stored(guarded, pod)["spec"],
+        "the injector is asked",
+        timeout_s=20,
+    )
+    answer = guarded("inject", "-f", "-", "-o", "json", stdin=yaml.safe_dump(pod))
+    assert answer.code == 0, answer.err
+    printed = json.loads(answer.out)
+    by_admission = _stored(guarded, pod)
+    assert _stored(guarded, printed) == by_admission
+    (sidecar,) = printed["spec"]["initContainers"]
+    (stored,) = by_admission["spec"]["initContainers"]
+    stored["volumeMounts"] = [
+        one for one in stored["volumeMounts"] if one["name"] != "kube-api-access"
+    ]
+    assert sidecar == stored
+
+
+def test_a_refusal_is_told_as_admission_would_tell_it(guarded: Plugin) -> None:
+    """Issue 6: helps people see what would happen."""
+    namespace = _enrolled(guarded)
+    text = _DEPLOYMENT.format(namespace=namespace).replace(
+        "containers:", "hostNetwork: true\n      containers:"
+    )
+    answer = guarded("inject", "-f", "-", stdin=text)
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.startswith("stdin:1: deployment/web: spec.template.spec.hostNetwork: ")
+
+
+def test_a_viewer_sees_the_status_of_a_namespace(guarded: Plugin) -> None:
+    """Issue 6: works with a viewer's rights; what is forbidden is unknown, with a note."""
+    namespace = _enrolled(guarded)
+    for role in ("view", "mesh7-viewer"):
+        guarded.cluster.kubectl(
+            "create", "rolebinding", role, f"--clusterrole={role}", "--user=vera", "-n", namespace
+        )
+    vera = guarded.cluster.kubeconfig("vera")
+    answer = guarded("status", "-n", namespace, "--no-headers", kubeconfig=vera)
+    assert answer.code == 0, answer.err
+    assert answer.out.split() == [
+        namespace, "enabled", "?", "0/0", "-", "?", "-", "0/0", "-", "-",
+    ]  # fmt: skip
+    assert answer.err == (
+        "mesh7: `vera` may not get configmaps in namespace `mesh7-system` – have an administrator "
+        "bind ClusterRole `view` (kubectl create rolebinding in `mesh7-system`)\n"
+    )
+
+
+def test_somebody_without_rights_is_told_who_may_not_what(guarded: Plugin) -> None:
+    """Issue 6: forbidden: who, verb, what, which ClusterRole to bind; by `--as`, too."""
+    namespace = _enrolled(guarded)
+    text = _DEPLOYMENT.format(namespace=namespace)
+    answer = guarded("inject", "-f", "-", "--as=mallory", stdin=text)
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err == (
+        "error: `mallory` may not get configmaps in namespace `mesh7-system` – have an "
+        "administrator bind ClusterRole `view` (kubectl create rolebinding in `mesh7-system`); or "
+        "give --settings\n"
+    )
+
+
+def test_a_check_sees_what_is_there_and_what_is_not(guarded: Plugin) -> None:
+    """Issue 6: on a real API server: policies and webhooks are, programs are not."""
+    answer = guarded("check", "-o", "json")
+    assert answer.code == 1, answer.err
+    found = {
+        check["name"]: check["result"]
+        for category in json.loads(answer.out)["categories"]
+        for check in category["checks"]
+    }
+    assert found["programs"] == "fatal"
+    there = (
+        "api-server", "kubectl-version", "api-server-version", "admission-policies-served", "kinds",
+        "settings", "trust-key", "webhooks", "webhook-authorities", "admission-policies",
+        "stock-roles", "powerful-agents",
+    )  # fmt: skip
+    assert {name: found[name] for name in there} == dict.fromkeys(there, "ok")
+
+
+def test_an_empty_cluster_can_be_installed_to(plugin: Plugin) -> None:
+    """Issue 6: `check --pre`, before anything of ours is there."""
+    answer = plugin("check", "--pre")
+    assert answer.code == 0, answer.out + answer.err
+    assert "  ok     you may install mesh7\n" in answer.out
+
+
+def test_somebody_without_rights_cannot_install(plugin: Plugin) -> None:
+    """Issue 6: rights to install."""
+    answer = plugin("check", "--pre", "--as", "mallory")
+    assert answer.code == 1
+    assert "  fatal  you may install mesh7\n" in answer.out
+
+
+def test_a_server_that_is_not_there_is_told(plugin: Plugin) -> None:
+    """Issue 6: not reachable."""
+    answer = plugin("status", "--server=https://127.0.0.1:1")
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.startswith("error: the API server does not answer: ")
+
+
+def test_kubectl_completes_with_the_plugin(plugin: Plugin, namespace: str) -> None:
+    """Issue 6: the real kubectl asks `kubectl_complete-mesh7`."""
+    commands = plugin.kubectl("__complete", "mesh7", "")
+    assert [line.partition("\t")[0] for line in commands.out.splitlines()] == [
+        "check", "inject", "status", ":4",
+    ]  # fmt: skip
+    found = plugin.kubectl("__complete", "mesh7", "status", "-n", namespace[:4])
+    assert namespace in found.out.splitlines()
+    forms = plugin.kubectl("__complete", "mesh7", "status", "--output", "")
+    assert forms.out.splitlines() == ["table", "wide", "json", "yaml", "name", ":4"]

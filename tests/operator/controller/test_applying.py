@@ -11,12 +11,15 @@ from mesh7_operator import metrics
 from mesh7_operator.clock import Clock
 from mesh7_operator.cluster import resources
 from mesh7_operator.cluster.api_server import ApiServer
+from mesh7_operator.controller import seen
 from mesh7_operator.controller.applying import Applier
 from mesh7_operator.controller.board import Board
 from mesh7_operator.controller.posting import Poster
 from mesh7_operator.reconciling.plan import (
     ApplyConfigMap,
+    ApplyNetworkPolicy,
     DeleteConfigMap,
+    DeleteNetworkPolicy,
     Event,
     EventType,
     Plan,
@@ -160,3 +163,31 @@ async def test_a_plan_that_is_over_leaves_further_statuses_to_the_next_one(parts
         ("PATCH", STATUS.replace("support", "p1")),
         ("POST", "/api/v1/namespaces/shop/events"),
     ]
+
+
+async def test_the_way_out_is_open_before_the_bundle_that_needs_it(parts: _Parts) -> None:
+    """And after what is revoked: revocations travel before anything else."""
+    walls = f"/apis/networking.k8s.io/v1/namespaces/shop/networkpolicies/{names.NETWORK_POLICY}"
+    parts.server.troubles = [(200, {})] * 5
+    plan = replace(PLAN, network_policy=ApplyNetworkPolicy(manifest={}))
+    assert await parts.applier.apply(plan) == ()
+    assert parts.server.asked[:2] == [("PATCH", walls), ("PATCH", BUNDLES)]
+
+
+async def test_a_network_policy_that_is_not_taken_keeps_nothing_else_back(parts: _Parts) -> None:
+    parts.server.troubles = [(403, {}), *[(200, {})] * 4]
+    plan = replace(PLAN, network_policy=ApplyNetworkPolicy(manifest={}))
+    assert await parts.applier.apply(plan) == (
+        "apply NetworkPolicy `shop/mesh7-guarded`: in trouble",
+    )
+    assert parts.store.kept["shop"].bundle == 7
+
+
+async def test_one_that_is_deleted_is_known_to_be_gone_at_once(parts: _Parts) -> None:
+    """The watch tells of it later; nothing is to be deleted twice."""
+    value = {"metadata": {"uid": "p", "resourceVersion": "5"}}
+    there = seen.network_policy_of(value)
+    parts.applier.board.tell(seen.Snapshot(name="shop", network_policies=(there,)))
+    plan = Plan(namespace="shop", network_policy=DeleteNetworkPolicy())
+    assert await parts.applier.apply(plan) == ()
+    assert parts.applier.board.known("shop").network_policy is None

@@ -187,3 +187,33 @@ def test_a_namespace_is_forgotten_when_nothing_of_it_is_left() -> None:
     board.tell(seen.Snapshot(name="shop"))
     board.forget("shop")
     assert board.names() == []
+
+
+def _wall(revision: int, uid: str = "wall") -> seen.NetworkPolicy:
+    return seen.network_policy_of({"metadata": {"uid": uid, "resourceVersion": str(revision)}})
+
+
+def test_the_network_policy_that_we_wrote_counts_until_a_newer_one_is_seen() -> None:
+    board, _ = _board(seen.Snapshot(name="shop", network_policies=(_wall(5),)))
+    board.wrote_network_policy("shop", _wall(8))
+    board.tell(seen.Snapshot(name="shop", network_policies=(_wall(5),)))
+    assert board.known("shop").network_policy == _wall(8)
+    board.tell(seen.Snapshot(name="shop", network_policies=(_wall(9),)))
+    assert board.known("shop").network_policy == _wall(9)
+
+
+def test_a_deletion_of_the_one_kind_says_nothing_of_the_other() -> None:
+    """Else what we just wrote would be written once more."""
+    board, _ = _board(seen.Snapshot(name="shop"))
+    board.wrote_config_map("shop", _config_map(8))
+    board.wrote_network_policy("shop", _wall(8))
+    board.tell(seen.Snapshot(name="shop", deleted_network_revision=9))
+    assert board.known("shop").network_policy is None
+    assert board.known("shop").config_map == _config_map(8)
+
+
+def test_a_network_policy_that_vanished_unnoticed_is_gone() -> None:
+    board, marks = _board(seen.Snapshot(name="shop", network_policies=(_wall(5),)))
+    assert board.uids("NetworkPolicy") == {"wall"}
+    board.vanished(["wall"])
+    assert (board.known("shop").network_policy, marks) == (None, ["shop"])

@@ -115,11 +115,11 @@ def standing() -> Iterator[Ground]:
         cluster = server.cluster
         controllers.install(cluster)
         cluster.apply(trust(KEY, EARLIER_KEY))
-        cluster.apply(yaml.safe_dump(_DEBUGGER))
+        cluster.apply(yaml.safe_dump(DEBUGGER))
         cluster.apply(yaml.safe_dump({**_NODE, "status": {}}))
         cluster.apply(yaml.safe_dump_all(rendered()))
         ground = Ground(cluster=cluster)
-        _await_in_force(ground)
+        await_in_force(ground)
         yield ground
 
 
@@ -218,7 +218,7 @@ SETTINGS = Settings(
 """What the chart says, which a test holds to it."""
 _KNOWN = Known(trust_key=KEY, authorities="PEM", has_network_policy=True)
 _NODE = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}}
-_DEBUGGER = {
+DEBUGGER = {
     "apiVersion": "rbac.authorization.k8s.io/v1",
     "kind": "ClusterRole",
     "metadata": {"name": "debugger"},
@@ -232,7 +232,7 @@ _DEBUGGER = {
 }
 
 
-def _await_in_force(ground: Ground) -> None:
+def await_in_force(ground: Ground) -> None:
     """Policies are read by the API server a moment after they are stored."""
     place = ground.enrol()
     admin = ground.cluster.kubectl

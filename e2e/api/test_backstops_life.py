@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from e2e.api import asking, backstops
+from e2e.api import asking, backstops, controllers
 from e2e.api.backstops import Ground, refusal, said
 from e2e.cluster.waiting import until
 from mesh7_core import names
@@ -140,3 +140,21 @@ def test_policies_spare_what_the_cluster_runs_on(ground: Ground) -> None:
         pod = backstops.plain(namespace)
         pod["spec"]["hostNetwork"] = True
         assert refusal(ground.cluster.kubectl, pod) == ""
+
+
+def test_the_emergency_page_lets_pods_start_unguarded(ground: Ground) -> None:
+    """docs/administrator/emergency.md, as it is written there; custody holds on."""
+    page = (controllers.ROOT / "docs" / "administrator" / "emergency.md").read_text()
+    line = next(one for one in page.splitlines() if one.startswith("kubectl delete mutating"))
+    shop = ground.shop()
+    admin = ground.cluster.kubectl
+    try:
+        admin(*line.split()[1:], "--ignore-not-found")
+        until(lambda: not refusal(admin, backstops.plain(shop)), "it is let pass", timeout_s=20)
+        pod = backstops.plain(shop)
+        secret = {"secretRef": {"name": names.CREDENTIALS_SECRET}}
+        pod["spec"]["containers"][0]["envFrom"] = [secret]
+        assert "take it out of env and envFrom" in refusal(admin, pod)
+    finally:
+        _apply(ground)
+        backstops.await_in_force(ground)

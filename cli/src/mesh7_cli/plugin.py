@@ -85,6 +85,10 @@ def exit_code(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; never raises."""
     try:
         result = program.main(flags.normalised(arguments), prog_name=NAME, standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        # As kubectl alone does.
+        click.echo(error.format_message())
+        return exits.Exit.OK
     except click.ClickException as error:
         _complain(_usage(error))
         return exits.Exit.USAGE

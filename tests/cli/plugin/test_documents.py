@@ -61,6 +61,14 @@ def test_what_is_no_yaml_is_told_with_its_line(tmp_path: Path) -> None:
     assert refused.value.message.startswith(f"{path}:3: this is not YAML: ")
 
 
+def test_what_is_no_text_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(errors.ManifestError) as refused:
+        documents.read_all([str(path)], is_deep=False)
+    assert refused.value.message == f"{path}:1: this is not UTF-8"
+
+
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     missing = tmp_path / "none.yaml"
     with pytest.raises(errors.SettingsError) as refused:

@@ -232,3 +232,16 @@ def test_without_an_installation_it_says_where_it_looked(
         "error: there is no ConfigMap `mesh7-injection` in namespace `tools` – name where mesh7 is "
         "installed with --release-namespace, or give --settings\n"
     )
+
+
+def test_a_level_is_not_asked_of_a_namespaces_own_path(
+    kubectl: Fake, settings: Path, web: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is wrong with the Namespace is named as the Namespace's."""
+    del kubectl
+    place = "kind: Namespace\nmetadata: {name: shop, labels: {mesh7.dev/injection: sometimes}}\n"
+    web.write_text(f"{place}---\n{_WEB}")
+    assert plugin.exit_code(_offline(settings, "-f", str(web), "--check")) == 1
+    out, err = capsys.readouterr()
+    assert out.splitlines()[1].split()[2:] == ["refused", "-", "invalid-value"]
+    assert ": namespace: metadata.labels" in err.splitlines()[0]

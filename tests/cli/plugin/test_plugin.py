@@ -20,6 +20,14 @@ def test_the_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.fullmatch(r"kubectl-mesh7 \d+\.\d+\.\d+\n", capsys.readouterr().out)
 
 
+def test_without_a_command_it_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """As kubectl alone does."""
+    assert plugin.exit_code([]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("Usage: kubectl mesh7 [OPTIONS] COMMAND")
+    assert err == ""
+
+
 @pytest.mark.parametrize("name", list(plugin.COMMANDS))
 def test_every_command_says_in_its_help_what_the_list_says(
     name: str, capsys: pytest.CaptureFixture[str]

@@ -58,7 +58,7 @@ def read_all(paths: Sequence[str], *, is_deep: bool) -> list[Document]:
     found: list[Document] = []
     for path in paths:
         if path == STDIN:
-            found.extend(read(_stdin().read(), "stdin"))
+            found.extend(read(_decoded(_stdin().read(), "stdin"), "stdin"))
             continue
         for file in _files(Path(path), is_deep=is_deep):
             found.extend(read(_text(file), str(file)))
@@ -132,17 +132,21 @@ def _files(path: Path, *, is_deep: bool) -> list[Path]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise errors.ManifestError(f"{path}:1: this is not UTF-8") from error
+        return _decoded(path.read_bytes(), str(path))
     except OSError as error:
         reason = (error.strerror or "it cannot be read").lower()
-        raise errors.SettingsError(
-            f"--filename `{path}`: {reason} – name a file that is there"
-        ) from error
+        message = f"--filename `{path}`: {reason} – name a file that is there"
+        raise errors.SettingsError(message) from error
 
 
-def _stdin() -> IO[str]:
+def _decoded(content: bytes, file: str) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise errors.ManifestError(f"{file}:1: this is not UTF-8") from error
+
+
+def _stdin() -> IO[bytes]:
     if sys.stdin.isatty():
         click.echo("reading manifests from the terminal, end with Ctrl-D", err=True)
-    return sys.stdin
+    return sys.stdin.buffer

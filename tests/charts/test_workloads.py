@@ -81,7 +81,17 @@ def _variables(*path: str) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     "path",
-    ["controller", "injector", "exchange", "sweep", "keys show", "keys rotate", "keys replace"],
+    [
+        "controller",
+        "injector",
+        "exchange",
+        "sweep",
+        "keys show",
+        "keys rotate",
+        "keys replace",
+        "certificates show",
+        "certificates rotate",
+    ],
 )
 def test_a_variable_is_named_for_its_flag(path: str) -> None:
     """Promised by docs/administrator/operator.md: `--redis-ca` as `MESH7_REDIS_CA`."""

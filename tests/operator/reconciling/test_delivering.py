@@ -157,3 +157,18 @@ def test_objects_of_other_namespaces_are_none_of_ours() -> None:
     assert [one.name for one in plan.statuses] == ["support", "billing"]
     found = worlds.after(worlds.world(), plan)
     assert [one.name for one in worlds.bundle_of(found).documents] == ["support", "billing"]
+
+
+def test_another_authority_of_the_exchange_makes_a_newer_bundle_that_names_it() -> None:
+    """docs/administrator/certificates.md: pods outlive a rotation."""
+    pem = "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n"
+    found = worlds.later(worlds.settled(worlds.world()), timedelta(seconds=1))
+    rotated = replace(found, release=replace(found.release, authorities=(pem,)))
+    plan = reconcile(rotated)
+    assert [(one.kind, one.version) for one in plan.publish] == [
+        (Kind.BUNDLE, worlds.NOON_MS + 1000)
+    ]
+    after = worlds.settled(rotated)
+    assert worlds.bundle_of(after).authorities == (pem,)
+    assert delivered.compile_bundle(worlds.bundle_of(after)).authorities == (pem,)
+    assert worlds.is_empty(reconcile(worlds.later(after, timedelta(days=1))))

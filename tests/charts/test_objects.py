@@ -111,6 +111,11 @@ def test_the_page_of_values_is_current() -> None:
     assert charts.PAGE.read_text() == chart_values.page((charts.CHART / "values.yaml").read_text())
 
 
+def test_every_value_is_explained() -> None:
+    found = chart_values.values((charts.CHART / "values.yaml").read_text())
+    assert [one.path for one in found if not one.meaning] == []
+
+
 @pytest.mark.parametrize("chart", [charts.CHART, charts.CRDS_CHART])
 def test_a_chart_is_of_this_release(chart: object) -> None:
     found = yaml.safe_load((rendered.ROOT / str(chart) / "Chart.yaml").read_text())

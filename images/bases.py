@@ -8,8 +8,14 @@ from pathlib import Path
 from images import places
 from images.buildah import Buildah
 
-# What no program reads; half of the base otherwise.
-_LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
+# What no program of ours reads; half of the base otherwise.
+_LEFT_OUT = (
+    *("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*"),
+    "/usr/lib/*/gconv/*",
+)
+# The package that merges /usr on old machines would bring all of Perl; here it is born merged.
+_MERGED = "usr-is-merged"
+_HOOKS = "/usr/share/mmdebstrap/hooks/merged-usr"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +37,7 @@ class Base:
     @property
     def image(self) -> str:
         """Its name; another recipe is another name."""
-        recipe = hashlib.sha256(f"{self}{_LEFT_OUT}".encode()).hexdigest()[:8]
+        recipe = hashlib.sha256(f"{self}{_LEFT_OUT}{_MERGED}".encode()).hexdigest()[:8]
         return f"localhost/{self.name}:{self.suite}-{recipe}"
 
 
@@ -53,7 +59,8 @@ def make(base: Base, buildah: Buildah) -> str:
     with tempfile.TemporaryDirectory(prefix="mesh7-base-") as folder:
         archive = Path(folder, "base.tar")
         places.run(
-            *("mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(base.packages)}"),
+            *("mmdebstrap", "--quiet", "--variant=minbase", f"--hook-dir={_HOOKS}"),
+            f"--include={','.join((_MERGED, *base.packages))}",
             *(f"--dpkgopt=path-exclude={path}" for path in _LEFT_OUT),
             *(base.suite, str(archive)),
             more={"SOURCE_DATE_EPOCH": places.EPOCH},

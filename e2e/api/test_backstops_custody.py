@@ -227,6 +227,7 @@ def test_enforced_comes_with_the_enforcer_alone(ground: Ground) -> None:
         "args": {"args": ["x"]},
         "user": {"env": [{"name": "MESH7_USER", "value": "1000"}]},
         "stays": {"restartPolicy": "Always"},
+        "hidden": {"terminationMessagePath": "/opt/mesh7/enforce.py"},
     }.items():
         pod = backstops.guarded(shop, level="Enforced")
         pod["spec"]["initContainers"][0].update(fields)

@@ -101,6 +101,12 @@ FORGERIES: dict[str, tuple[Forge, str]] = {
     "own-command": (_sidecar(command=["sleep", "1d"]), "runs its image as it is"),
     "own-args": (_sidecar(args=["-c", "x"]), "runs its image as it is"),
     "python-from-the-work-folder": (_sidecar(workingDir="/mine"), "runs its image as it is"),
+    "code-hidden-by-a-last-message": (
+        _sidecar(terminationMessagePath="/opt/mesh7/judge.py"), "runs its image as it is",
+    ),
+    "port-of-the-node": (
+        _sidecar(ports=[{"containerPort": 7008, "hostPort": 7008}]), "runs its image as it is",
+    ),
     "lifecycle": (_sidecar(lifecycle={"postStart": _EXEC}), "runs its image as it is"),
     "startup-probe": (_sidecar(startupProbe=_EXEC), "or exec probes"),
     "readiness-probe": (_sidecar(readinessProbe=_EXEC), "or exec probes"),
@@ -157,6 +163,17 @@ FORGERIES: dict[str, tuple[Forge, str]] = {
     ),
     "kept-state": (
         _volume("mesh7-state", persistentVolumeClaim={"claimName": "mine"}),
+        "names that begin with mesh7-",
+    ),
+    "own-labels": (
+        _volume(
+            "mesh7-podinfo",
+            downwardAPI={
+                "items": [
+                    {"path": "labels", "fieldRef": {"fieldPath": "metadata.annotations['x']"}}
+                ]
+            },
+        ),
         "names that begin with mesh7-",
     ),
     "own-credentials": (

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from mesh7_core.delivery import payloads
 from mesh7_core.delivery.envelopes import Kind
 from mesh7_core.delivery.payloads import Roster
 from mesh7_core.ledger.asked import Request, State
@@ -261,6 +262,43 @@ async def test_credentials_come_from_the_exchange(tmp_path: Path) -> None:
                 assert (await pod.readyz()).body["store"] == ""
                 assert served.tokens == ["Bearer e.y.J"]
                 assert "hand-out" not in pod.log
+
+
+@pytest.mark.promise("K7")
+async def test_a_pod_learns_of_another_authority_of_the_exchange_while_it_runs(
+    tmp_path: Path,
+) -> None:
+    """docs/administrator/certificates.md: by its bundle, and without a restart."""
+    operator, overlay = Operator(), {"overlay": Operator().overlay(1)}
+    (tmp_path / "old").mkdir()
+    of_the_pod = write_pair(tmp_path / "old" / "cert.pem", tmp_path / "old" / "key.pem")
+    async with exchanging(tmp_path, answering()) as served:
+        exchange = {
+            "MESH7_EXCHANGE_URL": served.url,
+            "MESH7_EXCHANGE_AUTHORITIES": of_the_pod,
+            "MESH7_TOKEN_FILE": str(tmp_path / "token"),
+        }
+        first = operator.bundle(1, parts.API)
+        async with parts.running(tmp_path, operator, exchange, bundle=first, **overlay) as pod:
+            await pod.until_ready()
+
+            async def is_refused() -> bool:
+                return "the exchange cannot be trusted over TLS" in pod.log
+
+            await pod.eventually(is_refused)
+            content = payloads.BundleContent(
+                namespace=NAMESPACE,
+                labels={},
+                documents=(payloads.document_of(parts.API),),
+                authorities=served.settings.authorities,
+            )
+            newer = operator.seal(Kind.BUNDLE, 2, payloads.write_bundle(content))
+            pod.config_map.write(bundle=newer, **overlay)
+
+            async def is_asked() -> bool:
+                return served.tokens == ["Bearer e.y.J"]
+
+            await pod.eventually(is_asked)
 
 
 async def test_an_exchange_that_is_away_keeps_no_pod_from_starting(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ dist: $(DEV_READY)  ## build the four wheels into dist/ and install them in an e
 pins: $(DEV_READY)  ## compile requirements/*.in into hash-pinned *.txt again
 	@requirements/prepare pins
 
-clean:  ## remove caches and dist; .venv and .venv-mcp1 stay (delete them for a fresh start)
+clean:  ## remove caches, dist and build; .venv and .venv-mcp1 stay (delete them for a fresh start)
 	rm -rf dist build .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find core sidecar operator cli tests e2e bench images -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -25,7 +25,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _fill(python: str, machine: str) -> None:
     for recipe in recipes.product():
-        folder = wheels.fill(recipe.program, wheels.Target(python=python, machine=machine))
+        with building.alone():
+            folder = wheels.fill(recipe.program, wheels.Target(python=python, machine=machine))
         sys.stdout.write(f"{folder.relative_to(places.CHECKOUT)}\n")
 
 

@@ -34,7 +34,7 @@ def build(recipe: Recipe, base: str | None) -> Path:
     key = recipe.key(base or recipe.base.image)
     if _is_fresh(recipe.archive, stamp, key):
         return recipe.archive
-    with _alone():
+    with alone():
         if not _is_fresh(recipe.archive, stamp, key):
             _build(recipe, base)
             stamp.write_text(key)
@@ -69,7 +69,7 @@ def _is_fresh(archive: Path, stamp: Path, key: str) -> bool:
 
 
 @contextlib.contextmanager
-def _alone() -> Iterator[None]:
+def alone() -> Iterator[None]:
     """A second build waits for the first, and then finds its work done."""
     places.ARCHIVES.mkdir(parents=True, exist_ok=True)
     with (places.BUILD / "images.lock").open("w") as lock:

@@ -34,24 +34,24 @@ def _nft(folder: Path, script: str) -> Path:
         (
             "echo 'Error: Could not process rule: Operation not permitted' >&2; exit 1",
             (
-                "nft: Error: Could not process rule: Operation not permitted – the container needs the "
-                "user 0 and the capability NET_ADMIN: does a Pod Security level or another admission "
-                "take them away? see docs/administrator/enforcement.md"
+                "nft: Error: Could not process rule: Operation not permitted – the container "
+                "needs the user 0 and the capability NET_ADMIN: does a Pod Security level or "
+                "another admission take them away? see docs/administrator/enforcement.md"
             ),
         ),
         (
             "echo 'Error: Could not process rule: No such file or directory' >&2; exit 1",
             (
-                "nft: Error: Could not process rule: No such file or directory – the node's kernel "
-                "needs the modules nf_tables, nft_ct and nft_reject_inet: load them there, or lower "
-                "the namespace's level; see docs/administrator/enforcement.md"
+                "nft: Error: Could not process rule: No such file or directory – the node's "
+                "kernel needs the modules nf_tables, nft_ct and nft_reject_inet: load them there, "
+                "or lower the namespace's level; see docs/administrator/enforcement.md"
             ),
         ),
         (
             "exit 0",
             (
-                "the table inet mesh7 is not what was loaded: the chain `arriving` is missing, or not "
-                "the one that was meant – does somebody else write rules in this pod? "
+                "the table inet mesh7 is not what was loaded: the chain `arriving` is missing, or "
+                "not the one that was meant – does somebody else write rules in this pod? "
                 "see docs/administrator/enforcement.md"
             ),
         ),

@@ -144,6 +144,8 @@ class Watch:
             settings=_settings(),
             standalone=True,
             clusterwide=True,
+            # Else it asks for its user's name, and an image has none; the type is a str of kopf's.
+            identity=names.FIELD_MANAGER,  # type: ignore[arg-type]
             stop_flag=self._stop,
         )
         (raised,) = await asyncio.gather(operator, return_exceptions=True)

@@ -33,7 +33,7 @@ def dependencies(wheels: Path) -> None:
     """Make the venv and install other people's wheels into it."""
     _run(sys.executable, "-m", "venv", "--without-pip", str(_VENV))
     _install(wheels, wheels)
-    _settle(_VENV, strip=Path("/"))
+    _settle(_VENV, root=None)
 
 
 def program(wheels: Path, pip: Path, root: Path, modules: Sequence[str]) -> None:
@@ -48,7 +48,7 @@ def program(wheels: Path, pip: Path, root: Path, modules: Sequence[str]) -> None
     """
     _install(wheels, pip, "--root", str(root), "--ignore-installed")
     _compile_standard(root, modules)
-    _settle(root, strip=root)
+    _settle(root, root=root)
 
 
 def _install(wheels: Path, pip: Path, *more: str) -> None:
@@ -61,8 +61,13 @@ def _install(wheels: Path, pip: Path, *more: str) -> None:
     )
 
 
-def _settle(folder: Path, *, strip: Path) -> None:
-    """Remove what nobody needs, compile, and give every file the same age."""
+def _settle(folder: Path, *, root: Path | None) -> None:
+    """Remove what nobody needs, compile, and give every file the same age.
+
+    Args:
+        folder: all of it.
+        root: what the image will have as `/`; None = it lies at its place already.
+    """
     for pattern in _NEEDLESS:
         for found in folder.rglob(pattern):
             found.unlink()
@@ -74,8 +79,8 @@ def _settle(folder: Path, *, strip: Path) -> None:
         maxlevels=20,
         force=True,
         quiet=1,
-        stripdir=str(strip),
-        prependdir="/",
+        stripdir=root,
+        prependdir="/" if root else None,
         invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
     )
     epoch = int(os.environ["SOURCE_DATE_EPOCH"])

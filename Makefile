@@ -13,7 +13,7 @@ MCP1_READY := .venv-mcp1/.ready/mcp1-$(call key,requirements/mcp1.txt)
 NPM_READY := .cache/npm/.ready/npm-$(call key,requirements/npm/package-lock.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix bench soak soak-operator charts docs dist clean pins images wheelhouse e2e-api e2e-node \
+.PHONY: help run test check fix bench soak soak-operator charts docs dist clean pins images wheelhouse e2e e2e-api e2e-node \
 	cluster-build cluster-up cluster-down \
 	check-format check-lint check-types check-imports check-dependencies check-examples
 
@@ -60,15 +60,17 @@ soak-operator: $(DEV_READY)  ## 2,000 policies in 500 namespaces on a real API s
 soak: $(BENCH_READY) soak-operator  ## the operator's soak, then a million calls through a gateway with each ledger; ARGS="--calls 100000" for fewer
 	@exec $(BIN)/python -m bench soak $(ARGS)
 
+e2e: e2e-api e2e-node  ## both of the following
+
 e2e-api: $(DEV_READY)  ## test on a real Kubernetes API server, built on first use; ARGS="-k word" for some
 	@$(BIN)/python -m e2e.cluster build --level api
 	@exec $(BIN)/python -m pytest e2e/api $(ARGS)
 
-e2e-node: $(DEV_READY)  ## test on a real node with real pods (root on Debian: containerd and runc are installed); ARGS="-k word"
+e2e-node: $(DEV_READY)  ## test on a real node with real pods, and tell the stories (root on Debian: containerd, runc, buildah are installed); ARGS="-k word"
 	@$(BIN)/python -m e2e.cluster build --level node
 	@e2e/cluster/prepare
 	@$(BIN)/python -m images build
-	@exec $(BIN)/python -m pytest e2e/node $(ARGS)
+	@exec $(BIN)/python -m pytest e2e/node e2e/stories $(ARGS)
 
 images: $(DEV_READY)  ## build the images and those of the tests into build/images (root on Debian); ARGS="sidecar --base NAME"
 	@e2e/cluster/prepare

@@ -13,7 +13,7 @@ MCP1_READY := .venv-mcp1/.ready/mcp1-$(call key,requirements/mcp1.txt)
 NPM_READY := .cache/npm/.ready/npm-$(call key,requirements/npm/package-lock.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix bench soak soak-operator charts docs dist clean pins images wheelhouse e2e e2e-api e2e-node \
+.PHONY: help run test check fix bench soak soak-operator charts docs dist clean pins images numbers wheelhouse e2e e2e-api e2e-node \
 	cluster-build cluster-up cluster-down \
 	check-format check-lint check-types check-imports check-dependencies check-examples
 
@@ -71,6 +71,11 @@ e2e-node: $(DEV_READY)  ## test on a real node with real pods, and tell the stor
 	@e2e/cluster/prepare
 	@$(BIN)/python -m images build
 	@exec $(BIN)/python -m pytest e2e/node e2e/stories $(ARGS)
+
+numbers: $(DEV_READY)  ## what guarding costs, on a real node: admission, start, memory, time to obey
+	@$(BIN)/python -m e2e.cluster build --level node
+	@e2e/cluster/prepare
+	@exec $(BIN)/python -m e2e.numbers
 
 images: $(DEV_READY)  ## build the images and those of the tests into build/images (root on Debian); ARGS="sidecar --base NAME"
 	@e2e/cluster/prepare

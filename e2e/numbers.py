@@ -267,7 +267,7 @@ def main() -> int:
     print(f"load average {os.getloadavg()[0]:.1f} before", flush=True)
     built = {
         "operator": images.operator_image(), "sidecar": images.sidecar_image(),
-        "agent": images.agent_image(), "valkey": images.valkey_image(),
+        "agent": images.agent_image(), "redis": images.redis_image(),
     }  # fmt: skip
     with node.raised(f"numbers-{os.getpid()}") as raised:
         _load(raised, [image.archive for image in built.values()])

@@ -45,6 +45,7 @@ PLAIN = Base(name="base", packages=("ca-certificates", "nftables", "python-is-py
 WITH_TOOLS = Base(
     name="base-tools", packages=(*PLAIN.packages, "busybox-static", "curl", "iproute2", "procps")
 )
+WITH_REDIS = Base(name="base-redis", packages=(*PLAIN.packages, "redis-server"))
 
 
 def make(base: Base, buildah: Buildah) -> str:

@@ -44,8 +44,9 @@ def build(recipe: Recipe, base: str | None) -> Path:
 def _build(recipe: Recipe, base: str | None) -> None:
     buildah = Buildah(places.cache() / "containers")
     standing_on = base or bases.make(recipe.base, buildah)
-    python = recipe.base.python if base is None else buildah.python_of(base)
-    wheels.fill(recipe.program, Target(python=python, machine=platform.machine()))
+    if recipe.has_wheels:
+        python = recipe.base.python if base is None else buildah.python_of(base)
+        wheels.fill(recipe.program, Target(python=python, machine=platform.machine()))
     places.say(f"building {recipe.image}")
     arguments = {"PYTHON_IMAGE": standing_on}
     if recipe.program in wheels.MEMBERS:

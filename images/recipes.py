@@ -15,7 +15,7 @@ class Recipe:
     """One image.
 
     Attributes:
-        program: names its wheelhouse, and `requirements/PROGRAM.txt`.
+        program: names its wheelhouse, and `requirements/PROGRAM.txt` where it has wheels.
         image: its name, with tag.
         dockerfile: from the checkout's root.
         base: what it stands on here; in the world the Dockerfile says what.
@@ -25,6 +25,7 @@ class Recipe:
     image: str
     dockerfile: str
     base: Base = bases.PLAIN
+    has_wheels: bool = True
 
     @property
     def archive(self) -> Path:
@@ -43,7 +44,7 @@ class Recipe:
         yield places.CHECKOUT / self.dockerfile
         yield places.CHECKOUT / "images" / "inside.py"
         yield places.CHECKOUT / "images" / "wheels.py"
-        for name in ("pip", self.program):
+        for name in ("pip", self.program) if self.has_wheels else ():
             yield places.CHECKOUT / "requirements" / f"{name}.txt"
         for member in wheels.MEMBERS.get(self.program, ()):
             home = places.CHECKOUT / member
@@ -80,5 +81,11 @@ def all_of_them() -> tuple[Recipe, ...]:
             dockerfile="images/agent/Dockerfile",
             base=bases.WITH_TOOLS,
         ),
-        Recipe(program="valkey", image="localhost/valkey:9", dockerfile="images/valkey/Dockerfile"),
+        Recipe(
+            program="redis",
+            image="localhost/redis:7",
+            dockerfile="images/redis/Dockerfile",
+            base=bases.WITH_REDIS,
+            has_wheels=False,
+        ),
     )

@@ -140,7 +140,7 @@ def product_images(node_cluster: NodeCluster) -> dict[str, str]:
         "operator": images.operator_image(),
         "sidecar": images.sidecar_image(),
         "agent": images.agent_image(),
-        "valkey": images.valkey_image(),
+        "redis": images.redis_image(),
     }
     for image in found.values():
         node_cluster.load(image.archive)

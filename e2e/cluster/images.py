@@ -43,9 +43,14 @@ def agent_image() -> Image:
     return _built("agent")
 
 
-def valkey_image() -> Image:
-    """`localhost/valkey:9`: the server alone, as `valkey-server`, with a shell; runs as 999."""
-    return _built("valkey")
+def redis_image() -> Image:
+    """`localhost/redis:7`: Debian's, as `redis-server`, with TLS and a shell; runs as 999."""
+    return _built("redis")
+
+
+def all_of_them() -> tuple[Image, ...]:
+    """What stories need on their node."""
+    return (operator_image(), sidecar_image(), agent_image(), redis_image())
 
 
 def _built(program: str) -> Image:

@@ -28,7 +28,7 @@ def release(cluster: Cluster, product_images: Mapping[str, str]) -> Release:
 @pytest.fixture(scope="session")
 def images_on_disk() -> tuple[Path, ...]:
     """What a further cluster has to load."""
-    built = (images.operator_image, images.sidecar_image, images.agent_image, images.valkey_image)
+    built = (images.operator_image, images.sidecar_image, images.agent_image, images.redis_image)
     return tuple(build().archive for build in built)
 
 

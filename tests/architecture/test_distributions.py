@@ -64,7 +64,7 @@ def test_an_image_holds_what_its_program_declares_and_nothing_else(program: str)
     assert _versions(f"{program}.txt").items() <= _versions("dev.txt").items()
 
 
-_FILES = ("uv", "pip", "run", "dev", "mcp1", "bench", "sidecar", "operator", "agent", "valkey")
+_FILES = ("uv", "pip", "run", "dev", "mcp1", "bench", "sidecar", "operator", "agent")
 
 
 @pytest.mark.parametrize("name", _FILES)

@@ -3,7 +3,7 @@
 import json
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from e2e.cluster.waiting import until
 from mesh7_core import names
 
 Object = dict[str, Any]
-_ASKED = re.compile(r'(?m)^mesh7_admissions_total\{door="inject",.*\} (\S+)$')
+_QUESTION = "mutation.webhook.admission.k8s.io/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +32,14 @@ class Guarded:
 
     Attributes:
         kubeconfig: the injector's.
+        audit: the API server's log so far.
     """
 
     cluster: Cluster
     injector: Injector
     files: Files
     kubeconfig: Path
+    audit: Callable[[], list[Object]]
 
     def lead(self, url: str) -> None:
         """Have the API server ask there."""
@@ -66,9 +68,16 @@ class Guarded:
             return error.stderr
         return ""
 
-    def asked(self) -> float:
-        """How often the injector was asked about a pod."""
-        return sum(float(one) for one in _ASKED.findall(self.injector.ask("/metrics")))
+    def questions(self, namespace: str) -> list[str]:
+        """What the audit log says of questions about pods made there, one each."""
+        return [
+            key
+            for one in self.audit()
+            if one.get("objectRef", {}).get("namespace") == namespace
+            and (one["objectRef"]["resource"], one["verb"]) == ("pods", "create")
+            for key in one.get("annotations", {})
+            if key.startswith(_QUESTION)
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +90,13 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
         kubeconfig = installed.account(cluster, "mesh7-injector", folder)
         files = Files(folder)
         with installed.injecting(kubeconfig, files, "first") as injector:
-            found = Guarded(cluster=cluster, injector=injector, files=files, kubeconfig=kubeconfig)
+            found = Guarded(
+                cluster=cluster,
+                injector=injector,
+                files=files,
+                kubeconfig=kubeconfig,
+                audit=server.audit,
+            )
             found.lead(injector.url)
             _await_asked(found)
             yield found
@@ -105,6 +120,13 @@ def _sidecars(pod: Object) -> list[str]:
     """Names of its native sidecars."""
     found = pod["spec"].get("initContainers", [])
     return [one["name"] for one in found if one.get("restartPolicy") == "Always"]
+
+
+def _token(container: Object) -> str:
+    """The volume that is mounted where programs look for their account's token."""
+    path = "/var/run/secrets/kubernetes.io/serviceaccount"
+    (found,) = [one["name"] for one in container["volumeMounts"] if one["mountPath"] == path]
+    return str(found)
 
 
 def _values(container: Object) -> dict[str, str]:
@@ -151,14 +173,25 @@ def test_every_pod_of_an_enabled_namespace_is_guarded(there: Guarded) -> None:
     assert "opt-out-not-allowed: " in there.refusal(_pod(shop, "out", inject="false"))
 
 
+def test_a_pod_is_asked_about_once_and_our_containers_have_no_token_of_the_api_server(
+    there: Guarded,
+) -> None:
+    """docs/reference/injection.md: a token is mounted where nothing is, after us too."""
+    shop = there.namespace("enabled")
+    pod = there.create(_pod(shop))
+    assert len(there.questions(shop)) == 1
+    (sidecar,), (agent,) = pod["spec"]["initContainers"], pod["spec"]["containers"]
+    assert _token(sidecar) == "mesh7-podinfo"
+    assert _token(agent).startswith("kube-api-access-")
+
+
 @pytest.mark.promise("K6")
 @pytest.mark.parametrize("how", ["", "on-request"])
 def test_a_pod_that_asks_for_nothing_elsewhere_never_waits_for_us(there: Guarded, how: str) -> None:
     """Design 9: outside, nothing is ever called."""
     other = there.namespace(how)
-    before = there.asked()
     assert _sidecars(there.create(_pod(other))) == []
-    assert there.asked() == before
+    assert there.questions(other) == []
 
 
 @pytest.mark.promise("K5")

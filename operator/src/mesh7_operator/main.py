@@ -307,6 +307,13 @@ def exchange(  # noqa: PLR0913 - one argument a flag
     help="PEM certificates that vouch for the exchange; pods are given them.",
 )
 @click.option(
+    "--api-server",
+    default=options.api_server,
+    show_default="that of this pod",
+    metavar="ADDRESS",
+    help="The API server's as pods see it, which sidecars dial for no source.",
+)
+@click.option(
     "--grace",
     type=click.FloatRange(0, 600),
     default=settings.DEFAULT_GRACE_S,
@@ -323,6 +330,7 @@ def injector(  # noqa: PLR0913 - one argument a flag
     settings_file: Path,
     trust_directory: Path,
     authorities_file: Path | None,
+    api_server: str,
     grace: float,
 ) -> None:
     """Answer the API server: guard this pod, is this object right, and who made this grant."""
@@ -337,6 +345,7 @@ def injector(  # noqa: PLR0913 - one argument a flag
         injection=settings_file,
         trust=trust_directory,
         authorities=authorities_file,
+        api_server=api_server,
         metrics=metrics_address,
         grace_s=grace,
     )

@@ -66,9 +66,14 @@ def cluster(command: Command) -> Command:
     return with_cluster
 
 
+def api_server() -> str:
+    """Its address as the kubelet tells pods of this namespace; empty outside of a cluster."""
+    return os.environ.get("KUBERNETES_SERVICE_HOST", "")
+
+
 def _in_cluster_url() -> str:
     """Where the kubelet says that the API server is; empty outside of a cluster."""
-    host = os.environ.get("KUBERNETES_SERVICE_HOST", "")
+    host = api_server()
     port = int(os.environ.get("KUBERNETES_SERVICE_PORT", "443"))
     return f"https://{settings.Address(host, port)}" if host else ""
 

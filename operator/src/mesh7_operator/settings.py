@@ -182,6 +182,7 @@ class Injector:
         injection: what pods get (`mesh7_core.injection.settings`).
         trust: a folder with the file `key`, the public key that bundles are signed with.
         authorities: PEM; certificates that vouch for the exchange. None = there is none.
+        api_server: its address as pods see it; empty = not known.
         metrics: where `/metrics`, `/healthz` and `/readyz` are answered, plain.
         grace_s: how long it serves on after it was told to end, for Services learn late.
     """
@@ -194,6 +195,7 @@ class Injector:
     injection: Path
     trust: Path
     authorities: Path | None = None
+    api_server: str = ""
     metrics: Address = Address("0.0.0.0", 7009)  # noqa: S104 - the kubelet dials the pod's address
     grace_s: float = DEFAULT_GRACE_S
 

@@ -15,6 +15,7 @@ KINDS = {
     "agentpolicies.mesh7.dev": "AgentPolicy", "toolsources.mesh7.dev": "ToolSource",
     "configmap": "ConfigMap", "configmaps": "ConfigMap", "secrets": "Secret",
     "networkpolicy": "NetworkPolicy", "networkpolicies": "NetworkPolicy", "lease": "Lease",
+    "service": "Service",
     "deployments": "Deployment", "daemonsets": "DaemonSet", "clusterroles": "ClusterRole",
     "poddisruptionbudgets": "PodDisruptionBudget",
     "customresourcedefinitions": "CustomResourceDefinition",

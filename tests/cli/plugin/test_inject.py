@@ -166,6 +166,7 @@ def test_the_cluster_gives_settings_key_authorities_and_the_namespaces_labels(
     (sidecar,) = template["spec"]["initContainers"]
     told = {one["name"]: one.get("value") for one in sidecar["env"]}
     assert told["MESH7_TRUST_KEY"] == KEY
+    assert told["KUBERNETES_SERVICE_HOST"] == "10.96.0.1"
     assert told["MESH7_EXCHANGE_AUTHORITIES"] == worlds.authority().public.decode()
     agent = template["spec"]["containers"][0]["env"]
     assert "MESH7_MCP_MY_BILLING_URL" in {one["name"] for one in agent}
@@ -210,6 +211,18 @@ def test_what_is_needed_and_may_not_be_seen_ends_it(
     out, err = capsys.readouterr()
     assert out == ""
     assert told in err
+
+
+def test_who_may_not_see_the_api_servers_service_reads_that_it_comes_later(
+    kubectl: Fake, web: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """docs/reference/kubectl-mesh7.md."""
+    shop = worlds.namespace("shop", injection="enabled")
+    kubectl.tell([*worlds.installed(), shop], forbidden=["service"])
+    assert plugin.exit_code(["inject", "-f", str(web)]) == 0
+    out, err = capsys.readouterr()
+    assert "KUBERNETES_SERVICE_HOST" not in out
+    assert "; sidecars get `KUBERNETES_SERVICE_HOST` when they are made\n" in err
 
 
 def test_a_namespace_that_is_not_there_is_told(

@@ -74,6 +74,7 @@ def installed() -> list[Object]:
             "leaseDurationSeconds": 15,
             "renewTime": "2026-11-21T11:59:58.000000Z",
         }),
+        named("Service", "kubernetes", "default", spec={"clusterIP": "10.96.0.1"}),
         named("Node", "node1", status={"nodeInfo": {"kubeletVersion": "v1.34.4"}}),
         *(named("ClusterRole", name, rules=[]) for name in ("view", "edit", "admin")),
     ]  # fmt: skip

@@ -64,6 +64,7 @@ def case(name: str) -> Case:
         cluster=Cluster(
             trust_key=around["trustKey"],
             authorities=around["authorities"],
+            api_server=around.get("apiServer", ""),
             sources=tuple(
                 Source(
                     name=one["name"],

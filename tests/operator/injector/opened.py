@@ -32,6 +32,7 @@ apiVersion: mesh7.dev/v1alpha1
 kind: Injection
 image: registry.example/mesh7-sidecar:0.1.0
 """
+API_SERVER = "10.96.0.1"
 TRUST_KEY = base64.b64encode(bytes(range(32))).decode()
 _TABLE = {
     ("AgentPolicy", SHOP, "support"): asked.policy(),
@@ -128,6 +129,7 @@ def files_in(folder: Path) -> Files:
             injection=folder / injection.KEY,
             trust=folder,
             authorities=folder / "ca.crt",
+            api_server=API_SERVER,
         )
     )
 

@@ -43,6 +43,7 @@ async def test_a_pod_gets_a_native_sidecar(there: Door) -> None:
     assert sidecar["image"] == "registry.example/mesh7-sidecar:0.1.0"
     variables = {one["name"]: one.get("value") for one in sidecar["env"]}
     assert variables["MESH7_TRUST_KEY"] == opened.TRUST_KEY
+    assert variables["KUBERNETES_SERVICE_HOST"] == opened.API_SERVER
     agent = {one["name"]: one["value"] for one in pod["spec"]["containers"][0]["env"]}
     assert agent["MESH7_MCP_BILLING_URL"] == "http://127.0.0.1:7007/mcp/billing"
     assert _injections(there, "injected", "Cooperative") == 1

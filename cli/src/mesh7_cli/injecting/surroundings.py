@@ -19,6 +19,7 @@ from mesh7_cli.cluster.looking import Absent, Hidden, Look
 from mesh7_cli.injecting.documents import Document, read
 from mesh7_core import errors, names
 from mesh7_core.injection import settings as injection_settings
+from mesh7_core.injection import sources
 from mesh7_core.injection.inject import Cluster, Namespace, Source
 from mesh7_core.injection.outcomes import Level
 from mesh7_core.injection.settings import Settings
@@ -111,16 +112,18 @@ def from_cluster(kubectl: Kubectl, given: Given, namespaces: Iterable[str]) -> S
     settings = _settings(found, given)
     authorities = "" if settings.exchange is None else _authorities(found, given, notes)
     trust_key = _trust_key(found, given)
+    api_server = _api_server(found["api_server"], notes)
     places, clusters = {}, {}
     for name in wanted:
         place = _place(found[f"namespace/{name}"], name, given)
         places[name] = _at_level(place, given.level)
-        sources, policy = found[f"sources/{name}"], found[f"policy/{name}"]
-        notes.extend(one.note for one in (sources, policy) if isinstance(one, Hidden))
+        there, policy = found[f"sources/{name}"], found[f"policy/{name}"]
+        notes.extend(one.note for one in (there, policy) if isinstance(one, Hidden))
         clusters[name] = Cluster(
             trust_key=trust_key,
             authorities=authorities,
-            sources=_sources(name, looking.items(sources), given.documents),
+            api_server=api_server,
+            sources=_sources(name, looking.items(there), given.documents),
             has_network_policy=bool(looking.value(policy)) or isinstance(policy, Hidden),
         )
     return Surroundings(
@@ -133,7 +136,7 @@ def from_cluster(kubectl: Kubectl, given: Given, namespaces: Iterable[str]) -> S
 
 def _questions(given: Given, namespaces: Iterable[str]) -> dict[str, looking.Question]:
     release = f"--namespace={given.release_namespace}"
-    found: dict[str, looking.Question] = {}
+    found = {"api_server": looking.get("service", "kubernetes", "--namespace=default")}
     if given.settings is None:
         found["settings"] = looking.get("configmap", names.INJECTION_CONFIG_MAP, release)
     if given.trust_key is None:
@@ -201,6 +204,13 @@ def _authorities(found: Mapping[str, Look], given: Given, notes: list[str]) -> s
     return ""
 
 
+def _api_server(seen: Look, notes: list[str]) -> str:
+    """What the kubelet tells pods of the release namespace."""
+    if isinstance(seen, Hidden):
+        notes.append(f"{seen.note}; sidecars get `KUBERNETES_SERVICE_HOST` when they are made")
+    return reading.text(looking.value(seen), "spec", "clusterIP")
+
+
 def _place(seen: Look, name: str, given: Given) -> Namespace:
     """The Namespace: what its manifest says goes before what the cluster has."""
     written = _namespace_among(given.documents, name)
@@ -258,25 +268,8 @@ def _sources(
         for value in _values(documents, names.TOOL_SOURCE)
         if reading.text(value, "metadata", "namespace") in {"", namespace}
     ]
-    found = {one.name: one for one in map(source, [*there, *written]) if one is not None}
+    found = {one.name: one for one in map(sources.read, [*there, *written]) if one is not None}
     return tuple(found[name] for name in sorted(found))
-
-
-def source(value: Object) -> Source | None:
-    """What a pod is told of a ToolSource; None for what no sidecar serves.
-
-    The injector's own reading, mesh7_operator.injector.sources, must agree.
-    """
-    spec = reading.one(value, "spec")
-    kinds = [kind for kind in ("mcp", "http") if isinstance(spec.get(kind), dict)]
-    if len(kinds) != 1 or reading.text(spec, "mcp", "transport") == "Stdio":
-        return None
-    url = reading.text(spec, kinds[0], "url").strip().lower()
-    return Source(
-        name=reading.text(value, "metadata", "name"),
-        kind=kinds[0],
-        has_plain_credential=bool(reading.text(spec, "auth", "key")) and url.startswith("http://"),
-    )
 
 
 def _values(documents: Iterable[Document], kind: str) -> Iterable[dict[str, object]]:

@@ -42,11 +42,14 @@ class Cluster:
     Attributes:
         trust_key: base64; the key that bundles are signed with (ConfigMap `mesh7-trust`).
         authorities: PEM; certificates that vouch for the exchange.
+        api_server: its address as pods see it, which sidecars dial for no source; empty = not
+            known.
         sources: of the pod's namespace.
         has_network_policy: whether `mesh7-guarded` is in the namespace.
     """
 
     trust_key: str
     authorities: str
+    api_server: str = ""
     sources: tuple[Source, ...] = ()
     has_network_policy: bool = False

@@ -54,7 +54,7 @@ def sidecar(
         "restartPolicy": "Always",
         "env": [one.written() for one in _environment(settings, cluster, floors)],
         "resources": _resources(resources, before),
-        "volumeMounts": volumes.mounts(wanted),
+        "volumeMounts": [*volumes.mounts(wanted), volumes.no_account()],
         "startupProbe": _probe("/startz", period_s=1, failures=_patience_s(settings)),
         "readinessProbe": _probe("/readyz", period_s=2, failures=3),
         "livenessProbe": _probe("/healthz", period_s=10, failures=3),
@@ -73,6 +73,7 @@ def enforcer(settings: Settings, before: Object) -> dict[str, object]:
         "command": list(_ENFORCE),
         "env": [Given("MESH7_USER", str(settings.user)).written()],
         "resources": _resources(small, before),
+        "volumeMounts": [volumes.no_account()],
         **_ENDING,
         "securityContext": {
             **_HARMLESS,
@@ -117,6 +118,9 @@ def _environment(settings: Settings, cluster: Cluster, floors: Floors) -> Iterab
         yield Given("MESH7_EXCHANGE_URL", settings.exchange.url)
         yield Given("MESH7_EXCHANGE_AUTHORITIES", cluster.authorities)
         yield Given("MESH7_TOKEN_FILE", f"{volumes.TOKEN_PATH}/{volumes.TOKEN_FILE}")
+    # The kubelet makes one of a Service `kubernetes` of the pod's namespace, unless it is written.
+    if cluster.api_server:
+        yield Given(variables.API_SERVER, cluster.api_server)
     for name in sorted(settings.variables):
         yield Given(name, settings.variables[name])
 

@@ -20,6 +20,7 @@ BASE: Final = "http://127.0.0.1:7007"
 URL: Final = "MESH7_URL"
 FIRST_BUNDLE: Final = "MESH7_FIRST_BUNDLE"
 REDIS_URL: Final = "MESH7_REDIS_URL"
+API_SERVER: Final = "KUBERNETES_SERVICE_HOST"
 LONGEST_FIRST_BUNDLE: Final = timedelta(minutes=5)
 RESERVED: Final = frozenset(
     {

@@ -27,6 +27,7 @@ TOKEN_FILE: Final = "token"  # noqa: S105 - a file's name
 PODINFO_PATH: Final = "/etc/mesh7/podinfo"
 LABELS_FILE: Final = "labels"
 STATE_PATH: Final = "/var/lib/mesh7"
+ACCOUNT_PATH: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
 TOKEN_S: Final = 3600
 STATE_SIZE: Final = "64Mi"
 """Two envelopes of 700 KiB, a journal and definitions; counts as the container's memory."""
@@ -95,6 +96,15 @@ def mounts(wanted: list[str]) -> list[dict[str, object]]:
         }
         for name in wanted
     ]
+
+
+def no_account() -> dict[str, object]:
+    """A mount of any of our containers where the API server would mount its token.
+
+    It does so where nothing is mounted, after webhooks too: our containers would have a token that
+    they must not have, and each pod would be asked about twice.
+    """
+    return {"name": PODINFO, "mountPath": ACCOUNT_PATH, "readOnly": True}
 
 
 def put_in(pod: Object, wanted: list[str]) -> list[object]:

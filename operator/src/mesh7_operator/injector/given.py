@@ -25,11 +25,13 @@ class Given:
     Attributes:
         trust_key: base64.
         authorities: PEM; empty where there is no exchange.
+        api_server: its address as pods see it; empty = not known.
     """
 
     settings: injection.Settings
     trust_key: str
     authorities: str
+    api_server: str = ""
 
 
 class Files:
@@ -38,6 +40,7 @@ class Files:
     def __init__(self, chosen: settings.Injector) -> None:
         self._settings = File(chosen.injection, "--settings-file", _settings)
         self._trust_key = File(chosen.trust / _TRUST_FILE, "--trust-directory", _trust_key)
+        self._api_server = chosen.api_server
         self._authorities: File[str] | None = None
         if chosen.authorities is not None:
             self._authorities = File(chosen.authorities, "--authorities-file", _authorities)
@@ -62,10 +65,15 @@ class Files:
         if found is None or trust_key is None:
             return None
         if found.exchange is None:
-            return Given(settings=found, trust_key=trust_key, authorities="")
+            authorities = ""
         if authorities is None:
             return None
-        return Given(settings=found, trust_key=trust_key, authorities=authorities)
+        return Given(
+            settings=found,
+            trust_key=trust_key,
+            authorities=authorities,
+            api_server=self._api_server,
+        )
 
     @property
     def looks(self) -> tuple[Look, ...]:

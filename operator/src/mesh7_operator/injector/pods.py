@@ -37,6 +37,7 @@ def judge(review: Review, given: Given, around: Surroundings) -> Judged:
     cluster = Cluster(
         trust_key=given.trust_key,
         authorities=given.authorities,
+        api_server=given.api_server,
         sources=around.sources,
         has_network_policy=around.has_network_policy,
     )

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from mesh7_core import errors, names
+from mesh7_core.injection import sources
 from mesh7_core.injection.inject import Namespace, Source
 from mesh7_core.injection.outcomes import Level
 from mesh7_operator.cluster import api_server, resources, shapes
-from mesh7_operator.injector import sources
 
 PATIENCE_S: Final = 2.0
 

@@ -4,11 +4,18 @@ from typing import Any
 
 import pytest
 
+from mesh7_core.injection import sources
 from mesh7_core.injection.inject import Source
-from mesh7_operator.injector import sources
-from tests.operator.injector import asked
 
 _AUTH = {"key": "billing"}
+
+
+def _source(spec: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "kind": "ToolSource",
+        "metadata": {"name": "billing", "namespace": "shop"},
+        "spec": spec,
+    }
 
 
 @pytest.mark.parametrize(
@@ -27,7 +34,7 @@ def test_a_source_is_a_door_and_may_have_a_credential_that_travels_bare(
     spec: dict[str, Any], kind: str, is_plain: bool
 ) -> None:
     """Design 9: Guarded refuses credentials over plain http."""
-    found = sources.read(asked.source("billing", **spec))
+    found = sources.read(_source(spec))
     assert found == Source(name="billing", kind=kind, has_plain_credential=is_plain)
 
 
@@ -44,4 +51,4 @@ def test_a_source_is_a_door_and_may_have_a_credential_that_travels_bare(
 )
 def test_what_no_sidecar_serves_no_pod_is_told_of(spec: dict[str, Any]) -> None:
     """Programs run as pods of their own in a cluster."""
-    assert sources.read(asked.source("billing", **spec)) is None
+    assert sources.read(_source(spec)) is None

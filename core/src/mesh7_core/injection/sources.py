@@ -6,8 +6,8 @@ Pure: no clock, no network, no logging.
 from collections.abc import Mapping
 from typing import Final
 
-from mesh7_core.injection.inject import Source
-from mesh7_operator.cluster import shapes
+from mesh7_core.injection import shapes
+from mesh7_core.injection.known import Source
 
 _KINDS: Final = ("mcp", "http")
 _PLAIN: Final = "http://"

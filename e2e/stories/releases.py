@@ -95,7 +95,7 @@ def values(images: Mapping[str, str]) -> Values:
             "pullPolicy": "Never",
             **{one: _image(images[one]) for one in ("operator", "sidecar")},
         },
-        "redis": {"embedded": {"image": images["valkey"]}},
+        "redis": {"embedded": {"image": images["redis"], "program": "redis-server"}},
     }
 
 

@@ -46,10 +46,12 @@ class Ground:
     """A cluster with our admission policies, and no webhook configuration.
 
     Attributes:
+        keys: that sidecars may trust, as the controller says it on each Namespace, newest first.
         shops: namespaces that tests share, by level.
     """
 
     cluster: Cluster
+    keys: tuple[str, ...] = (KEY, EARLIER_KEY)
     shops: dict[str, str] = field(default_factory=dict)
 
     def shop(self, level: str = "Cooperative") -> str:
@@ -68,9 +70,10 @@ class Ground:
         return self.cluster.kubectl_of(user)
 
     def enrol(self, how: str = "enabled", level: str = "Cooperative") -> str:
-        """A fresh namespace, enrolled when it is made."""
+        """A fresh namespace, enrolled when it is made, as the controller leaves it."""
         labels = {names.INJECTION_LABEL: how, names.ENFORCEMENT: level}
-        return self.cluster.new_namespace("shop", labels)
+        annotations = {names.TRUST_KEYS_ANNOTATION: " ".join(self.keys)}
+        return self.cluster.new_namespace("shop", labels, annotations)
 
     def tenant(self, namespace: str, role: str, name: str = "") -> Kubectl:
         """Somebody with a stock role there, who may also add debug containers and resize.
@@ -114,7 +117,6 @@ def standing() -> Iterator[Ground]:
     with api_servers.raised(f"backstops-{secrets.token_hex(3)}", ClusterSettings()) as server:
         cluster = server.cluster
         controllers.install(cluster)
-        cluster.apply(trust(KEY, EARLIER_KEY))
         cluster.apply(yaml.safe_dump(DEBUGGER))
         cluster.apply(yaml.safe_dump({**_NODE, "status": {}}))
         cluster.apply(yaml.safe_dump_all(rendered()))
@@ -132,15 +134,6 @@ def chart(*flags: str) -> list[Object]:
     """All of the chart, with a Redis that speaks TLS."""
     text = charts.template(charts.CHART, *_VALUES, *flags)
     return [one for one in yaml.safe_load_all(text) if one]
-
-
-def trust(*keys: str) -> str:
-    """ConfigMap `mesh7-trust` as the controller writes it, newest key first."""
-    about = {"name": names.TRUST_CONFIG_MAP, "namespace": RELEASE}
-    content = {"key": keys[0], "keys": "\n".join(keys) + "\n"}
-    return yaml.safe_dump(
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": about, "data": content}
-    )
 
 
 def refusal(kubectl: Kubectl, document: Mapping[str, object]) -> str:
@@ -237,4 +230,4 @@ def await_in_force(ground: Ground) -> None:
     place = ground.enrol()
     admin = ground.cluster.kubectl
     until(lambda: refusal(admin, plain(place)) != "", "policies are in force", timeout_s=20)
-    until(lambda: refusal(admin, guarded(place)) == "", "the key is known", timeout_s=20)
+    until(lambda: refusal(admin, guarded(place)) == "", "guarded pods are let in", timeout_s=20)

@@ -66,7 +66,8 @@ def test_policies_let_pass_what_inject_makes_and_refuse_the_rest(ground: Ground,
     """Webhook configuration deleted; by the release's settings, of a tenant."""
     case = goldens.case(name)
     labels = dict(case.namespace.labels)
-    shop = ground.cluster.new_namespace("golden", labels)
+    said = {names.TRUST_KEYS_ANNOTATION: backstops.KEY}
+    shop = ground.cluster.new_namespace("golden", labels, said)
     tenant = ground.tenant(shop, "edit")
     known = dataclasses.replace(case.cluster, trust_key=backstops.KEY)
     pod = _named(case.pod, shop)

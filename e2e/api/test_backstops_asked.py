@@ -33,7 +33,6 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
         found = backstops.chart()
         (folder / settings.KEY).write_text(_settings(found))
         (folder / "ca.crt").write_bytes(files.authority.certificate)
-        cluster.apply(backstops.trust(files.trust_key))
         cluster.apply(yaml.safe_dump(backstops.DEBUGGER))
         cluster.apply(yaml.safe_dump_all(backstops.rendered()))
         kubeconfig = installed.account(cluster, "mesh7-injector", folder)
@@ -46,7 +45,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
                     authority=files.authority.certificate,
                 )
             )
-            ground = Ground(cluster=cluster)
+            ground = Ground(cluster=cluster, keys=(files.trust_key,))
             _await_guarded(ground)
             yield ground
 

@@ -26,7 +26,12 @@ _LABELLER = {
     ],
 }
 ENROLLED, LEVEL = names.INJECTION_LABEL, names.ENFORCEMENT
-FLOORS = (names.BUNDLE_FLOOR_ANNOTATION, names.OVERLAY_FLOOR_ANNOTATION)
+WRITTEN = (
+    names.BUNDLE_FLOOR_ANNOTATION,
+    names.OVERLAY_FLOOR_ANNOTATION,
+    names.TRUST_KEYS_ANNOTATION,
+)
+"""The controller's annotations of a Namespace."""
 
 
 @pytest.fixture
@@ -143,25 +148,27 @@ def _namespace(name: str, labels: dict[str, str]) -> str:
     return yaml.safe_dump({"apiVersion": "v1", "kind": "Namespace", "metadata": about})
 
 
-@pytest.mark.parametrize("floor", FLOORS)
-def test_nobody_lowers_a_floor(ground: Ground, labeller: Kubectl, floor: str) -> None:
-    """Below it an old bundle would be believed again; not even an administrator by mistake."""
+@pytest.mark.parametrize("name", WRITTEN)
+def test_nobody_writes_what_the_controller_notes(
+    ground: Ground, labeller: Kubectl, name: str
+) -> None:
+    """Below a floor an old bundle would be believed again; not even an administrator by mistake."""
     shop = ground.enrol()
     user = f"system:serviceaccount:{controllers.RELEASE}:mesh7-controller"
     controller = ground.cluster.kubectl_of(user, ["system:masters"])
-    controller("annotate", "namespace", shop, f"{floor}=7")
+    controller("annotate", "namespace", shop, f"{name}=7", "--overwrite")
     for who in (labeller, ground.cluster.kubectl):
-        for how in (f"{floor}=6", f"{floor}-", f"{floor}=8"):
+        for how in (f"{name}=6", f"{name}-", f"{name}=8"):
             refused = said(who, "annotate", "namespace", shop, how, "--overwrite")
             assert "written by mesh7's controller alone" in refused
     labeller("annotate", "namespace", shop, "team=shop")
-    controller("annotate", "namespace", shop, f"{floor}=8", "--overwrite")
+    controller("annotate", "namespace", shop, f"{name}=8", "--overwrite")
 
 
-def test_programs_of_the_release_write_floors_with_their_own_rights(
+def test_programs_of_the_release_write_it_with_their_own_rights(
     ground: Ground, tmp_path: Path
 ) -> None:
-    """The controller raises them, the sweep before an uninstall takes them away."""
+    """The controller sets them, the sweep before an uninstall takes them away."""
     shop = ground.enrol()
     rights = [
         one
@@ -172,12 +179,12 @@ def test_programs_of_the_release_write_floors_with_their_own_rights(
     ground.cluster.apply(yaml.safe_dump_all(rights))
     for account, value in (("mesh7-controller", "3"), ("mesh7-sweep", None)):
         kubeconfig = installed.account(ground.cluster, account, tmp_path)
-        patch = {"metadata": {"annotations": dict.fromkeys(FLOORS, value)}}
+        patch = {"metadata": {"annotations": dict.fromkeys(WRITTEN, value)}}
         path = f"/api/v1/namespaces/{shop}"
         status, answer = asking.merge(ground.cluster, kubeconfig, path, patch)
         assert status == asking.OK, answer
     found = ground.cluster.kubectl.json("get", "namespace", shop)["metadata"]
-    assert not set(FLOORS) & set(found.get("annotations", {}))
+    assert not set(WRITTEN) & set(found.get("annotations", {}))
 
 
 def test_a_namespace_goes_with_its_labels_and_floors(ground: Ground, labeller: Kubectl) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from e2e.api import asking, backstops, controllers
+from e2e.api import asking, backstops, controllers, installed
 from e2e.api.backstops import Ground, refusal, said
 from e2e.cluster.waiting import until
 from mesh7_core import names
@@ -27,6 +27,25 @@ def _upgraded(ground: Ground) -> Iterator[None]:
     finally:
         _apply(ground)
         until(lambda: not refusal(admin, backstops.guarded(shop)), "it is over", timeout_s=20)
+
+
+def test_an_upgrade_that_accepts_the_image_before_refuses_no_pod_meanwhile(ground: Ground) -> None:
+    """docs/administrator/upgrade.md: injectors learn of the newer one after the policies do."""
+    shop = ground.shop("Enforced")
+    admin = ground.cluster.kubectl
+    newer, unknown = (backstops.guarded(shop, level="Enforced") for _ in range(2))
+    for pod, image in ((newer, "mesh7-sidecar:0.2.0"), (unknown, "mesh7-sidecar:0.0.9")):
+        for container in pod["spec"]["initContainers"]:
+            container["image"] = image
+    accepting = f"--set=injection.acceptedImages={{{backstops.IMAGE}}}"
+    try:
+        _apply(ground, "--set=image.sidecar.tag=0.2.0", accepting)
+        until(lambda: not refusal(admin, newer), "it counts", timeout_s=20)
+        assert refusal(admin, backstops.guarded(shop, level="Enforced")) == ""
+        assert "is a native sidecar" in refusal(admin, unknown)
+    finally:
+        _apply(ground)
+        until(lambda: refusal(admin, newer) != "", "it is over", timeout_s=20)
 
 
 def _apply(ground: Ground, *flags: str) -> None:
@@ -128,7 +147,7 @@ def test_policies_spare_what_the_cluster_runs_on(ground: Ground) -> None:
     }
     assert set(for_pods) == {
         "mesh7-changes", "mesh7-custody", "mesh7-debug-containers", "mesh7-levels", "mesh7-pods",
-        "mesh7-pods-trust", "mesh7-shells",
+        "mesh7-shells",
     }  # fmt: skip
     spared = ["kube-system", "kube-public", "kube-node-lease", names.RELEASE_NAMESPACE]
     wanted = [
@@ -158,3 +177,25 @@ def test_the_emergency_page_lets_pods_start_unguarded(ground: Ground) -> None:
     finally:
         _apply(ground)
         backstops.await_in_force(ground)
+
+
+def test_guarded_pods_are_made_again_after_uninstall_and_install(ground: Ground) -> None:
+    """Found in a story of issue 6: a policy with a kind of parameters refused all of them then."""
+    shop = ground.shop()
+    admin = ground.cluster.kubectl
+    try:
+        _delete(ground)
+        until(lambda: not refusal(admin, backstops.plain(shop)), "they are gone", timeout_s=20)
+    finally:
+        _apply(ground)
+        backstops.await_in_force(ground)
+    assert refusal(admin, backstops.guarded(shop)) == ""
+    forged = backstops.guarded(shop)
+    backstops.sidecar(forged)["env"].append({"name": "MESH7_TRUST_KEY", "value": "bWluZQ=="})
+    assert "trusts a key" in refusal(admin, forged)
+
+
+def _delete(ground: Ground) -> None:
+    for kind in installed.POLICIES:
+        found = [one["metadata"]["name"] for one in backstops.rendered() if one["kind"] == kind]
+        ground.cluster.kubectl("delete", kind.lower(), *found)

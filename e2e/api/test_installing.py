@@ -168,7 +168,7 @@ def test_helm_test_tells_whether_a_pod_would_be_guarded(there: There, tmp_path: 
 
     files = installed.Files(tmp_path)
     # The controller's part.
-    trust = {"key": files.trust_key, "keys": files.trust_key}
+    trust = {"key": files.trust_key}
     metadata = {"name": names.TRUST_CONFIG_MAP, "namespace": RELEASE}
     there.cluster.apply(json.dumps(
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": trust}

@@ -95,7 +95,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plugin]:
         authorities.write_bytes(files.authority.certificate)
         # As the chart has them: its admission policies know no others.
         (folder / settings.KEY).write_text(_settings(cluster))
-        trusted = {"key": files.trust_key, "keys": files.trust_key}
+        trusted = {"key": files.trust_key}
         cluster.apply(_config_map(names.TRUST_CONFIG_MAP, trusted))
         kubeconfig = installed.account(cluster, "mesh7-injector", folder)
         service = cluster.kubectl.json("get", "service", "kubernetes", "-n", "default")

@@ -286,7 +286,7 @@ def _patch(cluster: Cluster, namespace: str, metadata: dict[str, Any]) -> str:
         return str(json.loads(error.read())["message"])
 
 
-def test_of_a_namespace_the_controller_changes_its_floors_alone(there: Installed) -> None:
+def test_of_a_namespace_the_controller_changes_its_own_annotations_alone(there: Installed) -> None:
     """RBAC gives the whole object; the admission policy does not."""
     shop = there.cluster.new_namespace("plain")
     there.cluster.kubectl("annotate", "namespace", shop, "owner=jane")

@@ -129,10 +129,15 @@ class Cluster:
             *bound,
         ).strip()
 
-    def new_namespace(self, prefix: str = "t", labels: dict[str, str] | None = None) -> str:
+    def new_namespace(
+        self,
+        prefix: str = "t",
+        labels: dict[str, str] | None = None,
+        annotations: dict[str, str] | None = None,
+    ) -> str:
         """Make a namespace with a name that nobody had, and answer it once it has its account."""
         name = f"{prefix}-{secrets.token_hex(4)}"
-        about = {"name": name, "labels": labels or {}}
+        about = {"name": name, "labels": labels or {}, "annotations": annotations or {}}
         self.apply(yaml.safe_dump({"apiVersion": "v1", "kind": "Namespace", "metadata": about}))
         self.kubectl.wait("create", "serviceaccount/default", f"--namespace={name}")
         return name

@@ -88,7 +88,7 @@ _TROUBLES: list[tuple[Callable[[list[Object]], list[Object]], dict[str, Grade]]]
     (_changed("ConfigMap", "mesh7-injection",
               lambda one: one.update(data={"injection.yaml": "kind: Else"})),
      {"settings": Grade.FATAL}),
-    (_changed("ConfigMap", "mesh7-trust", lambda one: one.update(data={"key": "x", "keys": "x"})),
+    (_changed("ConfigMap", "mesh7-trust", lambda one: one.update(data={"key": "x"})),
      {"trust-key": Grade.FATAL}),
     (_changed("MutatingWebhookConfiguration", "mesh7", lambda one: one["webhooks"].pop()),
      {"webhooks": Grade.FATAL}),

@@ -66,7 +66,7 @@ def installed() -> list[Object]:
             hook["clientConfig"]["caBundle"] = bundle
     return [
         *found,
-        config_map("mesh7-trust", RELEASE, {"key": KEY, "keys": f"{KEY}\n"}),
+        config_map("mesh7-trust", RELEASE, {"key": KEY}),
         certificate("mesh7-injector"),
         certificate("mesh7-exchange"),
         named("Lease", "mesh7-controller", RELEASE, spec={

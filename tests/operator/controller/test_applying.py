@@ -67,7 +67,7 @@ PLAN = Plan(
         Publish(kind=Kind.BUNDLE, version=7, content=b"b"),
     ),
     config_map=ApplyConfigMap(manifest={}),
-    floors={names.BUNDLE_FLOOR_ANNOTATION: "7"},
+    annotations={names.BUNDLE_FLOOR_ANNOTATION: "7"},
     statuses=(StatusChange(kind=names.AGENT_POLICY, name="support", uid="u1", status={}),),
     events=(EVENT,),
 )
@@ -155,7 +155,7 @@ async def test_a_plan_that_is_over_leaves_further_statuses_to_the_next_one(parts
         for at in range(1, 4)
     )
     parts.server.troubles = [(200, {})] * 9
-    plan = replace(PLAN, config_map=None, floors={}, statuses=statuses)
+    plan = replace(PLAN, config_map=None, annotations={}, statuses=statuses)
     answers = iter([False, True])
     assert await parts.applier.apply(plan, lambda: next(answers)) == ()
     assert parts.store.kept["shop"].overlay == 7

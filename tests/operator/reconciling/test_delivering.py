@@ -7,6 +7,7 @@ from mesh7_core import names
 from mesh7_core.compiling import delivered
 from mesh7_core.delivery import keys
 from mesh7_core.delivery.envelopes import Kind
+from mesh7_operator.reconciling import trusted
 from mesh7_operator.reconciling.compilation import compilation_of
 from mesh7_operator.reconciling.plan import ApplyConfigMap
 from mesh7_operator.reconciling.reconcile import reconcile
@@ -21,9 +22,10 @@ def test_a_new_namespace_gets_bundle_and_overlay_by_all_ways() -> None:
         (Kind.OVERLAY, worlds.NOON_MS, False),
         (Kind.BUNDLE, worlds.NOON_MS, False),
     ]
-    assert plan.floors == {
+    assert plan.annotations == {
         names.BUNDLE_FLOOR_ANNOTATION: str(worlds.NOON_MS),
         names.OVERLAY_FLOOR_ANNOTATION: str(worlds.NOON_MS),
+        names.TRUST_KEYS_ANNOTATION: trusted.written(worlds.KEYS),
     }
     assert isinstance(plan.config_map, ApplyConfigMap)
     manifest = plan.config_map.manifest

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from mesh7_core import names
 from mesh7_operator.reconciling.plan import DeleteConfigMap
 from mesh7_operator.reconciling.reconcile import reconcile
 from mesh7_operator.reconciling.world import StoreState
@@ -14,7 +15,8 @@ def test_a_namespace_that_leaves_keeps_its_floors_and_nothing_else() -> None:
     plan = reconcile(gone)
     assert isinstance(plan.config_map, DeleteConfigMap)
     assert plan.forget
-    assert (plan.publish, plan.floors, plan.bundle_version) == ((), {}, 0)
+    assert (plan.publish, plan.bundle_version) == ((), 0)
+    assert plan.annotations == {names.TRUST_KEYS_ANNOTATION: None}
     found = worlds.after(gone, plan)
     assert worlds.condition(found, "support", "Ready") == ("False", "NamespaceNotEnrolled")
     assert "bundleVersion" not in worlds.status_of(found, "support")

@@ -50,6 +50,7 @@ GRANTS = (
     worlds.written("Grant", "empty", {}),
 )
 FLOOR = names.BUNDLE_FLOOR_ANNOTATION
+ANNOTATIONS = [FLOOR, names.OVERLAY_FLOOR_ANNOTATION, names.TRUST_KEYS_ANNOTATION]
 EARLIER = worlds.settled(worlds.asking_world())
 
 garbage = st.binary(max_size=40)
@@ -136,12 +137,7 @@ def any_world(draw: st.DrawFn) -> World:
         baseline=tuple(draw(st.lists(st.sampled_from(BASELINE), unique_by=_name))),
         sources=tuple(draw(st.lists(st.sampled_from(SOURCES), unique_by=_name))),
         grants=tuple(draw(st.lists(st.sampled_from(GRANTS), unique_by=_name))),
-        annotations=draw(
-            st.dictionaries(
-                st.sampled_from([names.BUNDLE_FLOOR_ANNOTATION, names.OVERLAY_FLOOR_ANNOTATION]),
-                floors,
-            )
-        ),
+        annotations=draw(st.dictionaries(st.sampled_from(ANNOTATIONS), floors)),
         delivered=draw(delivered),
         store=store,
         published=draw(published()) if store is StoreState.CONNECTED else None,

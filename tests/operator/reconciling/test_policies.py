@@ -189,7 +189,7 @@ def test_a_baseline_policy_is_judged_as_one_where_it_is_written() -> None:
         namespace=worlds.RELEASE, labels={}, is_enrolled=False, policies=(fence,), sources=()
     )
     plan = reconcile(world)
-    assert (plan.publish, plan.config_map, plan.floors, plan.forget) == ((), None, {}, False)
+    assert (plan.publish, plan.config_map, plan.annotations, plan.forget) == ((), None, {}, False)
     found = worlds.after(world, plan)
     assert worlds.condition(found, "fence", "Accepted") == ("True", "Valid")
     assert worlds.condition(found, "fence", "Programmed") == ("Unknown", "PerNamespace")

@@ -110,10 +110,11 @@ def test_a_floor_that_was_tampered_with_is_raised_to_what_is_in_force(
     annotations: dict[str, str], version: int
 ) -> None:
     """New pods take nothing older than their floor: where one can be read, we go above it."""
-    kept = {names.OVERLAY_FLOOR_ANNOTATION: SETTLED.annotations[names.OVERLAY_FLOOR_ANNOTATION]}
+    others = (names.OVERLAY_FLOOR_ANNOTATION, names.TRUST_KEYS_ANNOTATION)
+    kept = {key: SETTLED.annotations[key] for key in others}
     plan = reconcile(replace(SETTLED, annotations={**kept, **annotations}))
     assert plan.bundle_version == version
-    assert plan.floors == {names.BUNDLE_FLOOR_ANNOTATION: str(version)}
+    assert plan.annotations == {names.BUNDLE_FLOOR_ANNOTATION: str(version)}
 
 
 @pytest.mark.promise("K9")
@@ -280,7 +281,7 @@ def test_an_older_config_map_is_replaced_by_what_was_written_last(older: bool) -
     first = worlds.settled(worlds.world(policies=(worlds.policy(mode="Audit"),)))
     there = first.delivered if older else None
     plan = reconcile(replace(SETTLED, delivered=there, sealed=SETTLED.delivered))
-    assert (plan.publish, plan.floors, plan.bundle_version) == ((), {}, VERSION)
+    assert (plan.publish, plan.annotations, plan.bundle_version) == ((), {}, VERSION)
     assert isinstance(plan.config_map, ApplyConfigMap)
     assert worlds.in_base64(plan.config_map.manifest, "bundle") == OURS.bundle
 

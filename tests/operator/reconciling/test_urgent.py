@@ -37,7 +37,7 @@ def test_a_kill_goes_out_alone_and_permissions_stay_as_they_are() -> None:
 def test_the_plan_that_follows_delivers_nothing_again() -> None:
     world = replace(LATER, grants=(*LATER.grants, worlds.veto("kill")))
     rest = reconcile(_after(world))
-    assert (rest.publish, rest.config_map, rest.floors) == ((), None, {})
+    assert (rest.publish, rest.config_map, rest.annotations) == ((), None, {})
 
 
 def test_a_permission_that_is_gone_changed_or_over_goes_out_too() -> None:

@@ -185,8 +185,9 @@ def after(before: World, plan: Plan) -> World:
     return replace(
         before,
         annotations={
-            **before.annotations,
-            **{key: one for key, one in plan.floors.items() if one is not None},
+            key: one
+            for key, one in {**before.annotations, **plan.annotations}.items()
+            if one is not None
         },
         policies=_with_statuses(before.policies, statuses),
         sources=_with_statuses(before.sources, statuses),
@@ -214,7 +215,7 @@ def is_empty(plan: Plan) -> bool:
         or plan.forget
         or plan.config_map
         or plan.network_policy
-        or plan.floors
+        or plan.annotations
         or plan.statuses
         or plan.events
     )

@@ -71,8 +71,8 @@ async def parts() -> AsyncIterator[_Parts]:
     async with fakes.serving() as server, ApiServer(server.connection, measured) as api:
         found = _Parts(server, api)
         for namespace in (RELEASE, "shop"):
-            floors = {names.BUNDLE_FLOOR_ANNOTATION: "7", "owner": "jane"}
-            annotations = floors if namespace == "shop" else {}
+            ours = {names.BUNDLE_FLOOR_ANNOTATION: "7", names.TRUST_KEYS_ANNOTATION: "a b"}
+            annotations = {**ours, "owner": "jane"} if namespace == "shop" else {}
             metadata = {"annotations": annotations, "labels": {}}
             found.put(resources.NAMESPACES, namespace, metadata=metadata)
         for resource in resources.WEBHOOKS:
@@ -129,14 +129,15 @@ async def test_sweeping_again_finds_nothing(parts: _Parts) -> None:
 
 
 async def test_keys_stay_for_a_new_release(parts: _Parts) -> None:
-    """With the keys also the floors: an old bundle would be believed again."""
+    """With the keys also what Namespaces say: an old bundle would be believed again."""
     await parts.sweep(keeps_keys=True)
     left = await parts.left()
     for name in ("mesh7-signing-keys", "mesh7-stamp-key", "mesh7-trust"):
         assert f"{RELEASE}/{name}" in left
     assert f"{RELEASE}/mesh7-authority" not in left
     shop = await parts.api.get(resources.NAMESPACES, "", "shop")
-    assert names.BUNDLE_FLOOR_ANNOTATION in shop["metadata"]["annotations"]  # type: ignore[index]
+    kept = {names.BUNDLE_FLOOR_ANNOTATION, names.TRUST_KEYS_ANNOTATION}
+    assert kept < set(shop["metadata"]["annotations"])  # type: ignore[index]
 
 
 async def test_what_an_administrator_made_stays(parts: _Parts) -> None:

@@ -27,7 +27,6 @@ POLICIES: Final = (
     "mesh7-levels",
     "mesh7-network",
     "mesh7-pods",
-    "mesh7-pods-trust",
     "mesh7-shells",
     "mesh7-tokens",
     "mesh7-vetoes",

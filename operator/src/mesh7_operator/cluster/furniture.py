@@ -15,6 +15,7 @@ from mesh7_operator.cluster import api_server, resources, shapes
 from mesh7_operator.cluster.api_server import ApiServer
 from mesh7_operator.reconciling.world import Keys
 
+TRUST_KEY: Final = "key"
 STAMP_SECRET: Final = "mesh7-stamp-key"  # noqa: S105 - an object's name
 STAMP_KEY: Final = "seed"
 REDIS_SECRET: Final = "mesh7-redis-operator"  # noqa: S105 - an object's name
@@ -31,12 +32,12 @@ _OPERATOR: Final = (
 
 
 async def keep_trust(api: ApiServer, namespace: str, keys: Keys) -> None:
-    """Have ConfigMap `mesh7-trust` say which keys a guarded pod may carry.
+    """Have ConfigMap `mesh7-trust` say which key a new guarded pod begins with.
 
     Raises:
         ClusterError: it can be neither read nor written.
     """
-    wanted = trust(keys)
+    wanted = {TRUST_KEY: base64.b64encode(keys.signer.public).decode()}
     try:
         found = await api.get(resources.CONFIG_MAPS, namespace, names.TRUST_CONFIG_MAP)
     except api_server.NotFound:
@@ -54,14 +55,6 @@ async def keep_trust(api: ApiServer, namespace: str, keys: Keys) -> None:
         "data": wanted,
     }
     await api.apply(resources.CONFIG_MAPS, namespace, names.TRUST_CONFIG_MAP, manifest)
-
-
-def trust(keys: Keys) -> dict[str, str]:
-    """What `mesh7-trust` holds: today's key, and it with those before it, newest first."""
-    # The last link leads from today's key on to the next one, which signs nothing yet.
-    known = dict.fromkeys([keys.signer.public, *(link.by for link in reversed(keys.links))])
-    spelled = [base64.b64encode(key).decode() for key in known]
-    return {"key": spelled[0], "keys": "".join(f"{key}\n" for key in spelled)}
 
 
 async def keep_stamp_key(api: ApiServer, namespace: str, random: Callable[[int], bytes]) -> None:

@@ -117,8 +117,8 @@ class Applier:
         if plan.config_map is not None:
             change = plan.config_map
             yield lambda: self._deliver(plan.namespace, change)
-        if plan.floors:
-            yield lambda: self._raise_floors(plan)
+        if plan.annotations:
+            yield lambda: self._annotate(plan)
 
     def _told(self, plan: Plan) -> Iterator[list[Step]]:
         """Each status with its Events: once it is written, nobody would tell of it again."""
@@ -158,8 +158,8 @@ class Applier:
             written = await self.api.apply(*place, change.manifest)
             self.board.wrote_network_policy(namespace, seen.network_policy_of(written))
 
-    async def _raise_floors(self, plan: Plan) -> None:
-        patch = {"metadata": {"annotations": dict(plan.floors)}}
+    async def _annotate(self, plan: Plan) -> None:
+        patch = {"metadata": {"annotations": dict(plan.annotations)}}
         await self.api.merge(resources.NAMESPACES, "", plan.namespace, patch)
 
     async def _set_status(self, namespace: str, change: StatusChange) -> None:

@@ -109,7 +109,7 @@ class Plan:
         network_policy: None = it is as it should be; goes after the overlay and before the
             bundle, whose sources it lets sidecars reach.
         config_map: None = it is as it should be.
-        floors: annotations of the Namespace to set; None as a value removes one.
+        annotations: of the Namespace, to set: floors and keys; None as a value removes one.
         bundle_version: in force after this plan; 0 = none is served.
         bundle_bytes: its size as delivered.
         is_converged: False while something is owed to a store that is lost.
@@ -121,7 +121,7 @@ class Plan:
     forget: bool = False
     network_policy: ApplyNetworkPolicy | DeleteNetworkPolicy | None = None
     config_map: ApplyConfigMap | DeleteConfigMap | None = None
-    floors: Mapping[str, str | None] = field(default_factory=dict)
+    annotations: Mapping[str, str | None] = field(default_factory=dict)
     statuses: tuple[StatusChange, ...] = ()
     events: tuple[Event, ...] = ()
     bundle_version: int = 0

@@ -19,6 +19,7 @@ from mesh7_operator.reconciling import (
     policies,
     publishing,
     sources,
+    trusted,
 )
 from mesh7_operator.reconciling.bundling import Sealed
 from mesh7_operator.reconciling.compilation import Compilation, compilation_of, is_release
@@ -88,10 +89,13 @@ def _served(
         publish=tuple(publishing.publish(sealed, world.published, sidecars.store)),
         network_policy=_network_policy(world, bundle.documents),
         config_map=_config_map(world, sealed),
-        floors={
-            FLOOR_ANNOTATIONS[one.kind]: str(one.version)
-            for one in sealed
-            if one.floor < one.version
+        annotations={
+            **{
+                FLOOR_ANNOTATIONS[one.kind]: str(one.version)
+                for one in sealed
+                if one.floor < one.version
+            },
+            **trusted.change(world),
         },
         statuses=statuses,
         events=told,
@@ -115,6 +119,7 @@ def _unserved(
         forget=published is not None and bool(published.bundle or published.overlay),
         network_policy=_network_policy(world, ()),
         config_map=DeleteConfigMap() if world.delivered is not None else None,
+        annotations=trusted.change(world),
         statuses=statuses,
         events=told,
         is_converged=sidecars.store is not StoreState.LOST,

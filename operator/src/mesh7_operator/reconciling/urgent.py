@@ -83,6 +83,6 @@ def _plan(world: World, overlay: Sealed) -> Plan:
     return replace(
         plan,
         config_map=ApplyConfigMap(manifest=config_map.manifest(world.namespace, contents)),
-        floors={FLOOR_ANNOTATIONS[Kind.OVERLAY]: str(overlay.version)},
+        annotations={FLOOR_ANNOTATIONS[Kind.OVERLAY]: str(overlay.version)},
         bundle_version=bundle.version,
     )

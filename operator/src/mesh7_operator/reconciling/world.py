@@ -131,7 +131,7 @@ class World:
     Attributes:
         release_namespace: where baseline policies are written; never enrolled itself.
         labels: of the Namespace.
-        annotations: of the Namespace; those under `mesh7.dev/` are version floors.
+        annotations: of the Namespace, those under `mesh7.dev/`: version floors, keys to trust.
         is_enrolled: whether sidecars are served there.
         baseline: AgentPolicies of the release namespace, those that do not select this one too.
         delivered: None = there is no ConfigMap.

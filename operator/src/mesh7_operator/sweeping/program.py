@@ -101,7 +101,7 @@ class Broom:
         yield traces.named(api, resources.NETWORK_POLICIES, names.NETWORK_POLICY)
         # With the same keys an old bundle would be believed again.
         if not keeps:
-            yield traces.floors(api)
+            yield traces.annotations(api)
         for name in traces.SECRETS:
             yield traces.of_release(api, resources.SECRETS, namespace, name)
         for name in traces.KEYS:

@@ -23,7 +23,11 @@ SECRETS: Final = (
     redis_master.SECRET,
     "mesh7-redis-operator",
 )
-_FLOORS: Final = (names.BUNDLE_FLOOR_ANNOTATION, names.OVERLAY_FLOOR_ANNOTATION)
+_ANNOTATIONS: Final = (
+    names.BUNDLE_FLOOR_ANNOTATION,
+    names.OVERLAY_FLOOR_ANNOTATION,
+    names.TRUST_KEYS_ANNOTATION,
+)
 _MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 
 
@@ -80,15 +84,15 @@ async def named(api: ApiServer, resource: Resource, name: str) -> AsyncIterator[
         yield Trace(resource=resource, namespace=namespace, name=name)
 
 
-async def floors(api: ApiServer) -> AsyncIterator[Trace]:
-    """Annotations of Namespaces: with new keys versions are counted anew.
+async def annotations(api: ApiServer) -> AsyncIterator[Trace]:
+    """Those of Namespaces: new keys are others, and with them versions are counted anew.
 
     Raises:
         ApiError: not answered.
     """
-    nothing = {"metadata": {"annotations": dict.fromkeys(_FLOORS)}}
+    nothing = {"metadata": {"annotations": dict.fromkeys(_ANNOTATIONS)}}
     async for one in api.list_metadata(resources.NAMESPACES):
-        if shapes.mapping(one, "metadata", "annotations").keys() & set(_FLOORS):
+        if shapes.mapping(one, "metadata", "annotations").keys() & set(_ANNOTATIONS):
             name = shapes.text(one, "metadata", "name")
             yield Trace(resource=resources.NAMESPACES, namespace="", name=name, patch=nothing)
 

@@ -209,7 +209,7 @@ SETTINGS = Settings(
     variables={"MESH7_AUDIT": "denied"},
 )
 """What the chart says, which a test holds to it."""
-_KNOWN = Known(trust_key=KEY, authorities="PEM", has_network_policy=True)
+_KNOWN = Known(trust_key=KEY, authorities="PEM", api_server="10.96.0.1", has_network_policy=True)
 _NODE = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}}
 DEBUGGER = {
     "apiVersion": "rbac.authorization.k8s.io/v1",

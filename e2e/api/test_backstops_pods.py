@@ -64,6 +64,14 @@ def _moved(path: str) -> Forge:
     return lambda pod: backstops.sidecar(pod)["volumeMounts"][0].update(mountPath=path)
 
 
+def _with_the_accounts_token(pod: Object) -> None:
+    """The API server mounts it where nothing is mounted."""
+    sidecar = backstops.sidecar(pod)
+    sidecar["volumeMounts"] = [
+        one for one in sidecar["volumeMounts"] if "kubernetes.io" not in one["mountPath"]
+    ]
+
+
 def _spec(**fields: object) -> Forge:
     return lambda pod: pod["spec"].update(fields)
 
@@ -151,6 +159,11 @@ FORGERIES: dict[str, tuple[Forge, str]] = {
         _mounted("mine", "/usr/local/lib/python3.13"), "mounts its own volumes at their places",
     ),
     "moved-mount": (_moved("/opt"), "mounts its own volumes at their places"),
+    "token-of-the-account": (_with_the_accounts_token, "mounts its own volumes at their places"),
+    "account-of-ones-own": (
+        _mounted("mine", "/var/run/secrets/kubernetes.io/serviceaccount"),
+        "mounts its own volumes at their places",
+    ),
     "own-bundle": (
         _volume("mesh7-bundle", configMap={"name": "mine"}), "names that begin with mesh7-",
     ),

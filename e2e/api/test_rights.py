@@ -343,6 +343,18 @@ def test_people_have_what_their_role_says(there: Installed) -> None:
     assert found == questions
 
 
+def test_whoever_is_logged_in_reads_settings_and_public_keys_and_nothing_else(
+    there: Installed,
+) -> None:
+    """docs/administrator/install.md; without any binding of their own."""
+    anybody = there.cluster.kubectl_of("anybody")
+    readable = {"configmaps/mesh7-injection", "configmaps/mesh7-trust"}
+    others = {"configmaps/mesh7-settings", "configmaps", "secrets/mesh7-stamp-key", "pods"}
+    found = {one for one in readable | others if _can(anybody, "get", one, "-n", RELEASE)}
+    assert found == readable
+    assert not _can(anybody, "patch", "configmaps/mesh7-injection", "-n", RELEASE)
+
+
 def _can(kubectl: Kubectl, *question: str) -> bool:
     try:
         return kubectl("auth", "can-i", *question).strip() == "yes"

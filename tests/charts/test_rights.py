@@ -108,6 +108,7 @@ PEOPLE: dict[str, set[Right]] = {
         ("enrol", "namespaces.mesh7.dev", "*", "everywhere"),
     },
 }
+_EVERYBODY = "mesh7-settings-reader"
 _ISSUER = "system:service-account-issuer-discovery"
 _PLACES = {"": "everywhere", "mesh7-system": "release", "mesh7-system-test": "test"}
 _FEWER = [name for name in rendered.SETS if name not in {"default", rendered.TASKS}]
@@ -133,6 +134,8 @@ def _bound(account: str, name: str = "default") -> Iterator[Right]:
     """What a service account may do by all that binds it."""
     for kind in ("ClusterRoleBinding", "RoleBinding"):
         for binding in _of_kind(kind, name).values():
+            if binding["metadata"]["name"] == _EVERYBODY:
+                continue
             named = {one["name"] for one in binding["subjects"]}
             ref = binding["roleRef"]
             assert {one["kind"] for one in binding["subjects"]} == {"ServiceAccount"}
@@ -187,6 +190,20 @@ def test_only_the_exchange_reads_who_issues_tokens() -> None:
     bindings = _of_kind("ClusterRoleBinding").values()
     found = [one for one in bindings if one["roleRef"]["name"] == _ISSUER]
     assert [one["subjects"][0]["name"] for one in found] == ["mesh7-exchange"]
+
+
+@pytest.mark.promise("K10")
+@pytest.mark.parametrize("name", ["default", *_FEWER])
+def test_whoever_is_logged_in_reads_two_objects_without_secrets(name: str) -> None:
+    """docs/administrator/install.md: what stands in each guarded pod anyway."""
+    binding = rendered.of_kind("RoleBinding", name)[_EVERYBODY]
+    assert [(one["kind"], one["name"]) for one in binding["subjects"]] == [
+        ("Group", "system:authenticated")
+    ]
+    assert set(_rights(rendered.of_kind("Role", name)[_EVERYBODY])) == {
+        ("get", "configmaps", "mesh7-injection", "release"),
+        ("get", "configmaps", "mesh7-trust", "release"),
+    }
 
 
 @pytest.mark.promise("K10")

@@ -37,6 +37,7 @@ async def connected(  # noqa: PLR0913 - what a gateway is started with
     known_epoch: str = "",
     on_epoch: Callable[[str], None] | None = None,
     ca_file: Path | None = None,
+    authorities: str | None = None,
     library: functions.Library | None = None,
 ) -> AsyncIterator[RedisLedger]:
     """The ledger of a gateway on a server of this machine."""
@@ -46,8 +47,9 @@ async def connected(  # noqa: PLR0913 - what a gateway is started with
             port=port,
             user=user,
             password=password,
-            is_tls=ca_file is not None,
+            is_tls=ca_file is not None or authorities is not None,
             ca_file=None if ca_file is None else str(ca_file),
+            authorities=authorities,
         ),
         namespace,
         load=load,

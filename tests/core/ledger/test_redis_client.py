@@ -164,6 +164,10 @@ def _certificate(path: Path) -> Path:
     return path
 
 
+def _public(path: Path) -> str:
+    return path.read_text().partition("-----BEGIN PRIVATE KEY-----")[0]
+
+
 @EVERY_SERVER
 async def test_tls_is_spoken_and_the_certificate_verified(program: Path, tmp_path: Path) -> None:
     """Issue 4, Redis: TLS; a wrong authority is refused, and nothing is sent to it."""
@@ -184,6 +188,28 @@ async def test_tls_is_spoken_and_the_certificate_verified(program: Path, tmp_pat
             async with connected(proxy.port, ca_file=Path(__file__)) as ledger:
                 assert await seen(ledger) is Seen.LOST
                 assert "holds no certificate in PEM" in ledger.trouble()
+            assert proxy.writes == []
+
+
+@EVERY_SERVER
+async def test_authorities_as_text_are_trusted_alone_and_none_means_nobody(
+    program: Path, tmp_path: Path
+) -> None:
+    """docs/administrator/redis.md, The embedded one: the controller has them from a Secret."""
+    right, wrong = _certificate(tmp_path / "right.pem"), _certificate(tmp_path / "wrong.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(right)
+    with redis_servers.running(program, tmp_path / "server") as server:
+        async with redis_servers.proxying(server.port, tls=context) as proxy:
+            async with connected(proxy.port, authorities=_public(right), ca_file=wrong) as ledger:
+                assert await seen(ledger) is Seen.ADMITTED
+            proxy.writes.clear()
+            async with connected(proxy.port, authorities=_public(wrong)) as ledger:
+                assert await seen(ledger) is Seen.LOST
+                assert "its certificate cannot be trusted" in ledger.trouble()
+            async with connected(proxy.port, authorities="", ca_file=right) as ledger:
+                assert await seen(ledger) is Seen.LOST
+                assert "who vouches for its certificate is not known yet" in ledger.trouble()
             assert proxy.writes == []
 
 

@@ -10,7 +10,7 @@ from mesh7_operator.authority.kept import Authorities, Leaf, Program
 from mesh7_operator.authority.planning import Found, KeepAuthorities, KeepLeaf, Publish, Terms
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
-TERMS = Terms(namespace="mesh7-system")
+TERMS = Terms(namespace="mesh7-system", programs=kept.WITH_REDIS)
 LAG = timedelta(minutes=5)
 """Within which a kubelet brings what a Secret holds."""
 

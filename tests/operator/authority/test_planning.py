@@ -7,7 +7,7 @@ import pytest
 
 from mesh7_operator.authority import certificates, kept, planning
 from mesh7_operator.authority.kept import Program
-from mesh7_operator.authority.planning import LEAF_LIFE, SPREAD, KeepAuthorities
+from mesh7_operator.authority.planning import LEAF_LIFE, SPREAD, KeepAuthorities, KeepLeaf
 from tests.operator.authority import clusters
 from tests.operator.authority.clusters import NOON, TERMS, Cluster
 
@@ -55,6 +55,19 @@ def test_a_first_round_makes_everything() -> None:
         "mesh7-exchange.mesh7-system.svc.cluster.local",
     )
     assert cluster.round() == 1
+
+
+def test_without_a_redis_of_its_own_nothing_is_made_for_one() -> None:
+    """docs/administrator/certificates.md: three with the embedded Redis, two without."""
+    terms = planning.Terms(namespace="mesh7-system")
+    (step,) = planning.plan(NOON, Cluster().found(), {}, terms)
+    assert isinstance(step, KeepAuthorities)
+    found = planning.Found(authorities=step.authorities, leaves={}, published=())
+    steps = planning.plan(NOON, found, {}, terms)
+    assert [step.program for step in steps if isinstance(step, KeepLeaf)] == [
+        Program.INJECTOR,
+        Program.EXCHANGE,
+    ]
 
 
 def test_a_certificate_is_renewed_at_two_thirds_of_its_life() -> None:

@@ -13,7 +13,7 @@ from tests.operator.authority import clusters
 from tests.operator.authority.clusters import Replica
 
 MOST = 4
-REPLICAS = st.integers(0, 3)
+REPLICAS = st.integers(0, 2 * len(Program) - 1)
 
 
 class Years(RuleBasedStateMachine):

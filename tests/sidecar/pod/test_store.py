@@ -1,5 +1,8 @@
 """A sidecar and its store: shared counts, a store that goes and comes, and forged entries in it."""
 
+import asyncio
+import contextlib
+import ssl
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from mesh7_core.ledger.protocol import Seen
 from mesh7_core.ledger.redis_url import RedisServer
 from mesh7_sidecar import pod_settings, state
 from mesh7_sidecar.pod import Pod
+from mesh7_sidecar.redis_access import Keeping
 from tests.conftest import Eventually
 from tests.core.ledger.contract import asked, observed, opened, request, vote
 from tests.operator.exchange.certificates import write_pair
@@ -20,7 +24,7 @@ from tests.sidecar.bundles.delivering import AGENT, NAMESPACE, NOON, Operator, S
 from tests.sidecar.doors.scripted_source import Script, tool
 from tests.sidecar.pod import parts
 from tests.sidecar.pod.parts import LOOPBACK, policy, reason_of, rule, tool_source
-from tests.sidecar.pod.test_access import answering, exchanging
+from tests.sidecar.pod.test_access import Answering, answering, exchanging
 
 LOSING = policy(
     "till",
@@ -319,6 +323,20 @@ async def test_an_exchange_that_is_away_keeps_no_pod_from_starting(tmp_path: Pat
         assert await pod.end() == 0
 
 
+async def in_process(
+    folder: Path, operator: Operator, environment: dict[str, str], **files: bytes
+) -> Pod:
+    """A pod that runs in this process, so that it can be told what the exchange would tell it."""
+    started = parts.Pod(folder, operator, environment)
+    await started.close()
+    if files:
+        started.config_map.write(**files)
+    settings = pod_settings.read(started.environment)
+    held = state.hold(settings.state, "test", NOON)
+    assert isinstance(held, state.Held)
+    return Pod(settings, held, StandingClock().clock)
+
+
 async def test_another_server_that_the_exchange_names_is_gone_over_to(
     tmp_path: Path, eventually: Eventually
 ) -> None:
@@ -328,12 +346,7 @@ async def test_another_server_that_the_exchange_names_is_gone_over_to(
         one.deliver(Kind.BUNDLE, 1, operator.bundle(1, parts.API))
         one.deliver(Kind.OVERLAY, 1, operator.overlay(1))
         two.deliver(Kind.BUNDLE, 2, operator.bundle(2, parts.API))
-        environment = parts.Pod(tmp_path, operator, {"MESH7_REDIS_URL": one.url})
-        await environment.close()
-        settings = pod_settings.read(environment.environment)
-        held = state.hold(settings.state, "test", NOON)
-        assert isinstance(held, state.Held)
-        pod = Pod(settings, held, StandingClock().clock)
+        pod = await in_process(tmp_path, operator, {"MESH7_REDIS_URL": one.url})
         try:
             await pod.start()
             assert pod.ready()[1]["bundle"] == 1
@@ -341,3 +354,49 @@ async def test_another_server_that_the_exchange_names_is_gone_over_to(
             await eventually(lambda: pod.ready()[1]["bundle"] == 2)
         finally:
             await pod.close()
+
+
+@pytest.mark.promise("K7")
+async def test_a_redis_whose_authority_has_gone_is_trusted_again_by_asking_the_exchange(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    """docs/administrator/redis.md, The embedded one: who vouches for it comes with credentials."""
+    operator, folder = Operator(), tmp_path / "redis"
+    folder.mkdir()
+    paths = folder / "cert.pem", folder / "key.pem"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    looks = asyncio.Semaphore(0)
+
+    async def until_looked(_: float) -> None:
+        await looks.acquire()
+
+    def answer(ca: str, port: int) -> Answering:
+        url = ("url", f"rediss://127.0.0.1:{port}/0")
+        return answering(url, ("username", "default"), ("password", "any"), ("ca", ca))
+
+    async with contextlib.AsyncExitStack() as stack:
+        one = stack.enter_context(parts.stored(tmp_path / "one"))
+        before = write_pair(*paths)
+        context.load_cert_chain(*paths)
+        proxy = await stack.enter_async_context(
+            redis_servers.proxying(one.server.port, tls=context)
+        )
+        served = await stack.enter_async_context(exchanging(tmp_path, answer(before, proxy.port)))
+        files = {"bundle": operator.bundle(1, parts.API), "overlay": operator.overlay(1)}
+        pod = await in_process(tmp_path, operator, {}, **files)
+        stack.push_async_callback(pod.close)
+        keeping = Keeping(served.exchange, pod, lambda: NOON, until_looked)
+        await pod.start()
+        asking = asyncio.create_task(keeping.keep())
+        stack.callback(asking.cancel)
+        await eventually(lambda: pod.ready()[1]["store"] == "")
+        # The server begins anew with a certificate of an authority that was not known before.
+        served.answer = answer(write_pair(*paths), proxy.port)
+        context.load_cert_chain(*paths)
+        proxy.cut()
+        await eventually(lambda: "certificate cannot be trusted" in str(pod.ready()[1]["store"]))
+        assert len(served.tokens) == 1
+        for _ in range(2):
+            looks.release()
+        await eventually(lambda: pod.ready()[1]["store"] == "")
+        assert len(served.tokens) == 2

@@ -23,6 +23,7 @@ class RedisServer:
         database: its number; a cluster knows only 0.
         is_tls: speak TLS, and verify the server's certificate and name.
         ca_file: the authorities that may have signed it (PEM); None = those of the system.
+        authorities: the same as text, in place of any file; empty = nobody is trusted yet.
     """
 
     host: str
@@ -32,6 +33,7 @@ class RedisServer:
     database: int = 0
     is_tls: bool = False
     ca_file: str | None = None
+    authorities: str | None = field(default=None, repr=False)
 
     @property
     def place(self) -> str:

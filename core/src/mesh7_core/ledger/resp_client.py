@@ -103,7 +103,9 @@ class Client:
         settings, before = self._settings, self._made_with
         if settings == before:
             return
-        if replace(settings, user=before.user, password=before.password) != before:
+        # Who vouches for it is asked when a connection begins, and is no reason to end one.
+        same = replace(before, user=settings.user, password=settings.password)
+        if replace(same, authorities=settings.authorities) != settings:
             pipeline.drop("we were told another place")
             return
 
@@ -268,6 +270,8 @@ def _user_of(settings: RedisServer) -> tuple[str, str]:
 
 
 def _tls(settings: RedisServer) -> ssl.SSLContext:
+    if settings.authorities is not None:
+        return _trusting(settings.authorities)
     try:
         context = ssl.create_default_context(cafile=settings.ca_file)
     except ssl.SSLError as error:
@@ -275,4 +279,15 @@ def _tls(settings: RedisServer) -> ssl.SSLContext:
     except OSError as error:
         raise _FailedError(f"the file of --redis-ca cannot be read ({error.strerror})") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _trusting(authorities: str) -> ssl.SSLContext:
+    """One that trusts these alone; without any there is no connection, not one to anybody."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_verify_locations(cadata=authorities)
+    except (ssl.SSLError, ValueError) as error:
+        raise _FailedError("who vouches for its certificate is not known yet") from error
     return context

@@ -2,7 +2,8 @@
 
 `mesh7-authority` holds `tls.crt` and `tls.key` (who issues), `next.crt` and `next.key` (who will),
 `retiring.crt` (who issued what may still be served; their keys are gone) and `state` (times).
-`mesh7-injector-certificate` and `mesh7-exchange-certificate` hold `tls.crt`, `tls.key`, `ca.crt`.
+`mesh7-injector-certificate`, `mesh7-exchange-certificate` and, with the embedded Redis,
+`mesh7-redis-certificate` hold `tls.crt`, `tls.key`, `ca.crt`.
 Pure: no clock, no network, no logging.
 """
 
@@ -31,6 +32,7 @@ class Program(StrEnum):
 
     INJECTOR = "mesh7-injector"
     EXCHANGE = "mesh7-exchange"
+    REDIS = "mesh7-redis"
 
     @property
     def secret(self) -> str:
@@ -41,6 +43,12 @@ class Program(StrEnum):
         """What it is reached by."""
         inside = f"{self.value}.{namespace}"
         return (f"{inside}.svc", self.value, inside, f"{inside}.svc.cluster.local")
+
+
+PROGRAMS: Final = (Program.INJECTOR, Program.EXCHANGE)
+"""Those of every release."""
+WITH_REDIS: Final = (*PROGRAMS, Program.REDIS)
+"""Those of one with the embedded Redis."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from typing import Final
 
 from cryptography import x509
 
-from mesh7_operator.authority import certificates
+from mesh7_operator.authority import certificates, kept
 from mesh7_operator.authority.certificates import SKEW, Pair
 from mesh7_operator.authority.kept import Authorities, Leaf, Program
 
@@ -37,9 +37,11 @@ class Terms:
 
     Attributes:
         namespace: the release's.
+        programs: whose certificates are kept.
     """
 
     namespace: str
+    programs: tuple[Program, ...] = kept.PROGRAMS
     authority_life: timedelta = AUTHORITY_LIFE
     leaf_life: timedelta = LEAF_LIFE
     spread: timedelta = SPREAD
@@ -108,7 +110,7 @@ def plan(now: datetime, found: Found, served: Served, terms: Terms) -> tuple[Ste
     steps: list[Step] = []
     if any(one != wanted.trusted for one in found.published):
         steps.append(Publish(wanted.trusted))
-    for program in Program:
+    for program in terms.programs:
         steps += _leaf_step(now, found.leaves.get(program), program, wanted, terms)
     return tuple(steps)
 
@@ -131,19 +133,19 @@ def is_waiting_for_replicas(now: datetime, authorities: Authorities | None, term
 
 
 def _next(now: datetime, found: Found, served: Served, terms: Terms) -> Authorities:
-    kept = found.authorities
-    if kept is None:
+    current = found.authorities
+    if current is None:
         return _first(now, found, terms)
-    kept = replace(kept, retiring=_lasting(now, kept.retiring))
-    if kept.following is None and _is_due(now, kept.issuing):
-        return rotated(kept, now, terms)
-    if kept.following is not None:
-        return _followed(now, kept, kept.following, found, terms)
-    if is_waiting_for_replicas(now, kept, terms) and _is_served(
-        now, found, served, kept.issuing, terms
+    current = replace(current, retiring=_lasting(now, current.retiring))
+    if current.following is None and _is_due(now, current.issuing):
+        return rotated(current, now, terms)
+    if current.following is not None:
+        return _followed(now, current, current.following, found, terms)
+    if is_waiting_for_replicas(now, current, terms) and _is_served(
+        now, found, served, current.issuing, terms
     ):
-        return replace(kept, retiring=())
-    return kept
+        return replace(current, retiring=())
+    return current
 
 
 def _first(now: datetime, found: Found, terms: Terms) -> Authorities:
@@ -178,21 +180,21 @@ def _likeliest(found: Found, known: Iterable[str]) -> list[str]:
 
 
 def _followed(
-    now: datetime, kept: Authorities, following: Pair, found: Found, terms: Terms
+    now: datetime, current: Authorities, following: Pair, found: Found, terms: Terms
 ) -> Authorities:
     """Published, or issuing once it was for long enough."""
     is_published = _is_published(found, following.certificate)
-    published_at = kept.published_at
+    published_at = current.published_at
     if not is_published:
         published_at = None
     elif published_at is None or published_at > now + SKEW:
         published_at = now
     is_spread = published_at is not None and _is_over(published_at, now, terms.spread)
     # What it issued is of no use any more, so that nothing is lost by a swap.
-    has_ended = not _lasting(now, (kept.issuing.certificate,))
+    has_ended = not _lasting(now, (current.issuing.certificate,))
     if not is_spread and not has_ended:
-        return replace(kept, published_at=published_at)
-    retiring = _lasting(now, (kept.issuing.certificate, *kept.retiring))
+        return replace(current, published_at=published_at)
+    retiring = _lasting(now, (current.issuing.certificate, *current.retiring))
     return Authorities(issuing=following, issuing_since=now, retiring=retiring[:MOST_RETIRING])
 
 
@@ -204,18 +206,18 @@ def _is_published(found: Found, certificate: str) -> bool:
 
 def _is_served(now: datetime, found: Found, served: Served, issuing: Pair, terms: Terms) -> bool:
     """Whether every replica serves what this one issued, and every new one will."""
-    kept = [certificates.read(leaf.pair.certificate) for leaf in found.leaves.values()]
-    seen = [one for program in Program for one in served.get(program, (None,))]
+    held = [certificates.read(leaf.pair.certificate) for leaf in found.leaves.values()]
+    seen = [one for program in terms.programs for one in served.get(program, (None,))]
     return (
-        len(kept) == len(Program)
+        len(held) == len(terms.programs)
         and all(
             one is not None and certificates.is_issued_by(one, issuing.certificate)
-            for one in (*kept, *seen)
+            for one in (*held, *seen)
         )
         # A kubelet may give a new pod what lay there a while ago.
         and all(
             one is not None and _is_over(one.not_valid_before_utc + SKEW, now, terms.spread)
-            for one in kept
+            for one in held
         )
     )
 

@@ -11,7 +11,9 @@ from collections.abc import Callable
 from typing import Final
 
 from mesh7_core import errors, names
-from mesh7_operator.cluster import api_server, resources, shapes
+from mesh7_operator.authority import kept
+from mesh7_operator.authority.kept import Program
+from mesh7_operator.cluster import api_server, authority_secrets, resources, shapes
 from mesh7_operator.cluster.api_server import ApiServer
 from mesh7_operator.reconciling.world import Keys
 
@@ -89,6 +91,18 @@ async def redis_password(api: ApiServer, namespace: str) -> str:
             "Secret and restart the Redis, and new ones are made"
         )
     return password
+
+
+async def redis_authorities(api: ApiServer, namespace: str) -> str:
+    """PEM of those who vouch for the Redis of the release: `ca.crt` of its certificate's Secret.
+
+    Empty while there is none that can be read: then nobody is trusted.
+
+    Raises:
+        ClusterError: not answered, or refused.
+    """
+    held = await authority_secrets.read(api, namespace, Program.REDIS.secret)
+    return "".join(kept.read_certificates(held.content.get(kept.AUTHORITIES, b"")) or ())
 
 
 def redis_users(password: str) -> str:

@@ -13,6 +13,9 @@ PORT: Final = 8443
 NAME_LABEL: Final = "app.kubernetes.io/name"
 _WITHIN_S: Final = 3.0
 _AT_ONCE: Final = 8
+_PORTS: Final = {
+    "mesh7-injector": "admission", "mesh7-exchange": "exchange", "mesh7-redis": "redis",
+}  # fmt: skip
 
 
 async def served(
@@ -62,7 +65,7 @@ async def seen(host: str, port: int) -> x509.Certificate | None:
 
 def _port(pod: shapes.Object, program: str) -> int:
     """That which its container names for what it does."""
-    wanted = {"mesh7-injector": "admission", "mesh7-exchange": "exchange"}.get(program)
+    wanted = _PORTS.get(program)
     for container in shapes.sequence(pod, "spec", "containers"):
         for port in shapes.sequence(container, "ports"):
             if shapes.text(port, "name") == wanted:

@@ -113,7 +113,7 @@ class Certifying:
         namespace = self._terms.namespace
         secrets = {
             name: await authority_secrets.read(self._api, namespace, name)
-            for name in (kept.SECRET, *(program.secret for program in Program))
+            for name in (kept.SECRET, *(program.secret for program in self._terms.programs))
         }
         there = []
         for resource in resources.WEBHOOKS:
@@ -125,7 +125,7 @@ class Certifying:
             authorities=kept.read_authorities(secrets[kept.SECRET].content),
             leaves={
                 one: kept.read_leaf(secrets[one.secret].content)
-                for one in Program
+                for one in self._terms.programs
                 if secrets[one.secret].version
             },
             published=tuple(
@@ -141,7 +141,7 @@ class Certifying:
         namespace = self._terms.namespace
         return {
             program: await replicas.served(self._api, namespace, program.value)
-            for program in Program
+            for program in self._terms.programs
         }
 
     async def _do(self, step: Step, look: _Look) -> None:

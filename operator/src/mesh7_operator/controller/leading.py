@@ -11,6 +11,7 @@ from typing import Final
 
 from mesh7_core import errors
 from mesh7_operator import settings
+from mesh7_operator.authority import kept
 from mesh7_operator.authority.planning import Terms
 from mesh7_operator.clock import Clock
 from mesh7_operator.cluster import furniture, redis_master
@@ -74,7 +75,7 @@ class Leading:
         self._clock = clock
         self._metrics = metrics
         self._master = b""
-        self._redis_password = ""
+        self._redis_password = self._redis_authorities = ""
         self._release = _release(chosen)
         self._is_redis_embedded = self._redis is not None and chosen.is_redis_embedded
         self._store: Store = self._made_store()
@@ -88,7 +89,7 @@ class Leading:
         self._certifying = Certifying(
             api,
             chosen.certificates,
-            Terms(namespace=namespace, spread=timedelta(seconds=chosen.spread_s)),
+            _terms(chosen),
             clock=clock,
             metrics=metrics,
             changed=self._trust,
@@ -139,8 +140,14 @@ class Leading:
     def _made_store(self) -> Store:
         if self._redis is None:
             return NoStore()
-        password = self._embedded_password if self._is_redis_embedded else None
-        return store.Store(self._redis, lambda: self._master, password)
+        if not self._is_redis_embedded:
+            return store.Store(self._redis, lambda: self._master)
+        return store.Store(
+            self._redis,
+            lambda: self._master,
+            password=self._embedded_password,
+            authorities=lambda: self._redis_authorities,
+        )
 
     def _embedded_password(self) -> str:
         if not self._redis_password:
@@ -203,9 +210,11 @@ class Leading:
 
     async def _read_master(self) -> None:
         if self._is_redis_embedded:
-            self._redis_password = await furniture.redis_password(
-                self._api, self._release_namespace
-            )
+            of_release = self._api, self._release_namespace
+            self._redis_password = await furniture.redis_password(*of_release)
+            # What is gone for a moment is trusted on.
+            known = await furniture.redis_authorities(*of_release)
+            self._redis_authorities = known or self._redis_authorities
         if self._redis is None or self._redis.mode is not settings.RedisMode.MANAGED:
             return
         self._master = await redis_master.ensure(
@@ -255,6 +264,16 @@ def _release(chosen: settings.Controller) -> Release:
         return Release(default_level=chosen.default_level)
     redis_url = chosen.sidecar_redis or chosen.redis.url
     return Release(default_level=chosen.default_level, redis_url=redis_url)
+
+
+def _terms(chosen: settings.Controller) -> Terms:
+    """What the certificates of this release are kept by."""
+    has_redis = chosen.redis is not None and chosen.is_redis_embedded
+    return Terms(
+        namespace=chosen.cluster.release_namespace,
+        programs=kept.WITH_REDIS if has_redis else kept.PROGRAMS,
+        spread=timedelta(seconds=chosen.spread_s),
+    )
 
 
 def _rules(chosen: settings.Controller) -> Rules:

@@ -29,15 +29,21 @@ class Node:
         chosen: who we are there.
         url: where it is.
         password: ours there, asked for anew at each connection.
+        authorities: who vouches for it, PEM, the same; None = those of the settings.
 
     Raises:
         SettingsError: the URL cannot be used.
     """
 
     def __init__(
-        self, chosen: settings.RedisSettings, url: str, password: Callable[[], str | None]
+        self,
+        chosen: settings.RedisSettings,
+        url: str,
+        password: Callable[[], str | None],
+        authorities: Callable[[], str] | None = None,
     ) -> None:
         self._password = password
+        self._authorities = authorities
         self._said = ""
         self._server = redis_url.parse_url(
             url,
@@ -109,11 +115,15 @@ class Node:
         return reply
 
     def renew(self) -> None:
-        """Look whether the password has changed, and use the one of now."""
-        password = self._known_password()
-        if password is not None and password != self._server.password:
-            self._server = replace(self._server, password=password)
-            self._client.use(self._server, self._refused)
+        """Look whether password or authorities have changed, and use those of now."""
+        server, password = self._server, self._known_password()
+        if password is not None:
+            server = replace(server, password=password)
+        if self._authorities is not None:
+            server = replace(server, authorities=self._authorities())
+        if server != self._server:
+            self._server = server
+            self._client.use(server, self._refused)
 
     def _known_password(self) -> str | None:
         """None = it cannot be read now: perhaps its Secret is not made yet."""

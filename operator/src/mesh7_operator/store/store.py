@@ -54,6 +54,7 @@ class Store:
         chosen: where it is, and who the operator is there.
         master: the secret that passwords follow from, asked for anew each time.
         password: of the operator's own user, the same; None = that of the settings.
+        authorities: who vouches for the servers, the same; None = those of the settings.
 
     Raises:
         SettingsError: a URL cannot be used.
@@ -64,15 +65,16 @@ class Store:
         chosen: settings.RedisSettings,
         master: Callable[[], bytes],
         password: Callable[[], str | None] | None = None,
+        authorities: Callable[[], str] | None = None,
     ) -> None:
         self._is_managed = chosen.mode is settings.RedisMode.MANAGED
         self._master = master
-        password = password or chosen.password
-        self._primary = Node(chosen, chosen.url, password)
-        self._beside = Node(chosen, chosen.url, password)
+        known = (password or chosen.password, authorities)
+        self._primary = Node(chosen, chosen.url, *known)
+        self._beside = Node(chosen, chosen.url, *known)
         self._reporting = Reporting(self._beside, self._call)
         others = [url for url in dict.fromkeys(chosen.nodes) if url != chosen.url]
-        self._others = [Node(chosen, url, password) for url in others]
+        self._others = [Node(chosen, url, *known) for url in others]
         # Users and functions are kept where the nodes are named; the address may be one of them.
         is_named = chosen.url in chosen.nodes or not chosen.nodes
         self._kept = [self._primary, *self._others] if is_named else self._others

@@ -20,6 +20,7 @@ SECRETS: Final = (
     "mesh7-authority",
     "mesh7-injector-certificate",
     "mesh7-exchange-certificate",
+    "mesh7-redis-certificate",
     redis_master.SECRET,
     "mesh7-redis-operator",
 )

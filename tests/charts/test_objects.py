@@ -9,8 +9,8 @@ from mesh7_core.injection import outcomes, settings
 from tests.charts import rendered
 
 _CONTROLLERS = {
-    "mesh7-injector-certificate", "mesh7-exchange-certificate", "mesh7-stamp-key",
-    "mesh7-redis-master", "mesh7-redis-operator", names.TRUST_CONFIG_MAP,
+    "mesh7-injector-certificate", "mesh7-exchange-certificate", "mesh7-redis-certificate",
+    "mesh7-stamp-key", "mesh7-redis-master", "mesh7-redis-operator", names.TRUST_CONFIG_MAP,
 }  # fmt: skip
 _PEOPLES = {"redis-operator", "redis-sidecars"}
 _CLUSTERS = {"kube-root-ca.crt"}

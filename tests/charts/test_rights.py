@@ -33,7 +33,8 @@ ALLOWED: dict[str, set[Right]] = {
         ("get", "secrets", "mesh7-redis-master", "release"),
         ("get", "secrets", "mesh7-redis-operator", "release"),
         *((verb, "secrets", f"mesh7-{name}", "release") for verb in ("get", "update")
-          for name in ("authority", "injector-certificate", "exchange-certificate")),
+          for name in ("authority", "injector-certificate", "exchange-certificate",
+                       "redis-certificate")),
         ("get", "configmaps", "mesh7-stamp-public", "release"),
         *((verb, "configmaps", "mesh7-trust", "release") for verb in ("get", "create", "patch")),
         *((verb, f"{kind}webhookconfigurations.admissionregistration.k8s.io", "mesh7", "everywhere")
@@ -69,8 +70,9 @@ ALLOWED: dict[str, set[Right]] = {
           for verb in ("list", "delete")),
         *((verb, "namespaces", "*", "everywhere") for verb in ("list", "patch")),
         *((verb, "secrets", f"mesh7-{name}", "release") for verb in ("get", "delete")
-          for name in ("authority", "injector-certificate", "exchange-certificate", "signing-keys",
-                       "stamp-key", "redis-master", "redis-operator")),
+          for name in ("authority", "injector-certificate", "exchange-certificate",
+                       "redis-certificate", "signing-keys", "stamp-key", "redis-master",
+                       "redis-operator")),
         *((verb, "configmaps", "mesh7-trust", "release") for verb in ("get", "delete")),
         *((verb, "configmaps", "mesh7-stamp-public", "release") for verb in ("get", "patch")),
         ("create", "leases.coordination.k8s.io", "*", "release"),

@@ -58,7 +58,10 @@ def test_it_is_started_with_what_the_program_knows(name: str, of: str) -> None:
         command = command.commands[arguments.pop(0)]
     with command.make_context(command.name, [], resilient_parsing=True) as context:
         known = {flag for one in command.get_params(context) for flag in one.opts}
-        variables = {f"MESH7_{(one.name or '').upper()}" for one in command.get_params(context)}
+        variables = {
+            str(one.envvar or f"MESH7_{(one.name or '').upper()}")
+            for one in command.get_params(context)
+        }
     assert {one.partition("=")[0] for one in arguments} <= known
     assert {one["name"] for one in container.get("env", ())} <= variables
 

@@ -2,7 +2,7 @@
 
 {{- define "mesh7.redisUrl" -}}
 {{- if eq .Values.redis.mode "embedded" -}}
-redis://mesh7-operator@mesh7-redis.{{ .Release.Namespace }}.svc:6379/0
+rediss://mesh7-operator@mesh7-redis.{{ .Release.Namespace }}.svc:6379/0
 {{- else -}}
 {{ .Values.redis.url }}
 {{- end -}}

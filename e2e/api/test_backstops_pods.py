@@ -72,6 +72,11 @@ def _with_the_accounts_token(pod: Object) -> None:
     ]
 
 
+def _with_an_account_of_ones_own(pod: Object) -> None:
+    _with_the_accounts_token(pod)
+    _mounted("mine", "/var/run/secrets/kubernetes.io/serviceaccount")(pod)
+
+
 def _spec(**fields: object) -> Forge:
     return lambda pod: pod["spec"].update(fields)
 
@@ -161,8 +166,7 @@ FORGERIES: dict[str, tuple[Forge, str]] = {
     "moved-mount": (_moved("/opt"), "mounts its own volumes at their places"),
     "token-of-the-account": (_with_the_accounts_token, "mounts its own volumes at their places"),
     "account-of-ones-own": (
-        _mounted("mine", "/var/run/secrets/kubernetes.io/serviceaccount"),
-        "mounts its own volumes at their places",
+        _with_an_account_of_ones_own, "mounts its own volumes at their places",
     ),
     "own-bundle": (
         _volume("mesh7-bundle", configMap={"name": "mine"}), "names that begin with mesh7-",
@@ -271,9 +275,7 @@ def test_what_the_injector_makes_is_stored(ground: Ground, level: str) -> None:
     attacker = ground.attacker("edit", shop)
     pod = backstops.guarded(shop, level=level)
     assert refusal(attacker, pod) == ""
-    for entry in backstops.sidecar(pod)["env"]:
-        if entry["name"] == "MESH7_TRUST_KEY":
-            entry["value"] = backstops.EARLIER_KEY
+    backstops.trust(pod, backstops.EARLIER_KEY)
     assert refusal(attacker, pod) == ""
 
 

@@ -128,6 +128,8 @@ def test_a_redis_that_was_away_catches_up(
     cluster.apply(controllers.policy(shop, "support", action="Deny"))
     controller.until(lambda: delivered.version() > before, "the ConfigMap is newer")
     redis.start()
+    # Sooner than the round that looks at users each half minute.
+    controller.until(lambda: len(_users(redis, shop)) == 3, "it has its users", 12)
     controller.until(lambda: _is_same(redis, delivered, shop), "both ways bring the same", 40)
     opened = delivered.opened()
     assert opened is not None

@@ -30,6 +30,7 @@ class _Parts:
     def __init__(self) -> None:
         self.registry = metrics.registry()
         self.marked: list[str] = []
+        self.regained: list[str] = []
         self.store = MemoryStore()
         board = Board("mesh7-system", lambda _: None)
         there = seen.Namespace(
@@ -42,6 +43,7 @@ class _Parts:
             mark=self.marked.append,
             clock=Clock(wall_ns=lambda: NOW_NS, monotonic_s=lambda: 0.0),
             metrics=metrics.ControllerMetrics(self.registry),
+            regained=lambda: self.regained.append("store"),
         )
 
     async def look(self, *reports: Report) -> list[str]:
@@ -75,6 +77,19 @@ async def test_a_lost_store_concerns_everybody_and_is_shown() -> None:
     assert parts.value("mesh7_store_state", state="lost") == 1
     assert parts.value("mesh7_store_state", state="connected") == 0
     assert await parts.look() == []
+
+
+async def test_a_store_that_comes_back_is_looked_at_at_once() -> None:
+    """docs/administrator/redis.md: its users may have gone with what it knew."""
+    parts = _Parts()
+    await parts.look()
+    parts.store.state = StoreState.LOST
+    await parts.look()
+    assert parts.regained == []
+    parts.store.state = StoreState.CONNECTED
+    await parts.look()
+    await parts.look()
+    assert parts.regained == ["store"]
 
 
 async def test_the_way_of_a_bundle_is_measured_once_for_each_sidecar() -> None:

@@ -29,8 +29,10 @@ class Acknowledgements:
         mark: Callable[[str], None],
         clock: Clock,
         metrics: ControllerMetrics,
+        regained: Callable[[], None],
     ) -> None:
         self._board = board
+        self._regained = regained
         self._store = store
         self._mark = mark
         self._clock = clock
@@ -97,6 +99,8 @@ class Acknowledgements:
         state = self._store.state
         if state is self._state:
             return
+        if (self._state, state) == (StoreState.LOST, StoreState.CONNECTED):
+            self._regained()
         self._state = state
         for one in StoreState:
             self._metrics.store.labels(one.value).set(one is state)

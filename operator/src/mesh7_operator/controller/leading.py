@@ -95,7 +95,13 @@ class Leading:
             changed=self._trust,
         )
         self._acknowledgements = Acknowledgements(
-            board=self._board, store=self._store, mark=self._mark, clock=clock, metrics=metrics
+            board=self._board,
+            store=self._store,
+            mark=self._mark,
+            clock=clock,
+            metrics=metrics,
+            # It may have forgotten its users, or be another one.
+            regained=self._has_newcomers.set,
         )
         poster = Poster(api, clock)
         self._audit_s = chosen.audit_s
@@ -229,7 +235,7 @@ class Leading:
         self._metrics.store_trouble.labels("open").set(not found.is_closed)
 
     async def _tend_newcomers(self) -> None:
-        """Users before pods: a namespace that was just enrolled does not wait for the round."""
+        """Users at once: of a namespace that was just enrolled, and in a Redis that came back."""
         while True:
             await self._has_newcomers.wait()
             await asyncio.sleep(NEWCOMERS_S)

@@ -5,7 +5,7 @@ import contextlib
 import json
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,24 @@ _NAME = "zz-late"
 """The API server asks configurations in the order of their names."""
 
 
+class _Server(HTTPServer):
+    """One that knows what to add."""
+
+    def __init__(self, container: Mapping[str, object]) -> None:
+        super().__init__(("127.0.0.1", 0), _Adding)
+        self.container = container
+
+
 class _Adding(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         size = int(self.headers["Content-Length"])
         review = json.loads(self.rfile.read(size))
         containers = review["request"]["object"]["spec"]["containers"]
         response: dict[str, Any] = {"uid": review["request"]["uid"], "allowed": True}
-        if all(one["name"] != CONTAINER["name"] for one in containers):
-            patch = [{"op": "add", "path": "/spec/containers/-", "value": CONTAINER}]
+        assert isinstance(self.server, _Server)
+        added = self.server.container
+        if all(one["name"] != added["name"] for one in containers):
+            patch = [{"op": "add", "path": "/spec/containers/-", "value": added}]
             written = base64.b64encode(json.dumps(patch).encode()).decode()
             response |= {"patchType": "JSONPatch", "patch": written}
         text = json.dumps({**review, "request": None, "response": response}).encode()
@@ -42,7 +52,9 @@ class _Adding(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def adding(cluster: Cluster, namespace: str, folder: Path) -> Iterator[None]:
+def adding(
+    cluster: Cluster, namespace: str, folder: Path, *, container: Mapping[str, object] = CONTAINER
+) -> Iterator[None]:
     """Have it add its container to new pods of the namespace, while the block runs."""
     authority = keys.authority("late")
     pair = keys.server(authority, ["127.0.0.1"])
@@ -50,7 +62,7 @@ def adding(cluster: Cluster, namespace: str, folder: Path) -> Iterator[None]:
     (folder / "late.key").write_bytes(pair.key)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(folder / "late.crt", folder / "late.key")
-    with HTTPServer(("127.0.0.1", 0), _Adding) as server:
+    with _Server(container) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         serving = threading.Thread(target=server.serve_forever)
         serving.start()

@@ -1,11 +1,12 @@
-"""Clusters by hand: `python -m e2e.cluster up`, `down`, `status`, `build`, `kubectl`, `helm`."""
+"""Clusters by hand: `python -m e2e.cluster` up, down, status, build, load, kubectl, helm."""
 
 import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from e2e.cluster import api_server, binaries, endings, homes, node, processes
+from e2e.cluster import api_server, binaries, endings, homes, images, node, processes
 from e2e.cluster.api_server import ApiServer, Settings
 from e2e.cluster.waiting import ClusterError
 
@@ -32,6 +33,8 @@ def _do(asked: argparse.Namespace) -> int:
             endings.end_all() if asked.all else _down(asked.name)
         case "status":
             _status()
+        case "load":
+            _load(asked.name, asked.archives)
         case program:
             _run(program, asked.name, asked.arguments)
     return 0
@@ -45,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         ("up", "raise a cluster that stays until `down`"),
         ("down", "end a cluster and remove all of it"),
         ("status", "what runs"),
+        ("load", "bring images to the node: docker-archives, or the product's and the tests'"),
         ("kubectl", "kubectl of the cluster's administrator"),
         ("helm", "helm of the cluster's administrator"),
     ):
@@ -55,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
             one.add_argument("--name", default=_NAME)
         if word == "down":
             one.add_argument("--all", action="store_true", help="every cluster of this user")
+        if word == "load":
+            one.add_argument("archives", nargs="*", type=Path)
         if word in {"kubectl", "helm"}:
             one.add_argument("arguments", nargs=argparse.REMAINDER)
     return parser
@@ -93,13 +99,24 @@ def _status() -> None:
             _show(f"  {process.name:<24} {process.pid:>7}  {state}  log {process.log}")
 
 
+def _load(name: str, archives: Sequence[Path]) -> None:
+    raised = node.NodeCluster(_home(name))
+    for archive in archives or [image.archive for image in images.all_of_them()]:
+        _show(raised.load(archive).strip())
+
+
 def _run(program: str, name: str, arguments: Sequence[str]) -> None:
-    home = homes.home_of(name)
-    if not home.exists():
-        raise ClusterError(f"there is no cluster `{name}`; raise it by: make cluster-up")
+    home = _home(name)
     binary = binaries.folder() / program
     os.environ["KUBECONFIG"] = str(home / "admin.yaml")
     os.execv(binary, [str(binary), *arguments])
+
+
+def _home(name: str) -> Path:
+    home = homes.home_of(name)
+    if not home.exists():
+        raise ClusterError(f"there is no cluster `{name}`; raise it by: make cluster-up")
+    return home
 
 
 def _show(text: str) -> None:

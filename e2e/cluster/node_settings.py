@@ -93,6 +93,8 @@ def kubelet(home: Path, plan: Plan, group: str) -> str:
             "podLogsDir": f"{home}/pods",
             "volumePluginDir": f"{home}/volume-plugins",
             "resolvConf": f"{home}/resolv.conf",
+            # Mounted Secrets and ConfigMaps are looked at so often; a minute is the default.
+            "syncFrequency": "15s",
             "clusterDomain": "cluster.local",
             "clusterDNS": [plan.dns],
         }

@@ -17,7 +17,7 @@ from typing import Any, Final
 from e2e.cluster.clusters import Cluster
 from e2e.cluster.kubectl import Kubectl, KubectlError
 from e2e.cluster.waiting import ClusterError, until
-from e2e.stories import releases
+from e2e.stories import last_words
 
 PROGRAMS: Final = Path(__file__).with_name("programs")
 PATIENCE_S: Final = 60.0
@@ -82,7 +82,7 @@ class Story:
 
     def state(self) -> str:
         """What is there, for errors."""
-        return releases.state(self.cluster, self.namespace)
+        return last_words.state(self.cluster, self.namespace)
 
     def pods(self, selector: str = "") -> list[str]:
         """Names of pods."""
@@ -99,13 +99,19 @@ class Story:
         text = self.kubectl("logs", pod, "-c", container, "-n", self.namespace)
         return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
-    def said(self, pod: str, call: str, *, since: float = 0.0) -> list[Line]:
+    def said(
+        self, pod: str, call: str, *, since: float = 0.0, container: str = "agent"
+    ) -> list[Line]:
         """What an agent got for one of its calls."""
         return [
             line
-            for line in self.lines(pod, "agent")
+            for line in self.lines(pod, container)
             if line.get("call") == call and line["at"] >= since
         ]
+
+    def decisions(self, pod: str, call: str) -> list[Line]:
+        """What a pod's sidecar wrote down about one of the calls."""
+        return [line for line in self.lines(pod, "mesh7") if line.get("tool") == call]
 
     def done(self, pod: str, did: str) -> list[Line]:
         """What a tool really did."""
@@ -164,6 +170,11 @@ def told(cluster: Cluster, folder: Path, labels: Mapping[str, str]) -> Iterator[
 def is_refused(reason: str) -> Callable[[Line], bool]:
     """Whether an answer is a refusal for that reason."""
     return lambda line: line.get("reason") == reason
+
+
+def is_withheld(line: Line) -> bool:
+    """Whether a tool was said not to exist, as one is that a rule denies whatever the arguments."""
+    return line.get("reason") == "unknown-tool"
 
 
 def is_text(text: str) -> Callable[[Line], bool]:

@@ -1,6 +1,6 @@
 import pytest
 
-from e2e.stories.ground import Story, calls, is_refused, is_text
+from e2e.stories.ground import Story, calls, is_text, is_withheld
 
 _READ, _DELETE = "files.read", "files.delete"
 
@@ -18,8 +18,9 @@ def test_a_namespace_cannot_loosen_the_baseline(story: Story) -> None:
         story.apply("agent", NAME="agent", CALLS=wanted)
         story.ready("pod/agent")
         story.await_said("agent", _READ, is_text("42"), "a file is read")
-        refused = story.await_said("agent", _DELETE, is_refused("denied-by-rule"), "not deleted")
-        assert refused["rule"] == "mesh7-system/no-deleting/deleting"
+        story.await_said("agent", _DELETE, is_withheld, "nothing is deleted")
+        [denied, *_] = story.decisions("agent", _DELETE)
+        assert denied["rules"] == ["mesh7-system/no-deleting/deleting"]
         assert story.done("tools", "delete") == []
     finally:
         story.kubectl("delete", "agentpolicy", "no-deleting", "-n", "mesh7-system")

@@ -1,6 +1,6 @@
 import pytest
 
-from e2e.stories.ground import Story, is_refused, is_text
+from e2e.stories.ground import Story, is_refused, is_text, is_withheld
 
 _READ, _DELETE, _COUNT = "files.read", "files.delete", "files.count"
 
@@ -14,11 +14,14 @@ def test_an_agent_is_allowed_denied_and_throttled(story: Story) -> None:
     assert len(pods) == 2
     for pod in pods:
         story.await_said(pod, _READ, is_text("water the plants"), "a file is read")
-        refused = story.await_said(pod, _DELETE, is_refused("denied-by-rule"), "nothing is deleted")
-        assert refused["rule"] == f"{story.namespace}/files/deleting"
-        assert "nobody deletes files here" in refused["refused"]
+        refused = story.await_said(pod, _READ, is_refused("denied-by-rule"), "not the ledger")
+        assert refused["rule"] == f"{story.namespace}/files/ledger"
+        assert "the ledger is for people" in refused["refused"]
+        story.await_said(pod, _DELETE, is_withheld, "nothing is deleted")
+        assert story.decisions(pod, _DELETE)[0]["rules"] == [f"{story.namespace}/files/deleting"]
         story.await_said(pod, _COUNT, is_refused("limit-exceeded"), "it is throttled")
     allowed = [line for pod in pods for line in story.said(pod, _COUNT) if is_text("counted")(line)]
     assert len(allowed) == 10
     assert len(story.done("tools", "count")) == 10
     assert story.done("tools", "delete") == []
+    assert {line["name"] for line in story.done("tools", "read")} == {"notes.txt"}

@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from e2e.stories.ground import Story, calls, is_refused, is_text
+from e2e.stories.ground import Story, calls, is_text, is_withheld
 
 _READ = "files.read"
 
@@ -17,8 +17,7 @@ def test_a_change_is_obeyed_by_a_running_agent(story: Story) -> None:
     story.ready("pod/agent")
     uid = story.pod("agent")["metadata"]["uid"]
     story.await_said("agent", _READ, is_text("water the plants"), "a file is read")
-    for action, claim in (("Deny", is_refused("denied-by-rule")),
-                          ("Allow", is_text("water the plants"))):  # fmt: skip
+    for action, claim in (("Deny", is_withheld), ("Allow", is_text("water the plants"))):
         changed = time.time()
         story.apply("policy", ACTION=action)
         found = story.await_said("agent", _READ, claim, f"it obeys {action}", since=changed,

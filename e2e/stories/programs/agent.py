@@ -4,14 +4,17 @@
     PERIOD   seconds between rounds; 0 = one round, then it is done
     ROUNDS   how many at most; without it for ever
 
+Told to end, it finishes the call that it is in.
 Its tools are where MESH7_MCP_<SOURCE>_URL and MESH7_HTTP_<SOURCE>_URL say when they are there, else
 where FALLBACK_MCP and FALLBACK_HTTP say.
 """
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
+import signal
 import sys
 import time
 from typing import Any
@@ -82,13 +85,18 @@ async def main() -> None:
     period, rounds = float(os.environ.get("PERIOD", "0")), os.environ.get("ROUNDS")
     if not period:
         rounds = "1"
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     tell(started=sys.argv[0])
     for _ in range(int(rounds)) if rounds else itertools.count():
         begun = time.monotonic()
         for wanted in calls:
             await call(wanted)
-        await asyncio.sleep(max(0.0, period - (time.monotonic() - begun)))
-    tell(done=True)
+            if ended.is_set():
+                return tell(done=True)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ended.wait(), max(0.0, period - (time.monotonic() - begun)))
+    return tell(done=True)
 
 
 asyncio.run(main())

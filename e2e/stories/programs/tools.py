@@ -1,6 +1,8 @@
-"""A real MCP server: files that can be read and deleted. It prints what it did, and who paid."""
+"""A real MCP server: files that can be read and deleted. It prints what it did."""
 
+import asyncio
 import json
+import logging
 import os
 import time
 
@@ -12,7 +14,8 @@ server = MCPServer("files")
 
 def did(what: str, **about: object) -> None:
     """One line of JSON for each thing that really happened."""
-    print(json.dumps({"at": time.time(), "did": what, **about}), flush=True)
+    # In one piece, for tools run in threads.
+    print(f'{json.dumps({"at": time.time(), "did": what, **about})}\n', end="", flush=True)
 
 
 @server.tool()
@@ -36,7 +39,18 @@ def count() -> str:
     return "counted"
 
 
+@server.tool()
+async def slow(seconds: float) -> str:
+    """Take some time; both ends of it are written down."""
+    did("slow begins")
+    await asyncio.sleep(seconds)
+    did("slow ends")
+    return "slow, but done"
+
+
 if __name__ == "__main__":
+    # A line for each request would hide those for what was done.
+    logging.getLogger("uvicorn.access").disabled = True
     server.run(
         "streamable-http", host="0.0.0.0", port=int(os.environ.get("PORT", "8000")),
         stateless_http=True, json_response=True,

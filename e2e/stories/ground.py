@@ -51,6 +51,14 @@ class Story:
         for name in names:
             self.cluster.apply(self.written(name, **values), self.namespace)
 
+    def refusal(self, *names: str, **values: str) -> str:
+        """Apply them, and answer why that is refused; empty when it is not."""
+        try:
+            self.apply(*names, **values)
+        except KubectlError as error:
+            return error.stderr
+        return ""
+
     def written(self, name: str, **values: str) -> str:
         """One of the manifests, with its values."""
         path = self.folder / f"{name}.yaml"

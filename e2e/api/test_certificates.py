@@ -59,7 +59,7 @@ def is_settled(cluster: Cluster) -> bool:
     found = kept.read_authorities(kubelets.content(cluster, "secret", kept.SECRET))
     if found is None or found.following or trusted(cluster) != {found.trusted}:
         return False
-    for program in Program:
+    for program in kept.PROGRAMS:
         leaf = kept.read_leaf(kubelets.content(cluster, "secret", program.secret))
         read = certificates.read(leaf.pair.certificate)
         if (
@@ -131,7 +131,7 @@ def test_a_fresh_installation_gets_all_that_its_programs_mount(
     assert controller.lines("a round failed") == []
 
 
-@pytest.mark.parametrize("name", [kept.SECRET, *(program.secret for program in Program)])
+@pytest.mark.parametrize("name", [kept.SECRET, *(program.secret for program in kept.PROGRAMS)])
 def test_what_is_deleted_is_made_again(cluster: Cluster, controller: Controller, name: str) -> None:
     """Within a round, and nothing that the old one vouched for is cut off."""
     before = set(authorities(cluster).trusted)
@@ -207,7 +207,11 @@ def test_two_that_lead_at_once_make_one_authority(
 def test_the_redis_of_the_release_gets_its_users_before_it_is_there(
     raise_cluster: RaiseCluster, tmp_path: Path
 ) -> None:
-    """docs/administrator/certificates.md; the controller waits for a server that waits for it."""
+    """docs/administrator/certificates.md; the controller waits for a server that waits for it.
+
+    Over TLS it is asked in e2e/stories: its certificate names Services, which only a cluster with
+    a node leads to.
+    """
     cluster = raise_cluster(Settings(has_controllers=False)).cluster
     installed.install(cluster)
     users = tmp_path / "users.acl"
@@ -217,6 +221,11 @@ def test_the_redis_of_the_release_gets_its_users_before_it_is_there(
     with controllers.controlling(cluster, tmp_path / "log", flags) as controller:
         controller.await_line("everything is listed")
         held = kubelets.content(cluster, "secret", "mesh7-redis-operator")
+        leaf = kept.read_leaf(kubelets.content(cluster, "secret", Program.REDIS.secret))
+        served = certificates.read(leaf.pair.certificate)
+        assert served is not None
+        assert certificates.names_of(served) == Program.REDIS.names(RELEASE)
+        assert leaf.authorities == authorities(cluster).trusted
         users.write_bytes(held["users.acl"])
         server.start()
         try:
@@ -370,7 +379,7 @@ def test_authority_and_certificates_are_rotated_under_load_and_no_admission_is_l
             assert all(certificates.is_issued_by(served(each), after) for each in (one, two))
             assert loading.once() == ""
     secret = authorities(cluster).issuing.key
-    elsewhere = [kubelets.content(cluster, "secret", program.secret) for program in Program]
+    elsewhere = [kubelets.content(cluster, "secret", program.secret) for program in kept.PROGRAMS]
     assert all(secret not in held.values() for held in elsewhere)
 
 

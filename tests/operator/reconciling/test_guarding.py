@@ -35,6 +35,10 @@ def _guarded(image: str = IMAGE, *, is_ready: bool = True, **status: Any) -> dic
     return {**pod, "spec": {**pod["spec"], "initContainers": [sidecar]}}
 
 
+def _ending(pod: dict[str, Any]) -> dict[str, Any]:
+    return {**pod, "metadata": {**pod["metadata"], "deletionTimestamp": "2026-11-21T12:00:00Z"}}
+
+
 @pytest.mark.parametrize(
     ("injection", "inject", "where", "expected"),
     [
@@ -71,6 +75,8 @@ def test_who_may_opt_out_and_did_is_nobodys_concern() -> None:
         (_guarded(is_ready=False, phase="Pending"), Standing(is_guarded=True)),
         (_guarded(phase="Succeeded"), NOBODYS),
         (_pod(phase="Failed"), NOBODYS),
+        (_ending(_guarded()), NOBODYS),
+        (_ending(_pod()), NOBODYS),
     ],
 )
 def test_a_sidecar_is_seen_with_its_image_and_readiness(

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from images import building, places, recipes, wheels
 from images.places import BuildError
 
+_DEBIAN = "debian"
+
 
 def main(arguments: Sequence[str]) -> int:
     """Do one word; 1 when it could not be done, with the reason on stderr."""
@@ -16,7 +18,7 @@ def main(arguments: Sequence[str]) -> int:
         if asked.word == "wheelhouse":
             _fill(asked.python, asked.machine)
         else:
-            _build(None if asked.base == "debian" else asked.base, asked.names)
+            _build(asked.base, asked.names, renewing=asked.fresh_base)
     except BuildError as error:
         places.say(str(error))
         return 1
@@ -30,11 +32,17 @@ def _fill(python: str, machine: str) -> None:
         sys.stdout.write(f"{folder.relative_to(places.CHECKOUT)}\n")
 
 
-def _build(base: str | None, names: Sequence[str]) -> None:
-    for recipe in recipes.all_of_them() if names or base is None else recipes.product():
-        if not names or recipe.program in names:
-            archive = building.build(recipe, base)
-            sys.stdout.write(f"{recipe.image}  {archive.relative_to(places.CHECKOUT)}\n")
+def _build(base: str, names: Sequence[str], *, renewing: bool) -> None:
+    ours = base == _DEBIAN
+    if renewing and not ours:
+        raise BuildError(f"--fresh-base: means nothing with --base {base}, which is not made here")
+    known = recipes.all_of_them() if names or ours else recipes.product()
+    chosen = [recipe for recipe in known if not names or recipe.program in names]
+    if renewing:
+        building.renew(chosen)
+    for recipe in chosen:
+        archive = building.build(recipe, None if ours else base)
+        sys.stdout.write(f"{recipe.image}  {archive.relative_to(places.CHECKOUT)}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,7 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     fill.add_argument("--python", default="3.13", help="of the base image (default: 3.13)")
     fill.add_argument("--machine", default=platform.machine(), help="x86_64 or aarch64")
     build = words.add_parser("build", help="build the images with buildah, archives included")
-    build.add_argument("--base", default="debian", help="`debian` = made here; or an image's name")
+    build.add_argument("--base", default=_DEBIAN, help="`debian` = made here; or an image's name")
+    build.add_argument("--fresh-base", action="store_true", help="with Debian's newest packages")
     names = sorted(recipe.program for recipe in recipes.all_of_them())
     build.add_argument("names", nargs="*", choices=[*names, []], help="all when none is named")
     return parser

@@ -49,13 +49,22 @@ WITH_REDIS = Base(name="base-redis", packages=(*PLAIN.packages, "redis-server"))
 
 
 def make(base: Base, buildah: Buildah) -> str:
-    """The base's image, made when the storage has none; packages are then the newest there are.
+    """The base's image, made when the storage has none.
 
     Raises:
         BuildError: mmdebstrap is missing, or Debian's archive is out of reach.
     """
-    if buildah.has(base.image):
-        return base.image
+    if not buildah.has(base.image):
+        make_anew(base, buildah)
+    return base.image
+
+
+def make_anew(base: Base, buildah: Buildah) -> None:
+    """The base's image, of the newest packages there are; one of that name is replaced.
+
+    Raises:
+        BuildError: mmdebstrap is missing, or Debian's archive is out of reach.
+    """
     places.say(f"making {base.image} of Debian's packages: half a minute, once for this machine")
     with tempfile.TemporaryDirectory(prefix="mesh7-base-") as folder:
         archive = Path(folder, "base.tar")
@@ -67,4 +76,3 @@ def make(base: Base, buildah: Buildah) -> str:
             more={"SOURCE_DATE_EPOCH": places.EPOCH},
         )
         buildah.import_base(base.image, archive)
-    return base.image

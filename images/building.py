@@ -3,7 +3,7 @@
 import contextlib
 import fcntl
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from images import bases, places, recipes, wheels
@@ -41,8 +41,25 @@ def build(recipe: Recipe, base: str | None) -> Path:
     return recipe.archive
 
 
+def renew(chosen: Sequence[Recipe]) -> None:
+    """Make the bases of these anew, so that their images are built on Debian's newest packages.
+
+    Raises:
+        BuildError: mmdebstrap is missing, or Debian's archive is out of reach.
+    """
+    with alone():
+        for base in dict.fromkeys(recipe.base for recipe in chosen):
+            bases.make_anew(base, _storage())
+        for recipe in chosen:
+            recipe.archive.with_suffix(".key").unlink(missing_ok=True)
+
+
+def _storage() -> Buildah:
+    return Buildah(places.cache() / "containers")
+
+
 def _build(recipe: Recipe, base: str | None) -> None:
-    buildah = Buildah(places.cache() / "containers")
+    buildah = _storage()
     standing_on = base or bases.make(recipe.base, buildah)
     if recipe.has_wheels:
         python = recipe.base.python if base is None else buildah.python_of(base)
@@ -53,6 +70,10 @@ def _build(recipe: Recipe, base: str | None) -> None:
         arguments |= {"VERSION": recipes.version(), "REVISION": revision()}
     buildah.build(recipe.image, recipe.dockerfile, arguments)
     buildah.write(recipe.image, recipe.archive)
+    try:
+        buildah.tidy()
+    except places.BuildError as error:
+        places.say(f"old layers stay: {error}")
 
 
 def revision() -> str:
@@ -71,8 +92,12 @@ def _is_fresh(archive: Path, stamp: Path, key: str) -> bool:
 
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
-    """A second build waits for the first, and then finds its work done."""
+    """A second build waits for the first, and then finds its work done.
+
+    Of another checkout, too: whoever tidies the storage may meet no image that is half made.
+    """
     places.ARCHIVES.mkdir(parents=True, exist_ok=True)
-    with (places.BUILD / "images.lock").open("w") as lock:
+    places.cache().mkdir(parents=True, exist_ok=True)
+    with (places.cache() / "images.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

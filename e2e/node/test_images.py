@@ -9,7 +9,7 @@ import pytest
 
 from e2e.cluster import images
 from e2e.cluster.clusters import Cluster
-from images import buildah, places, recipes
+from images import buildah, building, places, recipes
 
 _MEGABYTE = 1_000_000
 _STRICT = """
@@ -123,10 +123,41 @@ def test_two_builds_of_one_checkout_have_equal_layers(tmp_path: Path) -> None:
     builder = buildah.Buildah(places.cache() / "containers")
     again = tmp_path / "again.tar"
     name = f"{recipe.image}-again"
-    builder.build_anew(name, recipe.dockerfile, {"PYTHON_IMAGE": recipe.base.image})
-    builder.write(name, again)
-    builder.run("rmi", name)
+    with building.alone():
+        builder.build_anew(name, recipe.dockerfile, {"PYTHON_IMAGE": recipe.base.image})
+        builder.write(name, again)
+        builder.run("rmi", name)
     assert _layers(again) == _layers(first)
+
+
+_STAGES = """
+FROM scratch AS one
+ARG NUMBER
+COPY images/inside.py /a
+COPY images/inside.py /b-$NUMBER
+FROM scratch
+ARG NUMBER
+COPY --from=one /b-$NUMBER /
+"""
+
+
+def test_a_storage_keeps_nothing_but_the_newest_build(tmp_path: Path) -> None:
+    """docs/developer/images.md: it would only grow; what the next build takes over stays."""
+    builder = buildah.Buildah(tmp_path / "storage")
+    dockerfile = tmp_path / "Dockerfile"
+    dockerfile.write_text(_STAGES)
+    sizes = []
+    for number in (1, 2, 3):
+        builder.build("localhost/x:1", str(dockerfile), {"NUMBER": str(number)})
+        builder.tidy()
+        sizes.append(len(builder.run("images", "--all", "--quiet").split()))
+    assert len(set(sizes)) == 1
+    before = builder.run("images", "--all", "--quiet")
+    builder.build("localhost/x:2", str(dockerfile), {"NUMBER": "3"})
+    assert builder.run("images", "--all", "--quiet") == before
+    builder.tidy()
+    assert not builder.has("localhost/x:1")
+    assert builder.has("localhost/x:2")
 
 
 def _archive(program: str) -> Path:

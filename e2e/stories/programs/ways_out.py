@@ -1,12 +1,15 @@
-"""Ways out of a pod that a program in an agent's container may try: `ways_out.py WAY ADDRESS DNS`.
+"""Ways out of a pod that a program in an agent's container may try: `ways_out.py ADDRESS`.
 
-Prints OUT when it got out; whatever else happens is printed too.
+Prints JSON: of each way `OUT` when it got out, else what happened.
 """
 
 import contextlib
+import json
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 PORT = 8000
 PATIENCE_S = 3
@@ -14,26 +17,28 @@ PATIENCE_S = 3
 QUESTION = bytes.fromhex("0001010000010000000000000161000001" + "0001")
 
 
-def curl(address: str, _: str) -> None:
+def curl(address: str) -> None:
     """As people do."""
     asked = ["curl", "-sS", "-m", str(PATIENCE_S), "-o", "/dev/null", f"http://{address}:{PORT}/"]
     subprocess.run(asked, check=True)
 
 
-def tcp(address: str, _: str) -> None:
+def tcp(address: str) -> None:
     """A connection."""
     socket.create_connection((address, PORT), PATIENCE_S).close()
 
 
-def tcp6(address: str, _: str) -> None:
+def tcp6(address: str) -> None:
     """A connection of a socket for IPv6, to the same address."""
     with socket.socket(socket.AF_INET6) as spoken:
         spoken.settimeout(PATIENCE_S)
         spoken.connect((f"::ffff:{address}", PORT))
 
 
-def udp(_: str, dns: str) -> None:
+def udp(_: str) -> None:
     """A question to the name server, and its answer."""
+    told = Path("/etc/resolv.conf").read_text().splitlines()
+    dns = next(line.split()[1] for line in told if line.startswith("nameserver"))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as spoken:
         spoken.settimeout(PATIENCE_S)
         spoken.connect((dns, 53))
@@ -41,17 +46,23 @@ def udp(_: str, dns: str) -> None:
         spoken.recv(512)
 
 
-def raw(_: str, __: str) -> None:
+def udp6(_: str) -> None:
+    """A packet over IPv6, to everybody on the link: pods have an address there in any cluster."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as spoken:
+        spoken.sendto(b"hello", ("ff02::1", PORT, 0, socket.if_nametoindex("eth0")))
+
+
+def raw(_: str) -> None:
     """A socket below IP."""
     socket.socket(socket.AF_PACKET, socket.SOCK_RAW).close()
 
 
-def name(_: str, __: str) -> None:
+def name(_: str) -> None:
     """A name, as any program looks it up."""
     socket.getaddrinfo("kubernetes.default.svc.cluster.local", 443)
 
 
-def bound(address: str, _: str) -> None:
+def bound(address: str) -> None:
     """A connection from the address of the pod, and a port that servers have."""
     with contextlib.closing(socket.socket()) as spoken:
         spoken.settimeout(PATIENCE_S)
@@ -59,12 +70,17 @@ def bound(address: str, _: str) -> None:
         spoken.connect((address, PORT))
 
 
-WAYS = {way.__name__: way for way in (curl, tcp, tcp6, udp, raw, name, bound)}
+WAYS = (curl, tcp, tcp6, udp, udp6, raw, name, bound)
+
+
+def tried(way: Callable[[str], None], address: str) -> str:
+    """What comes of it."""
+    try:
+        way(address)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return "OUT"
+
 
 if __name__ == "__main__":
-    try:
-        WAYS[sys.argv[1]](*sys.argv[2:])
-    except Exception as error:
-        print(f"{type(error).__name__}: {error}")
-    else:
-        print("OUT")
+    print(json.dumps({way.__name__: tried(way, sys.argv[1]) for way in WAYS}))

@@ -96,6 +96,14 @@ def test_every_program_has_a_network_policy_both_ways(name: str) -> None:
     assert all(one["spec"]["policyTypes"] == ["Ingress", "Egress"] for one in policies.values())
 
 
+@pytest.mark.parametrize("of", ["mesh7-controller", "mesh7-injector", "mesh7-exchange"])
+def test_a_program_asks_names_where_openshift_has_them_too(of: str) -> None:
+    """docs/administrator/install.md#the-network: a network sees the port of the pod."""
+    egress = rendered.of_kind("NetworkPolicy")[of]["spec"]["egress"]
+    names_at = {(one["port"], one["protocol"]) for one in egress[0]["ports"]}
+    assert names_at == {(port, kind) for port in (53, 5353) for kind in ("UDP", "TCP")}
+
+
 def test_a_kind_in_the_chart_is_that_of_crds_and_stays() -> None:
     """`make charts` copies them."""
     for path in sorted((rendered.ROOT / "crds").glob("*.yaml")):

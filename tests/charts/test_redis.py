@@ -116,6 +116,17 @@ def test_nobody_but_the_server_mounts_its_key(name: str) -> None:
     assert found == {"mesh7-redis": ["tls.crt", "tls.key"], "mesh7-exchange": ["ca.crt"]}
 
 
+def test_it_goes_where_the_other_programs_may_go() -> None:
+    """docs/reference/helm-values.md: a node that is tainted for all is for it, too."""
+    pod = rendered.pods("external")["mesh7-redis"]
+    assert pod["priorityClassName"] == "system-cluster-critical"
+    assert pod["nodeSelector"] == {"kubernetes.io/os": "linux"}
+    assert pod["tolerations"] == [{"key": "control", "operator": "Exists"}]
+    assert not {"priorityClassName", "nodeSelector", "tolerations", "affinity"} & set(
+        rendered.pods()["mesh7-redis"]
+    )
+
+
 def test_nobody_counts_beside_it() -> None:
     """Two would each have a part of the counts."""
     deployment = rendered.of_kind("Deployment")["mesh7-redis"]

@@ -143,6 +143,18 @@ def test_a_drain_leaves_one_that_serves(name: str, of: str) -> None:
     assert deployment["spec"]["template"]["spec"]["serviceAccountName"] == of
 
 
+@pytest.mark.parametrize("name", ["default", "ha"])
+def test_only_who_asks_for_it_gets_a_class_that_some_clusters_refuse(name: str) -> None:
+    """docs/administrator/high-availability.md: there, no pod would be made."""
+    found = {
+        of: pod.get("priorityClassName")
+        for of, pod in rendered.pods(name).items()
+        if of in rendered.of_kind("Deployment", name) and of != "mesh7-redis"
+    }
+    wanted = "system-cluster-critical" if name == "ha" else None
+    assert found == dict.fromkeys(("mesh7-controller", "mesh7-injector", "mesh7-exchange"), wanted)
+
+
 def test_a_budget_never_keeps_a_node_from_being_drained() -> None:
     """With one replica it would, for ever."""
     assert not rendered.of_kind("PodDisruptionBudget", "minimal")

@@ -16,8 +16,13 @@ spec:
   policyTypes: [Ingress, Egress]
 {{- end }}
 
+{{/* To anybody: labels of name servers differ from cluster to cluster. */}}
 {{- define "mesh7.toNames" -}}
-- ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]
+- ports:
+  {{- range .Values.networkPolicies.dnsPorts }}
+  - {port: {{ . }}, protocol: UDP}
+  - {port: {{ . }}, protocol: TCP}
+  {{- end }}
 {{- end }}
 
 {{/* No policy can name the API server: in many clusters it is no pod. */}}

@@ -32,24 +32,29 @@ securityContext:
   seccompProfile: {type: RuntimeDefault}
 {{- end }}
 
-{{/* Where a Deployment's pods go: include "mesh7.placement" (list . "controller") */}}
-{{- define "mesh7.placement" -}}
-{{- $values := index (index . 0).Values (index . 1) -}}
-{{- with $values.priorityClassName }}
+{{/* Which nodes pods may go to, and whom they may push away: include "mesh7.nodes" .Values.controller */}}
+{{- define "mesh7.nodes" -}}
+{{- with .priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
-{{- with $values.nodeSelector }}
+{{- with .nodeSelector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with $values.tolerations }}
+{{- with .tolerations }}
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with $values.affinity }}
+{{- with .affinity }}
 affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end }}
+
+{{/* Where a Deployment's pods go: include "mesh7.placement" (list . "controller") */}}
+{{- define "mesh7.placement" -}}
+{{- $values := index (index . 0).Values (index . 1) -}}
+{{- include "mesh7.nodes" $values }}
 topologySpreadConstraints:
 - maxSkew: 1
   topologyKey: kubernetes.io/hostname

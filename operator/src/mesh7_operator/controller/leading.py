@@ -95,14 +95,10 @@ class Leading:
             changed=self._trust,
         )
         self._acknowledgements = Acknowledgements(
-            board=self._board,
-            store=self._store,
-            mark=self._mark,
-            clock=clock,
-            metrics=metrics,
+            board=self._board, store=self._store, mark=self._mark, clock=clock, metrics=metrics,
             # It may have forgotten its users, or be another one.
             regained=self._has_newcomers.set,
-        )
+        )  # fmt: skip
         poster = Poster(api, clock)
         self._audit_s = chosen.audit_s
         self._auditor = Auditor(api, self._board, poster, metrics, _rules(chosen))
@@ -247,8 +243,10 @@ class Leading:
 
     def _trust(self) -> None:
         """Others vouch for the exchange by now: every bundle says so."""
-        authorities = self._certifying.authorities
-        self._release = replace(self._release, authorities=authorities)
+        known = self._certifying
+        self._release = replace(
+            self._release, authorities=known.authorities, accepted=known.accepted
+        )
         self._mark_all()
 
     def _mark_all(self) -> None:

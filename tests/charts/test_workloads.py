@@ -127,6 +127,29 @@ def test_what_is_mounted_is_what_the_flags_name(name: str, of: str) -> None:
     assert volumes == {one["name"] for one in container.get("volumeMounts", ())}
 
 
+@pytest.mark.parametrize("name", rendered.SETS)
+def test_pods_are_told_who_vouches_for_the_exchange_by_the_exchanges_secret(name: str) -> None:
+    """Promised by docs/administrator/certificates.md: `external` may have another authority for it.
+
+    Its key alone is mounted, and the kubelet waits for it.
+    """
+    pod = rendered.pods(name)["mesh7-injector"]
+    (container,) = pod["containers"]
+    flags = [one for one in container["args"] if one.startswith("--authorities-file=")]
+    secrets = [one["secret"] for one in pod["volumes"] if one["name"] == "exchange"]
+    if "mesh7-exchange" not in rendered.pods(name):
+        assert (flags, secrets) == ([], [])
+        return
+    assert flags == ["--authorities-file=/etc/mesh7/exchange/ca.crt"]
+    assert secrets == [
+        {
+            "secretName": "mesh7-exchange-certificate",
+            "items": [{"key": "ca.crt", "path": "ca.crt"}],
+            "defaultMode": 0o440,
+        }
+    ]
+
+
 @pytest.mark.parametrize("name", ["default", "ha", "cert-manager", "external", "managed"])
 @pytest.mark.parametrize("of", ["mesh7-controller", "mesh7-injector", "mesh7-exchange"])
 def test_a_drain_leaves_one_that_serves(name: str, of: str) -> None:

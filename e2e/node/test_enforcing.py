@@ -22,7 +22,7 @@ from e2e.cluster.node import NodeCluster
 from e2e.cluster.waiting import until
 from e2e.node import attempts
 from mesh7_core.injection import settings as injection_settings
-from mesh7_core.injection import sidecar_container
+from mesh7_core.injection import sidecar_container, volumes
 
 _HERE = Path(__file__).parent
 _SIDECAR = 77007
@@ -298,6 +298,7 @@ def _manifest(product_images: dict[str, str]) -> str:
                 "terminationGracePeriodSeconds": 1,
                 "initContainers": [sidecar_container.enforcer(settings, {}), sidecar],
                 "containers": [agent],
+                "volumes": [{"name": volumes.PODINFO, "emptyDir": {}}],
             },
         }
     )

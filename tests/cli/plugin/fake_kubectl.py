@@ -4,6 +4,7 @@ It is started as a program of its own: `e2e/api/test_plugin.py` asks the same of
 """
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -102,10 +103,27 @@ def _got(world: Any, kind: str, names: list[str], flags: dict[str, str]) -> str:
 
 
 def _printed(flags: dict[str, str], value: Any) -> str:
+    if flags.get("output", "").startswith("jsonpath="):
+        return _filled(flags["output"].removeprefix("jsonpath="), value)
     if flags.get("output") != "name":
         return json.dumps(value)
     items = value.get("items", [value])
     return "".join(f"{one['kind'].lower()}/{one['metadata']['name']}\n" for one in items)
+
+
+def _filled(template: str, value: Any) -> str:
+    """As much of kubectl's JSONPath as is asked of it."""
+    if (each := re.fullmatch(r"\{range \.items\[\*\]\}(.*)\{end\}", template)) is not None:
+        return "".join(_filled(each[1], one) for one in value["items"])
+    return re.sub(r'\{(?:"(.*?)"|(.*?))\}', lambda found: _part(found, value), template)
+
+
+def _part(found: re.Match[str], value: Any) -> str:
+    if found[1] is not None:
+        return found[1].encode().decode("unicode_escape")
+    for key in re.split(r"(?<!\\)\.", found[2])[1:]:
+        value = value.get(key.replace("\\.", "."), {})
+    return value if isinstance(value, str) else ""
 
 
 def _reviewed(world: Any, manifest: str) -> str:

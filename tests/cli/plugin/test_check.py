@@ -103,6 +103,13 @@ _TROUBLES: list[tuple[Callable[[list[Object]], list[Object]], dict[str, Grade]]]
     (_with(worlds.certificate("mesh7-injector", host="mesh7-other")),
      {"certificates": Grade.FATAL}),
     (_without("Secret", "mesh7-exchange-certificate"), {"certificates": Grade.FATAL}),
+    (_changed("Secret", "mesh7-exchange-certificate", lambda one: one["data"].pop("ca.crt")),
+     {"certificates": Grade.FATAL}),
+    (_changed("Secret", "mesh7-exchange-certificate", lambda one: one["data"].update(
+        {"ca.crt": worlds.certificate("any", vouching="theirs")["data"]["ca.crt"]})),
+     {"certificates": Grade.FATAL}),
+    (_with(worlds.certificate("mesh7-injector", vouching="theirs")),
+     {"certificates": Grade.FATAL}),
     (_without(_POLICY, "mesh7-tokens"), {"admission-policies": Grade.FATAL}),
     (_changed(_BINDING, "mesh7-tokens",
               lambda one: one["spec"].update(validationActions=["Audit"])),
@@ -132,6 +139,59 @@ def test_each_trouble_is_found_and_nothing_else(
 ) -> None:
     """Issue 6: ordered checks, each ok, warn or fatal."""
     assert _troubles(trouble([*worlds.installed(), *_shop()])) == expected
+
+
+def test_each_certificate_may_have_an_authority_of_its_own() -> None:
+    """docs/administrator/certificates.md: `external`; the webhooks know nothing of the exchange."""
+    theirs = worlds.certificate("mesh7-exchange", vouching="theirs")
+    alone = worlds.certificate("mesh7-injector")
+    del alone["data"]["ca.crt"]
+    assert _troubles(_with(theirs, alone)([*worlds.installed(), *_shop()])) == {}
+
+
+class _Noting(Near):
+    """Remembers all that kubectl printed."""
+
+    printed = ""
+
+    def ran(
+        self, *arguments: str, stdin: str | None = None, requests: int = 1
+    ) -> tuple[int, str, str]:
+        found = super().ran(*arguments, stdin=stdin, requests=requests)
+        self.printed += found[1]
+        return found
+
+
+def test_private_keys_are_not_read() -> None:
+    """A check needs certificates, and nobody's keys."""
+    noting = _Noting([*worlds.installed(), *_shop()])
+    gathering.after(noting, worlds.RELEASE, worlds.NOW)
+    certificate = worlds.certificate("mesh7-exchange")["data"]
+    assert certificate["tls.crt"] in noting.printed
+    assert certificate["tls.key"] not in noting.printed
+
+
+def _agents(count: int) -> list[Object]:
+    found = []
+    for number in range(count):
+        pod = worlds.guarded(f"agent-{number}", "shop")
+        pod["spec"]["serviceAccountName"] = f"agent-{number:03}"
+        found.append(pod)
+    return found
+
+
+def test_every_account_of_an_agent_is_asked_about() -> None:
+    """docs/administrator/troubleshooting.md#powerful-agents: `ok` is said of all of them."""
+    near = Near([*worlds.installed(), *_shop(), *_agents(120)], allowed=["get secrets"])
+    facts = gathering.after(near, worlds.RELEASE, worlds.NOW)
+    (found,) = findings.answers([rights.CATEGORY], facts)[1:]
+    assert found.finding.details[-1] == "… and 111 more"
+
+
+def test_accounts_that_nobody_can_see_are_not_called_harmless() -> None:
+    """Who may not list pods does not know whom to ask about."""
+    found = _troubles([*worlds.installed(), *_shop()], forbidden=["pods"])
+    assert found["powerful-agents"] is Grade.WARN
 
 
 @pytest.mark.parametrize(

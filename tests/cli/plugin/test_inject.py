@@ -1,5 +1,6 @@
 """`kubectl mesh7 inject`: manifests in, guarded ones out; refused ones named with their place."""
 
+import base64
 import json
 from pathlib import Path
 
@@ -171,6 +172,42 @@ def test_the_cluster_gives_settings_key_authorities_and_the_namespaces_labels(
     agent = template["spec"]["containers"][0]["env"]
     assert "MESH7_MCP_MY_BILLING_URL" in {one["name"] for one in agent}
     assert err == _REMINDER
+
+
+def _told_authorities(out: str) -> str:
+    (template,) = [one["spec"]["template"] for one in yaml.safe_load_all(out) if "spec" in one]
+    (sidecar,) = template["spec"]["initContainers"]
+    told = {one["name"]: one.get("value") for one in sidecar["env"]}
+    return str(told["MESH7_EXCHANGE_AUTHORITIES"])
+
+
+def test_the_exchanges_authorities_are_those_of_its_secret(
+    kubectl: Fake, web: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """docs/administrator/certificates.md: with `external` the webhooks may have others."""
+    shop = worlds.namespace("shop", injection="enabled", enforcement="Cooperative")
+    theirs = worlds.certificate("mesh7-exchange", vouching="theirs")
+    there = [
+        one for one in worlds.installed() if one["metadata"]["name"] != theirs["metadata"]["name"]
+    ]
+    kubectl.tell([*there, theirs, shop])
+    assert plugin.exit_code(["inject", "-f", str(web)]) == 0
+    out, err = capsys.readouterr()
+    assert _told_authorities(out) == base64.b64decode(theirs["data"]["ca.crt"]).decode()
+    assert err == _REMINDER
+
+
+def test_who_may_not_see_that_secret_reads_whose_authorities_were_taken(
+    kubectl: Fake, web: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """docs/reference/kubectl-mesh7.md: those of the webhooks, with a note."""
+    shop = worlds.namespace("shop", injection="enabled", enforcement="Cooperative")
+    kubectl.tell([*worlds.installed(), shop], forbidden=["secrets"])
+    assert plugin.exit_code(["inject", "-f", str(web)]) == 0
+    out, err = capsys.readouterr()
+    assert _told_authorities(out) == worlds.authority().public.decode()
+    assert "`jane` may not list secrets" in err
+    assert "; the webhooks' authorities are taken for the exchange's" in err
 
 
 def test_a_namespace_that_is_not_enrolled_leaves_pods_alone(

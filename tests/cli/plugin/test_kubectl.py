@@ -4,14 +4,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from mesh7_cli import plugin
-from mesh7_cli.cluster.errors import KubectlError
-from mesh7_cli.cluster.kubectl import Kubectl
+from mesh7_cli.cluster import looking
+from mesh7_cli.cluster.errors import KubectlError, UnreachableError
+from mesh7_cli.cluster.kubectl import Kubectl, Object
 from tests.cli.plugin.worlds import Fake
 
 _PROGRAM = (sys.executable, "-c", "from mesh7_cli.plugin import main; main()")
@@ -35,6 +37,34 @@ def test_a_kubectl_that_does_not_end_is_ended(kubectl: Fake) -> None:
     slow = Kubectl(request_timeout="100ms", grace_s=0.4)
     with pytest.raises(KubectlError, match=r"kubectl did not end within 0 s \(it said nothing\)"):
         slow.text("get", "pods")
+
+
+def test_a_long_list_has_time_for_each_of_its_pages(kubectl: Fake) -> None:
+    """docs/reference/kubectl-mesh7.md: --request-timeout is of a page of 500."""
+    kubectl.tell([], sleep=0.8)
+    slow = Kubectl(request_timeout="100ms", grace_s=0.4)
+    with pytest.raises(KubectlError, match="did not end"):
+        slow.json("get", "pods")
+    assert slow.listed("get", "pods") == {"kind": "List", "items": []}
+    assert "--chunk-size=500" in kubectl.calls()[-1]
+
+
+def test_the_first_error_ends_what_is_asked_beside_it() -> None:
+    """One that does not answer is told before a long list has run out of time."""
+    ended: list[bool] = []
+    event = threading.Event()
+
+    def long(_: Kubectl) -> Object:
+        ended.append(event.wait(_PATIENCE_S))
+        return {}
+
+    def broken(_: Kubectl) -> Object:
+        raise UnreachableError("nobody answers")
+
+    with pytest.raises(UnreachableError):
+        looking.look_together(Kubectl(), {"long": long, "broken": broken})
+    assert ended == []
+    event.set()
 
 
 def test_what_is_no_json_is_told(kubectl: Fake) -> None:

@@ -5,9 +5,11 @@ import json
 import pytest
 import yaml
 
-from mesh7_cli import plugin
+from mesh7_cli import plugin, reading
+from mesh7_cli.cluster import kubectl as kubectls
+from mesh7_cli.overview import gathering
 from tests.cli.plugin import worlds
-from tests.cli.plugin.worlds import Fake, Object
+from tests.cli.plugin.worlds import Fake, Near, Object
 
 _REGISTRY = "registry.example/sidecar:old"
 
@@ -118,13 +120,60 @@ def test_what_may_not_be_seen_is_a_question_mark_and_a_note(
         "shop", "?", "?", "2/2", "Cooperative:1,Guarded:1", "?", "1763712000000", "2/3", "1/2", "?",
     ]  # fmt: skip
     assert [line.partition(" in namespace")[0] for line in err.splitlines()] == [
+        "mesh7: `jane` may not list configmap",
         (
             "mesh7: `jane` may not list namespace in the whole cluster – ask an administrator of "
             "the cluster, or let them run it"
         ),
         "mesh7: `jane` may not list networkpolicies",
-        "mesh7: `jane` may not list configmap",
     ]
+
+
+def test_who_is_guarded_is_decided_by_containers_and_who_is_about_to_end_is_left_out() -> None:
+    """As the controller counts (core/injection/existing.py)."""
+    unmarked, forged = worlds.guarded("unmarked", "shop"), worlds.pod("forged", "shop")
+    del unmarked["metadata"]["labels"]
+    forged["metadata"]["labels"] = {"mesh7.dev/injected": "true"}
+    ending = worlds.pod("ending", "shop")
+    ending["metadata"]["deletionTimestamp"] = "2026-11-21T12:00:00Z"
+    shop = worlds.namespace("shop", injection="enabled")
+    near = Near([*worlds.installed(), shop, unmarked, forged, ending])
+    (found,) = gathering.gather(near, None, worlds.RELEASE).overviews
+    assert [one.name for one in found.guarded] == ["unmarked"]
+    assert [one.name for one in found.unguarded] == ["forged"]
+
+
+class _Counted(dict[str, object]):
+    """A pod that knows how often it was looked at."""
+
+    looks = 0
+
+    def get(self, key: str, default: object = None, /) -> object:
+        type(self).looks += 1
+        return super().get(key, default)
+
+
+class _Counting(Near):
+    def listed(self, *arguments: str) -> kubectls.Object:
+        found = super().listed(*arguments)
+        if "pods" not in arguments:
+            return found
+        return {"items": [_Counted(one) for one in reading.objects(found, "items")]}
+
+
+def _looks_at_each_pod(namespaces: int) -> float:
+    names = [f"shop-{number}" for number in range(namespaces)]
+    objects = [worlds.namespace(name, injection="enabled") for name in names]
+    _Counted.looks = 0
+    guarded = [worlds.guarded("web", name) for name in names]
+    near = _Counting([*worlds.installed(), *objects, *guarded])
+    assert len(gathering.gather(near, None, worlds.RELEASE).overviews) == namespaces
+    return _Counted.looks / namespaces
+
+
+def test_a_pod_is_looked_at_as_often_among_many_namespaces_as_among_few() -> None:
+    """500 namespaces with 10,000 pods: the cost grows with the pods alone."""
+    assert _looks_at_each_pod(40) == _looks_at_each_pod(4)
 
 
 def test_without_the_kinds_it_says_so(kubectl: Fake, capsys: pytest.CaptureFixture[str]) -> None:

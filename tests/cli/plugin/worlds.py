@@ -25,6 +25,8 @@ ROOT = Path(__file__).resolve().parents[3]
 CHART = ROOT / "tests/golden/charts/default.yaml"
 RELEASE = "mesh7-system"
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+PRIVATE = "a private key"
+"""What stands in each Secret, and is nobody's to read."""
 KEY = base64.b64encode(bytes(32)).decode()
 
 Object = dict[str, Any]
@@ -151,36 +153,50 @@ def guarded(name: str, where: str, level: str = "Guarded", sidecar: str = "") ->
 class Pair:
     """A certificate and its key."""
 
-    def __init__(self, public: bytes, key: ec.EllipticCurvePrivateKey) -> None:
+    def __init__(self, name: x509.Name, public: bytes, key: ec.EllipticCurvePrivateKey) -> None:
+        self.name = name
         self.public = public
         self.key = key
 
 
-@cache
 def authority() -> Pair:
-    """Of the release; holds for a year from `NOW`."""
-    return _pair("mesh7", None, days=365)
+    """Of the webhooks; holds for a year from `NOW`."""
+    return _authority("mesh7")
 
 
 @cache
-def _leaf(service: str, days: int) -> Pair:
-    return _pair(f"{service}.{RELEASE}.svc", authority(), days=days)
+def _authority(name: str) -> Pair:
+    return _pair(name, None, days=365)
 
 
-def certificate(service: str, *, days: int = 60, host: str = "") -> Object:
-    """The Secret of a program; `host` is a service that it is for in place of its own."""
-    text = base64.b64encode(_leaf(host or service, days).public).decode()
-    return named("Secret", f"{service}-certificate", RELEASE, data={"tls.crt": text})
+@cache
+def _leaf(service: str, days: int, signer: Pair) -> Pair:
+    return _pair(f"{service}.{RELEASE}.svc", signer, days=days)
+
+
+def certificate(service: str, *, days: int = 60, host: str = "", vouching: str = "") -> Object:
+    """The Secret of a program.
+
+    Args:
+        service: whose.
+        days: how long it holds.
+        host: the service that it is for in place of its own.
+        vouching: another authority than the webhooks'; that which signs it, by its name.
+    """
+    signer = _authority(vouching or "mesh7")
+    data = {"tls.crt": _leaf(host or service, days, signer).public, "ca.crt": signer.public}
+    written = {key: base64.b64encode(one).decode() for key, one in data.items()}
+    written["tls.key"] = base64.b64encode(PRIVATE.encode()).decode()
+    return named("Secret", f"{service}-certificate", RELEASE, data=written)
 
 
 def _pair(host: str, signer: Pair | None, *, days: int) -> Pair:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host[:60])])
-    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mesh7")])
     built = (
         x509.CertificateBuilder()
         .subject_name(name)
-        .issuer_name(issuer)
+        .issuer_name(name if signer is None else signer.name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(NOW - timedelta(days=100))
@@ -188,7 +204,7 @@ def _pair(host: str, signer: Pair | None, *, days: int) -> Pair:
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
         .sign(signer.key if signer is not None else key, hashes.SHA256())
     )
-    return Pair(built.public_bytes(serialization.Encoding.PEM), key)
+    return Pair(name, built.public_bytes(serialization.Encoding.PEM), key)
 
 
 def world(objects: Iterable[Object], **further: object) -> Object:
@@ -217,8 +233,11 @@ class Near(Kubectl):
         super().__init__()
         self._world = world(objects, **further)
 
-    def ran(self, *arguments: str, stdin: str | None = None) -> tuple[int, str, str]:
+    def ran(
+        self, *arguments: str, stdin: str | None = None, requests: int = 1
+    ) -> tuple[int, str, str]:
         """As the program would answer."""
+        del requests
         return fake_kubectl.answered(self._world, list(arguments), lambda: stdin or "")
 
 

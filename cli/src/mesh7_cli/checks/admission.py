@@ -16,6 +16,7 @@ from mesh7_core import names
 SOON: Final = timedelta(days=14)
 POLICIES: Final = (
     "mesh7-accepted",
+    "mesh7-bindings",
     "mesh7-bundle",
     "mesh7-changes",
     "mesh7-controller-configmaps",
@@ -47,6 +48,10 @@ CERTIFICATES: Final = {
     "mesh7-exchange-certificate": "mesh7-exchange",
 }
 """Secrets, and the services whose names they are for."""
+KEYS: Final = ("tls.crt", "ca.crt")
+"""Of a Secret, what is looked at."""
+_BY_WEBHOOKS: Final = "mesh7-injector-certificate"
+"""What the API server is answered with."""
 _CONFIGURATIONS: Final = {"mutating": MUTATING, "validating": VALIDATING}
 
 
@@ -100,11 +105,11 @@ def _authorities(facts: Facts) -> Finding:
 
 
 def _certificates(facts: Facts) -> Finding:
-    vouching = _vouching(facts)
     wrong, soon, left = [], [], []
     for name, secret in facts.named("certificates").items():
         chain = certificates.read_encoded(reading.text(secret, "data", "tls.crt"))
-        trouble = _trouble(chain, f"{CERTIFICATES[name]}.{facts.release}.svc", vouching, facts)
+        trouble = _trouble(chain, f"{CERTIFICATES[name]}.{facts.release}.svc", facts)
+        trouble = trouble or _distrust(chain, _vouching(name, secret, facts))
         if trouble:
             wrong.append(f"{name}: {trouble}")
         elif chain[0].left(facts.now) < SOON:
@@ -127,27 +132,38 @@ def _due(facts: Facts) -> Iterable[str]:
     return [name for name, service in CERTIFICATES.items() if service in programs]
 
 
-def _vouching(facts: Facts) -> tuple[Certificate, ...]:
-    """What the API server trusts the injector by."""
-    return tuple(
-        one
-        for hook in reading.objects(facts.value("mutating"), "webhooks")[:1]
-        for one in certificates.read_encoded(reading.text(hook, "clientConfig", "caBundle"))
-    )
+def _vouching(
+    name: str, secret: Mapping[str, object], facts: Facts
+) -> Mapping[str, tuple[Certificate, ...]]:
+    """Whom those who ask a program trust: sidecars its Secret, the API server the webhooks."""
+    own = reading.text(secret, "data", "ca.crt")
+    found = {"the Secret's `ca.crt`": certificates.read_encoded(own)}
+    if name != _BY_WEBHOOKS:
+        return found
+    hooks = reading.objects(facts.value("mutating"), "webhooks")
+    bundle = reading.text(hooks[0], "clientConfig", "caBundle") if hooks else ""
+    asked = {"the webhooks' `caBundle`": certificates.read_encoded(bundle)}
+    # Nobody reads the injector's own, and a webhook without one is another check's finding.
+    return {**(found if own else {}), **(asked if bundle else {})}
 
 
-def _trouble(
-    chain: tuple[Certificate, ...], host: str, vouching: tuple[Certificate, ...], facts: Facts
-) -> str:
+def _trouble(chain: tuple[Certificate, ...], host: str, facts: Facts) -> str:
     if not chain:
         return "`tls.crt` is no certificate"
     if chain[0].left(facts.now) <= timedelta():
         return "it has expired"
-    if host not in chain[0].hosts:
-        return f"it is not for `{host}`"
-    # An authority may have signed the one in between.
-    if vouching and not any(one.is_of(vouching) for one in chain):
-        return "none of the webhooks' authorities signed it"
+    return "" if host in chain[0].hosts else f"it is not for `{host}`"
+
+
+def _distrust(
+    chain: tuple[Certificate, ...], vouching: Mapping[str, tuple[Certificate, ...]]
+) -> str:
+    for whose, authorities in vouching.items():
+        if not authorities:
+            return f"{whose} is no certificate"
+        # An authority may have signed the one in between.
+        if not any(one.is_of(authorities) for one in chain):
+            return f"none of {whose} signed it"
     return ""
 
 

@@ -1,13 +1,15 @@
 """What checks need to know, asked of the cluster with the person's rights."""
 
+import functools
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
 from mesh7_cli.checks import admission, installation, installing, rights
 from mesh7_cli.checks.findings import Facts
 from mesh7_cli.cluster import complaints, looking
-from mesh7_cli.cluster.kubectl import Kubectl, Object, read, read_many
-from mesh7_cli.cluster.looking import Absent, Look, Question, Seen
+from mesh7_cli.cluster.kubectl import MANY, Kubectl, Object, read, read_many
+from mesh7_cli.cluster.looking import Look, Question, Seen
 from mesh7_cli.overview import gathering
 from mesh7_core import names
 
@@ -38,12 +40,7 @@ def after(kubectl: Kubectl, release: str, now: datetime) -> Facts:
     looks |= looking.look_together(kubectl, {**_basics(), **_installed(release)})
     gathered = gathering.gather(kubectl, None, release)
     looks |= gathered.looks
-    accounts = rights.accounts(gathered)
-    looks["accounts"] = (
-        looking.look(kubectl, lambda one: _created(one, rights.reviews(accounts)))
-        if accounts
-        else Absent(note="there is no guarded pod")
-    )
+    looks["accounts"] = _accounts(kubectl, rights.accounts(gathered))
     return Facts(looks=looks, now=now, release=release, gathered=gathered)
 
 
@@ -61,7 +58,7 @@ def _version(kubectl: Kubectl) -> Look:
 
 def _basics() -> dict[str, Question]:
     return {
-        "nodes": looking.get("nodes"),
+        "nodes": looking.listed("nodes"),
         "admission": looking.raw(ADMISSION),
         "crds": looking.get("customresourcedefinitions", *installing.CRDS, "--ignore-not-found"),
     }
@@ -70,21 +67,43 @@ def _basics() -> dict[str, Question]:
 def _installed(release: str) -> dict[str, Question]:
     here = f"--namespace={release}"
     return {
-        "deployments": looking.get("deployments", here),
-        "budgets": looking.get("poddisruptionbudgets", here),
+        "deployments": looking.listed("deployments", here),
+        "budgets": looking.listed("poddisruptionbudgets", here),
         "lease": looking.get("lease", installation.LEASE, here),
         "trust": looking.get("configmap", names.TRUST_CONFIG_MAP, here),
-        "certificates": looking.get("secrets", *admission.CERTIFICATES, "--ignore-not-found", here),
+        "certificates": looking.secret_keys(
+            tuple(admission.CERTIFICATES), admission.KEYS, "--ignore-not-found", here
+        ),
         "mutating": looking.get("mutatingwebhookconfiguration", names.WEBHOOKS),
         "validating": looking.get("validatingwebhookconfiguration", names.WEBHOOKS),
-        "policies": looking.get("validatingadmissionpolicies"),
-        "bindings": looking.get("validatingadmissionpolicybindings"),
+        "policies": looking.listed("validatingadmissionpolicies"),
+        "bindings": looking.listed("validatingadmissionpolicybindings"),
         "roles": looking.get("clusterroles", *rights.STOCK),
-        "daemonsets": looking.get("daemonsets", "--all-namespaces"),
+        "daemonsets": looking.listed("daemonsets", "--all-namespaces"),
     }
+
+
+def _accounts(kubectl: Kubectl, accounts: Sequence[tuple[str, str]]) -> Look:
+    """What all of them may do, some at a time, for each costs requests of its own."""
+    found = looking.look_together(
+        kubectl,
+        {
+            str(start): functools.partial(
+                _created, manifest=rights.reviews(accounts[start : start + rights.AT_ONCE])
+            )
+            for start in range(0, len(accounts), rights.AT_ONCE)
+        },
+    )
+    for one in found.values():
+        if not isinstance(one, Seen):
+            return one
+    return Seen(
+        value={"items": [review for one in found.values() for review in looking.items(one)]}
+    )
 
 
 def _created(kubectl: Kubectl, manifest: str) -> Object:
     """Reviews with their answers; the API server keeps none of them."""
-    answer = kubectl.text("create", "--filename=-", "--output=json", stdin=manifest)
+    reviewed = ("create", "--filename=-", "--output=json")
+    answer = kubectl.text(*reviewed, stdin=manifest, requests=MANY)
     return {"items": read_many(answer)}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from mesh7_cli import reading
-from mesh7_cli.checks.findings import Category, Check, Facts, Finding, fatal, ok, warn
+from mesh7_cli.checks.findings import MOST_DETAILS, Category, Check, Facts, Finding, fatal, ok, warn
 from mesh7_cli.overview.namespaces import Overview
 from mesh7_core import names
 from mesh7_core.injection.outcomes import Level
@@ -56,16 +56,13 @@ def _labels(facts: Facts) -> Finding:
 
 
 def _unguarded(facts: Facts) -> Finding:
-    found = [
-        f"{pod.namespace}/{pod.name}: {pod.why}"
-        for one in _enrolled(facts)
-        for pod in one.unguarded
-    ]
+    found = [pod for one in _enrolled(facts) for pod in one.unguarded]
     if found:
+        shown = [f"{pod.namespace}/{pod.name}: {pod.why}" for pod in found[:MOST_DETAILS]]
         return fatal(
             "pods run without a sidecar where they should have one – make them anew "
             "(`kubectl rollout restart`), or see why they would be refused",
-            found,
+            [*shown, *(pod.name for pod in found[MOST_DETAILS:])],
         )
     return ok()
 

@@ -15,7 +15,8 @@ from mesh7_core import names
 STOCK: Final = ("view", "edit", "admin")
 OURS: Final = {names.VERB_APPROVE, names.VERB_ACCEPT, names.VERB_DEBUG, names.VERB_ENROL}
 _GIVING: Final = {"create", "update", "patch", "delete", "*"}
-MOST_ACCOUNTS: Final = 50
+AT_ONCE: Final = 50
+"""Accounts in one manifest."""
 
 _ASKED: Final[tuple[dict[str, str], ...]] = (
     {"verb": "get", "resource": "secrets", "name": names.CREDENTIALS_SECRET},
@@ -26,9 +27,9 @@ _ASKED: Final[tuple[dict[str, str], ...]] = (
 
 
 def accounts(gathered: Gathered) -> list[tuple[str, str]]:
-    """Namespace and name of the accounts that guarded pods run as, `MOST_ACCOUNTS` at most."""
+    """Namespace and name of all accounts that guarded pods run as."""
     found = {(pod.namespace, pod.agent) for one in gathered.overviews for pod in one.guarded}
-    return sorted(found)[:MOST_ACCOUNTS]
+    return sorted(found)
 
 
 def reviews(found: Iterable[tuple[str, str]]) -> str:
@@ -127,7 +128,7 @@ CATEGORY: Final = Category(
             name="powerful-agents",
             title="agents cannot get around their sidecar by their own rights",
             judge=_agents,
-            needs=("accounts",),
+            needs=("enrolled", "pods", "accounts"),
         ),
     ),
 )

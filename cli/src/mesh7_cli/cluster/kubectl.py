@@ -22,6 +22,10 @@ REQUEST_TIMEOUT_S: Final = 15.0
 """Of one request, where the person gives none."""
 GRACE_S: Final = 15.0
 """Beyond that: for starting, discovery and logging in."""
+PAGE: Final = 500
+"""Objects of a list that one request asks for."""
+MANY: Final = 20
+"""Requests of one kubectl, one after the other, that may each take all of their time."""
 _ENDING_S: Final = 2.0
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -49,18 +53,22 @@ class Kubectl:
     ) -> None:
         spelled = f"{REQUEST_TIMEOUT_S:.0f}s" if request_timeout is None else request_timeout
         self._flags = (*flags, f"--request-timeout={spelled}")
-        self._patience_s = _patience_s(spelled, grace_s)
+        self._request_s = _seconds(spelled)
+        self._grace_s = grace_s
         self.named = namespace
         self._running: set[subprocess.Popen[str]] = set()
         self._lock = threading.Lock()
 
-    def text(self, *arguments: str, stdin: str | None = None) -> str:
+    def text(self, *arguments: str, stdin: str | None = None, requests: int = 1) -> str:
         """Run it and answer its stdout.
+
+        Args:
+            requests: see `ran`.
 
         Raises:
             ClusterError: it failed; the kind of error says why (`mesh7_cli.cluster.errors`).
         """
-        code, stdout, stderr = self.ran(*arguments, stdin=stdin)
+        code, stdout, stderr = self.ran(*arguments, stdin=stdin, requests=requests)
         if code != 0:
             raise complaints.error_of(stderr, code)
         return stdout
@@ -68,6 +76,11 @@ class Kubectl:
     def json(self, *arguments: str, stdin: str | None = None) -> Object:
         """Run it with `-o json`; an empty answer (`--ignore-not-found`) is an empty object."""
         return read(self.text(*arguments, "--output=json", stdin=stdin))
+
+    def listed(self, *arguments: str) -> Object:
+        """The same of a list, however long: it is asked page by page."""
+        paged = (*arguments, f"--chunk-size={PAGE}", "--output=json")
+        return read(self.text(*paged, requests=MANY))
 
     def raw(self, path: str) -> Object:
         """What stands at a path of the API server, such as `/version`."""
@@ -82,19 +95,26 @@ class Kubectl:
             self.named = (stdout.strip() if code == 0 else "") or "default"
         return self.named
 
-    def ran(self, *arguments: str, stdin: str | None = None) -> tuple[int, str, str]:
+    def ran(
+        self, *arguments: str, stdin: str | None = None, requests: int = 1
+    ) -> tuple[int, str, str]:
         """Exit code, stdout and stderr.
+
+        Args:
+            requests: one after the other, each of which may take as long as a request may.
 
         Raises:
             KubectlError: there is none, it cannot be started, or it did not end in time.
         """
+        # No limit on a request is none on all of them.
+        patience_s = requests * self._request_s + self._grace_s if self._request_s else None
         process = self._start(arguments, has_input=stdin is not None)
         try:
-            stdout, stderr = process.communicate(stdin, self._patience_s)
+            stdout, stderr = process.communicate(stdin, patience_s)
         except subprocess.TimeoutExpired:
             process.kill()
             _, stderr = process.communicate()
-            raise self._silence(stderr) from None
+            raise _silence(stderr, patience_s or 0) from None
         finally:
             with self._lock:
                 self._running.discard(process)
@@ -135,13 +155,6 @@ class Kubectl:
             self._running.add(process)
         return process
 
-    def _silence(self, stderr: str) -> KubectlError:
-        said = complaints.error_of(stderr, 1).message if stderr.strip() else "it said nothing"
-        return KubectlError(
-            f"kubectl did not end within {self._patience_s or 0:.0f} s ({said}) – "
-            "try `kubectl get --raw /version`; --request-timeout gives it more time"
-        )
-
 
 def read(text: str) -> Object:
     """What kubectl printed with `-o json`; nothing is an empty object.
@@ -181,12 +194,20 @@ def _end(process: "subprocess.Popen[str]") -> None:
         process.wait()
 
 
-def _patience_s(spelled: str, grace_s: float) -> float | None:
-    """How long one kubectl may take; None = for ever, as the person asked."""
+def _silence(stderr: str, patience_s: float) -> KubectlError:
+    said = complaints.error_of(stderr, 1).message if stderr.strip() else "it said nothing"
+    return KubectlError(
+        f"kubectl did not end within {patience_s:.0f} s ({said}) – "
+        "try `kubectl get --raw /version`; --request-timeout gives it more time"
+    )
+
+
+def _seconds(spelled: str) -> float:
+    """How long one request may take; 0 = for ever, as the person asked."""
     if re.fullmatch(r"\d+", spelled):
-        seconds = float(spelled)
-    else:
-        parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", spelled)
+        return float(spelled)
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", spelled)
+    if not parts:
         # What is spelled otherwise kubectl refuses by itself.
-        seconds = sum(float(number) * _UNITS[unit] for number, unit in parts) or REQUEST_TIMEOUT_S
-    return None if seconds == 0 else seconds + grace_s
+        return REQUEST_TIMEOUT_S
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)

@@ -3,7 +3,7 @@
 A person with few rights sees part of the picture; what is missing is said, and never guessed.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -54,9 +54,34 @@ def get(*arguments: str) -> Question:
     return lambda kubectl: kubectl.json("get", *arguments)
 
 
+def listed(*arguments: str) -> Question:
+    """The same of a list, which may be long."""
+    return lambda kubectl: kubectl.listed("get", *arguments)
+
+
 def raw(path: str) -> Question:
     """The question `kubectl get --raw PATH`."""
     return lambda kubectl: kubectl.raw(path)
+
+
+def secret_keys(secrets: Sequence[str], keys: Sequence[str], *arguments: str) -> Question:
+    """These keys of Secrets, as a list; their others, private keys among them, are not printed.
+
+    Args:
+        secrets: names, one or more.
+        arguments: of `kubectl get`, where they are.
+    """
+    fields = [".metadata.name", *(".data." + key.replace(".", r"\.") for key in keys)]
+    row = r'{"\t"}'.join(f"{{{field}}}" for field in fields) + r'{"\n"}'
+    # kubectl prints an object where one is named, and a list where several are.
+    template = row if len(secrets) == 1 else f"{{range .items[*]}}{row}{{end}}"
+
+    def ask(kubectl: Kubectl) -> Object:
+        told = kubectl.text("get", "secrets", *secrets, *arguments, f"--output=jsonpath={template}")
+        rows = [line.split("\t") for line in told.splitlines()]
+        return {"items": [_secret(name, keys, values) for name, *values in rows]} if rows else {}
+
+    return ask
 
 
 def look(kubectl: Kubectl, question: Question) -> Look:
@@ -85,11 +110,18 @@ def look_together(kubectl: Kubectl, questions: Mapping[str, Question]) -> dict[s
     pool = futures.ThreadPoolExecutor(AT_ONCE)
     try:
         asked = {name: pool.submit(look, kubectl, one) for name, one in questions.items()}
+        for one in futures.wait(asked.values(), return_when=futures.FIRST_EXCEPTION).done:
+            one.result()
         return {name: one.result() for name, one in asked.items()}
     finally:
         # An error or Ctrl-C: nobody reads the other answers any more.
         pool.shutdown(wait=False, cancel_futures=True)
         kubectl.end()
+
+
+def _secret(name: str, keys: Sequence[str], values: Sequence[str]) -> Object:
+    written = {key: text for key, text in zip(keys, values, strict=False) if text}
+    return {"metadata": {"name": name}, "data": written}
 
 
 def items(found: Look) -> list[dict[str, object]]:

@@ -26,6 +26,8 @@ from mesh7_core.injection.settings import Settings
 
 ENABLED: Final = names.INJECTION_VALUES[0]
 TRUST_KEY: Final = "key"
+EXCHANGE_CERTIFICATE: Final = "mesh7-exchange-certificate"
+AUTHORITIES: Final = "ca.crt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,11 +144,12 @@ def _questions(given: Given, namespaces: Iterable[str]) -> dict[str, looking.Que
     if given.trust_key is None:
         found["trust"] = looking.get("configmap", names.TRUST_CONFIG_MAP, release)
     if given.authorities is None:
+        found["exchange"] = looking.secret_keys((EXCHANGE_CERTIFICATE,), (AUTHORITIES,), release)
         found["hooks"] = looking.get("mutatingwebhookconfiguration", names.WEBHOOKS)
     for name in namespaces:
         here = f"--namespace={name}"
         found[f"namespace/{name}"] = looking.get("namespace", name)
-        found[f"sources/{name}"] = looking.get(f"toolsources.{names.GROUP}", here)
+        found[f"sources/{name}"] = looking.listed(f"toolsources.{names.GROUP}", here)
         found[f"policy/{name}"] = looking.get(
             "networkpolicy", names.NETWORK_POLICY, "--ignore-not-found", here
         )
@@ -190,18 +193,34 @@ def _needed(seen: Look, name: str, flag: str, key: str, given: Given) -> str:
 
 
 def _authorities(found: Mapping[str, Look], given: Given, notes: list[str]) -> str:
-    """Those of the webhooks: the exchange's certificate is of the same ones."""
+    """Those that the exchange's Secret has, as the injector reads it."""
     if given.authorities is not None:
         return _file(given.authorities, "--authorities")
+    seen = found["exchange"]
+    for secret in looking.items(seen):
+        if text := _decoded(reading.text(secret, "data", AUTHORITIES)):
+            return text
+    where = f"`{AUTHORITIES}` of Secret `{EXCHANGE_CERTIFICATE}`"
+    why = seen.note if isinstance(seen, Hidden) else f"there is no {where}"
     for hook in reading.objects(looking.value(found["hooks"]), "webhooks"):
-        try:
-            text = base64.b64decode(reading.text(hook, "clientConfig", "caBundle"), validate=True)
-            if text:
-                return text.decode("ascii")
-        except (binascii.Error, UnicodeDecodeError):
-            continue
-    notes.append("the exchange's authorities are not known here – give them with --authorities")
+        if text := _decoded(reading.text(hook, "clientConfig", "caBundle")):
+            notes.append(
+                f"{why}; the webhooks' authorities are taken for the exchange's, which with "
+                "certificates of your own may be others – give them with --authorities"
+            )
+            return text
+    notes.append(
+        f"{why}; the exchange's authorities are not known here – give them with --authorities"
+    )
     return ""
+
+
+def _decoded(text: str) -> str:
+    """Of base64; empty where it is none."""
+    try:
+        return base64.b64decode(text, validate=True).decode("ascii")
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
 
 
 def _api_server(seen: Look, notes: list[str]) -> str:

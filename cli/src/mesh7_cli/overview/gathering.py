@@ -1,7 +1,8 @@
 """What is asked of the cluster for an overview, and how the answers are put together."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from mesh7_cli import reading
 from mesh7_cli.cluster import looking
@@ -9,10 +10,18 @@ from mesh7_cli.cluster.kubectl import Kubectl, Object
 from mesh7_cli.cluster.looking import Absent, Hidden, Look, Seen
 from mesh7_cli.overview import namespaces, pods
 from mesh7_cli.overview.namespaces import Overview
+from mesh7_cli.overview.pods import Release
 from mesh7_core import errors, names
+from mesh7_core.injection import existing
 from mesh7_core.injection import settings as injection_settings
 from mesh7_core.injection.inject import Namespace
 from mesh7_core.injection.settings import Settings
+
+_GROUPED: Final = ("pods", "agentpolicies", "bundles", "fences")
+_Found = list[dict[str, object]] | None
+"""Of one namespace; None = not known."""
+_Grouped = Mapping[str, list[dict[str, object]]] | None
+"""By namespace; None likewise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +61,12 @@ def gather(kubectl: Kubectl, namespace: str | None, release_namespace: str) -> G
             f"`{release_namespace}` – say where mesh7 is installed with --release-namespace"
         )
     shown = [namespace] if namespace is not None else _named(found, places, release_namespace)
+    release = Release(namespace=release_namespace, settings=settings)
+    grouped = {kind: _by_namespace(found[kind]) for kind in _GROUPED}
     return Gathered(
-        overviews=tuple(_overview(name, places.get(name), found, settings) for name in shown),
+        overviews=tuple(
+            _overview(name, places.get(name), _here(name, grouped), release) for name in shown
+        ),
         settings=settings,
         notes=tuple(dict.fromkeys(notes)),
         looks=found,
@@ -84,14 +97,15 @@ def _questions(namespace: str | None, release_namespace: str) -> dict[str, looki
     where = "--all-namespaces" if namespace is None else f"--namespace={namespace}"
     settings = ("configmap", names.INJECTION_CONFIG_MAP, f"--namespace={release_namespace}")
     return {
-        "enrolled": looking.get("namespaces", f"--selector={names.INJECTION_LABEL}")
+        # First, for it is one object: where nobody answers, that is known soonest.
+        "settings": looking.get(*settings),
+        "enrolled": looking.listed("namespaces", f"--selector={names.INJECTION_LABEL}")
         if namespace is None
         else looking.get("namespace", namespace),
-        "pods": looking.get("pods", where),
-        "agentpolicies": looking.get(f"agentpolicies.{names.GROUP}", where),
-        "bundles": looking.get("configmaps", where, _one(names.BUNDLE_CONFIG_MAP)),
-        "fences": looking.get("networkpolicies", where, _one(names.NETWORK_POLICY)),
-        "settings": looking.get(*settings),
+        "pods": looking.listed("pods", where),
+        "agentpolicies": looking.listed(f"agentpolicies.{names.GROUP}", where),
+        "bundles": looking.listed("configmaps", where, _one(names.BUNDLE_CONFIG_MAP)),
+        "fences": looking.listed("networkpolicies", where, _one(names.NETWORK_POLICY)),
     }
 
 
@@ -117,19 +131,19 @@ def _named(
 
 
 def _overview(
-    name: str, place: Namespace | None, found: Mapping[str, Look], settings: Settings | None
+    name: str, place: Namespace | None, here: Mapping[str, _Found], release: Release
 ) -> Overview:
     there = place or Namespace(name=name, labels={}, annotations={})
-    here = {kind: _of(name, seen) for kind, seen in found.items()}
-    running = [one for one in here["pods"] or () if pods.is_running(one)]
-    policies = here["agentpolicies"]
+    policies, settings = here["agentpolicies"], release.settings
     return Overview(
         name=name,
         place=place,
         default_level=None if settings is None else settings.default_level.value,
         pods=None
         if here["pods"] is None
-        else tuple(pods.pod_of(one, there, settings) for one in running),
+        else tuple(
+            pods.pod_of(one, there, release) for one in here["pods"] if not existing.has_ended(one)
+        ),
         bundle=_annotation(here["bundles"], names.BUNDLE_VERSION_ANNOTATION),
         policies=None if policies is None else namespaces.policies_of(policies),
         egress=_annotation(here["fences"], namespaces.EGRESS),
@@ -137,14 +151,24 @@ def _overview(
     )
 
 
-def _of(name: str, seen: Look) -> list[dict[str, object]] | None:
-    """Those of one namespace; None where they cannot be seen, or there is no such kind."""
+def _by_namespace(seen: Look) -> _Grouped:
+    """All of them in one pass; None where they cannot be seen, or there is no such kind."""
     if not isinstance(seen, Seen):
         return None
-    return [one for one in looking.items(seen) if _namespace(one) == name]
+    found: dict[str, list[dict[str, object]]] = {}
+    for one in looking.items(seen):
+        found.setdefault(_namespace(one), []).append(one)
+    return found
 
 
-def _annotation(found: Iterable[Mapping[str, object]] | None, name: str) -> str | None:
+def _here(name: str, grouped: Mapping[str, _Grouped]) -> dict[str, _Found]:
+    """Those of one namespace."""
+    return {
+        kind: None if groups is None else groups.get(name, []) for kind, groups in grouped.items()
+    }
+
+
+def _annotation(found: _Found, name: str) -> str | None:
     """Of the one object; empty where there is none, None where it cannot be seen."""
     if found is None:
         return None

@@ -60,7 +60,7 @@ class ApiServer:
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
         self.troubles: list[tuple[int, dict[str, str]]] = []
-        self.troubled_path = ""
+        self.troubled_path = self.troubled_method = ""
         self.answers: dict[str, Mapping[str, Any]] = {}
         self.url = ""
         self._versions = itertools.count(100)
@@ -116,7 +116,8 @@ class ApiServer:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """One request."""
         self.asked.append((request.method, request.path))
-        if self.troubles and request.path.endswith(self.troubled_path):
+        is_troubled = request.path.endswith(self.troubled_path)
+        if self.troubles and is_troubled and request.method.startswith(self.troubled_method):
             status, headers = self.troubles.pop(0)
             return web.json_response({"message": "in trouble"}, status=status, headers=headers)
         found = DISCOVERY.get(request.path) or self.answers.get(request.path)

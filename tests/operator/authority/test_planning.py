@@ -46,7 +46,7 @@ def test_a_first_round_makes_everything() -> None:
         assert certificates.is_pair(leaf.pair)
         assert certificates.is_issued_by(read, found.issuing.certificate)
         assert certificates.names_of(read) == program.names("mesh7-system")
-        assert read.not_valid_before_utc == NOON - timedelta(minutes=10)
+        assert read.not_valid_before_utc == NOON - A_DAY
         assert read.not_valid_after_utc == NOON + timedelta(days=90)
     assert kept.Program.EXCHANGE.names("mesh7-system") == (
         "mesh7-exchange.mesh7-system.svc",

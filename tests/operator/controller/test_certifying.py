@@ -170,3 +170,32 @@ async def test_authorities_that_cannot_be_read_are_told(parts: Parts) -> None:
         errors.ClusterError, match=r"mesh7-exchange-certificate`: `ca\.crt` cannot be"
     ):
         await parts.keeping(settings.Certificates.EXTERNAL).look()
+
+
+async def test_a_webhook_that_refuses_patches_costs_no_authority_and_no_certificate(
+    parts: Parts,
+) -> None:
+    """R2's first finding: nothing was renewed, and a new leader's bundles named nobody."""
+    await parts.keeping().look()
+    trusted = (await parts.authorities()).trusted
+    before = await parts.leaf(Program.EXCHANGE)
+    parts.server.put(resources.WEBHOOKS[0], _UNTRUSTED)
+    parts.now = NOON + timedelta(days=61)
+    keeping = parts.keeping()
+    parts.server.troubles = [(403, {})] * 3
+    parts.server.troubled_path, parts.server.troubled_method = "/mesh7", "PATCH"
+    with pytest.raises(errors.ClusterError):
+        await keeping.look()
+    assert keeping.authorities == trusted
+    assert (await parts.leaf(Program.EXCHANGE)).pair != before.pair
+
+
+_UNTRUSTED = {
+    "metadata": {"name": "mesh7"},
+    "webhooks": [
+        {
+            "name": "grants.mesh7.dev",
+            "clientConfig": {"service": {"namespace": NAMESPACE, "name": "mesh7-injector"}},
+        }
+    ],
+}

@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-SKEW: Final = timedelta(minutes=10)
-"""Whoever has a clock as slow as that takes a new certificate all the same."""
+SKEW: Final = timedelta(days=1)
+"""Whoever has a clock as slow as that takes a new certificate all the same, and so does a leader
+whose clock is slower than that of the one before it."""
 _USAGES: Final = (
     "digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
     "key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
@@ -133,8 +134,8 @@ def names_of(certificate: x509.Certificate) -> tuple[str, ...]:
 
 def renewal_at(certificate: x509.Certificate) -> datetime:
     """When two thirds of its life are over."""
-    begins_at, ends_at = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    return begins_at + (ends_at - begins_at) * 2 / 3
+    made_at, ends_at = certificate.not_valid_before_utc + SKEW, certificate.not_valid_after_utc
+    return made_at + (ends_at - made_at) * 2 / 3
 
 
 def _builder(

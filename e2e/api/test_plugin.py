@@ -1,5 +1,6 @@
 """`kubectl mesh7` by the real kubectl, on a real API server, as people with and without rights."""
 
+import base64
 import json
 import os
 import subprocess
@@ -19,6 +20,8 @@ from e2e.cluster.api_server import Settings
 from e2e.cluster.clusters import Cluster
 from e2e.cluster.fixtures import need
 from e2e.cluster.waiting import until
+from mesh7_cli.cluster import looking
+from mesh7_cli.cluster.kubectl import Kubectl
 from mesh7_core import names
 from mesh7_core.injection import settings
 
@@ -230,6 +233,33 @@ def test_a_check_sees_what_is_there_and_what_is_not(guarded: Plugin) -> None:
         "stock-roles", "powerful-agents",
     )  # fmt: skip
     assert {name: found[name] for name in there} == dict.fromkeys(there, "ok")
+
+
+def test_secrets_are_read_without_their_private_keys(
+    plugin: Plugin, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As kubectl's own JSONPath prints them: one Secret, several, and none."""
+    for name, keys in {"one": ("tls.crt", "ca.crt", "tls.key"), "two": ("tls.crt",)}.items():
+        literals = [f"--from-literal={key}={name} {key}" for key in keys]
+        plugin.cluster.kubectl("create", "secret", "generic", name, *literals, "-n", namespace)
+    monkeypatch.setenv("PATH", str(plugin.cluster.program.parent))
+    kubectl = Kubectl([f"--kubeconfig={plugin.cluster.admin}"])
+
+    def read(*names: str) -> dict[str, dict[str, str]]:
+        keys, where = ("tls.crt", "ca.crt"), f"--namespace={namespace}"
+        found = looking.look(kubectl, looking.secret_keys(names, keys, "--ignore-not-found", where))
+        return {
+            one["metadata"]["name"]: {
+                key: base64.b64decode(text).decode() for key, text in one["data"].items()
+            }
+            for one in json.loads(json.dumps(looking.items(found)))
+        }
+
+    one, two = {"tls.crt": "one tls.crt", "ca.crt": "one ca.crt"}, {"tls.crt": "two tls.crt"}
+    assert read("one") == {"one": one}
+    assert read("one", "two", "three") == {"one": one, "two": two}
+    assert read("three", "one") == {"one": one}
+    assert read("three") == {}
 
 
 def test_an_empty_cluster_can_be_installed_to(plugin: Plugin) -> None:

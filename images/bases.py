@@ -54,7 +54,10 @@ def make(base: Base, buildah: Buildah) -> str:
     Raises:
         BuildError: mmdebstrap is missing, or Debian's archive is out of reach.
     """
-    if not buildah.has(base.image):
+    if buildah.has(base.image):
+        # A recipe that changed leaves a base under another tag.
+        buildah.keep(base.image)
+    else:
         make_anew(base, buildah)
     return base.image
 

@@ -58,7 +58,7 @@ class Buildah:
             )
         finally:
             self.run("rm", container)
-        keeping.note(self._newest, Newest(name=name))
+        self.keep(name)
 
     def python_of(self, name: str) -> str:
         """The minor version of an image's Python; it is pulled when it is not here.
@@ -94,6 +94,10 @@ class Buildah:
             *(f"--build-arg={key}={value}" for key, value in arguments.items()),
             *(f"--file={dockerfile}", f"--tag={name}", str(places.CHECKOUT)),
         )
+
+    def keep(self, name: str) -> None:
+        """Take an image for the newest of its name without tag, though nothing was built now."""
+        keeping.note(self._newest, Newest(name=name))
 
     def tidy(self) -> None:
         """Remove what no newest build of an image stands on; nobody else may be building.

@@ -69,7 +69,6 @@ def test_what_is_committed_is_what_the_charts_render() -> None:
         ),
         ({"redis.url": "rediss://redis"}, "mean nothing with `redis.mode: embedded`"),
         ({**_THEIRS, "redis.given.url": "rediss://redis"}, "redis.given: means nothing"),
-        ({"injection.defaultEnforcement": "Guarded"}, "wants a Redis with TLS"),
         (
             {**_THEIRS, "redis.url": "redis://redis", "injection.defaultEnforcement": "Enforced"},
             "wants a Redis with TLS",

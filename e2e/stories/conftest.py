@@ -12,6 +12,16 @@ from e2e.stories import ground, releases
 from e2e.stories.ground import Story
 from e2e.stories.releases import Release
 
+_HERE = Path(__file__).parent
+_TIMEOUT_S = 120
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What comes before a story has bounds of its own: images, a cluster, an installation."""
+    for item in items:
+        if item.path.is_relative_to(_HERE) and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(_TIMEOUT_S, func_only=True))
+
 
 @pytest.fixture(scope="session")
 def cluster(node_cluster: NodeCluster) -> Cluster:

@@ -20,7 +20,7 @@ def test_what_was_installed_finds_itself_in_order(release: Release) -> None:
 
 
 @pytest.mark.promise("K5")
-def test_status_says_what_is_guarded(story: Story, release: Release) -> None:
+def test_status_says_what_is_guarded(story: Story) -> None:
     """docs/reference/kubectl-mesh7.md, `kubectl mesh7 status`: each column, of a real pod."""
     story.apply("tools", "source", "policy")
     wanted = calls({"source": "files", "tool": "read", "arguments": {"name": "notes.txt"}})

@@ -33,7 +33,7 @@ HELD = frozenset(
 """What docs/administrator/backstops.md says that policies hold without the injector."""
 
 
-_TOLD_ELSEWHERE = ("mirror-pod", "not-a-pod", "unknown-level")
+_TOLD_ELSEWHERE = ("mirror-pod", "not-a-pod", "too-large", "unknown-level")
 """By tests of their own; or no client would send it, or no such Namespace is stored."""
 
 

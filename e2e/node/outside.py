@@ -15,6 +15,9 @@ PORTS = (53, 7700)
 _ALL_PROTOCOLS = 3
 _V4, _V6 = 0x0800, 0x86DD
 _OUTGOING = 4
+_REPORT, _FEW = 143, 3
+_ADDRESSES = bytes(3) + socket.inet_pton(socket.AF_INET6, "ff02::1:ff00:0")[:13]
+"""Of a record without sources: how each group begins by which neighbours find an address."""
 
 heard: list[tuple[str, str]] = []
 received: list[int] = []
@@ -45,7 +48,18 @@ def _of_v6(packet: bytes) -> str:
     protocol, at = packet[6], 40
     if protocol == 0:
         protocol, at = packet[40], 40 + 8 * (packet[41] + 1)
-    return f"v6/{protocol}" + (f"/{packet[at]}" if protocol == socket.IPPROTO_ICMPV6 else "")
+    if protocol != socket.IPPROTO_ICMPV6:
+        return f"v6/{protocol}"
+    return f"v6/{protocol}/{packet[at]}" + _of_groups(packet[at:])
+
+
+def _of_groups(message: bytes) -> str:
+    """`/told` where a multicast report says more than a few groups of addresses."""
+    if message[0] not in (131, 132, 143):
+        return ""
+    records = [message[at : at + 20] for at in range(8, len(message), 20)]
+    is_few = message[0] == _REPORT and message[7] == len(records) <= _FEW
+    return "" if is_few and all(one[1:17] == _ADDRESSES for one in records) else "/told"
 
 
 def _door(family: int, kind: int, number: int) -> socket.socket:

@@ -72,12 +72,13 @@ class Pod:
         done = self.run(*only, "--no-new-privs", *enforcer, MESH7_USER=str(_SIDECAR))
         return done.stdout + done.stderr
 
-    def attempt(self, user: int, *names: str) -> dict[str, tuple[str, float]]:
+    def attempt(self, user: int, *names: str, **environment: str) -> dict[str, tuple[str, float]]:
         """What comes of the ways that this user tries, without a capability."""
         keeping = ["+setuid", "+setgid"] if user else []
         bounding = ",".join(["-all", *keeping])
         script = [sys.executable, str(_HERE / "attempts.py"), str(user), *names]
-        tried = self.run("setpriv", f"--bounding-set={bounding}", "--no-new-privs", *script)
+        stripped = ["setpriv", f"--bounding-set={bounding}", "--no-new-privs"]
+        tried = self.run(*stripped, *script, **environment)
         assert tried.returncode == 0, tried.stderr
         outcomes: dict[str, tuple[str, float]] = json.loads(tried.stdout)
         return outcomes
@@ -139,8 +140,11 @@ def enforced(pod: Pod) -> Pod:
 _REFUSED = {"EPERM", "EACCES", "ECONNREFUSED", "EHOSTUNREACH"}
 # Protocols that a kernel need not have, and devices that lead nowhere: refused in another way.
 _ABSENT = {"EPROTONOSUPPORT", "ESOCKTNOSUPPORT", "ENETUNREACH", "EADDRNOTAVAIL", "EINVAL"}
-# Dropped as well, but the kernel tells no caller.
-_SILENT = {"forged-tcp", "forged-udp", "ping6"}
+# Dropped as well, or never a packet of one's own, but the kernel tells no caller.
+_SILENT = {
+    *("forged-tcp", "forged-udp", "forged-answer", "ping6"),
+    *("joined4", "joined6", "joined-source"),
+}
 
 
 def test_the_ways_out_lead_out_without_rules(pod: Pod) -> None:
@@ -151,6 +155,11 @@ def test_the_ways_out_lead_out_without_rules(pod: Pod) -> None:
     forged = pod.attempt(_AGENT, "forged-udp", "forged-tcp")
     assert {"forged-udp", "forged-tcp"} == forged.keys()
     assert {"v6/17", "v6/6"} <= pod.heard()
+    pod.attempt(_AGENT, "joined4", "joined6")
+    assert {"v4/2", "v6/58/143/told"} <= pod.heard()
+    pod.attempt(_AGENT, "joined-source")
+    assert "v6/58/143/told" in pod.heard()
+    assert _asking_while_forged(pod) == ("pong forged", "silence")
 
 
 @pytest.mark.promise("K13")
@@ -168,6 +177,59 @@ def test_no_way_leads_out_for_anybody_else(enforced: Pod, user: int) -> None:
     slow = {name for name, (_, took) in outcomes.items() if took > _QUICKLY_S}
     assert slow <= _SILENT
     assert enforced.heard() <= _NEIGHBOURS
+
+
+@pytest.mark.promise("K13")
+def test_nothing_is_told_by_the_groups_that_an_agent_joins(enforced: Pod) -> None:
+    """The kernel reports them; one record of an address's group is what neighbours need."""
+    assert enforced.attempt(_AGENT, "joined4", "joined6", "joined-source")
+    assert enforced.heard() <= _NEIGHBOURS
+
+
+def test_a_group_of_an_address_is_reported_still(enforced: Pod) -> None:
+    """Switches and bridges that listen for it would let no neighbour ask for the pod."""
+    assert enforced.run("ip", "address", "add", "fd09::5", "dev", "eth0").returncode == 0
+    until(lambda: "v6/58/143" in enforced.heard(), "it is reported", timeout_s=10)
+    assert enforced.heard() <= _NEIGHBOURS
+
+
+@pytest.mark.promise("K13")
+def test_nobody_answers_the_sidecar_in_the_name_of_whom_it_asked(enforced: Pod) -> None:
+    """By loopback, from an address that is not the pod's: it would be the name server's word."""
+    assert _asking_while_forged(enforced) == ("pong", "EPERM")
+
+
+_ASKING = """
+import os, socket, sys
+os.setgroups([]); os.setgid(77007); os.setuid(77007)
+one = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+one.settimeout(5)
+one.connect((sys.argv[1], int(sys.argv[2])))
+one.send(b"ping")
+heard = [one.recv(16).decode()]
+print(one.getsockname()[1], flush=True)
+sys.stdin.readline()
+one.settimeout(0.5)
+try:
+    heard.append(one.recv(16).decode())
+except TimeoutError:
+    pass
+print(*heard, flush=True)
+"""
+
+
+def _asking_while_forged(pod: Pod) -> tuple[str, str]:
+    """What the sidecar hears when it asks outside, and what becomes of the agent's answer."""
+    asking = [*pod.entering(), sys.executable, "-c", _ASKING, attempts.V6, str(attempts.PORT)]
+    with subprocess.Popen(
+        asking, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as sidecar:
+        told, asked = _pipes(sidecar)
+        port = told.readline().strip()
+        forged = pod.attempt(_AGENT, "forged-answer", ASKED_FROM=port)
+        asked.write("go on\n")
+        asked.flush()
+        return told.readline().strip(), forged["forged-answer"][0]
 
 
 @pytest.mark.promise("K13")

@@ -79,7 +79,7 @@ def _why(told: str) -> str:
             f"Pod Security level or another admission take them away? {_PAGE}"
         )
     return (
-        f"nft: {first} – the node's kernel needs the modules nf_tables, nft_ct and "
+        f"nft: {first} – the node's kernel needs the modules nf_tables, nft_ct, nft_limit and "
         f"nft_reject_inet: load them there, or lower the namespace's level; {_PAGE}"
     )
 

@@ -17,12 +17,19 @@ _FROM_OUTSIDE: Final = 0x6D371
 _OF_SIDECAR: Final = 0x6D372
 """Connections are marked by whoever opened them; marks of sockets and packets ask for NET_ADMIN."""
 
+_GROUP: Final = "0xff0200000000000000000001ff"
+"""No auxiliary words, no sources, and how each group begins by which an address is looked for."""
+
 # The order is the argument; docs/administrator/enforcement.md says what each rule is for.
+# Whoever joins a group has the kernel tell the network of it. What passes are reports (MLDv2) of up
+# to three records, without sources, of groups that stand for addresses: three bytes of each record
+# are free. The kernel puts those of a pod's own addresses into one report.
 _RULES: Final = """\
 add table inet mesh7
 delete table inet mesh7
 table inet mesh7 {{
     counter refused {{ }}
+    limit groups {{ rate 2/second burst 10 packets; }}
     chain arriving {{
         type filter hook prerouting priority -150; policy accept;
         iifname != "lo" ct state new ct mark set {outside} comment "opened from outside"
@@ -32,6 +39,7 @@ table inet mesh7 {{
     }}
     chain output {{
         type filter hook output priority 0; policy drop;
+        meta skuid != {user} ct mark {sidecar} goto refusal comment "in a stranger's name"
         oifname "lo" accept comment "loopback"
         ct direction reply ct state established,related ct mark {outside} accept comment "answers"
         meta skuid {user} ct mark set {sidecar} accept comment "the sidecar"
@@ -39,7 +47,12 @@ table inet mesh7 {{
         meta l4proto tcp ct direction original ct state established ct mark {sidecar} \
 accept comment "ends of the sidecar's connections"
         icmpv6 type {{ 133, 135, 136 }} ip6 hoplimit 255 accept comment "neighbours"
-        icmpv6 type {{ 131, 132, 143 }} accept comment "groups of neighbours"
+        icmpv6 type 143 @th,48,16 1 @th,72,128 {group} \
+limit name groups accept comment "a group of neighbours"
+        icmpv6 type 143 @th,48,16 2 @th,72,128 {group} @th,232,128 {group} \
+limit name groups accept comment "two groups"
+        icmpv6 type 143 @th,48,16 3 @th,72,128 {group} @th,232,128 {group} @th,392,128 {group} \
+limit name groups accept comment "three groups"
         goto refusal comment "the rest"
     }}
     chain refusal {{
@@ -82,7 +95,7 @@ def user(environment: Mapping[str, str]) -> int:
 
 def ruleset(sidecar: int) -> str:
     """What nft loads: in one transaction it replaces the table that may be there."""
-    return _RULES.format(user=sidecar, outside=_FROM_OUTSIDE, sidecar=_OF_SIDECAR)
+    return _RULES.format(user=sidecar, outside=_FROM_OUTSIDE, sidecar=_OF_SIDECAR, group=_GROUP)
 
 
 def difference(listed: bytes, sidecar: int) -> str | None:
@@ -109,13 +122,16 @@ def _meant(sidecar: int) -> dict[str, _Chain]:
         "output": _Chain(
             hook="output 0 drop",
             rules=(
+                f"in a stranger's name != {sidecar}: goto refusal",
                 "loopback: accept",
                 "answers: accept",
                 f"the sidecar == {sidecar}: accept",
                 f"everybody else != {sidecar}: goto refusal",
                 "ends of the sidecar's connections: accept",
                 "neighbours: accept",
-                "groups of neighbours: accept",
+                "a group of neighbours: accept",
+                "two groups: accept",
+                "three groups: accept",
                 "the rest: goto refusal",
             ),
         ),

@@ -156,6 +156,41 @@ def test_a_pod_of_two_megabytes_is_patched_in_good_time_and_little() -> None:
     assert len(json.dumps(patch)) < 20_000
 
 
+def test_sixty_thousand_variables_of_one_name_are_patched_in_good_time() -> None:
+    """780 KB of a pod that anybody may send; in quadratic time they kept a thread for minutes."""
+    pod = parts.pod({**parts.AGENT, "env": [{"name": "A"}] * 60_000})
+
+    begun = time.monotonic()
+    found = inject(pod, parts.namespace(), parts.RELEASE, parts.CLUSTER)
+    patch = patches.difference(pod, parts.guarded(found))
+
+    assert time.monotonic() - begun < 2
+    assert len(json.dumps(patch)) < 20_000
+
+
+@pytest.mark.parametrize("names", [["A"], ["A", "B"], [str(one) for one in range(9_000)]])
+def test_no_two_lists_take_quadratic_time(names: list[str]) -> None:
+    before = {"env": [{"name": one} for one in names * (27_000 // len(names))]}
+    after = {"env": [{"name": "C"}, *reversed(before["env"]), {"name": "C"}]}
+
+    begun = time.monotonic()
+    patches.difference(before, after)
+
+    assert time.monotonic() - begun < 2
+
+
+@given(names=st.lists(st.sampled_from("ABCD")), others=st.lists(st.sampled_from("ABCD")))
+def test_a_patch_makes_one_list_another_whatever_is_in_it_twice(
+    names: list[str], others: list[str]
+) -> None:
+    before = {"env": [{"name": one, "value": number} for number, one in enumerate(names)]}
+    after = {"env": [{"name": one, "value": -number} for number, one in enumerate(others)]}
+
+    patch = patches.difference(before, after)
+
+    assert jsonpatch.apply_patch(copy.deepcopy(before), list(patch)) == after
+
+
 def test_a_thousand_operations_on_one_list_are_made_in_good_time() -> None:
     before = {"env": [{"name": f"A{one}", "value": "1"} for one in range(5000)]}
     after = {"env": [{"name": f"B{one}"} for one in range(5000)]}

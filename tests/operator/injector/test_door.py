@@ -14,7 +14,7 @@ from mesh7_core.delivery import stamps
 from mesh7_operator.cluster import api_server
 from mesh7_operator.injector import door
 from mesh7_operator.injector.asking import Asking
-from mesh7_operator.injector.places import Places
+from mesh7_operator.injector.places import Places, weight
 from tests.operator.injector import asked
 from tests.operator.injector.asked import RELEASE, SHOP, Table
 from tests.operator.injector.opened import Door, opened
@@ -178,26 +178,48 @@ async def test_policies_written_by_nobody_sane_crash_no_stamp(there: Door) -> No
         assert answer["allowed"] is True
 
 
-async def test_nine_mebibytes_are_judged(there: Door) -> None:
-    """Issue 5: bodies to 10 MiB."""
+async def test_six_mebibytes_are_judged(there: Door) -> None:
+    """Two objects as large as the API server takes."""
     policy = asked.policy()
-    policy["spec"]["rules"][0]["when"] = "x" * (9 * 1024 * 1024)
+    policy["spec"]["rules"][0]["when"] = "x" * (6 * 1024 * 1024)
     answer = await there.ask(door.VALIDATE, asked.question(policy))
     assert answer["status"]["details"]["causes"][0]["field"].startswith("spec")
     assert len(answer["status"]["message"]) <= 4096
 
 
-async def test_nine_mebibytes_of_rules_are_judged_in_time(there: Door) -> None:
+async def test_six_mebibytes_of_rules_are_judged_in_time(there: Door) -> None:
     """Issue 5: an answer within five seconds."""
     rule = {"name": "r", "tools": ["a.b"], "when": "args.x == 1", "action": "Allow"}
-    policy = asked.policy(rules=[rule] * 120_000)
+    policy = asked.policy(rules=[rule] * 80_000)
     answer = await there.ask(door.VALIDATE, asked.question(policy))
     assert answer["allowed"] is False
 
 
-async def test_more_than_ten_mebibytes_are_too_large(there: Door) -> None:
+async def test_more_than_seven_mebibytes_are_too_large(there: Door) -> None:
     status, _ = await there.send(b" " * (door.MOST_BYTES + 1))
     assert status == 413
+
+
+@pytest.mark.parametrize("path", [door.VALIDATE, door.MUTATE, door.INJECT])
+@pytest.mark.parametrize(
+    "junk", [b"{},", b"[" * 190 + b"]" * 190 + b",", b'{"":' * 9 + b"0" + b"}" * 9]
+)
+async def test_a_review_that_is_small_and_would_be_parsed_into_much_is_not_parsed(
+    there: Door, path: str, junk: bytes
+) -> None:
+    """Whoever reaches the port would have the injector run out of memory."""
+    status, text = await there.send(junk * (3 * 1024 * 1024 // len(junk)), path)
+    assert (status, text) == (413, "the review has too many objects and lists in it\n")
+
+
+async def test_many_reviews_weigh_together_what_they_would_be_parsed_into(tmp_path: Path) -> None:
+    """Each has a place for its bytes, and none for what is in them."""
+    body = json.dumps({**asked.question(asked.policy()), "junk": [{}] * 1000}).encode()
+    async with opened(tmp_path, places=Places(most_bytes=len(body))) as full:
+        assert await full.send(body) == (503, "too many admissions at once; try again\n")
+    async with opened(tmp_path, places=Places(most_bytes=weight(body))) as free:
+        for _ in range(3):
+            assert (await free.send(body))[0] == 200
 
 
 async def test_too_many_at_once_are_refused_at_once(tmp_path: Path) -> None:

@@ -211,7 +211,7 @@ async def test_two_mebibytes_are_guarded(there: Door) -> None:
     assert len(answer["patch"]) < 32_768
 
 
-async def test_more_than_ten_mebibytes_are_too_large(there: Door) -> None:
+async def test_more_than_seven_mebibytes_are_too_large(there: Door) -> None:
     status, _ = await there.send(b" " * (door.MOST_BYTES + 1), door.INJECT)
     assert status == 413
 

@@ -43,8 +43,8 @@ def _nft(folder: Path, script: str) -> Path:
             "echo 'Error: Could not process rule: No such file or directory' >&2; exit 1",
             (
                 "nft: Error: Could not process rule: No such file or directory – the node's "
-                "kernel needs the modules nf_tables, nft_ct and nft_reject_inet: load them there, "
-                "or lower the namespace's level; see docs/administrator/enforcement.md"
+                "kernel needs the modules nf_tables, nft_ct, nft_limit and nft_reject_inet: load "
+                "them there, or lower the namespace's level; see docs/administrator/enforcement.md"
             ),
         ),
         (

@@ -53,9 +53,10 @@ def test_the_table_replaces_itself_in_one_transaction() -> None:
 
 
 def test_nobody_but_the_user_is_named() -> None:
-    """Both rules of the owner carry the number that is asked for."""
+    """All rules of the owner carry the number that is asked for."""
     owners = [line.strip() for line in enforce_rules.ruleset(5).splitlines() if "skuid" in line]
     assert owners == [
+        'meta skuid != 5 ct mark 447346 goto refusal comment "in a stranger\'s name"',
         'meta skuid 5 ct mark set 447346 accept comment "the sidecar"',
         'meta skuid != 5 goto refusal comment "everybody else"',
     ]

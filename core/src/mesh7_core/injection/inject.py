@@ -14,6 +14,7 @@ from typing import Final
 from mesh7_core import names
 from mesh7_core.injection import (
     asked,
+    bounds,
     containers,
     demands,
     enforced,
@@ -62,6 +63,9 @@ def inject(
         case None if broken:
             return Refused(problems=tuple(broken))
         case None:
+            # Before anything is looked at that takes containers times sources.
+            if large := tuple(bounds.problems(pod, cluster.sources)):
+                return Refused(problems=large)
             return _guard(pod, namespace, settings, cluster)
 
 

@@ -40,6 +40,7 @@ class Refusal(StrEnum):
     CONTRADICTION = "contradiction"
     OPT_OUT_NOT_ALLOWED = "opt-out-not-allowed"
     NOT_A_POD = "not-a-pod"
+    TOO_LARGE = "too-large"
     WINDOWS = "windows"
     HOST_NETWORK = "host-network"
     HOST_PROCESSES = "host-processes"

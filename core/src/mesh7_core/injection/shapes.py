@@ -119,6 +119,20 @@ def _missing(pod: Object) -> Iterator[Problem]:
                 yield _problem(("spec", field, index, "name"), "a container has no name, give one")
     if not entries(pod, "spec", "containers"):
         yield _problem(("spec", "containers"), "there are no containers, write at least one")
+    yield from _repeated(pod, CONTAINER_FIELDS, "container")
+    yield from _repeated(pod, ("volumes",), "volume")
+
+
+def _repeated(pod: Object, fields: tuple[str, ...], word: str) -> Iterator[Problem]:
+    """Names that occur twice: entries are told apart by them."""
+    known: set[str] = set()
+    for field in fields:
+        for index, one in enumerate(entries(pod, "spec", field)):
+            name = text(one, "name")
+            if name and name in known:
+                message = f"another {word} has the name {shown(name)}, rename one"
+                yield _problem(("spec", field, index, "name"), message)
+            known.add(name)
 
 
 def _wrong(value: object, shape: object, path: Path) -> Iterator[tuple[Path, object, str]]:

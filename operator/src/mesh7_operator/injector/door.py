@@ -1,7 +1,7 @@
 """The injector's door: AdmissionReviews in, verdicts out (docs/administrator/admission.md).
 
     1  is there a place?          503   at once, so that the API server need not wait
-    2  is it small enough?        413
+    2  is it small enough?        413   in bytes, and in what it would be parsed into
     3  is it a question of ours?  400
     4  what the API server knows  a refusal when it cannot be read in two seconds
     5  the verdict                a refusal when it takes too long
@@ -21,7 +21,7 @@ from aiohttp import web
 
 from mesh7_core import errors, names
 from mesh7_operator.cluster import shapes
-from mesh7_operator.injector import injecting, judging, reviews, stamping
+from mesh7_operator.injector import injecting, judging, places, reviews, stamping
 from mesh7_operator.injector.asking import Asking
 from mesh7_operator.injector.measuring import InjectorMetrics
 from mesh7_operator.injector.places import Places
@@ -32,17 +32,15 @@ from mesh7_operator.injector.turns import Turns
 INJECT: Final = "/inject"
 VALIDATE: Final = "/validate"
 MUTATE: Final = "/mutate"
-MOST_BYTES: Final = 10 * 1024 * 1024
+MOST_BYTES: Final = 7 * 1024 * 1024
+"""Two objects of the three megabytes that the API server takes, and what it says around them."""
 READING_S: Final = 4.0
 JUDGING_S: Final = 4.0
 _LOG: Final = logging.getLogger(__name__)
 _UNKNOWN: Final = "unknown"
-_MOST_BYTES_TOGETHER: Final = 32 * 1024 * 1024
 Decide = Callable[[Review], Awaitable[Verdict]]
-
-
-def _places() -> Places:
-    return Places(most_bytes=_MOST_BYTES_TOGETHER)
+_Answer = tuple[web.StreamResponse, str, str]
+"""With it, for whoever counts: kind and outcome."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +62,7 @@ class Parts:
     monotonic_s: Callable[[], float]
     is_ending: Callable[[], bool]
     pods: injecting.Parts
-    places: Places = field(default_factory=_places)
+    places: Places = field(default_factory=Places)
     judging_s: float = JUDGING_S
 
 
@@ -85,13 +83,11 @@ class _Way:
 def application(parts: Parts) -> web.Application:
     """What answers at the injector's address."""
     app = web.Application(client_max_size=MOST_BYTES)
-    ours, places = reviews.OURS, parts.places
+    ours, free = reviews.OURS, parts.places
     pods = injecting.Injecting(parts.pods)
     ways = {
-        VALIDATE: _Way(
-            name="validate", about=ours, decide=_Validating(parts).verdict, places=places
-        ),
-        MUTATE: _Way(name="mutate", about=ours, decide=_Mutating(parts).verdict, places=places),
+        VALIDATE: _Way(name="validate", about=ours, decide=_Validating(parts).verdict, places=free),
+        MUTATE: _Way(name="mutate", about=ours, decide=_Mutating(parts).verdict, places=free),
         INJECT: _Way(
             name="inject", about=reviews.NEW_PODS, decide=pods.verdict, places=parts.pods.places
         ),
@@ -109,10 +105,9 @@ def _answering(parts: Parts, way: _Way) -> Callable[[web.Request], Awaitable[web
         try:
             with way.places.place(min(size, MOST_BYTES)) as is_taken:
                 if is_taken:
-                    response, kind, outcome = await _reviewed(request, way)
+                    response, kind, outcome = await _reviewed(request, way, size)
                 else:
-                    outcome = "overloaded"
-                    response = _plain(503, "too many admissions at once; try again")
+                    response, kind, outcome = _overloaded()
         finally:
             parts.metrics.admissions.labels(way.name, kind, outcome).inc()
             parts.metrics.seconds.labels(way.name).observe(parts.monotonic_s() - started_s)
@@ -123,16 +118,22 @@ def _answering(parts: Parts, way: _Way) -> Callable[[web.Request], Awaitable[web
     return answer
 
 
-async def _reviewed(request: web.Request, way: _Way) -> tuple[web.StreamResponse, str, str]:
-    """The answer, and for whoever counts: kind and outcome."""
+async def _reviewed(request: web.Request, way: _Way, size: int) -> _Answer:
     try:
         async with asyncio.timeout(READING_S):
             body = await request.read()
     except web.HTTPRequestEntityTooLarge:
-        said = f"the review has more than {MOST_BYTES} bytes"
-        return _plain(413, said), _UNKNOWN, "too-large"
+        return _too_large(f"the review has more than {MOST_BYTES} bytes")
     except TimeoutError:
         return _plain(408, "the review did not come in time"), _UNKNOWN, "malformed"
+    weight = places.weight(body)
+    if weight > MOST_BYTES:
+        return _too_large("the review has too many objects and lists in it")
+    with way.places.room(max(0, weight - size)) as is_taken:
+        return await _judged(body, way) if is_taken else _overloaded()
+
+
+async def _judged(body: bytes, way: _Way) -> _Answer:
     review = reviews.read(body, way.about)
     if isinstance(review, Malformed):
         return _plain(400, review.message), _UNKNOWN, "malformed"
@@ -146,6 +147,14 @@ async def _reviewed(request: web.Request, way: _Way) -> tuple[web.StreamResponse
         )  # fmt: skip
         verdict = reviews.unavailable(f"cannot be judged now, so it is refused: {error.message}")
     return web.json_response(reviews.written(review, verdict)), review.kind, _outcome(verdict)
+
+
+def _overloaded() -> _Answer:
+    return _plain(503, "too many admissions at once; try again"), _UNKNOWN, "overloaded"
+
+
+def _too_large(said: str) -> _Answer:
+    return _plain(413, said), _UNKNOWN, "too-large"
 
 
 class _Validating:

@@ -21,14 +21,13 @@ JUDGING_S: Final = 2.0
 """With two seconds for the API server's answers it is less than that waits for ours."""
 _MOST: Final = 256
 """As many as an API server has under way at once; controllers make pods in bursts."""
-_MOST_BYTES: Final = 16 * 1024 * 1024
 _FAILED: Final = "failed"
 _LOG: Final = logging.getLogger(__name__)
 
 
 def places() -> Places:
     """Those of new pods."""
-    return Places(_MOST, _MOST_BYTES)
+    return Places(_MOST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,10 +6,10 @@ from typing import Any
 import prometheus_client
 import pytest
 
-from mesh7_core import names
+from mesh7_core import errors, names
 from mesh7_operator import metrics
 from mesh7_operator.clock import Clock
-from mesh7_operator.cluster import resources
+from mesh7_operator.cluster import api_server, resources
 from mesh7_operator.cluster.api_server import ApiServer
 from mesh7_operator.controller import auditing, seen
 from mesh7_operator.controller.auditing import Auditor
@@ -34,20 +34,20 @@ class _Parts:
         rules = Rules(release_namespace="mesh7-system")
         self.auditor = Auditor(api, self.board, Poster(api, clock), self.metrics, rules)
 
-    def enrol(self, injection: str = "enabled", egress: str = "") -> None:
+    def enrol(self, injection: str = "enabled", egress: str = "", name: str = "shop") -> None:
         labels = {names.INJECTION_LABEL: injection}
-        there = seen.Namespace(revision=1, uid="shop", labels=labels, annotations={})
+        there = seen.Namespace(revision=1, uid=name, labels=labels, annotations={})
         annotations = {network_policy.EGRESS_ANNOTATION: egress}
         value = {"metadata": {"uid": "p", "annotations": annotations}}
         policies = (seen.network_policy_of(value),) if egress else ()
-        self.board.tell(seen.Snapshot(name="shop", namespaces=(there,), network_policies=policies))
+        self.board.tell(seen.Snapshot(name=name, namespaces=(there,), network_policies=policies))
 
-    def put(self, name: str, *, is_guarded: bool = False) -> None:
+    def put(self, name: str, *, is_guarded: bool = False, namespace: str = "shop") -> None:
         sidecar = [{"name": "mesh7", "restartPolicy": "Always"}] if is_guarded else []
         self.server.put(
             resources.PODS,
             {
-                "metadata": {"name": name, "namespace": "shop"},
+                "metadata": {"name": name, "namespace": namespace},
                 "spec": {"containers": [{"name": "agent"}], "initContainers": sidecar},
             },
         )
@@ -55,8 +55,8 @@ class _Parts:
     def events(self) -> int:
         return self.server.asked.count(("POST", EVENTS))
 
-    def value(self, name: str) -> float | None:
-        return self.registry.get_sample_value(name, {"namespace": "shop"})
+    def value(self, name: str, namespace: str = "shop") -> float | None:
+        return self.registry.get_sample_value(name, {"namespace": namespace})
 
 
 @pytest.fixture
@@ -95,6 +95,40 @@ async def test_a_namespace_that_enrols_nobody_is_not_looked_at(parts: _Parts) ->
     parts.put("old")
     await parts.auditor.look()
     assert (parts.value("mesh7_unguarded_pods"), parts.events()) == (None, 0)
+
+
+async def test_a_namespace_that_fails_keeps_its_counts_and_the_others_are_counted(
+    parts: _Parts,
+) -> None:
+    """Found by review of issue 6: one refused list ended the round for all namespaces."""
+    for name in ("alpha", "shop", "zoo"):
+        parts.server.put(resources.NAMESPACES, {"metadata": {"name": name}})
+        parts.enrol(name=name)
+    parts.put("old")
+    await parts.auditor.look()
+    for name in ("alpha", "shop", "zoo"):
+        parts.put("new", namespace=name)
+    parts.server.troubled_path = "/namespaces/shop/pods"
+    parts.server.troubles = [(403, {})]
+    with pytest.raises(errors.ClusterError, match=r"of 1 namespaces .* `shop`: list Pod"):
+        await parts.auditor.look()
+    counted = [parts.value("mesh7_unguarded_pods", one) for one in ("alpha", "shop", "zoo")]
+    assert counted == [1, 1, 1]
+    # Long after the poster has forgotten: who was told of before the failure is not told of again.
+    parts.now_s += 10_000
+    await parts.auditor.look()
+    assert (parts.value("mesh7_unguarded_pods"), parts.events()) == (2, 2)
+
+
+async def test_counting_asks_for_what_the_api_server_remembers(parts: _Parts) -> None:
+    """Found by review of issue 6: the newest state of each namespace costs up to 100 ms."""
+    parts.enrol()
+    for number in range(api_server.PAGE + 1):
+        parts.put(f"new-{number}", is_guarded=True)
+    await parts.auditor.look()
+    # The newest state comes in pages, what is remembered as a whole.
+    assert parts.server.asked.count(("GET", resources.PODS.path("shop"))) == 1
+    assert parts.value("mesh7_guarded_pods") == api_server.PAGE + 1
 
 
 async def test_a_round_makes_so_many_events_and_the_next_one_the_others(parts: _Parts) -> None:

@@ -7,6 +7,7 @@ them: to end a pod is its owners' business.
 import logging
 from typing import Final
 
+from mesh7_core import errors
 from mesh7_core.injection.known import Namespace
 from mesh7_operator.cluster import resources, shapes
 from mesh7_operator.cluster.api_server import ApiServer
@@ -39,39 +40,49 @@ class Auditor:
         self._poster = poster
         self._metrics = metrics
         self._rules = rules
-        self._told: set[str] = set()
+        self._told: dict[str, set[str]] = {}
         self._named: dict[str, int] = {}
 
     async def look(self) -> None:
-        """One round.
+        """One round; a namespace whose pods cannot be listed keeps what was counted before.
 
         Raises:
-            ClusterError: pods cannot be listed.
+            ClusterError: there are such namespaces; the others are counted.
         """
-        found: set[str] = set()
-        left = MOST_EVENTS
+        left, failed = MOST_EVENTS, dict[str, errors.ClusterError]()
         for namespace in self._board.enrolled():
-            unguarded = await self._count(namespace)
-            for event in unguarded:
-                if event.uid not in self._told:
-                    if not left:
-                        continue
-                    left -= 1
-                    await self._poster.post(namespace, event)
-                found.add(event.uid)
+            try:
+                unguarded = await self._count(namespace)
+            except errors.ClusterError as error:
+                failed[namespace] = error
+                continue
+            left -= await self._post(namespace, unguarded, left)
             self._tell(namespace, unguarded)
         # Who is gone is forgotten, so that this does not grow.
-        self._told = found
-        self._named = {name: self._named[name] for name in self._board.enrolled()
-                       if name in self._named}  # fmt: skip
+        enrolled = set(self._board.enrolled())
+        self._told = {name: told for name, told in self._told.items() if name in enrolled}
+        self._named = {name: count for name, count in self._named.items() if name in enrolled}
         self._count_policies()
+        if failed:
+            raise _not_counted(failed)
+
+    async def _post(self, namespace: str, unguarded: list[Event], most: int) -> int:
+        """Tell of those that are new, and say of how many."""
+        before = self._told.get(namespace, set())
+        fresh = [event for event in unguarded if event.uid not in before][:most]
+        for event in fresh:
+            await self._poster.post(namespace, event)
+        there = {event.uid for event in unguarded}
+        self._told[namespace] = (before & there) | {event.uid for event in fresh}
+        return len(fresh)
 
     async def _count(self, namespace: str) -> list[Event]:
         there = self._board.known(namespace).namespace
         labels = there.labels if there else {}
         where = Namespace(name=namespace, labels=labels, annotations={})
         unguarded, guarded, outdated, unready = list[Event](), 0, 0, 0
-        async for pod in self._api.list(resources.PODS, namespace):
+        # What was made a moment ago is counted in the next round: no newest state is asked for.
+        async for pod in self._api.list_remembered(resources.PODS, namespace):
             stands = guarding.standing(pod, where, self._rules)
             guarded += stands.is_guarded
             outdated += stands.is_outdated
@@ -109,6 +120,14 @@ class Auditor:
                 counts[egress] += 1
         for egress, count in counts.items():
             self._metrics.network_policies.labels(egress).set(count)
+
+
+def _not_counted(failed: dict[str, errors.ClusterError]) -> errors.ClusterError:
+    named = ", ".join(f"`{name}`" for name in list(failed)[:_MOST_NAMED])
+    first = next(iter(failed.values()))
+    return errors.ClusterError(
+        f"pods of {len(failed)} namespaces are not counted, first {named}: {first.message}"
+    )
 
 
 def _event(pod: shapes.Object) -> Event:

@@ -52,6 +52,7 @@ class ApiServer:
 
     Attributes:
         asked: method and path of each request, oldest first.
+        queries: of the same requests.
         troubles: answers to come instead of the real ones: status and headers.
         troubled_path: requests whose path ends so get them; empty = all do.
         answers: objects by path, beside those that are kept.
@@ -59,6 +60,7 @@ class ApiServer:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
+        self.queries: list[dict[str, str]] = []
         self.troubles: list[tuple[int, dict[str, str]]] = []
         self.troubled_path = self.troubled_method = ""
         self.answers: dict[str, Mapping[str, Any]] = {}
@@ -116,6 +118,7 @@ class ApiServer:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """One request."""
         self.asked.append((request.method, request.path))
+        self.queries.append(dict(request.query))
         is_troubled = request.path.endswith(self.troubled_path)
         if self.troubles and is_troubled and request.method.startswith(self.troubled_method):
             status, headers = self.troubles.pop(0)

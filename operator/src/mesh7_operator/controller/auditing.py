@@ -5,12 +5,13 @@ them: to end a pod is its owners' business.
 """
 
 import logging
+from collections.abc import AsyncIterator
 from typing import Final
 
 from mesh7_core import errors
 from mesh7_core.injection.known import Namespace
 from mesh7_operator.cluster import resources, shapes
-from mesh7_operator.cluster.api_server import ApiServer
+from mesh7_operator.cluster.api_server import PAGE, ApiServer
 from mesh7_operator.controller.board import Board
 from mesh7_operator.controller.posting import Poster
 from mesh7_operator.metrics import ControllerMetrics
@@ -42,6 +43,7 @@ class Auditor:
         self._rules = rules
         self._told: dict[str, set[str]] = {}
         self._named: dict[str, int] = {}
+        self._sizes: dict[str, int] = {}
 
     async def look(self) -> None:
         """One round; a namespace whose pods cannot be listed keeps what was counted before.
@@ -61,6 +63,7 @@ class Auditor:
         # Who is gone is forgotten, so that this does not grow.
         enrolled = set(self._board.enrolled())
         self._told = {name: told for name, told in self._told.items() if name in enrolled}
+        self._sizes = {name: size for name, size in self._sizes.items() if name in enrolled}
         self._named = {name: count for name, count in self._named.items() if name in enrolled}
         self._count_policies()
         if failed:
@@ -80,21 +83,29 @@ class Auditor:
         there = self._board.known(namespace).namespace
         labels = there.labels if there else {}
         where = Namespace(name=namespace, labels=labels, annotations={})
-        unguarded, guarded, outdated, unready = list[Event](), 0, 0, 0
-        # What was made a moment ago is counted in the next round: no newest state is asked for.
-        async for pod in self._api.list_remembered(resources.PODS, namespace):
+        unguarded, pods, guarded, outdated, unready = list[Event](), 0, 0, 0, 0
+        async for pod in self._pods(namespace):
+            pods += 1
             stands = guarding.standing(pod, where, self._rules)
             guarded += stands.is_guarded
             outdated += stands.is_outdated
             unready += stands.is_unready
             if stands.is_unguarded:
                 unguarded.append(_event(pod))
+        self._sizes[namespace] = pods
         if self._board.is_enrolled(namespace):  # else it left meanwhile, and its series with it
             self._metrics.guarded_pods.labels(namespace).set(guarded)
             self._metrics.unguarded_pods.labels(namespace).set(len(unguarded))
             self._metrics.outdated_pods.labels(namespace).set(outdated)
             self._metrics.unready_sidecars.labels(namespace).set(unready)
         return unguarded
+
+    def _pods(self, namespace: str) -> AsyncIterator[shapes.Object]:
+        # What was made a moment ago may wait for the next round, so no newest state is asked for.
+        # But what is remembered comes as a whole, and thousands of pods would take our memory.
+        if self._sizes.get(namespace, PAGE + 1) > PAGE:
+            return self._api.list(resources.PODS, namespace)
+        return self._api.list_remembered(resources.PODS, namespace)
 
     def _tell(self, namespace: str, unguarded: list[Event]) -> None:
         """A line whenever the number changes."""

@@ -160,11 +160,11 @@ def test_sixty_thousand_variables_of_one_name_are_patched_in_good_time() -> None
     """780 KB of a pod that anybody may send; in quadratic time they kept a thread for minutes."""
     pod = parts.pod({**parts.AGENT, "env": [{"name": "A"}] * 60_000})
 
-    begun = time.monotonic()
+    begun = time.thread_time()
     found = inject(pod, parts.namespace(), parts.RELEASE, parts.CLUSTER)
     patch = patches.difference(pod, parts.guarded(found))
 
-    assert time.monotonic() - begun < 2
+    assert time.thread_time() - begun < 2
     assert len(json.dumps(patch)) < 20_000
 
 
@@ -173,10 +173,10 @@ def test_no_two_lists_take_quadratic_time(names: list[str]) -> None:
     before = {"env": [{"name": one} for one in names * (27_000 // len(names))]}
     after = {"env": [{"name": "C"}, *reversed(before["env"]), {"name": "C"}]}
 
-    begun = time.monotonic()
+    begun = time.thread_time()
     patches.difference(before, after)
 
-    assert time.monotonic() - begun < 2
+    assert time.thread_time() - begun < 2
 
 
 @given(names=st.lists(st.sampled_from("ABCD")), others=st.lists(st.sampled_from("ABCD")))

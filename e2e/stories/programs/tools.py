@@ -15,7 +15,7 @@ server = MCPServer("files")
 def did(what: str, **about: object) -> None:
     """One line of JSON for each thing that really happened."""
     # In one piece, for tools run in threads.
-    print(f'{json.dumps({"at": time.time(), "did": what, **about})}\n', end="", flush=True)
+    print(f"{json.dumps({'at': time.time(), 'did': what, **about})}\n", end="", flush=True)
 
 
 @server.tool()

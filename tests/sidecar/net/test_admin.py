@@ -60,9 +60,7 @@ async def test_readiness_is_what_main_says(running: admin.Admin, readiness: Read
     assert await ask(running, b"/readyz") == (503, {"ready": False, "problem": "no bundle"})
 
 
-async def test_it_has_started_when_main_says_so(
-    running: admin.Admin, readiness: Readiness
-) -> None:
+async def test_it_has_started_when_main_says_so(running: admin.Admin, readiness: Readiness) -> None:
     assert await ask(running, b"/startz") == (200, {"started": True})
     readiness.has_started = False
     assert await ask(running, b"/startz") == (503, {"started": False})

@@ -39,7 +39,7 @@ def sidecar_image() -> Image:
 
 
 def agent_image() -> Image:
-    """`localhost/agent:1`: Python with `mcp`, httpx, aiohttp; curl, busybox, ip; runs as 10001."""
+    """`localhost/agent:1`: Python with `mcp`, aiohttp; curl, busybox, ip; runs as 10001."""
     return _built("agent")
 
 

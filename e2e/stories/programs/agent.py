@@ -19,7 +19,7 @@ import sys
 import time
 from typing import Any
 
-import httpx
+import aiohttp
 from mcp import Client
 
 Call = dict[str, Any]
@@ -74,9 +74,12 @@ async def ask_http(wanted: Call) -> dict[str, object]:
     source, _, path = str(wanted["http"]).partition("/")
     url = f"{url_of('HTTP', source)}/{path}"
     method = str(wanted.get("method", "GET"))
-    async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
-        answer = await client.request(method, url, json=wanted.get("arguments"))
-    return {"status": answer.status_code, "text": answer.text[:400]}
+    patience = aiohttp.ClientTimeout(total=10)
+    async with (
+        aiohttp.ClientSession(timeout=patience) as session,
+        session.request(method, url, json=wanted.get("arguments")) as answer,
+    ):
+        return {"status": answer.status, "text": (await answer.text())[:400]}
 
 
 async def main() -> None:

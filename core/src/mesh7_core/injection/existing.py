@@ -1,5 +1,8 @@
 """How a pod that exists already is guarded: by its containers, for labels may be forged.
 
+So may a container, in a pod that is older than its namespace's enrolment: one that runs what its
+maker says, or a pod where others hold what is the sidecar's, counts as unguarded.
+
 Whoever counts pods counts them by this: the controller, `kubectl mesh7 status` and `check`. Who
 should be guarded says the same table as at its creation (`enrolment`).
 Pure: no clock, no network, no logging.
@@ -9,7 +12,7 @@ from enum import Enum, auto
 from typing import Final
 
 from mesh7_core import names
-from mesh7_core.injection import enrolment, shapes
+from mesh7_core.injection import enrolment, shapes, volumes
 from mesh7_core.injection.known import Namespace
 from mesh7_core.injection.outcomes import Skipped
 from mesh7_core.injection.shapes import Object
@@ -23,7 +26,7 @@ class Guard(Enum):
 
     Attributes:
         THERE: it has one, whether it should or not.
-        MISSING: it should have one, and has none.
+        MISSING: it should have one, and has none or a forged one.
         NOT_DUE: nobody's concern: it has ended or is about to, or nobody asks for a sidecar.
     """
 
@@ -38,7 +41,7 @@ def guard_of(
     """Whether the pod, as the API server has it, is guarded where it is."""
     if has_ended(pod):
         return Guard.NOT_DUE
-    if sidecar(pod):
+    if sidecar(pod) and not _is_forged(pod):
         return Guard.THERE
     judged = enrolment.judge(pod, namespace, release_namespace, may_opt_out=may_opt_out)
     return Guard.NOT_DUE if isinstance(judged, Skipped) else Guard.MISSING
@@ -57,3 +60,9 @@ def sidecar(pod: Object) -> Object:
         if shapes.text(one, "name") == names.SIDECAR_CONTAINER:
             return one if shapes.text(one, "restartPolicy") == _ALWAYS else {}
     return {}
+
+
+def _is_forged(pod: Object) -> bool:
+    """Whether the injector made no such pod; by what never changes from release to release."""
+    started = sidecar(pod)
+    return bool(started.get("command") or started.get("args")) or any(volumes.taken(pod))

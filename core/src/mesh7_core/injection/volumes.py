@@ -134,15 +134,35 @@ def problems(pod: Object) -> Iterator[Problem]:
                 path=spell(path),
                 message=f"volumes `{names.VOLUME_PREFIX}…` are the sidecar's, rename {shown(name)}",
             )
-        yield from _projections(volume, path)
-        yield from _secrets(volume, path)
+        yield from _held(volume, path)
     for container in containers.others(pod):
-        yield from _mounted(container)
-        yield from _read(container)
+        yield from _used(container, NAMES)
+
+
+def taken(pod: Object) -> Iterator[Problem]:
+    """In a pod that exists: what is the sidecar's in other hands, a forged enforcer's too.
+
+    Names of volumes alone are nothing here: other releases may have others.
+    """
+    for index, volume in enumerate(shapes.entries(pod, "spec", "volumes")):
+        if shapes.text(volume, "name") not in NAMES:
+            yield from _held(volume, ("spec", "volumes", index))
+    for container in containers.others(pod):
+        yield from _used(container, NAMES)
+    for index, value in enumerate(shapes.entries(pod, "spec", "initContainers")):
+        if shapes.text(value, "name") == names.ENFORCER_CONTAINER:
+            path = ("spec", "initContainers", index)
+            enforcer = Container(path=path, value=value, pod_security={})
+            yield from _used(enforcer, (CREDENTIALS, TOKEN))
 
 
 def _written(name: str) -> dict[str, object]:
     return {"name": name, **_VOLUMES[name]}
+
+
+def _held(volume: Object, path: Path) -> Iterator[Problem]:
+    yield from _projections(volume, path)
+    yield from _secrets(volume, path)
 
 
 def _projections(volume: Object, path: Path) -> Iterator[Problem]:
@@ -177,10 +197,15 @@ def _secrets(volume: Object, path: Path) -> Iterator[Problem]:
                 pass
 
 
-def _mounted(container: Container) -> Iterator[Problem]:
+def _used(container: Container, ours: tuple[str, ...]) -> Iterator[Problem]:
+    yield from _mounted(container, ours)
+    yield from _read(container)
+
+
+def _mounted(container: Container, ours: tuple[str, ...]) -> Iterator[Problem]:
     for field in ("volumeMounts", "volumeDevices"):
         for index, mount in enumerate(shapes.entries(container.value, field)):
-            if shapes.text(mount, "name") in NAMES:
+            if shapes.text(mount, "name") in ours:
                 yield container.problem(
                     Refusal.NAME_TAKEN,
                     (field, index),

@@ -25,8 +25,8 @@ MOST_EVENTS: Final = 100
 """In one round; the others are told of in those that follow."""
 _MOST_NAMED: Final = 5
 _MESSAGE: Final = (
-    "it runs without a sidecar, so nothing it calls is judged: it is older than its namespace's "
-    "enrolment, or admission was off; delete it, so that it is made anew and guarded"
+    "it runs without a sidecar of ours, so nothing it calls is judged: it is older than its "
+    "namespace's enrolment, or admission was off; delete it, so that it is made anew and guarded"
 )
 
 

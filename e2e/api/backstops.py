@@ -32,6 +32,15 @@ IMAGE = "mesh7-sidecar:0.1.0"
 KEY = base64.b64encode(b"k" * 32).decode()
 EARLIER_KEY = base64.b64encode(b"e" * 32).decode()
 NODE = "node1"
+
+
+def certificate(text: str) -> str:
+    """Something as long as nobody reads it."""
+    return f"-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n"
+
+
+AUTHORITIES = certificate("one") + certificate("two")
+"""As the controller says them on each Namespace."""
 _KINDS = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "ClusterRole")
 _VALUES = (
     "--set=redis.mode=managed",
@@ -47,11 +56,13 @@ class Ground:
 
     Attributes:
         keys: that sidecars may trust, as the controller says it on each Namespace, newest first.
+        authorities: that they may believe the exchange by, the same.
         shops: namespaces that tests share, by level.
     """
 
     cluster: Cluster
     keys: tuple[str, ...] = (KEY, EARLIER_KEY)
+    authorities: str = AUTHORITIES
     shops: dict[str, str] = field(default_factory=dict)
 
     def shop(self, level: str = "Cooperative") -> str:
@@ -72,7 +83,10 @@ class Ground:
     def enrol(self, how: str = "enabled", level: str = "Cooperative") -> str:
         """A fresh namespace, enrolled when it is made, as the controller leaves it."""
         labels = {names.INJECTION_LABEL: how, names.ENFORCEMENT: level}
-        annotations = {names.TRUST_KEYS_ANNOTATION: " ".join(self.keys)}
+        annotations = {
+            names.TRUST_KEYS_ANNOTATION: " ".join(self.keys),
+            names.AUTHORITIES_ANNOTATION: self.authorities,
+        }
         return self.cluster.new_namespace("shop", labels, annotations)
 
     def tenant(self, namespace: str, role: str, name: str = "") -> Kubectl:
@@ -216,7 +230,9 @@ SETTINGS = Settings(
     variables={"MESH7_AUDIT": "denied"},
 )
 """What the chart says, which a test holds to it."""
-_KNOWN = Known(trust_key=KEY, authorities="PEM", api_server="10.96.0.1", has_network_policy=True)
+_KNOWN = Known(
+    trust_key=KEY, authorities=AUTHORITIES, api_server="10.96.0.1", has_network_policy=True
+)
 _NODE = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}}
 DEBUGGER = {
     "apiVersion": "rbac.authorization.k8s.io/v1",

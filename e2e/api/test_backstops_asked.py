@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from e2e.api import backstops, installed, test_backstops_pods
+from e2e.api import backstops, installed
 from e2e.api.backstops import Ground, Object, refusal
+from e2e.api.forgeries import FORGERIES
 from e2e.api.installed import Files
 from e2e.cluster import api_server as api_servers
 from e2e.cluster.api_server import Settings
@@ -45,7 +46,11 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
                     authority=files.authority.certificate,
                 )
             )
-            ground = Ground(cluster=cluster, keys=(files.trust_key,))
+            ground = Ground(
+                cluster=cluster,
+                keys=(files.trust_key,),
+                authorities=files.authority.certificate.decode(),
+            )
             _await_guarded(ground)
             yield ground
 
@@ -89,12 +94,12 @@ def test_a_tenants_pod_is_guarded_and_let_pass(asked: Ground, role: str) -> None
 
 
 @pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize("name", test_backstops_pods.FORGERIES)
+@pytest.mark.parametrize("name", FORGERIES)
 def test_a_forgery_is_refused_or_undone(asked: Ground, name: str, role: str) -> None:
     """Design 9: forged marks are overwritten; what comes out is what would have anyway."""
     shop = asked.shop()
     attacker = asked.attacker(role, shop)
-    forge, _ = test_backstops_pods.FORGERIES[name]
+    forge, _ = FORGERIES[name]
     pod = backstops.guarded(shop)
     forge(pod)
     stored = _stored(attacker, pod)
@@ -103,6 +108,27 @@ def test_a_forgery_is_refused_or_undone(asked: Ground, name: str, role: str) -> 
     genuine = _stored(attacker, backstops.plain(shop))
     assert genuine is not None
     assert _guard(stored) == _guard(genuine)
+
+
+@pytest.mark.promise("K6")
+def test_a_hand_made_sidecar_comes_past_no_injector(asked: Ground) -> None:
+    """Attack: in an `on-request` namespace, without saying that it wants to be guarded."""
+    shop = asked.enrol("on-request", "Enforced")
+    tenant = asked.tenant(shop, "edit")
+    pod = backstops.guarded(shop, level="Enforced")
+    assert "does not ask to be guarded" in refusal(tenant, pod)
+    FORGERIES["own-authority"][0](pod)
+    pod["metadata"]["annotations"][names.INJECT] = "true"
+    assert "mine" not in str(_stored(tenant, pod))
+
+
+def test_a_tenants_mirror_pod_is_guarded_as_any_other(asked: Ground) -> None:
+    """Attack: the injector skipped whoever wrote the annotation."""
+    shop = asked.shop()
+    pod = backstops.plain(shop)
+    pod["metadata"]["annotations"]["kubernetes.io/config.mirror"] = "x"
+    stored = _stored(asked.attacker("edit", shop), pod)
+    assert stored is None or backstops.sidecar(stored)["image"] == backstops.IMAGE
 
 
 def _guard(pod: Object) -> Object:

@@ -160,6 +160,12 @@ FENCED: dict[str, tuple[Attack, str]] = {
     "keeps-net-raw": (_secure(capabilities={"drop": ["CHOWN"]}), "each container drops NET_RAW"),
     "says-nothing": (_agent(securityContext={}), "each container drops NET_RAW"),
     "an-init-container": (_first(), "each container drops NET_RAW"),
+    "seccomp-unconfined": (_secure(seccompProfile={"type": "Unconfined"}), "is less fenced than"),
+    "seccomp-unconfined-by-the-pod": (
+        lambda pod: pod["spec"].update(securityContext={"seccompProfile": {"type": "Unconfined"}}),
+        "is less fenced than",
+    ),
+    "selinux-of-no-container": (_secure(seLinuxOptions={"type": "spc_t"}), "is less fenced than"),
     "host-path": (_volume(hostPath={"path": "/var/lib/kubelet"}), "nothing of the node is mounted"),
 }  # fmt: skip
 KEPT_IN: dict[str, tuple[Attack, str]] = {
@@ -190,6 +196,16 @@ def test_what_reads_the_pods_network_is_refused_at_guarded(
     free = backstops.guarded(cooperative)
     attack(free)
     assert refusal(ground.attacker("edit", cooperative), free) == ""
+
+
+@pytest.mark.promise("K13")
+def test_an_unmasked_proc_is_refused_at_guarded(ground: Ground) -> None:
+    """Attack: the API server asks for a user namespace with it, which no injected pod may have."""
+    shop = ground.shop("Guarded")
+    pod = backstops.guarded(shop, level="Guarded")
+    pod["spec"]["hostUsers"] = False
+    _secure(procMount="Unmasked")(pod)
+    assert "is less fenced than" in refusal(ground.attacker("edit", shop), pod)
 
 
 @pytest.mark.promise("K13")

@@ -30,6 +30,7 @@ WRITTEN = (
     names.BUNDLE_FLOOR_ANNOTATION,
     names.OVERLAY_FLOOR_ANNOTATION,
     names.TRUST_KEYS_ANNOTATION,
+    names.AUTHORITIES_ANNOTATION,
 )
 """The controller's annotations of a Namespace."""
 

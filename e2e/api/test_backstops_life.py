@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from e2e.api import asking, backstops, controllers, installed
-from e2e.api.backstops import Ground, refusal, said
+from e2e.api.backstops import Ground, Object, refusal, said
+from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.waiting import until
 from mesh7_core import names
 
@@ -146,8 +147,8 @@ def test_policies_spare_what_the_cluster_runs_on(ground: Ground) -> None:
         if "matchResources" in one["spec"]
     }
     assert set(for_pods) == {
-        "mesh7-changes", "mesh7-custody", "mesh7-debug-containers", "mesh7-levels", "mesh7-pods",
-        "mesh7-shells",
+        "mesh7-bindings", "mesh7-changes", "mesh7-custody", "mesh7-debug-containers",
+        "mesh7-levels", "mesh7-pods", "mesh7-shells",
     }  # fmt: skip
     spared = ["kube-system", "kube-public", "kube-node-lease", names.RELEASE_NAMESPACE]
     wanted = [
@@ -198,6 +199,35 @@ def test_guarded_pods_are_made_again_after_uninstall_and_install(ground: Ground)
     assert "trusts a key" in refusal(admin, pod)
     backstops.trust(pod, backstops.EARLIER_KEY)
     assert refusal(admin, pod) == ""
+
+
+@pytest.mark.promise("K15")
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize("field", ["annotations", "labels"])
+def test_whoever_binds_a_pod_rewrites_no_mark(ground: Ground, field: str, old: bool) -> None:
+    """Attack: annotations of a Binding land on the pod, and no policy saw them."""
+    shop = ground.enrol("enabled", "Enforced")
+    admin = ground.cluster.kubectl
+    for name in ("agent", "other"):
+        admin("create", "-f", "-", stdin=yaml.safe_dump(backstops.guarded(shop, name, "Enforced")))
+    scheduler = ground.tenant(shop, "system:kube-scheduler")
+    marks = {names.ENFORCEMENT: "Cooperative"}
+    assert "writes nothing of mesh7.dev" in _bound(scheduler, shop, "agent", old, {field: marks})
+    kept = admin.json("get", "pod", "agent", "-n", shop)["metadata"]["annotations"]
+    assert kept[names.ENFORCEMENT] == "Enforced"
+    assert _bound(scheduler, shop, "other", old, {"annotations": {"example.com/x": "y"}}) == ""
+
+
+def _bound(kubectl: Kubectl, namespace: str, pod: str, old: bool, said_of: Object) -> str:
+    """Have it run on the node, by the pod's own door or the older one."""
+    path = f"/api/v1/namespaces/{namespace}/" + ("bindings" if old else f"pods/{pod}/binding")
+    binding = {
+        "apiVersion": "v1",
+        "kind": "Binding",
+        "metadata": {"name": pod, "namespace": namespace, **said_of},
+        "target": {"apiVersion": "v1", "kind": "Node", "name": backstops.NODE},
+    }
+    return said(kubectl, "create", "--raw", path, "-f", "-", stdin=json.dumps(binding))
 
 
 def _delete(ground: Ground) -> None:

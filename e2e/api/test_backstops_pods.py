@@ -2,7 +2,6 @@
 
 import copy
 import re
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,201 +9,13 @@ import yaml
 
 from e2e.api import backstops, controllers
 from e2e.api.backstops import Ground, Object, refusal
+from e2e.api.forgeries import FORGERIES, with_authority
 from e2e.cluster.waiting import until
 from mesh7_core import names
 from mesh7_core.injection import settings
 
 pytestmark = pytest.mark.promise("K15")
 ROLES = ("edit", "admin")
-Forge = Callable[[Object], object]
-"""Changes a guarded pod in place."""
-
-
-def _sidecar(**fields: object) -> Forge:
-    return lambda pod: backstops.sidecar(pod).update(fields)
-
-
-def _secure(**fields: object) -> Forge:
-    return lambda pod: backstops.sidecar(pod)["securityContext"].update(fields)
-
-
-def _variable(name: str, **entry: object) -> Forge:
-    """One more variable, which comes last, and so counts."""
-    return lambda pod: backstops.sidecar(pod)["env"].append({"name": name, **entry})
-
-
-def _without_variable(name: str) -> Forge:
-    def forge(pod: Object) -> None:
-        sidecar = backstops.sidecar(pod)
-        sidecar["env"] = [one for one in sidecar["env"] if one["name"] != name]
-
-    return forge
-
-
-def _volume(name: str, **source: object) -> Forge:
-    def forge(pod: Object) -> None:
-        others = [one for one in pod["spec"]["volumes"] if one["name"] != name]
-        pod["spec"]["volumes"] = [*others, {"name": name, **source}]
-
-    return forge
-
-
-def _mounted(name: str, path: str, **more: object) -> Forge:
-    """A volume of the tenant's own in the sidecar."""
-
-    def forge(pod: Object) -> None:
-        pod["spec"]["volumes"].append({"name": name, "configMap": {"name": "mine"}})
-        mount = {"name": name, "mountPath": path, **more}
-        backstops.sidecar(pod)["volumeMounts"].append(mount)
-
-    return forge
-
-
-def _moved(path: str) -> Forge:
-    return lambda pod: backstops.sidecar(pod)["volumeMounts"][0].update(mountPath=path)
-
-
-def _with_the_accounts_token(pod: Object) -> None:
-    """The API server mounts it where nothing is mounted."""
-    sidecar = backstops.sidecar(pod)
-    sidecar["volumeMounts"] = [
-        one for one in sidecar["volumeMounts"] if "kubernetes.io" not in one["mountPath"]
-    ]
-
-
-def _with_an_account_of_ones_own(pod: Object) -> None:
-    _with_the_accounts_token(pod)
-    _mounted("mine", "/var/run/secrets/kubernetes.io/serviceaccount")(pod)
-
-
-def _spec(**fields: object) -> Forge:
-    return lambda pod: pod["spec"].update(fields)
-
-
-def _as_usual_container(pod: Object) -> None:
-    sidecar = backstops.sidecar(pod)
-    pod["spec"]["initContainers"] = []
-    del sidecar["restartPolicy"]
-    pod["spec"]["containers"].append(sidecar)
-
-
-def _ends(pod: Object) -> None:
-    """A usual init container, over before the agent starts."""
-    sidecar = backstops.sidecar(pod)
-    for field in ("restartPolicy", "startupProbe", "readinessProbe", "livenessProbe"):
-        del sidecar[field]
-
-
-def _label(value: str | None) -> Forge:
-    def forge(pod: Object) -> None:
-        pod["metadata"]["labels"] = {} if value is None else {names.INJECTED_LABEL: value}
-
-    return forge
-
-
-def _level(value: str) -> Forge:
-    return lambda pod: pod["metadata"]["annotations"].update({names.ENFORCEMENT: value})
-
-
-_EXEC = {"exec": {"command": ["cat", "/var/run/secrets/mesh7/token"]}}
-FORGERIES: dict[str, tuple[Forge, str]] = {
-    "own-image": (_sidecar(image="mine:1"), "is a native sidecar"),
-    "image-of-another-tag": (_sidecar(image="mesh7-sidecar:0.0.9"), "is a native sidecar"),
-    "ends-after-the-start": (_ends, "is a native sidecar"),
-    "own-command": (_sidecar(command=["sleep", "1d"]), "runs its image as it is"),
-    "own-args": (_sidecar(args=["-c", "x"]), "runs its image as it is"),
-    "python-from-the-work-folder": (_sidecar(workingDir="/mine"), "runs its image as it is"),
-    "code-hidden-by-a-last-message": (
-        _sidecar(terminationMessagePath="/opt/mesh7/judge.py"), "runs its image as it is",
-    ),
-    "port-of-the-node": (
-        _sidecar(ports=[{"containerPort": 7008, "hostPort": 7008}]), "runs its image as it is",
-    ),
-    "lifecycle": (_sidecar(lifecycle={"postStart": _EXEC}), "runs its image as it is"),
-    "startup-probe": (_sidecar(startupProbe=_EXEC), "or exec probes"),
-    "readiness-probe": (_sidecar(readinessProbe=_EXEC), "or exec probes"),
-    "liveness-probe": (_sidecar(livenessProbe=_EXEC), "or exec probes"),
-    "env-from": (
-        _sidecar(envFrom=[{"configMapRef": {"name": "mine"}}]), "runs its image as it is",
-    ),
-    "root": (_secure(runAsUser=0, runAsNonRoot=False), "runs as 77007:77007"),
-    "agents-user": (_secure(runAsUser=1000), "runs as 77007:77007"),
-    "writable-root": (_secure(readOnlyRootFilesystem=False), "runs as 77007:77007"),
-    "capability": (
-        _secure(capabilities={"drop": ["ALL"], "add": ["SYS_PTRACE"]}), "runs as 77007:77007",
-    ),
-    "python-path": (_variable("PYTHONPATH", value="/mine"), "another variable, or value"),
-    "python-startup": (_variable("PYTHONSTARTUP", value="/mine"), "another variable, or value"),
-    "preload": (_variable("LD_PRELOAD", value="/mine.so"), "another variable, or value"),
-    "bundle-folder": (_variable("MESH7_BUNDLE_DIR", value="/mine"), "another variable, or value"),
-    "exchange": (_variable("MESH7_EXCHANGE_URL", value="https://m"), "another variable, or value"),
-    "own-redis": (_variable("MESH7_REDIS_URL", value="redis://m"), "another variable, or value"),
-    "dials-loopback": (_variable("MESH7_DIALLED", value="127.0.0.0/8"), "another variable, or"),
-    "listens-for-all": (_variable("MESH7_LISTEN", value="0.0.0.0:7007"), "another variable, or"),
-    "quiet": (_variable("MESH7_AUDIT", value="off"), "another variable, or value"),
-    "another-namespace": (_variable("MESH7_NAMESPACE", value="rich"), "another variable, or"),
-    "another-account": (
-        _variable(
-            "MESH7_SERVICE_ACCOUNT",
-            valueFrom={"fieldRef": {"fieldPath": "metadata.annotations['x']"}},
-        ),
-        "another variable, or value",
-    ),
-    "no-exchange": (_without_variable("MESH7_EXCHANGE_URL"), "lacks a variable"),
-    "own-key": (_variable("MESH7_TRUST_KEY", value="bWluZQ=="), "trusts a key that is none of"),
-    "empty-key": (_variable("MESH7_TRUST_KEY", value=""), "trusts a key that is none of"),
-    "key-from-elsewhere": (
-        _variable(
-            "MESH7_TRUST_KEY", valueFrom={"configMapKeyRef": {"name": "mine", "key": "k"}}
-        ),
-        "another variable, or value|trusts a key",
-    ),
-    "no-key": (_without_variable("MESH7_TRUST_KEY"), "lacks a variable"),
-    "code-mounted": (
-        _mounted("mine", "/usr/local/lib/python3.13"), "mounts its own volumes at their places",
-    ),
-    "moved-mount": (_moved("/opt"), "mounts its own volumes at their places"),
-    "token-of-the-account": (_with_the_accounts_token, "mounts its own volumes at their places"),
-    "account-of-ones-own": (
-        _with_an_account_of_ones_own, "mounts its own volumes at their places",
-    ),
-    "own-bundle": (
-        _volume("mesh7-bundle", configMap={"name": "mine"}), "names that begin with mesh7-",
-    ),
-    "other-key-of-the-bundle": (
-        _volume(
-            "mesh7-bundle",
-            configMap={"name": "mesh7-bundle", "items": [{"key": "old", "path": "bundle"}]},
-        ),
-        "names that begin with mesh7-",
-    ),
-    "kept-state": (
-        _volume("mesh7-state", persistentVolumeClaim={"claimName": "mine"}),
-        "names that begin with mesh7-",
-    ),
-    "own-labels": (
-        _volume(
-            "mesh7-podinfo",
-            downwardAPI={
-                "items": [
-                    {"path": "labels", "fieldRef": {"fieldPath": "metadata.annotations['x']"}}
-                ]
-            },
-        ),
-        "names that begin with mesh7-",
-    ),
-    "own-credentials": (
-        _volume("mesh7-credentials", configMap={"name": "mine"}), "names that begin with mesh7-",
-    ),
-    "host-network": (_spec(hostNetwork=True), "leave hostNetwork, hostPID"),
-    "host-processes": (_spec(hostPID=True), "leave hostNetwork, hostPID"),
-    "host-ipc": (_spec(hostIPC=True), "leave hostNetwork, hostPID"),
-    "shared-processes": (_spec(shareProcessNamespace=True), "leave hostNetwork, hostPID"),
-    "usual-container": (_as_usual_container, "this pod is unguarded|is mesh7's init container"),
-    "label-missing": (_label(None), 'the label mesh7.dev/injected: "true"'),
-    "label-false": (_label("false"), 'the label mesh7.dev/injected: "true"'),
-    "level-overstated": (_level("Enforced"), "mesh7.dev/enforcement: Cooperative"),
-}  # fmt: skip
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -284,8 +95,10 @@ def test_a_pod_that_asks_is_guarded_or_refused(ground: Ground) -> None:
     shop = ground.enrol("on-request")
     tenant = ground.tenant(shop, "edit")
     assert refusal(tenant, backstops.plain(shop)) == ""
-    assert refusal(tenant, backstops.guarded(shop)) == ""
     for field in ("labels", "annotations"):
+        asking = backstops.guarded(shop)
+        asking["metadata"][field][names.INJECT] = "true"
+        assert refusal(tenant, asking) == ""
         pod = backstops.plain(shop)
         pod["metadata"][field][names.INJECT] = "true"
         assert "this pod is unguarded" in refusal(tenant, pod)
@@ -297,6 +110,62 @@ def test_a_pod_that_asks_is_guarded_or_refused(ground: Ground) -> None:
         pod = backstops.plain(shop)
         pod["metadata"][field][mark] = "true"
         assert "this pod is unguarded" in refusal(tenant, pod)
+
+
+@pytest.mark.promise("K6")
+@pytest.mark.parametrize("said", [None, "false"])
+@pytest.mark.parametrize("level", ["Cooperative", "Enforced"])
+def test_a_hand_made_sidecar_that_asks_for_none_is_refused(
+    ground: Ground, level: str, said: str | None
+) -> None:
+    """Attack: in an `on-request` namespace the injector was never asked about such a pod."""
+    shop = ground.enrol("on-request", level)
+    pod = backstops.guarded(shop, level=level)
+    if said is not None:
+        pod["metadata"]["annotations"][names.INJECT] = said
+    assert "does not ask to be guarded" in refusal(ground.tenant(shop, "edit"), pod)
+
+
+ENFORCER_FORGERIES: dict[str, Object] = {
+    "seccomp-unconfined": {"securityContext": {"seccompProfile": {"type": "Unconfined"}}},
+    "writable-root": {"securityContext": {"readOnlyRootFilesystem": False}},
+    "another-user": {"securityContext": {"runAsUser": 1000}},
+    "capability": {
+        "securityContext": {"capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW"]}}
+    },
+    "device-of-a-plugin": {"resources": {"limits": {"example.com/d": "1"}}},
+}
+
+
+@pytest.mark.parametrize("name", ENFORCER_FORGERIES)
+def test_a_forged_enforcer_is_refused(ground: Ground, name: str) -> None:
+    """Attack: fields of the init container that were open."""
+    shop = ground.shop("Enforced")
+    pod = backstops.guarded(shop, level="Enforced")
+    enforcer = pod["spec"]["initContainers"][0]
+    for field, fields in ENFORCER_FORGERIES[name].items():
+        enforcer[field] = {**enforcer[field], **fields}
+    assert "mesh7-enforce` " in refusal(ground.attacker("edit", shop), pod)
+
+
+@pytest.mark.parametrize("known", ["", "two", "one", "two one"])
+def test_authorities_in_any_order_are_let_pass(ground: Ground, known: str) -> None:
+    """docs/administrator/backstops.md: an injector may not have heard of the newest yet."""
+    shop = ground.shop()
+    pod = backstops.guarded(shop)
+    text = "".join(backstops.certificate(one) for one in known.split())
+    with_authority(text)(pod)
+    assert refusal(ground.attacker("edit", shop), pod) == ""
+
+
+def test_a_tenants_own_names_and_searches_are_let_pass(ground: Ground) -> None:
+    """docs/administrator/backstops.md: the exchange's name alone is led nowhere else."""
+    shop = ground.shop()
+    pod = backstops.guarded(shop)
+    pod["spec"]["hostAliases"] = [{"ip": "10.0.0.9", "hostnames": ["db.example"]}]
+    ours = {"options": [{"name": "ndots", "value": "1"}], "searches": ["corp.example"]}
+    pod["spec"]["dnsConfig"] = ours
+    assert refusal(ground.attacker("edit", shop), pod) == ""
 
 
 def test_nobody_takes_the_sidecars_name_or_volumes_in_an_unguarded_pod(ground: Ground) -> None:

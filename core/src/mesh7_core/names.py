@@ -54,6 +54,9 @@ OVERLAY_FLOOR_ANNOTATION = f"{GROUP}/overlay-floor"
 TRUST_KEYS_ANNOTATION = f"{GROUP}/trust-keys"
 """On an enrolled Namespace: the public keys that a new pod's sidecar may begin with, base64, newest
 first, with a space between."""
+AUTHORITIES_ANNOTATION = f"{GROUP}/exchange-authorities"
+"""On an enrolled Namespace: the certificates that a new pod's sidecar may believe the exchange by,
+as `delivery.authorities` spells them, one after another."""
 BUNDLE_VERSION_ANNOTATION = f"{GROUP}/bundle-version"
 OVERLAY_VERSION_ANNOTATION = f"{GROUP}/overlay-version"
 """On the ConfigMap, for people."""

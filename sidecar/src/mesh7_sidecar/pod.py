@@ -128,7 +128,10 @@ class Pod:
         if server is not None:
             self.use(server)
         elif isinstance(given, ExchangeSettings):
-            exchange = Exchange(given, self._held.directory, self._sweep, self._authorities)
+            rule = _other_pods(self._settings)
+            exchange = Exchange(
+                given, self._held.directory, self._sweep, self._authorities, rule=rule
+            )
             keeping = Keeping(exchange, self, self._clock.now)
             background.watch("gets Redis credentials", keeping.keep)
         await self._wait()
@@ -278,6 +281,13 @@ def _dial(settings: PodSettings) -> origin.AddressRule:
     excepted = [part for network in settings.dialled for part in _without(network, api_server)]
     refused = (*origin.IN_CLUSTER.refused, api_server)
     return origin.AddressRule(refused=refused, excepted=tuple(excepted))
+
+
+def _other_pods(settings: PodSettings) -> origin.AddressRule:
+    """Which addresses the exchange may have: the agent listens on ours, and is told no token."""
+    own = tuple(ipaddress.ip_network(text.strip("[]")) for text in settings.admin_hosts)
+    refused = (*origin.IN_CLUSTER.refused, *own)
+    return origin.AddressRule(refused=refused, excepted=settings.dialled)
 
 
 def _without(network: Network, part: Network) -> list[Network]:

@@ -24,6 +24,7 @@ from mesh7_core.api.grants import parse_moment
 from mesh7_core.ledger import redis_url
 from mesh7_core.ledger.redis_url import RedisServer
 from mesh7_sidecar.net import fetch, origin, pool, upstream
+from mesh7_sidecar.net.origin import AddressRule
 from mesh7_sidecar.net.sweep import Sweep
 from mesh7_sidecar.pod_settings import ExchangeSettings
 
@@ -85,6 +86,7 @@ class Exchange:
         settings: where it is.
         state: the state folder; the authorities of the Redis are written there.
         sweep: deadlines.
+        rule: which addresses it may have.
         delivered: authorities that are trusted beside those of the settings; asked each time, for
             a pod outlives the ones that it was made with.
     """
@@ -95,11 +97,14 @@ class Exchange:
         state: Path,
         sweep: Sweep,
         delivered: Callable[[], tuple[str, ...]] = tuple,
+        *,
+        rule: AddressRule,
     ) -> None:
         self._settings = settings
         self._state = state
         self._sweep = sweep
         self._delivered = delivered
+        self._rule = rule
 
     async def ask(self) -> Access:
         """Exchange the token as it lies there now.
@@ -142,7 +147,10 @@ class Exchange:
         usable = sum(_load(trusted, one) for one in known)
         if not usable:
             raise ExchangeError("none of the exchange's authorities is a certificate")
-        return pool.Pool(origin.origin_of(self._settings.url), self._sweep, _TERMS, tls=trusted)
+        where = origin.origin_of(self._settings.url)
+        # The pod's own hosts file may lead its name to another container, who would be given the
+        # token; that it is believed by nobody else takes certificates, which a pod brings, too.
+        return pool.Pool(where, self._sweep, _TERMS, tls=trusted, rule=self._rule)
 
     def _read(self, body: bytes) -> Access:
         try:

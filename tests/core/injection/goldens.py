@@ -33,7 +33,8 @@ class Case:
     cluster: Cluster
 
     def outcome(self) -> Outcome:
-        return inject(self.pod, self.namespace, self.settings, self.cluster)
+        # Mirror pods are among them, and nothing else depends on who makes a pod.
+        return inject(self.pod, self.namespace, self.settings, self.cluster, is_nodes=True)
 
 
 class _Plain(yaml.SafeDumper):

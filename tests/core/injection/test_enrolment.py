@@ -78,7 +78,17 @@ def test_in_the_release_namespace_nobody_is_guarded(enrols: str) -> None:
 def test_a_mirror_pod_is_left_alone_wherever_it_is() -> None:
     pod = parts.pod(annotations={"kubernetes.io/config.mirror": "", names.INJECT: "yes"})
 
-    assert _word(inject(pod, parts.namespace(), parts.RELEASE, parts.CLUSTER)) == "mirror-pod"
+    found = inject(pod, parts.namespace(), parts.RELEASE, parts.CLUSTER, is_nodes=True)
+
+    assert _word(found) == "mirror-pod"
+
+
+@pytest.mark.promise("K15")
+def test_a_mirror_pod_that_no_node_makes_is_guarded_as_any_other() -> None:
+    """Attack: the annotation is a word that every tenant can write."""
+    pod = parts.pod(annotations={"kubernetes.io/config.mirror": "x"})
+
+    assert _word(inject(pod, parts.namespace(), parts.RELEASE, parts.CLUSTER)) == "guarded"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from e2e.cluster import keys
 from mesh7_core import errors
 from mesh7_operator import metrics, settings
 from mesh7_operator.authority import kept
@@ -159,6 +160,31 @@ async def test_where_they_are_others_business_their_authorities_alone_are_read(
     parts.server.remove(resources.SECRETS, NAMESPACE, Program.EXCHANGE.secret)
     await keeping.look()
     assert keeping.authorities == known
+
+
+@pytest.mark.promise("K15")
+async def test_authorities_of_before_are_accepted_while_an_injector_may_have_them(
+    parts: Parts,
+) -> None:
+    """docs/administrator/backstops.md: its kubelet may be late, but not for ever."""
+    first, second = (_of_others(name) for name in ("one", "two"))
+    keeping = parts.keeping(settings.Certificates.EXTERNAL)
+    parts.server.put(resources.SECRETS, first)
+    await keeping.look()
+    (old,) = keeping.accepted
+    parts.server.put(resources.SECRETS, second)
+    await keeping.look()
+    (new,) = keeping.authorities
+    assert sorted(keeping.accepted) == sorted((old, new))
+    assert old != new
+    parts.now += TERMS.spread
+    await keeping.look()
+    assert keeping.accepted == (new,)
+
+
+def _of_others(name: str) -> dict[str, object]:
+    content = {"ca.crt": keys.authority(name).certificate}
+    return resources.secret(NAMESPACE, Program.EXCHANGE.secret, content)
 
 
 async def test_authorities_that_cannot_be_read_are_told(parts: Parts) -> None:

@@ -10,7 +10,7 @@ from mesh7_core.delivery import keys
 from mesh7_operator.cluster import signing
 from mesh7_operator.reconciling import trusted
 from mesh7_operator.reconciling.reconcile import reconcile
-from mesh7_operator.reconciling.world import Keys
+from mesh7_operator.reconciling.world import Keys, Release
 from tests.operator.reconciling import worlds
 
 SETTLED = worlds.settled(worlds.world())
@@ -65,6 +65,19 @@ def test_what_somebody_made_of_them_is_put_right(found: str | None) -> None:
     plan = reconcile(replace(SETTLED, annotations=there))
     assert plan.annotations == {names.TRUST_KEYS_ANNOTATION: trusted.written(worlds.KEYS)}
     assert (plan.publish, plan.config_map, plan.statuses) == ((), None, ())
+
+
+@pytest.mark.promise("K15")
+def test_authorities_that_a_new_pod_may_believe_are_said_beside_the_keys() -> None:
+    """Attack: with the webhooks gone a pod brings an authority of its own, and a false exchange."""
+    knowing = replace(SETTLED, release=Release(accepted=("one\n", "two\n")))
+    assert trusted.change(knowing) == {names.AUTHORITIES_ANNOTATION: "one\ntwo\n"}
+    said = {**SETTLED.annotations, names.AUTHORITIES_ANNOTATION: "one\ntwo\n"}
+    assert trusted.change(replace(knowing, annotations=said)) == {}
+    forged = {**said, names.AUTHORITIES_ANNOTATION: "mine\n"}
+    assert trusted.change(replace(knowing, annotations=forged)) == trusted.change(knowing)
+    gone = trusted.change(replace(knowing, annotations=said, is_enrolled=False))
+    assert gone[names.AUTHORITIES_ANNOTATION] is None
 
 
 def test_a_namespace_that_was_never_enrolled_is_left_alone() -> None:

@@ -71,7 +71,11 @@ async def parts() -> AsyncIterator[_Parts]:
     async with fakes.serving() as server, ApiServer(server.connection, measured) as api:
         found = _Parts(server, api)
         for namespace in (RELEASE, "shop"):
-            ours = {names.BUNDLE_FLOOR_ANNOTATION: "7", names.TRUST_KEYS_ANNOTATION: "a b"}
+            ours = {
+                names.BUNDLE_FLOOR_ANNOTATION: "7",
+                names.TRUST_KEYS_ANNOTATION: "a b",
+                names.AUTHORITIES_ANNOTATION: "PEM",
+            }
             annotations = {**ours, "owner": "jane"} if namespace == "shop" else {}
             metadata = {"annotations": annotations, "labels": {}}
             found.put(resources.NAMESPACES, namespace, metadata=metadata)
@@ -136,7 +140,11 @@ async def test_keys_stay_for_a_new_release(parts: _Parts) -> None:
         assert f"{RELEASE}/{name}" in left
     assert f"{RELEASE}/mesh7-authority" not in left
     shop = await parts.api.get(resources.NAMESPACES, "", "shop")
-    kept = {names.BUNDLE_FLOOR_ANNOTATION, names.TRUST_KEYS_ANNOTATION}
+    kept = {
+        names.BUNDLE_FLOOR_ANNOTATION,
+        names.TRUST_KEYS_ANNOTATION,
+        names.AUTHORITIES_ANNOTATION,
+    }
     assert kept < set(shop["metadata"]["annotations"])  # type: ignore[index]
 
 

@@ -16,6 +16,7 @@ from aiohttp import web
 from mesh7_core.delivery import authorities
 from mesh7_core.ledger.redis_url import RedisServer
 from mesh7_sidecar import redis_access
+from mesh7_sidecar.net.origin import EVERYWHERE, IN_CLUSTER
 from mesh7_sidecar.net.sweep import Sweep
 from mesh7_sidecar.pod_settings import ExchangeSettings
 from mesh7_sidecar.redis_access import Access, Exchange, ExchangeError, Keeping
@@ -60,7 +61,7 @@ class Exchanging:
     @property
     def exchange(self) -> Exchange:
         """What a sidecar asks it with."""
-        return Exchange(self.settings, self.folder, Sweep())
+        return Exchange(self.settings, self.folder, Sweep(), rule=EVERYWHERE)
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         assert (request.method, request.path) == ("POST", "/v1/redis-credentials")
@@ -133,7 +134,9 @@ async def test_authorities_of_a_bundle_are_trusted_beside_the_pods_own(tmp_path:
         write_pair(tmp_path / "cert.pem", tmp_path / "key2.pem")
         (of_the_pod,) = served.settings.authorities
         of_the_bundle: list[str] = []
-        exchange = Exchange(served.settings, tmp_path, Sweep(), lambda: tuple(of_the_bundle))
+        exchange = Exchange(
+            served.settings, tmp_path, Sweep(), lambda: tuple(of_the_bundle), rule=EVERYWHERE
+        )
         with pytest.raises(ExchangeError, match="TLS"):
             await exchange.ask()
         of_the_bundle += ["-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n", now]
@@ -265,7 +268,17 @@ async def test_nobody_there_is_an_error_with_its_reason(tmp_path: Path) -> None:
     async with exchanging(tmp_path, answering()) as served:
         settings = served.settings
     with pytest.raises(ExchangeError, match=r"^the exchange "):
-        await Exchange(settings, tmp_path, Sweep()).ask()
+        await Exchange(settings, tmp_path, Sweep(), rule=EVERYWHERE).ask()
+
+
+@pytest.mark.promise("K15")
+async def test_a_false_exchange_on_loopback_is_told_no_token(tmp_path: Path) -> None:
+    """Attack: `hostAliases` lead its name to the agent, with a certificate that the pod trusts."""
+    async with exchanging(tmp_path, answering()) as served:
+        exchange = Exchange(served.settings, tmp_path, Sweep(), rule=IN_CLUSTER)
+        with pytest.raises(ExchangeError, match=r"^the exchange "):
+            await exchange.ask()
+        assert served.tokens == []
 
 
 async def test_another_authority_is_not_believed(tmp_path: Path) -> None:
@@ -296,7 +309,7 @@ async def test_authorities_of_the_store_are_written_down_for_us_alone(tmp_path: 
 async def test_a_state_folder_that_takes_nothing_is_told_and_not_the_end(tmp_path: Path) -> None:
     async with exchanging(tmp_path, answering()) as served:
         served.answer = answering(("ca", (tmp_path / "cert.pem").read_text()))
-        exchange = Exchange(served.settings, tmp_path / "nowhere", Sweep())
+        exchange = Exchange(served.settings, tmp_path / "nowhere", Sweep(), rule=EVERYWHERE)
         with pytest.raises(ExchangeError, match="cannot be written"):
             await exchange.ask()
 

@@ -278,6 +278,7 @@ async def test_a_pod_learns_of_another_authority_of_the_exchange_while_it_runs(
     of_the_pod = write_pair(tmp_path / "old" / "cert.pem", tmp_path / "old" / "key.pem")
     async with exchanging(tmp_path, answering()) as served:
         exchange = {
+            **LOOPBACK,
             "MESH7_EXCHANGE_URL": served.url,
             "MESH7_EXCHANGE_AUTHORITIES": of_the_pod,
             "MESH7_TOKEN_FILE": str(tmp_path / "token"),

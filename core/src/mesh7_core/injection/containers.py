@@ -54,6 +54,11 @@ class Container:
         """Something in it at `steps`."""
         return Problem(reason=reason, path=spell((*self.path, *steps)), message=message)
 
+    def effective_text(self, key: str, inner: str) -> str:
+        """A word of a mapping that the pod may give, too; empty = nobody says it."""
+        own = shapes.text(self.security, key, inner)
+        return own or shapes.text(self.pod_security, key, inner)
+
     def _effective(self, key: str) -> object:
         own = self.security.get(key)
         return self.pod_security.get(key) if own is None else own

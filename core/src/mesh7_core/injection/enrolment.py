@@ -13,9 +13,9 @@
     | `on-request`   | none                          | left alone, not-requested              |
     | `on-request`   | "false"                       | left alone, opted-out                  |
 
-The release namespace counts as one without label, and mirror pods are left alone before anything
-is asked. A pod that is left alone and bears the marks of a guarded one is refused, contradiction:
-whoever counts guarded pods believes the marks.
+The release namespace counts as one without label, and mirror pods, which nodes alone make, are
+left alone before anything is asked. A pod that is left alone and bears the marks of a guarded one
+is refused, contradiction: whoever counts guarded pods believes the marks.
 Pure: no clock, no network, no logging.
 """
 
@@ -56,10 +56,19 @@ def is_enrolled(namespace: str, labels: Mapping[str, str], release_namespace: st
 
 
 def judge(
-    pod: Object, namespace: Namespace, release_namespace: str, *, may_opt_out: bool
+    pod: Object,
+    namespace: Namespace,
+    release_namespace: str,
+    *,
+    may_opt_out: bool,
+    is_nodes: bool,
 ) -> Skipped | Refused | None:
-    """What becomes of the pod by the table above; None = it is to be guarded."""
-    if shapes.texts(pod, "metadata", "annotations").get(MIRROR) is not None:
+    """What becomes of the pod by the table above; None = it is to be guarded.
+
+    Args:
+        is_nodes: whether a node may have made it; anybody can write a mirror pod's annotation.
+    """
+    if is_nodes and shapes.texts(pod, "metadata", "annotations").get(MIRROR) is not None:
         return Skipped(reason=Skip.MIRROR_POD)
     enrols = namespace.labels.get(names.INJECTION_LABEL)
     if namespace.name == release_namespace or enrols is None:

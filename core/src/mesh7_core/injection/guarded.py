@@ -36,6 +36,10 @@ HARMLESS: Final = frozenset(
 
 Any other may read or alter the network that a pod's containers share, or the sidecar's memory.
 """
+_SELINUX: Final = frozenset(
+    {"", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"}
+)
+"""The same level's types."""
 _DROPPED: Final = frozenset({"ALL", "NET_RAW"})
 
 
@@ -73,12 +77,36 @@ def _of_container(container: Container) -> Iterator[Problem]:
                 f"{shown(capability)} may get at the sidecar's traffic or memory, remove it"
                 f"{meshes.hint(container)}",
             )
+    yield from _weakened(container)
     # As the runtime compares them: another spelling drops nothing.
     if not _DROPPED & set(shapes.words(container.security, "capabilities", "drop")):
         yield container.problem(
             Refusal.MUST_DROP_NET_RAW,
             ("securityContext", "capabilities", "drop"),
             "the container keeps NET_RAW, which reads the pod's network: write `drop: [ALL]`",
+        )
+
+
+def _weakened(container: Container) -> Iterator[Problem]:
+    """What takes a runtime's usual fence away."""
+    kind = container.effective_text("seLinuxOptions", "type")
+    if kind not in _SELINUX:
+        yield container.problem(
+            Refusal.WEAKENED,
+            ("securityContext", "seLinuxOptions", "type"),
+            f"{shown(kind)} is no type of containers, remove it here or from the pod",
+        )
+    if container.effective_text("seccompProfile", "type") == "Unconfined":
+        yield container.problem(
+            Refusal.WEAKENED,
+            ("securityContext", "seccompProfile", "type"),
+            "without a profile every system call is open: write `RuntimeDefault`",
+        )
+    if shapes.text(container.security, "procMount") == "Unmasked":
+        yield container.problem(
+            Refusal.WEAKENED,
+            ("securityContext", "procMount"),
+            "an unmasked /proc shows and sets what the kernel keeps for all, remove it",
         )
 
 

@@ -44,16 +44,26 @@ DEFAULT_CONTAINER: Final = "kubectl.kubernetes.io/default-container"
 
 
 def inject(
-    pod: Mapping[str, object], namespace: Namespace, settings: Settings, cluster: Cluster
+    pod: Mapping[str, object],
+    namespace: Namespace,
+    settings: Settings,
+    cluster: Cluster,
+    *,
+    is_nodes: bool = False,
 ) -> Outcome:
     """What becomes of the pod; it is not changed itself.
 
     Args:
         pod: as the API server sends it at CREATE: name and namespace may be missing.
+        is_nodes: whether a node makes it, who alone makes mirror pods.
     """
     broken = shapes.mistakes(pod)
     found = enrolment.judge(
-        pod, namespace, settings.release_namespace, may_opt_out=settings.may_opt_out
+        pod,
+        namespace,
+        settings.release_namespace,
+        may_opt_out=settings.may_opt_out,
+        is_nodes=is_nodes,
     )
     match found:
         case Skipped():

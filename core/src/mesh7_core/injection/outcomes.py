@@ -54,6 +54,7 @@ class Refusal(StrEnum):
     SOURCES_COLLIDE = "sources-collide"
     PRIVILEGED = "privileged"
     CAPABILITY = "capability"
+    WEAKENED = "weakened"
     HOST_PATH = "host-path"
     MUST_DROP_NET_RAW = "must-drop-net-raw"
     MUST_RUN_AS_OTHER_USER = "must-run-as-other-user"

@@ -25,6 +25,9 @@ _SECURITY: Final = {
     "runAsNonRoot": bool,
     "allowPrivilegeEscalation": bool,
     "capabilities": {"add": [str], "drop": [str]},
+    "procMount": str,
+    "seLinuxOptions": {"type": str},
+    "seccompProfile": {"type": str},
     "windowsOptions": {"hostProcess": bool},
 }
 _CONTAINER: Final = {

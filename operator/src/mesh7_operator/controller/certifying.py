@@ -1,11 +1,11 @@
 """Certificates kept by the leader: what is there is looked at, and the plan's steps are done.
 
-Everything is kept at the API server, so that whoever leads goes on where the last one was. Where
-certificates are others' business only their authorities are read, for the bundles.
+All that lasts is kept at the API server, so that whoever leads goes on where the last one was.
+Where certificates are others' business only their authorities are read, for the bundles.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -66,6 +66,8 @@ class Certifying:
         self._metrics = metrics
         self._changed = changed
         self.authorities: tuple[str, ...] = ()
+        self.accepted: tuple[str, ...] = ()
+        self._seen: dict[str, datetime] = {}
 
     async def look(self) -> None:
         """Do all that is to be done now.
@@ -78,6 +80,9 @@ class Certifying:
             return
         for _ in range(_MOST_LOOKS):
             look = await self._look()
+            # Before anything that may fail: bundles are not to forget whom pods trust.
+            if (known := look.found.authorities) is not None:
+                self._take(known.trusted)
             steps = planning.plan(
                 self._clock.now(), look.found, await self._served(look), self._terms
             )
@@ -85,8 +90,7 @@ class Certifying:
                 self._settle(look)
                 return
             try:
-                for step in steps:
-                    await self._do(step, look)
+                await self._do_all(steps, look)
             except api_server.Conflict:
                 # Somebody was faster: theirs is looked at.
                 continue
@@ -144,6 +148,19 @@ class Certifying:
             for program in self._terms.programs
         }
 
+    async def _do_all(self, steps: Iterable[Step], look: _Look) -> None:
+        """In order; what cannot be published keeps nobody from a certificate."""
+        refused: errors.ClusterError | None = None
+        for step in steps:
+            try:
+                await self._do(step, look)
+            except errors.ClusterError as error:
+                if not isinstance(step, Publish):
+                    raise
+                refused = error
+        if refused is not None:
+            raise refused
+
     async def _do(self, step: Step, look: _Look) -> None:
         match step:
             case KeepAuthorities():
@@ -177,7 +194,6 @@ class Certifying:
         found = look.found.authorities
         if found is None:
             return
-        self._take(found.trusted)
         self._metrics.authorities.set(len(found.trusted))
         shown = {_short(one): leaf.pair.certificate for one, leaf in look.found.leaves.items()}
         self._measure({"authority": found.issuing.certificate, **shown})
@@ -188,8 +204,15 @@ class Certifying:
             self._metrics.certificate_days.labels(name).set(_days(text, now))
 
     def _take(self, authorities: tuple[str, ...]) -> None:
-        if authorities != self.authorities:
-            self.authorities = authorities
+        """Trust them; a kubelet may give an injector for a while what lay there before."""
+        now = self._clock.now()
+        self._seen |= dict.fromkeys(authorities, now)
+        self._seen = {
+            one: at for one, at in self._seen.items() if now - at < self._terms.spread
+        } | dict.fromkeys(authorities, now)
+        accepted = tuple(sorted(self._seen))
+        if (authorities, accepted) != (self.authorities, self.accepted):
+            self.authorities, self.accepted = authorities, accepted
             self._changed()
 
 

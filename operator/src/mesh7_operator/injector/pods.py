@@ -42,7 +42,9 @@ def judge(review: Review, given: Given, around: Surroundings) -> Judged:
         has_network_policy=around.has_network_policy,
     )
     pod = review.value
-    found = inject.inject(pod, around.namespace, given.settings, cluster)
+    found = inject.inject(
+        pod, around.namespace, given.settings, cluster, is_nodes=review.maker.is_node
+    )
     match found:
         case outcomes.Injected():
             return _injected(pod, found)

@@ -54,6 +54,11 @@ class Maker:
     uid: str = ""
     groups: tuple[str, ...] = ()
 
+    @property
+    def is_node(self) -> bool:
+        """As admission policies tell it."""
+        return self.username.startswith("system:node:") and "system:nodes" in self.groups
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review:

@@ -1,6 +1,6 @@
-"""Which keys a new guarded pod may begin with, as an annotation of its Namespace.
+"""Which keys and authorities a new guarded pod may trust, as annotations of its Namespace.
 
-Policy `mesh7-pods` compares it: what it says is known in the cluster alone, not to the chart.
+Policy `mesh7-pods` compares them: what they say is known in the cluster alone, not to the chart.
 Pure: no clock, no network, no logging.
 """
 
@@ -16,10 +16,15 @@ def change(world: World) -> Mapping[str, str | None]:
 
     Only where sidecars are served: one that comes back later would else hold keys of old.
     """
-    wanted = written(world.keys) if world.is_enrolled else None
-    if world.annotations.get(names.TRUST_KEYS_ANNOTATION) == wanted:
-        return {}
-    return {names.TRUST_KEYS_ANNOTATION: wanted}
+    wanted: dict[str, str | None] = {names.TRUST_KEYS_ANNOTATION: None}
+    if world.is_enrolled:
+        wanted[names.TRUST_KEYS_ANNOTATION] = written(world.keys)
+    if not world.is_enrolled:
+        wanted[names.AUTHORITIES_ANNOTATION] = None
+    # Whoever leads and has not read them yet must not have nothing compared for it.
+    elif world.release.accepted:
+        wanted[names.AUTHORITIES_ANNOTATION] = "".join(world.release.accepted)
+    return {key: text for key, text in wanted.items() if world.annotations.get(key) != text}
 
 
 def written(keys: Keys) -> str:

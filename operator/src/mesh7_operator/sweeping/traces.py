@@ -28,6 +28,7 @@ _ANNOTATIONS: Final = (
     names.BUNDLE_FLOOR_ANNOTATION,
     names.OVERLAY_FLOOR_ANNOTATION,
     names.TRUST_KEYS_ANNOTATION,
+    names.AUTHORITIES_ANNOTATION,
 )
 _MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 

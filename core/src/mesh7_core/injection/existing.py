@@ -43,7 +43,14 @@ def guard_of(
         return Guard.NOT_DUE
     if sidecar(pod) and not _is_forged(pod):
         return Guard.THERE
-    judged = enrolment.judge(pod, namespace, release_namespace, may_opt_out=may_opt_out)
+    judged = enrolment.judge(
+        pod,
+        namespace,
+        release_namespace,
+        may_opt_out=may_opt_out,
+        # Who made it is no longer known.
+        is_nodes=True,
+    )
     return Guard.NOT_DUE if isinstance(judged, Skipped) else Guard.MISSING
 
 

@@ -26,6 +26,7 @@ from mesh7_operator.exchange import door, program
 from mesh7_operator.reconciling.plan import Publish
 from mesh7_operator.store.store import Store
 from mesh7_sidecar import redis_access
+from mesh7_sidecar.net import origin
 from mesh7_sidecar.net.sweep import Sweep
 from mesh7_sidecar.pod_settings import ExchangeSettings
 from tests.core.ledger.redis_parts import seen
@@ -149,7 +150,10 @@ async def test_a_sidecar_comes_from_its_pods_token_to_its_ledger(running: Runnin
     assert await running.store.publish(namespace, content)
     sweep = Sweep()
     exchange = redis_access.Exchange(
-        ExchangeSettings(url=running.url, ca=running.ca, token=token), running.folder, sweep
+        ExchangeSettings(url=running.url, authorities=(running.ca.read_text(),), token=token),
+        running.folder,
+        sweep,
+        rule=origin.EVERYWHERE,
     )
     access = await exchange.ask()
     assert access.server.user.startswith(f"m7-{namespace}-")

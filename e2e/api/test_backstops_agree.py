@@ -24,6 +24,7 @@ HELD = frozenset(
         Refusal.CREDENTIALS_MOUNTED,
         Refusal.PRIVILEGED,
         Refusal.CAPABILITY,
+        Refusal.WEAKENED,
         Refusal.HOST_PATH,
         Refusal.MUST_DROP_NET_RAW,
         Refusal.MUST_RUN_AS_OTHER_USER,

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from e2e.api import controllers
+from e2e.api import controllers, kubelets
 from e2e.api.controllers import Controller, Delivered
 from e2e.cluster import api_server as api_servers
 from e2e.cluster.api_server import ApiServer, Settings
 from e2e.cluster.clusters import Cluster
 from e2e.cluster.fixtures import need
 from mesh7_core import names
+from mesh7_operator.authority.kept import Program
 
 
 @pytest.fixture(scope="module")
@@ -323,6 +324,20 @@ def raise_own() -> Iterator[ApiServer]:
     need("api")
     with api_servers.raised("controller-own", Settings(has_controllers=False)) as server:
         yield server
+
+
+@pytest.mark.promise("K15")
+def test_who_vouches_for_the_exchange_is_said_on_namespaces(
+    cluster: Cluster, controller: Controller, shop: str
+) -> None:
+    """docs/administrator/backstops.md: what its Secret says, from which the injector has it."""
+
+    def is_said() -> bool:
+        about = cluster.kubectl.json("get", "namespace", shop)["metadata"]["annotations"]
+        held = kubelets.content(cluster, "secret", Program.EXCHANGE.secret).get("ca.crt", b"")
+        return str(about.get(names.AUTHORITIES_ANNOTATION)).encode() == held
+
+    controller.until(is_said, "they are said")
 
 
 def test_unguarded_pods_are_counted(cluster: Cluster, controller: Controller, shop: str) -> None:

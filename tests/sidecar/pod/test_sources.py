@@ -11,6 +11,7 @@ from tests.sidecar.bundles.delivering import Operator
 from tests.sidecar.doors.scripted_source import Script, ScriptedSource, tool
 from tests.sidecar.pod import parts
 from tests.sidecar.pod.parts import HERE, LOOPBACK, policy, reason_of, rule, tool_source
+from tests.sidecar.pod.test_access import answering, exchanging
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,33 @@ async def test_the_pod_itself_and_the_api_server_are_never_dialled(
                 await pod.until_ready()
                 assert reason_of(await pod.call("shop.look")) == "source-unavailable"
                 assert script.seen == []
+
+
+@pytest.mark.promise("K15")
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [
+        pytest.param("127.0.0.1", "", id="loopback"),
+        pytest.param("10.9.8.7", "10.9.8.7", id="own address"),
+    ],
+)
+async def test_a_false_exchange_in_the_pod_is_told_no_token(
+    tmp_path: Path, host: str, own: str
+) -> None:
+    """Attack: `hostAliases`, and an authority of the pod's maker."""
+    operator = Operator()
+    files = {"bundle": operator.bundle(1, ALLOW), "overlay": operator.overlay(1)}
+    async with exchanging(tmp_path, answering()) as served:
+        exchange = {
+            **({"MESH7_POD_IP": own} if own else {}),
+            "MESH7_EXCHANGE_URL": served.url.replace("127.0.0.1", host),
+            "MESH7_EXCHANGE_AUTHORITIES": (tmp_path / "cert.pem").read_text(),
+            "MESH7_TOKEN_FILE": str(tmp_path / "token"),
+        }
+        async with parts.running(tmp_path, operator, exchange, **files) as pod:
+            await pod.until_ready()
+            assert "the exchange is at an address that is not dialled here" in pod.log
+            assert served.tokens == []
 
 
 async def test_a_credential_goes_where_its_hosts_say_and_nowhere_else(tmp_path: Path) -> None:

@@ -312,6 +312,7 @@ async def test_an_exchange_that_is_away_keeps_no_pod_from_starting(tmp_path: Pat
     (tmp_path / "token").write_text("e.y.J")
     write_pair(tmp_path / "cert.pem", tmp_path / "key.pem")
     exchange = {
+        **LOOPBACK,
         "MESH7_EXCHANGE_URL": "https://127.0.0.1:1",
         "MESH7_EXCHANGE_AUTHORITIES": (tmp_path / "cert.pem").read_text(),
         "MESH7_TOKEN_FILE": str(tmp_path / "token"),

@@ -358,6 +358,11 @@ async def test_another_server_that_the_exchange_names_is_gone_over_to(
             await pod.close()
 
 
+def _redis(ca: str, port: int) -> Answering:
+    url = ("url", f"rediss://127.0.0.1:{port}/0")
+    return answering(url, ("username", "default"), ("password", "any"), ("ca", ca))
+
+
 @pytest.mark.promise("K7")
 async def test_a_redis_whose_authority_has_gone_is_trusted_again_by_asking_the_exchange(
     tmp_path: Path, eventually: Eventually
@@ -372,10 +377,6 @@ async def test_a_redis_whose_authority_has_gone_is_trusted_again_by_asking_the_e
     async def until_looked(_: float) -> None:
         await looks.acquire()
 
-    def answer(ca: str, port: int) -> Answering:
-        url = ("url", f"rediss://127.0.0.1:{port}/0")
-        return answering(url, ("username", "default"), ("password", "any"), ("ca", ca))
-
     async with contextlib.AsyncExitStack() as stack:
         one = stack.enter_context(parts.stored(tmp_path / "one"))
         before = write_pair(*paths)
@@ -383,7 +384,7 @@ async def test_a_redis_whose_authority_has_gone_is_trusted_again_by_asking_the_e
         proxy = await stack.enter_async_context(
             redis_servers.proxying(one.server.port, tls=context)
         )
-        served = await stack.enter_async_context(exchanging(tmp_path, answer(before, proxy.port)))
+        served = await stack.enter_async_context(exchanging(tmp_path, _redis(before, proxy.port)))
         files = {"bundle": operator.bundle(1, parts.API), "overlay": operator.overlay(1)}
         pod = await in_process(tmp_path, operator, {}, **files)
         stack.push_async_callback(pod.close)
@@ -393,7 +394,7 @@ async def test_a_redis_whose_authority_has_gone_is_trusted_again_by_asking_the_e
         stack.callback(asking.cancel)
         await eventually(lambda: pod.ready()[1]["store"] == "")
         # The server begins anew with a certificate of an authority that was not known before.
-        served.answer = answer(write_pair(*paths), proxy.port)
+        served.answer = _redis(write_pair(*paths), proxy.port)
         context.load_cert_chain(*paths)
         proxy.cut()
         await eventually(lambda: "certificate cannot be trusted" in str(pod.ready()[1]["store"]))

@@ -18,7 +18,7 @@ from cryptography import x509
 from e2e.cluster import helm
 from e2e.cluster.clusters import Cluster
 from e2e.cluster.kubectl import KubectlError
-from e2e.cluster.waiting import ClusterError
+from e2e.cluster.waiting import ClusterError, until
 from e2e.stories import last_words
 from mesh7_core import names
 from mesh7_operator.authority import kept
@@ -151,6 +151,13 @@ class Release:
             "upgrade", "mesh7-crds", _chart(charts, "mesh7-crds"), "-n", NAMESPACE
         )
         _helm(self.cluster, "upgrade", values or self.values, _chart(charts, "mesh7"))
+        until(
+            lambda: (
+                not any("deletionTimestamp" in one["metadata"] for one in self._pods("injector"))
+            ),
+            "no injector of before serves any more (upgrade.md, New pods meanwhile)",
+            timeout_s=60,
+        )
 
 
 def values(images: Mapping[str, str]) -> Values:

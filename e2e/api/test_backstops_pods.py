@@ -68,6 +68,8 @@ def test_a_workload_says_why_it_gets_no_pods(ground: Ground, kind: tuple[str, st
 def _workload(version: str, kind: str, namespace: str, name: str) -> Object:
     pod = backstops.plain(namespace)
     template: dict[str, Any] = {"metadata": {"labels": {"app": name}}, "spec": pod["spec"]}
+    # The node has no kubelet, and is tainted for that sooner or later.
+    template["spec"]["tolerations"] = [{"operator": "Exists"}]
     if kind == "Job":
         template["spec"]["restartPolicy"] = "Never"
     selector = {} if kind == "Job" else {"selector": {"matchLabels": {"app": name}}}

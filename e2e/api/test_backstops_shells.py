@@ -261,4 +261,7 @@ def test_a_pod_that_nobody_guarded_cannot_say_so(ground: Ground) -> None:
     assert "say how the pod was" in said(tenant, "label", *pod, f"{names.INJECTED_LABEL}=true")
     for verb in ("label", "annotate"):
         assert "guards no pod that is there" in said(tenant, verb, *pod, f"{names.INJECT}=true")
-    assert refusal(tenant, backstops.guarded(shop, "other")) == ""
+    other = backstops.guarded(shop, "other")
+    assert "does not ask to be guarded" in refusal(tenant, other)
+    other["metadata"]["labels"][names.INJECT] = "true"
+    assert refusal(tenant, other) == ""

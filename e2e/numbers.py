@@ -29,14 +29,14 @@ from e2e.cluster import images, node
 from e2e.cluster.clusters import Cluster
 from e2e.cluster.node import NodeCluster
 from e2e.stories import ground, releases
-from e2e.stories.ground import Story, calls, is_refused, is_text
+from e2e.stories.ground import Story, calls, is_text, is_withheld
 from e2e.stories.releases import Release
 
 _RATE: Final = 20
 _SECONDS: Final = 20
 _PODS: Final = 8
 _CHANGES: Final = 50
-_LOST_CHANGES: Final = 3
+_LOST_CHANGES: Final = 2
 _LABELS: Final = {"mesh7.dev/injection": "on-request"}
 
 
@@ -217,7 +217,7 @@ def changes(story: Story, count: int) -> list[float]:
     took = []
     for number in range(count):
         action, claim = (
-            ("Deny", is_refused("denied-by-rule"))
+            ("Deny", is_withheld)
             if number % 2 == 0
             else ("Allow", is_text("water the plants"))
         )

@@ -217,14 +217,13 @@ def changes(story: Story, count: int) -> list[float]:
     took = []
     for number in range(count):
         action, claim = (
-            ("Deny", is_withheld)
-            if number % 2 == 0
-            else ("Allow", is_text("water the plants"))
+            ("Deny", is_withheld) if number % 2 == 0 else ("Allow", is_text("water the plants"))
         )
+        begun = time.time()
         story.apply("policy", ACTION=action)
         applied = time.time()
         found = story.await_said(
-            "agent", "files.read", claim, f"it obeys {action}", since=applied - 1, timeout_s=150
+            "agent", "files.read", claim, f"it obeys {action}", since=begun, timeout_s=150
         )
         took.append(max(0.0, found["at"] - applied))
     return took

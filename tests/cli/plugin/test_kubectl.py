@@ -67,6 +67,27 @@ def test_the_first_error_ends_what_is_asked_beside_it() -> None:
     event.set()
 
 
+def test_a_kubectl_that_was_just_about_to_start_is_ended_too(kubectl: Fake) -> None:
+    """A Ctrl-C at that moment left the program waiting for it until it was done by itself."""
+    kubectl.tell([], sleep=60)
+    told, ended = threading.Event(), threading.Event()
+
+    def late(one: Kubectl) -> Object:
+        told.wait(_PATIENCE_S)
+        try:
+            return one.json("get", "pods")
+        finally:
+            ended.set()
+
+    def broken(_: Kubectl) -> Object:
+        told.set()
+        raise UnreachableError("nobody answers")
+
+    with pytest.raises(UnreachableError):
+        looking.look_together(Kubectl(), {"late": late, "broken": broken})
+    assert ended.wait(_PATIENCE_S)
+
+
 def test_what_is_no_json_is_told(kubectl: Fake) -> None:
     (kubectl.folder / "kubectl").write_text("#!/bin/sh\necho hello\n")
     with pytest.raises(KubectlError, match="did not answer in JSON"):

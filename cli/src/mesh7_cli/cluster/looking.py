@@ -12,6 +12,8 @@ from mesh7_cli.cluster.errors import ForbiddenError, NoSuchKindError, NotThereEr
 from mesh7_cli.cluster.kubectl import Kubectl, Object
 
 AT_ONCE: Final = 4
+_STEP_S: Final = 0.05
+_MOST_STEPS: Final = 20
 
 Question = Callable[[Kubectl], Object]
 
@@ -108,15 +110,22 @@ def look_together(kubectl: Kubectl, questions: Mapping[str, Question]) -> dict[s
     from concurrent import futures  # noqa: PLC0415 - 20 ms that `--help` has no use for
 
     pool = futures.ThreadPoolExecutor(AT_ONCE)
+    asked: dict[str, futures.Future[Look]] = {}
     try:
-        asked = {name: pool.submit(look, kubectl, one) for name, one in questions.items()}
+        for name, question in questions.items():
+            asked[name] = pool.submit(look, kubectl, question)
         for one in futures.wait(asked.values(), return_when=futures.FIRST_EXCEPTION).done:
             one.result()
         return {name: one.result() for name, one in asked.items()}
     finally:
         # An error or Ctrl-C: nobody reads the other answers any more.
         pool.shutdown(wait=False, cancel_futures=True)
-        kubectl.end()
+        # More than once: one may be about to start its kubectl just now.
+        for _ in range(_MOST_STEPS):
+            kubectl.end()
+            if all(one.done() for one in asked.values()):
+                break
+            futures.wait(asked.values(), _STEP_S)
 
 
 def _secret(name: str, keys: Sequence[str], values: Sequence[str]) -> Object:

@@ -18,6 +18,7 @@ from e2e.cluster.clusters import Cluster
 from e2e.cluster.kubectl import Kubectl, KubectlError
 from e2e.cluster.waiting import ClusterError, until
 from e2e.stories import last_words
+from mesh7_core import names
 
 PROGRAMS: Final = Path(__file__).with_name("programs")
 PATIENCE_S: Final = 60.0
@@ -65,6 +66,16 @@ class Story:
         if not path.exists():
             path = PROGRAMS.parent / "common" / f"{name}.yaml"
         return Template(path.read_text()).substitute({"NAMESPACE": self.namespace, **values})
+
+    def raise_level(self, level: str) -> None:
+        """Have the namespace ask for a level, and wait until its NetworkPolicy is there."""
+        self.kubectl("label", "namespace", self.namespace, f"{names.ENFORCEMENT}={level}")
+        self.until(
+            lambda: (
+                names.NETWORK_POLICY in self.kubectl("get", "networkpolicy", "-n", self.namespace)
+            ),
+            "the controller writes the NetworkPolicy",
+        )
 
     def editor(self) -> Kubectl:
         """Somebody who holds the stock role `edit` in the namespace, and nothing else."""

@@ -25,13 +25,9 @@ _UNDOING = {
 @pytest.fixture
 def enforced(story: Story) -> Story:
     """The same namespace, at the highest level."""
-    story.kubectl("label", "namespace", story.namespace, "mesh7.dev/enforcement=Enforced")
+    story.raise_level("Enforced")
     story.apply("tools", "source", "policy")
     story.ready("pod/tools")
-    story.until(
-        lambda: "mesh7-guarded" in story.kubectl("get", "networkpolicy", "-n", story.namespace),
-        "the controller writes the NetworkPolicy",
-    )
     return story
 
 

@@ -28,13 +28,9 @@ _ANYWHERE = [
 @pytest.fixture
 def guarded(story: Story) -> Story:
     """The same namespace, at the level Guarded, with tools and credentials."""
-    story.kubectl("label", "namespace", story.namespace, "mesh7.dev/enforcement=Guarded")
+    story.raise_level("Guarded")
     story.apply("tools", "source", "policy", "credential")
     story.ready("pod/tools")
-    story.until(
-        lambda: "mesh7-guarded" in story.kubectl("get", "networkpolicy", "-n", story.namespace),
-        "the controller writes the NetworkPolicy",
-    )
     return story
 
 

@@ -9,10 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from mesh7_core import errors, names
-from mesh7_operator import metrics, settings
+from mesh7_operator import settings
 from mesh7_operator.clock import Clock
-from mesh7_operator.cluster import connection, resources, shapes
-from mesh7_operator.cluster.api_server import ApiServer
+from mesh7_operator.cluster import once, resources, shapes
 
 _PAUSE_S: Final = 1.0
 _POD: Final[shapes.Object] = {
@@ -48,9 +47,9 @@ async def run(chosen: settings.Verify, clock: Clock, tell: Tell) -> None:
         ClusterError: it would not be, or is refused; with what to look at.
         SettingsError: the API server cannot be found.
     """
-    joined = connection.connect(chosen.cluster)
+    server = once.api_server(chosen.cluster)
     end_s = clock.monotonic_s() + chosen.patience_s
-    async with ApiServer(joined, metrics.ApiMetrics(metrics.registry())) as api:
+    async with server as api:
         while True:
             try:
                 pod = await api.rehearse(resources.PODS, chosen.namespace, _POD)

@@ -89,6 +89,16 @@ def question(
     }
 
 
+def spoilt(value: dict[str, Any], **request: Any) -> bytes:
+    """The question about it, with other parts of the request; `...` leaves one out."""
+    found = question(value)
+    found["request"] |= request
+    for key, part in request.items():
+        if part is ...:
+            del found["request"][key]
+    return json.dumps(found).encode()
+
+
 def _kind(kind: str) -> dict[str, str]:
     if kind == "Pod":
         return {"group": "", "version": "v1", "kind": kind}

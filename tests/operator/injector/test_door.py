@@ -102,12 +102,7 @@ async def test_an_api_server_that_never_answers_refuses_the_grant() -> None:
 
 
 def _with(**request: Any) -> bytes:
-    question = asked.question(asked.policy())
-    question["request"] |= request
-    for key, value in request.items():
-        if value is ...:
-            del question["request"][key]
-    return json.dumps(question).encode()
+    return asked.spoilt(asked.policy(), **request)
 
 
 _HOSTILE = {

@@ -152,12 +152,7 @@ async def test_without_settings_no_pod_is_let_through(tmp_path: Path) -> None:
 
 
 def _with(**request: Any) -> bytes:
-    question = asked.question(asked.pod())
-    question["request"] |= request
-    for key, value in request.items():
-        if value is ...:
-            del question["request"][key]
-    return json.dumps(question).encode()
+    return asked.spoilt(asked.pod(), **request)
 
 
 _HOSTILE = {

@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from mesh7_operator import metrics, settings
+from mesh7_operator import settings
 from mesh7_operator.authority import certificates
 from mesh7_operator.authority.kept import Authorities
-from mesh7_operator.cluster import authority_secrets, connection
-from mesh7_operator.cluster.api_server import ApiServer
+from mesh7_operator.cluster import authority_secrets, once
 
 
 async def show(cluster: settings.Cluster) -> Mapping[str, object]:
@@ -16,7 +15,7 @@ async def show(cluster: settings.Cluster) -> Mapping[str, object]:
     Raises:
         ClusterError, SettingsError: there is none, or it cannot be read.
     """
-    async with _api(cluster) as api:
+    async with once.api_server(cluster) as api:
         found, _ = await authority_secrets.read_authorities(api, cluster.release_namespace)
     return _shown(found)
 
@@ -27,12 +26,8 @@ async def rotate(cluster: settings.Cluster, now: datetime) -> Mapping[str, objec
     Raises:
         ClusterError, SettingsError: it could not be done; nothing has changed.
     """
-    async with _api(cluster) as api:
+    async with once.api_server(cluster) as api:
         return _shown(await authority_secrets.rotate(api, cluster.release_namespace, now))
-
-
-def _api(cluster: settings.Cluster) -> ApiServer:
-    return ApiServer(connection.connect(cluster), metrics.ApiMetrics(metrics.registry()))
 
 
 def _shown(found: Authorities) -> dict[str, object]:

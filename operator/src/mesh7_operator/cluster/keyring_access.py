@@ -5,9 +5,8 @@ from collections.abc import Mapping
 
 from mesh7_core import errors
 from mesh7_core.delivery import keys
-from mesh7_operator import metrics, settings
-from mesh7_operator.cluster import connection, signing
-from mesh7_operator.cluster.api_server import ApiServer
+from mesh7_operator import settings
+from mesh7_operator.cluster import once, signing
 from mesh7_operator.cluster.signing import Keyring, Randomness
 
 
@@ -17,7 +16,7 @@ async def show(cluster: settings.Cluster) -> Mapping[str, object]:
     Raises:
         ClusterError, SettingsError: there is none, or it cannot be read.
     """
-    async with _api(cluster) as api:
+    async with once.api_server(cluster) as api:
         keyring = await signing.read(api, cluster.release_namespace)
     if keyring is None:
         raise errors.ClusterError(
@@ -33,7 +32,7 @@ async def rotate(cluster: settings.Cluster, random: Randomness) -> Mapping[str, 
     Raises:
         ClusterError, SettingsError: it could not be done; nothing has changed.
     """
-    async with _api(cluster) as api:
+    async with once.api_server(cluster) as api:
         return _shown(await signing.rotate(api, cluster.release_namespace, random))
 
 
@@ -43,12 +42,8 @@ async def replace(cluster: settings.Cluster, random: Randomness) -> Mapping[str,
     Raises:
         ClusterError, SettingsError: it could not be done; nothing has changed.
     """
-    async with _api(cluster) as api:
+    async with once.api_server(cluster) as api:
         return _shown(await signing.replace(api, cluster.release_namespace, random))
-
-
-def _api(cluster: settings.Cluster) -> ApiServer:
-    return ApiServer(connection.connect(cluster), metrics.ApiMetrics(metrics.registry()))
 
 
 def _shown(keyring: Keyring) -> dict[str, object]:

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Final
 
 from mesh7_core import errors, names
-from mesh7_operator import metrics, settings
+from mesh7_operator import settings
 from mesh7_operator.clock import Clock
-from mesh7_operator.cluster import connection, resources
+from mesh7_operator.cluster import once, resources
 from mesh7_operator.cluster.api_server import ApiServer
 from mesh7_operator.sweeping import holding, traces
 from mesh7_operator.sweeping.holding import Hold
@@ -25,8 +25,7 @@ async def run(chosen: settings.Sweep, clock: Clock, tell: Tell) -> None:
         ClusterError: something is left; `tell` has heard of each.
         SettingsError: the API server cannot be found.
     """
-    joined = connection.connect(chosen.cluster)
-    async with ApiServer(joined, metrics.ApiMetrics(metrics.registry())) as api:
+    async with once.api_server(chosen.cluster) as api:
         namespace = chosen.cluster.release_namespace
         hold = Hold(api, namespace, chosen.lease_name, identity=chosen.identity, clock=clock)
         await sweep(api, chosen, hold, tell)

@@ -25,6 +25,7 @@ class Promise:
 _ISSUE = "issue 3, The gateway on a laptop"
 _OPERATOR = "issue 5, The operator"
 _INJECTION = "issue 6, Injection and delivery"
+_APPROVALS = "issue 7, Approvals through Kubernetes"
 _ATTACKS = "THREAT_MODEL.md, attack table"
 _DEFECTS = "defects reproduced in a predecessor"
 _DESIGN = "the design's list of promises"
@@ -187,7 +188,14 @@ PROMISES: dict[str, Promise] = {
             "K15": "who may edit a namespace cannot reach into the sidecar, each attack a test",
         },
     ),
+    **_table(
+        _APPROVALS,
+        {
+            "A12": "only the operator's key decides, for one pod; no stamp, no yes; vetoes stay",
+            "C3": "kubectl mesh7: the laptop's words, kubectl's flags, every form, exit codes",
+        },
+    ),
 }
 
-OPEN: dict[str, str] = {}
+OPEN: dict[str, str] = {"A12": "being built", "C3": "being built"}
 """Promises that no test is tied to yet, and why. An entry that is tied must be removed."""

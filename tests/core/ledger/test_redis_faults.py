@@ -9,6 +9,8 @@ import pytest
 
 from mesh7_core.ledger.asked import Request
 from mesh7_core.ledger.protocol import LOST, Caps, Changed, Seen
+from mesh7_core.ledger.redis import RedisLedger
+from mesh7_core.ledger.redis_url import RedisServer
 from tests.conftest import Eventually
 from tests.core.ledger.contract import (
     MINUTE,
@@ -22,6 +24,7 @@ from tests.core.ledger.contract import (
 )
 from tests.core.ledger.redis_parts import (
     EVERY_SERVER,
+    NAMESPACE,
     SECRET,
     WRONG,
     asked_until,
@@ -241,6 +244,17 @@ async def test_a_port_where_nobody_listens_is_lost(free_port: int) -> None:
             f"redis at 127.0.0.1:{free_port}: nobody listens there; check host and port, and"
             " whether it runs"
         )
+
+
+@pytest.mark.promise("L6")
+async def test_a_store_that_was_not_reached_yet_is_lost_and_said_to_be(free_port: int) -> None:
+    """/readyz of a pod called a store well that was still being connected to."""
+    server = RedisServer(host="127.0.0.1", port=free_port)
+    ledger = RedisLedger(server, NAMESPACE, load=True)
+    assert await seen(ledger) is Seen.LOST
+    assert ledger.trouble() == (
+        f"redis at 127.0.0.1:{free_port}: it does not answer yet; we go on trying"
+    )
 
 
 @pytest.mark.promise("L6")

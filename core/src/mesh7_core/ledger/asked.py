@@ -42,6 +42,11 @@ class Asking:
     count: int
     text: str
 
+    @property
+    def policy(self) -> str:
+        """`<namespace>/<policy>`."""
+        return self.rule.rpartition("/")[0]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
@@ -51,6 +56,7 @@ class Vote:
         person: a stable id of the person (laptop: `uid:1000`), what `count` counts.
         name: what people call them.
         groups: theirs.
+        policies: for whose rules they speak, `<namespace>/<policy>`; empty = for all (laptop).
         reason: what they wrote, may be empty.
         evidence: how they said it, for the audit (pid, program, ancestors); never decides here.
         at_ms: set by the home.
@@ -60,6 +66,7 @@ class Vote:
     name: str
     groups: tuple[str, ...]
     verdict: Verdict
+    policies: tuple[str, ...] = ()
     reason: str = ""
     evidence: str = ""
     at_ms: int = 0
@@ -71,7 +78,8 @@ class Request:
 
     Attributes:
         id: `r-` and 26 letters or digits, never cut.
-        digest: `sha256:` of asker, tool, canonical arguments, definition and asking rules.
+        digest: `sha256:` of asker, tool, canonical arguments, definition and asking rules
+            (`policy.exact`).
         agent: `<namespace>/<service account>`; `pod` is the instance, alone allowed to use it.
         tool: `<source>.<tool>`.
         arguments: canonical JSON of all that is forwarded, numbers as they were spelled; what
@@ -85,6 +93,8 @@ class Request:
             was withdrawn.
         outcome: of a used one; empty = not known.
         trace_id: of the call that opened it.
+        uid, family, source_kind, source_host, mark: what the digest binds beside the above, so that
+            whoever answers can work it out anew (`policy.exact.ExactCall`).
         version: grows with every change that is written; time alone changes it not.
     """
 
@@ -106,6 +116,11 @@ class Request:
     outcome: str = ""
     trace_id: str = ""
     cut_from_bytes: int = 0
+    uid: str = ""
+    family: str = "tools"
+    source_kind: str = "mcp"
+    source_host: str = ""
+    mark: str = ""
     version: int = 1
 
 
@@ -117,7 +132,9 @@ class Refused:
 
 
 def counts_for(asking: Asking, vote: Vote) -> bool:
-    """Whether this person may speak for this rule."""
+    """Whether this person may speak for this rule: its policy, and one of its groups."""
+    if vote.policies and asking.policy not in vote.policies:
+        return False
     return not asking.groups or not set(asking.groups).isdisjoint(vote.groups)
 
 

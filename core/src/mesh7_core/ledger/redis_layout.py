@@ -83,6 +83,10 @@ class Layout:
         """Where what is delivered lies; the namespace's users may only read there."""
         return self._deliveries + kind.value
 
+    def decision(self, request_id: str) -> str:
+        """Where the signed decision about a request lies; users of the namespace may only read."""
+        return f"{self._deliveries}v:{request_id}"
+
     def grant(self, key: str) -> str:
         """Where the uses of one grant are counted."""
         return self._grants + key

@@ -79,7 +79,8 @@ class Store:
                     self._turn.clear()
                     await self._turn.wait()
         except TimeoutError:
-            self._complain("it does not answer yet; we go on trying")
+            if why := self.trouble():
+                self._log(why)
 
     async def close(self) -> None:
         """Let go of the server."""

@@ -47,7 +47,7 @@ class Client:
 
     Attributes:
         condition: how the connection is.
-        trouble: why it is away, for people; empty when it is not.
+        trouble: why there is no connection, for people; empty when it is ready or closed.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Client:
         longest: int = 0,
     ) -> None:
         self.condition = Condition.CONNECTING
-        self.trouble = ""
+        self.trouble = f"redis at {settings.place}: it does not answer yet; we go on trying"
         self._settings = settings
         self._made_with = settings
         self._greet = greet

@@ -62,6 +62,9 @@ def _request(found: object) -> Request:
         used_at_ms=_number(item, "used_at_ms"), outcome=_text(item, "outcome"),
         trace_id=_text(item, "trace_id"), version=_number(item, "version"),
         cut_from_bytes=_number(item, "cut_from_bytes"),
+        uid=_text(item, "uid"), family=_text(item, "family"),
+        source_kind=_text(item, "source_kind"), source_host=_text(item, "source_host"),
+        mark=_text(item, "mark"),
     )  # fmt: skip
 
 
@@ -81,6 +84,7 @@ def _vote(found: object) -> Vote:
         person=_named(item, "person"),
         name=_text(item, "name"),
         groups=_texts(item, "groups"),
+        policies=_texts(item, "policies"),
         verdict=_word(item, "verdict", Verdict),
         reason=_text(item, "reason"),
         evidence=_text(item, "evidence"),

@@ -37,12 +37,14 @@ class Agent:
         namespace: where the agent lives; its policies come from here.
         service_account: the agent's name.
         pod: one instance of the agent (laptop: the id of the state folder).
+        uid: the pod's `metadata.uid`; empty on a laptop. No policy sees it.
         labels: what policies' selectors are matched against; read once at start.
     """
 
     namespace: str
     service_account: str
     pod: str
+    uid: str = ""
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 

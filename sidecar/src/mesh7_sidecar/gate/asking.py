@@ -14,6 +14,7 @@ from mesh7_core.ledger.protocol import Lost, Unknown
 from mesh7_core.policy import calls, judge
 from mesh7_core.policy.rules import Approval
 from mesh7_core.policy.voices import Voice
+from mesh7_sidecar.gate import exact
 
 DEFAULT_TIMEOUT: Final = timedelta(minutes=10)
 """Of a rule that says nothing of how long it waits."""
@@ -30,7 +31,7 @@ def request_for(
     asked: Sequence[Voice],
     *,
     digest: str,
-    arguments: str,
+    what: exact.Forwarded,
     definition: str,
     trace_id: str,
 ) -> Request:
@@ -44,12 +45,17 @@ def request_for(
         agent=f"{agent.namespace}/{agent.service_account}",
         pod=agent.pod,
         tool=call.full_name,
-        arguments=arguments,
+        arguments=what.text,
         definition=definition,
         asking=tuple(sorted({voice.id: _asking(voice) for voice in asked}.values(), key=_rule)),
         timeout_ms=min(timeouts) // timedelta(milliseconds=1),
         use_within_ms=use_within(asked) // timedelta(milliseconds=1),
         trace_id=trace_id,
+        uid=agent.uid,
+        family=call.family.value,
+        source_kind=call.source_kind.value,
+        source_host=call.source_host,
+        mark=what.mark,
     )
 
 

@@ -12,16 +12,12 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Final
 
-from mesh7_core.policy import calls, canonical
-from mesh7_core.policy.rules import Approval, Limit, Policy, Rule
+from mesh7_core.policy import calls, canonical, exact
 from mesh7_core.policy.view import AgentView
 from mesh7_core.policy.voices import Voice
 
-FORM: Final = "mesh7-call-1"
-"""Names this way of making digests; another way gets another name."""
 MOST_AT_ONCE_BYTES: Final = 64 * 1024
 """Of a body that is spelled at once; larger ones are by a thread, so that other calls go on."""
 LONGEST_SHOWN_BYTES: Final = 16 * 1024
@@ -68,13 +64,15 @@ def forwarded(call: calls.Call) -> Forwarded:
     """
     if call.http is not None:
         text = canonical.written(_http(call.http, call.body))
-        mark = _mark("http", text)
+        mark = exact.mark_of("http", text)
         return Forwarded(text=text, mark=mark, base=mark)
     params = {name: value for name, value in _params(call.body).items() if name not in _OUTSIDE}
     form, text = _spelled(params)
-    mark = base = _mark(form, text)
+    mark = base = exact.mark_of(form, text)
     if not _RETRY.isdisjoint(params):
-        base = _mark(*_spelled({name: params[name] for name in params if name not in _RETRY}))
+        base = exact.mark_of(
+            *_spelled({name: params[name] for name in params if name not in _RETRY})
+        )
     state = params.get("requestState")
     return Forwarded(
         text=text, mark=mark, base=base, request_state=state if isinstance(state, str) else ""
@@ -97,28 +95,37 @@ def message(arguments: Mapping[str, object]) -> bytes:
     return json.dumps({"params": {"arguments": arguments}}).encode()
 
 
-def digest(call: calls.Call, mark: str, definition: str, asking: Iterable[str]) -> str:
-    """`sha256:` and 64 hex digits over one exact call.
+def exact_call(call: calls.Call, mark: str, definition: str) -> exact.ExactCall:
+    """What the digest of a call is over, beside the rules that ask.
 
     Args:
         call: who asks, and for which tool.
         mark: of what is forwarded (`Forwarded.mark` or `base`).
         definition: digest of the tool's definition; empty when it has none.
-        asking: the rules that ask, as `asked_rules` writes them.
     """
     agent = call.agent
-    parts = (
-        FORM, agent.namespace, agent.service_account, agent.pod, call.family.value, call.full_name,
-        call.source_kind.value, call.source_host, mark, definition, *sorted(asking),
-    )  # fmt: skip
-    # A list of texts: no part can run over into the next.
-    return "sha256:" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return exact.ExactCall(
+        namespace=agent.namespace,
+        service_account=agent.service_account,
+        pod=agent.pod,
+        uid=agent.uid,
+        family=call.family.value,
+        tool=call.full_name,
+        source_kind=call.source_kind.value,
+        source_host=call.source_host,
+        mark=mark,
+        definition=definition,
+    )
+
+
+def digest(call: calls.Call, mark: str, definition: str, asking: Iterable[str]) -> str:
+    """`sha256:` and 64 hex digits over one exact call (`policy.exact`)."""
+    return exact.digest(exact_call(call, mark, definition), asking)
 
 
 def asked_rules(view: AgentView, asked: Sequence[Voice]) -> tuple[str, ...]:
     """The compiled form of each rule that asks, written out; the same after any restart."""
-    policies = {policy.id: policy for policy in view.policies}
-    return tuple(canonical.written(_rule(policies.get(one.policy), one)) for one in asked)
+    return exact.asked_rules(view.policies, asked)
 
 
 def _params(body: bytes) -> dict[str, object]:
@@ -136,11 +143,6 @@ def _spelled(params: dict[str, object]) -> tuple[str, str]:
     return "params", canonical.written(params)
 
 
-def _mark(form: str, text: str) -> str:
-    """Forms are told apart: arguments named `arguments` and `task` are no params of that name."""
-    return f"{form}:{hashlib.sha256(text.encode()).hexdigest()}"
-
-
 def _http(part: calls.HttpPart, body: bytes) -> dict[str, object]:
     said: dict[str, object] = {
         "method": part.method,
@@ -156,57 +158,3 @@ def _http(part: calls.HttpPart, body: bytes) -> dict[str, object]:
         with contextlib.suppress(UnicodeDecodeError):
             said["body"] = body.decode()
     return said
-
-
-def _rule(policy: Policy | None, voice: Voice) -> dict[str, object]:
-    said: dict[str, object] = {
-        "id": voice.id,
-        "action": voice.action.value,
-        "approval": None if voice.approval is None else _approval(voice.approval),
-        "limits": [_limit(one) for one in voice.limits],
-    }
-    if policy is None:
-        return said
-    rule = next((one for one in policy.rules if one.id == voice.id), None)
-    if rule is not None:
-        said |= _matching(rule)
-    loop = policy.loop
-    if loop is not None and loop.id == voice.id:
-        said["loop"] = [loop.per.value, loop.identical, _milliseconds(loop.window)]
-    return said
-
-
-def _matching(rule: Rule) -> dict[str, object]:
-    return {
-        "family": rule.family.value,
-        "patterns": sorted(one.text for one in rule.patterns),
-        "when": None if rule.condition is None else rule.condition.text,
-    }
-
-
-def _approval(approval: Approval) -> dict[str, object]:
-    grantable = approval.grantable
-    return {
-        "groups": sorted(approval.groups),
-        "count": approval.count,
-        "timeout": _milliseconds(approval.timeout),
-        "useWithin": _milliseconds(approval.use_within),
-        "hold": _milliseconds(approval.hold),
-        "grantable": None
-        if grantable is None
-        else [_milliseconds(grantable.maximum_duration), grantable.maximum_uses],
-    }
-
-
-def _limit(limit: Limit) -> list[object]:
-    return [
-        limit.id,
-        limit.per.value,
-        limit.maximum,
-        _milliseconds(limit.window),
-        limit.on_store_loss.value,
-    ]
-
-
-def _milliseconds(span: timedelta | None) -> int | None:
-    return None if span is None else span // timedelta(milliseconds=1)

@@ -197,7 +197,7 @@ class Hold:
             lead.call,
             self._needs.asked,
             digest=self.digest,
-            arguments=lead.what.text,
+            what=lead.what,
             definition=lead.definition,
             trace_id=lead.trace_id,
         )

@@ -58,7 +58,9 @@ dyn(object.spec.containers)
 {{- $_ := set $found "MESH7_TOKEN_FILE" "/var/run/secrets/mesh7.dev/token" -}}
 {{- end -}}
 {{- range $name, $value := .Values.injection.variables -}}
+{{- if ne $name "MESH7_HOLD" }}{{/* a pod may ask for another */}}
 {{- $_ := set $found $name (toString $value) -}}
+{{- end -}}
 {{- end -}}
 {{- toJson $found -}}
 {{- end }}

@@ -1,22 +1,26 @@
-"""What a pod's annotations ask of its sidecar: resources, within the release's bounds.
+"""What a pod's annotations ask of its sidecar: resources and patience, within bounds.
 
 Pure: no clock, no network, no logging.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from typing import Final
 
 from mesh7_core import names
 from mesh7_core.api.places import spell
-from mesh7_core.api.quantities import BadQuantity
-from mesh7_core.injection import quantities, shapes
+from mesh7_core.api.quantities import BadQuantity, parse_duration
+from mesh7_core.injection import quantities, shapes, variables
 from mesh7_core.injection.outcomes import Problem, Refusal
-from mesh7_core.injection.settings import Resources
+from mesh7_core.injection.settings import Resources, Settings
 from mesh7_core.injection.shapes import Object
 
 CPU_REQUEST: Final = f"{names.GROUP}/cpu-request"
 MEMORY_REQUEST: Final = f"{names.GROUP}/memory-request"
 MEMORY_LIMIT: Final = f"{names.GROUP}/memory-limit"
+HOLD: Final = f"{names.GROUP}/hold"
+LONGEST_HOLD: Final = timedelta(hours=1)
 LEAST_CPU: Final = "10m"
 MOST_CPU: Final = "2"
 TIMES: Final = 4
@@ -26,6 +30,7 @@ KNOWN: Final = frozenset(
         CPU_REQUEST,
         MEMORY_REQUEST,
         MEMORY_LIMIT,
+        HOLD,
         names.INJECT,
         names.INJECTED_LABEL,
         names.ENFORCEMENT,
@@ -52,6 +57,22 @@ def resources(pod: Object, settings: Resources) -> Resources | list[Problem]:
         if annotation in written
     ]
     return problems or found
+
+
+def patience(pod: Object, settings: Settings) -> Settings | Problem:
+    """The settings, with how long this pod's client waits for people where the pod says it."""
+    written = shapes.texts(pod, "metadata", "annotations").get(HOLD)
+    if written is None:
+        return settings
+    try:
+        is_short = parse_duration(written) <= LONGEST_HOLD
+        message = "" if is_short else f"`{written}` is out of bounds, write from `0s` to `1h`"
+    except BadQuantity as error:
+        message = error.message
+    if message:
+        path = spell(("metadata", "annotations", HOLD))
+        return Problem(reason=Refusal.INVALID_VALUE, path=path, message=message)
+    return replace(settings, variables={**settings.variables, variables.HOLD: written})
 
 
 def unknown(pod: Object) -> list[str]:

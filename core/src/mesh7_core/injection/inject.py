@@ -82,9 +82,10 @@ def inject(
 def _guard(pod: Object, namespace: Namespace, settings: Settings, cluster: Cluster) -> Outcome:
     level = enrolment.level(namespace, settings.default_level)
     resources = asked.resources(pod, settings.resources)
+    patient = asked.patience(pod, settings)
     bundle = enrolment.floor(namespace, names.BUNDLE_FLOOR_ANNOTATION)
     overlay = enrolment.floor(namespace, names.OVERLAY_FLOOR_ANNOTATION)
-    problems = [one for one in (level, bundle, overlay) if isinstance(one, Problem)]
+    problems = [one for one in (level, bundle, overlay, patient) if isinstance(one, Problem)]
     problems += resources if isinstance(resources, list) else []
     problems += _demanded(pod, settings, cluster)
     # Told only where the level is known; an unknown one is a problem already.
@@ -95,12 +96,13 @@ def _guard(pod: Object, namespace: Namespace, settings: Settings, cluster: Clust
         or isinstance(level, Problem)
         or isinstance(bundle, Problem)
         or isinstance(overlay, Problem)
+        or isinstance(patient, Problem)
         or isinstance(resources, list)
     ):
         return Refused(problems=tuple(problems))
     floors = Floors(bundle=bundle, overlay=overlay)
     return Injected(
-        pod=_guarded(pod, level, settings, cluster, (resources, floors)),
+        pod=_guarded(pod, level, patient, cluster, (resources, floors)),
         level=level,
         warnings=tuple(asked.unknown(pod)),
     )

@@ -19,6 +19,7 @@ BASE: Final = "http://127.0.0.1:7007"
 """The data listener, which is on loopback alone."""
 URL: Final = "MESH7_URL"
 FIRST_BUNDLE: Final = "MESH7_FIRST_BUNDLE"
+HOLD: Final = "MESH7_HOLD"
 REDIS_URL: Final = "MESH7_REDIS_URL"
 API_SERVER: Final = "KUBERNETES_SERVICE_HOST"
 LONGEST_FIRST_BUNDLE: Final = timedelta(minutes=5)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-_PATIENCE_S = 5.0
+_PATIENCE_S = 30.0
 _STEP_S = 0.005
 
 # A law is tried on more examples by CI, and on many by night; no deadline: two cores are shared.
@@ -25,7 +25,7 @@ Eventually = Callable[[Callable[[], bool]], Awaitable[None]]
 
 @pytest.fixture
 def eventually() -> Eventually:
-    """Wait until a claim holds, at most five seconds; for what gives no event to wait on.
+    """Wait until a claim holds, at most half a minute; for what gives no event to wait on.
 
     Prefer an event or a condition: this one is for the outside world (a file, a process, a port).
     """

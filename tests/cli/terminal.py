@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import pytest
 
-PATIENCE_S = 15.0
+PATIENCE_S = 30.0
 STEP_S = 0.05
 AGAIN_S = 1.0
 # The child opens the terminal itself, so that it becomes its controlling terminal.

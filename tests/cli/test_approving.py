@@ -54,7 +54,7 @@ def test_a_held_call_runs_when_a_person_at_a_terminal_says_yes(
             )  # fmt: skip
             assert scripted.returncode == exits.Exit.REFUSED
             screen.until(f"approved `{identifier}`", pressing="a")
-            answer, _ = held.communicate(timeout=15)
+            answer, _ = held.communicate(timeout=60)
         assert held.returncode == exits.Exit.OK
         assert '"timezone": "UTC"' in answer
         assert main.exit_code(["approve", identifier, *where]) == exits.Exit.REFUSED

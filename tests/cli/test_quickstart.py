@@ -127,7 +127,7 @@ def test_the_readme_s_two_terminals_are_what_is_shown(
         drawn = watching.until(PROMPT)
         drawn += watching.until("usable once, until ", pressing="a")
         assert watching.end(pressing="q") == exits.Exit.OK
-        answer = waiting.communicate(timeout=15)[0]
+        answer = waiting.communicate(timeout=60)[0]
     expected = re.escape(shown.rstrip("…\n")).replace("…", ".*")
     assert re.search(expected, drawn), drawn
     assert re.fullmatch(re.escape(blocks["approved"]).replace("…", ".*"), answer)

@@ -39,7 +39,7 @@ def _is_up(process: processes.Process) -> bool:
 def test_a_component_is_recorded_until_it_is_ended(tmp_path: Path, argv: list[str]) -> None:
     process = processes.start(tmp_path, "one", argv)
     assert processes.recorded(tmp_path) == [process]
-    until(lambda: _is_up(process), "it is up", timeout_s=10)
+    until(lambda: _is_up(process), "it is up", timeout_s=30)
     processes.stop(tmp_path, process, patience_s=0.3)
     assert not processes.is_alive(process)
     assert processes.recorded(tmp_path) == []
@@ -57,7 +57,7 @@ def test_nobody_else_with_the_same_number_is_killed(tmp_path: Path) -> None:
 
 def test_a_dead_component_is_named_with_its_last_words(tmp_path: Path) -> None:
     process = processes.start(tmp_path, "one", [_PYTHON, "-c", "print('no such flag')"])
-    until(lambda: not processes.is_alive(process), "it ends", timeout_s=10)
+    until(lambda: not processes.is_alive(process), "it ends", timeout_s=30)
     with pytest.raises(ClusterError, match="one – died; its last lines:\n  no such flag"):
         processes.must_live(process)
 

@@ -18,7 +18,7 @@ from tests.operator.exchange import certificates
 
 ANY_PORT = settings.Address("127.0.0.1", 0)
 HALF_A_HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nA: "
-_PATIENCE_S = 10.0
+_PATIENCE_S = 30.0
 
 Held = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 

@@ -31,7 +31,7 @@ async def _until(*steps: _Steps) -> None:
     looks = [Look(what=f"file {at}", refresh=one.refresh) for at, one in enumerate(steps)]
     keeping = asyncio.create_task(mounted.keep(looks, every_s=0.001))
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             for one in steps:
                 await one.done.wait()
     finally:
@@ -61,7 +61,7 @@ async def test_one_that_waits_keeps_none_from_being_looked_at() -> None:
     other = _Steps("")
     looks = [Look(what="slow", refresh=never), Look(what="quick", refresh=other.refresh)]
     keeping = asyncio.create_task(mounted.keep(looks, every_s=0.001))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await other.done.wait()
     keeping.cancel()
     await asyncio.gather(keeping, return_exceptions=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.peers import processes
 
 _READY_LINE = "Ctrl-C stops it."
-_READY_WITHIN_S = 15.0
+_READY_WITHIN_S = 30.0
 _DATA = re.compile(r"^\s*(http://\S+)/mcp\s", re.MULTILINE)
 _ADMIN = re.compile(r"^\s*(http://\S+)\s+health \(admin\)", re.MULTILINE)
 

@@ -18,7 +18,7 @@ from typing import Final, Self
 
 import hiredis
 
-_PATIENCE_S: Final = 10.0
+_PATIENCE_S: Final = 30.0
 _STEP_S: Final = 0.01
 
 

@@ -24,7 +24,7 @@ async def test_a_watcher_that_fails_is_started_anew_and_named(
         await asyncio.Event().wait()
 
     background.watch("looks at the ConfigMap", watch)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await back.wait()
     why = "what looks at the ConfigMap failed (RuntimeError) and is started anew"
     assert background.problems == {"looks at the ConfigMap": why}

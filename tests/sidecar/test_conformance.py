@@ -29,7 +29,7 @@ def judged(report: conformance.Report) -> dict[str, conformance.Outcome]:
 
 
 @pytest.mark.promise("M1")
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("requirements", ["2026-07-28", "2025-11-25"])
 @pytest.mark.parametrize("more", ["", open_policy.DENYING], ids=["allow-all", "filtering"])
 async def test_a_server_behind_the_gateway_is_as_conformant_as_it_is_alone(
@@ -52,7 +52,7 @@ async def test_a_server_behind_the_gateway_is_as_conformant_as_it_is_alone(
 
 
 @pytest.mark.promise("M1")
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize(
     ("revision", "scenario"),
     [("2026-07-28", name) for name in MODERN_CLIENT]

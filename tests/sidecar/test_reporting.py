@@ -42,7 +42,7 @@ from tests.sidecar.doors.scripted_source import serving as serving_source
 from tests.sidecar.gate.parts import ToldTime
 
 UID = "0f9f-11"
-PATIENCE_S = 5.0
+PATIENCE_S = 30.0
 READ, WRITE = tool("read"), tool("write")
 EMPTY = Report(
     pod="support-1", uid=UID, agent="support", labels={}, release=names.RELEASE, bundle=0,

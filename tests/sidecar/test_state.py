@@ -62,7 +62,7 @@ def first_line(process: subprocess.Popen[bytes]) -> bytes:
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:
-    process.communicate(b"", timeout=10)
+    process.communicate(b"", timeout=60)
 
 
 def test_a_new_folder_and_all_in_it_are_private(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from mesh7_cli.cluster.kubectl import Kubectl, Object
 from tests.cli.plugin.worlds import Fake
 
 _PROGRAM = (sys.executable, "-c", "from mesh7_cli.plugin import main; main()")
-_PATIENCE_S = 10.0
+_PATIENCE_S = 30.0
 
 
 def test_without_kubectl_it_says_what_to_install(

@@ -22,7 +22,7 @@ from mesh7_core.ledger.protocol import (
     Window,
 )
 
-PATIENCE_S = 5.0
+PATIENCE_S = 30.0
 MINUTE = 60_000
 SECOND = 1_000
 DAY = 24 * 60 * MINUTE

@@ -32,7 +32,7 @@ async def work_until_killed(ledger: SqliteLedger, path: Path) -> None:
     """Each word is said once the coroutine has returned; counts are written soon by themselves."""
     for _ in range(10):
         await observed(ledger, plain(window("p/counted", 10)))
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(30):
         while not is_counted(path):  # noqa: ASYNC110 - a file gives no event
             await asyncio.sleep(0.005)
     say("counted")
@@ -63,7 +63,7 @@ async def fail_and_come_back(ledger: SqliteLedger, path: Path, fault: str) -> No
     if answer is LOST and ledger.trouble():
         say("lost")
     _mend(path, fault)
-    await asyncio.wait_for(back.wait(), 10)
+    await asyncio.wait_for(back.wait(), 30)
     await ledger.vote(identifier, vote())
     await opened(ledger, request(2, "sha256:2"))
     say("back")

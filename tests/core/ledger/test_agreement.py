@@ -106,7 +106,7 @@ class ClockAgreement(Counting):
 SETTINGS = settings(
     max_examples=min(settings().max_examples, 100), stateful_step_count=40, deadline=None
 )
-LONG = pytest.mark.timeout(90)
+LONG = pytest.mark.timeout(240)
 """Four homes, two of them servers: on a busy machine 20 s are not enough."""
 Agreement.TestCase.settings = SETTINGS
 ClockAgreement.TestCase.settings = SETTINGS

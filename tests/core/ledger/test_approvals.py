@@ -135,6 +135,87 @@ def test_it_is_approved_when_every_rule_has_its_people_and_denied_by_one_no(
     assert approvals.decode(approvals.encode(request)) == request
 
 
+POLICIES = st.sampled_from([(), ("default/p",), ("default/q",), ("default/p", "default/q")])
+SAID = st.lists(
+    st.builds(
+        lambda one, policies: replace(one, policies=policies),
+        st.builds(vote, NAMES, st.sampled_from(Verdict), GROUPS),
+        POLICIES,
+    ),
+    max_size=6,
+)
+OF_TWO = st.lists(
+    st.builds(
+        lambda one, policy: replace(one, rule=f"default/{policy}/{one.rule}"),
+        st.builds(rule, st.sampled_from(["x", "y"]), GROUPS, st.integers(1, 3)),
+        st.sampled_from(["p", "q"]),
+    ),
+    min_size=1,
+    max_size=3,
+).map(tuple)
+
+
+def one_by_one(request: Request, votes: list[Vote]) -> Request:
+    for one in votes:
+        after = approvals.vote(request, one, NOW)
+        request = after if isinstance(after, Request) else request
+    return request
+
+
+@pytest.mark.promise("A6")
+@given(OF_TWO, SAID, st.sampled_from([State.PENDING, State.APPROVED, State.DENIED]))
+def test_a_tally_of_votes_comes_to_what_they_come_to_one_by_one(
+    asking: tuple[Asking, ...], votes: list[Vote], found: State
+) -> None:
+    """Issue 7: the controller counts all votes at once, whatever stands in Redis."""
+    request = replace(LIVES[found], asking=asking)
+    voted = one_by_one(approvals.opened(request, T0), votes)
+    told = approvals.tally(request, votes, NOW)
+
+    assert told.state is voted.state
+    assert told.votes == (() if voted.state is State.PENDING else voted.votes)
+    assert told.decided_at_ms == voted.decided_at_ms
+    assert approvals.decode(approvals.encode(told)) == told
+    assert approvals.tally(told, votes, NOW + 1) is told
+
+
+@pytest.mark.parametrize("state", set(State) - {State.PENDING, State.APPROVED, State.DENIED})
+def test_a_tally_reopens_nothing_that_is_closed(state: State) -> None:
+    """docs/developer/ledger.md, the life of a request."""
+    assert approvals.tally(LIVES[state], [vote()], NOW) is LIVES[state]
+
+
+@pytest.mark.promise("K9")
+@pytest.mark.parametrize("state", [State.APPROVED, State.DENIED])
+def test_forged_votes_are_pending_again_in_a_tally_without_them(state: State) -> None:
+    """Issue 7: a Redis writer forging a decision."""
+    told = approvals.tally(LIVES[state], [], NOW)
+
+    assert told == replace(PENDING, version=LIVES[state].version + 1)
+    assert approvals.tally(told, [], NOW) is told
+
+
+def test_a_tally_keeps_the_time_of_the_decision() -> None:
+    """A decision that is written once more can be used no longer than it could before."""
+    told = approvals.tally(PENDING, [vote()], T0 + 9 * MINUTE, T0 + MINUTE)
+
+    assert (told.state, told.decided_at_ms) == (State.APPROVED, T0 + MINUTE)
+    assert approvals.tally(PENDING, [vote()], T0 + 11 * MINUTE).state is State.EXPIRED
+
+
+def test_one_person_speaks_for_one_policy_after_another() -> None:
+    """Each policy that asks is answered by a Grant of its own."""
+    asking = (rule("x"), replace(rule("y"), rule="default/q/y"))
+    request = approvals.opened(contract.request(asking=asking), T0)
+    first, second = (replace(vote(), policies=(f"default/{name}",)) for name in ("p", "q"))
+
+    told = approvals.tally(request, [first, first, second], NOW)
+    assert told.state is State.APPROVED
+    assert [one.policies for one in told.votes] == [("default/p",), ("default/q",)]
+    assert approvals.tally(request, [first, first], NOW).state is State.PENDING
+    assert approvals.decode(approvals.encode(replace(told, votes=told.votes * 2))) is None
+
+
 @pytest.mark.parametrize("state", State)
 def test_every_request_survives_being_written(state: State) -> None:
     assert approvals.decode(approvals.encode(LIVES[state])) == LIVES[state]
@@ -206,6 +287,32 @@ def test_an_unknown_word_or_an_extra_key_makes_it_none() -> None:
     nested["votes"][0]["verdict"] = "maybe"
 
     assert [approvals.decode(json.dumps(one).encode()) for one in (*others, nested)] == [None] * 3
+
+
+BEFORE = (
+    b'{"agent":"default/tester","arguments":"{}","asking":[{"count":1,"groups":["finance"],'
+    b'"rule":"default/p/big","text":"ask finance"}],"cut_from_bytes":0,'
+    b'"decided_at_ms":1795219260000,"definition":"","digest":"sha256:a",'
+    b'"id":"r-00000000000000000000000001","opened_at_ms":1795219200000,"outcome":"",'
+    b'"pod":"pod-1","state":"approved","timeout_ms":600000,"tool":"git.commit","trace_id":"",'
+    b'"use_within_ms":300000,"used_at_ms":0,"version":2,"votes":[{"at_ms":1795219260000,'
+    b'"evidence":"","groups":["finance"],"name":"lea","person":"uid:1000","reason":"fine",'
+    b'"verdict":"approve"}]}'
+)
+"""As the release before wrote it."""
+
+
+def test_a_request_that_the_release_before_wrote_is_read() -> None:
+    """Issue 7: a laptop's SQLite file outlives an update."""
+    request = approvals.decode(BEFORE)
+
+    assert request is not None
+    assert (request.state, request.votes[0].policies) == (State.APPROVED, ())
+    added = (request.uid, request.family, request.source_kind, request.source_host, request.mark)
+    assert added == ("", "tools", "mcp", "", "")
+    assert approvals.decode(BEFORE.replace(b'"outcome":"",', b"")) is None
+    assert approvals.decode(BEFORE.replace(b'"outcome":"",', b'"outcome":"","uid":"",')) is None
+    assert approvals.decode(approvals.encode(request)) == request
 
 
 def test_the_table_leads_somewhere_from_everywhere_it_should() -> None:

@@ -42,7 +42,7 @@ class Line:
     async def ask(self, *words: str | int) -> resp.Reply | Lost:
         answer: asyncio.Future[resp.Reply | Lost] = asyncio.get_running_loop().create_future()
         self.pipeline.send(resp.pack(*words), answer.set_result)
-        return await asyncio.wait_for(answer, 5)
+        return await asyncio.wait_for(answer, 30)
 
 
 @EVERY_SERVER

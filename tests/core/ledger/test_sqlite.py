@@ -344,7 +344,7 @@ def test_a_disk_that_takes_nothing_loses_the_ledger_and_gives_it_back(
     """In a process of its own: no file may grow, or a folder lies where the file was."""
     worker = subprocess.run(
         [*WORKER, tmp_path / "ledger.db", fault],
-        capture_output=True, text=True, check=False, timeout=15, cwd=ROOT,
+        capture_output=True, text=True, check=False, timeout=60, cwd=ROOT,
     )  # fmt: skip
 
     assert (worker.returncode, worker.stdout.split()) == (0, ["lost", "back"]), worker.stderr
@@ -354,7 +354,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_at_the_start(tmp_path: Path
     """In a process that is not root: root may write everywhere."""
     worker = subprocess.run(
         [*WORKER, tmp_path / "ledger.db", "forbidden"],
-        capture_output=True, text=True, check=False, timeout=15, cwd=ROOT,
+        capture_output=True, text=True, check=False, timeout=60, cwd=ROOT,
     )  # fmt: skip
 
     assert worker.returncode == 0, worker.stderr

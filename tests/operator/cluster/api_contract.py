@@ -21,7 +21,7 @@ from mesh7_operator.cluster.resources import Resource
 from mesh7_operator.controller import seen
 from mesh7_operator.controller.watching import Watch
 
-PATIENCE_S: Final = 20.0
+PATIENCE_S: Final = 30.0
 POLICIES: Final = resources.AGENT_POLICIES
 MAPS: Final = resources.CONFIG_MAPS
 _CONDITION: Final = {

@@ -23,7 +23,7 @@ NAMESPACE = "mesh7-system"
 NAME = "mesh7-controller"
 LEASE = resources.LEASES.path(NAMESPACE, NAME)
 QUICK = Times(retry_s=0.01)
-IN_TIME_S = 5.0
+IN_TIME_S = 30.0
 
 
 @dataclass(slots=True)

@@ -54,7 +54,7 @@ async def compared() -> AsyncIterator[_Compared]:
 
 
 async def _ends(task: asyncio.Task[None]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await task
 
 

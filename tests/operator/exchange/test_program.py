@@ -120,7 +120,7 @@ async def running(
     connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cadata=trusted))
     async with aiohttp.ClientSession(connector=connector) as session:
         found = Running(chosen, session, stopping, task)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not await found.is_ready():
                 assert not task.done(), task.exception()
                 await asyncio.sleep(0.01)

@@ -54,7 +54,7 @@ class Running:
 
     async def until(self, claim: Callable[[], Awaitable[bool]]) -> None:
         """Wait for it, as long as the program runs."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not await claim():
                 assert not self.task.done(), self.task.exception()
                 await asyncio.sleep(0.01)

@@ -23,7 +23,7 @@ from tests.sidecar.bundles.delivering import (
 )
 from tests.sidecar.bundles.test_deliveries_contract import RedisHome, on_redis
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 ALLOWING = policy("support")
 DENYING = policy("support", "Deny")
 KILL = kill("stop")

@@ -18,7 +18,7 @@ from tests.fakes.deliveries import MemoryDeliveries
 from tests.peers import redis_servers
 from tests.sidecar.bundles.delivering import BUNDLE, OVERLAY
 
-PATIENCE_S = 5.0
+PATIENCE_S = 30.0
 _numbers = itertools.count(1)
 KINDS = ["memory", *sorted(redis_servers.programs())]
 

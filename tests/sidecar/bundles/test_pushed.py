@@ -23,7 +23,7 @@ from tests.sidecar.bundles.delivering import (
 )
 from tests.sidecar.gate.parts import ToldTime
 
-PATIENCE_S = 5.0
+PATIENCE_S = 30.0
 ALLOWING = policy("support")
 KILL = kill("stop")
 

@@ -112,7 +112,7 @@ async def test_a_call_under_way_in_a_removed_source_is_answered(tmp_path: Path) 
         async with guarded(tmp_path, doors.source("s", source.url), ALLOW_ALL) as served:
             before = await served.until(parts.is_ready("s"))
             call = asyncio.ensure_future(served.call("s.slow"))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await begun.wait()
             doors.write(tmp_path / "folder", ALLOW_ALL)
             await changed(served, before)

@@ -19,7 +19,7 @@ from mesh7_sidecar.settings import Address, Settings
 
 MODERN = "2026-07-28"
 LEGACY = "2025-11-25"
-PATIENCE_S = 5.0
+PATIENCE_S = 30.0
 META = {
     "io.modelcontextprotocol/protocolVersion": MODERN,
     "io.modelcontextprotocol/clientInfo": {"name": "tester", "version": "1"},

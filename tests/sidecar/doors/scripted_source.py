@@ -13,7 +13,7 @@ from aiohttp import web
 
 MODERN = "2026-07-28"
 LEGACY = "2025-11-25"
-PATIENCE_S = 5.0
+PATIENCE_S = 30.0
 
 
 class Talk:
@@ -123,7 +123,7 @@ class Script:
         return [talk for talk in self.seen if talk.method == method]
 
     async def wait_for(self, method: str, count: int = 1) -> Talk:
-        """The `count`th request of a method, at most five seconds from now."""
+        """The `count`th request of a method, at most half a minute from now."""
         async with asyncio.timeout(PATIENCE_S), self.news:
             await self.news.wait_for(lambda: len(self.asked(method)) >= count)
         return self.asked(method)[count - 1]

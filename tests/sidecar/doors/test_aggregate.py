@@ -146,7 +146,6 @@ async def test_either_era_of_client_reaches_either_era_of_source(
 @pytest.mark.promise("D33")
 @SOURCE_ERAS
 @CLIENTS
-@pytest.mark.timeout(60)
 async def test_sdk_clients_work_through_the_aggregate(
     tmp_path: Path, client: str, source_era: str
 ) -> None:

@@ -115,7 +115,6 @@ WAYS: dict[str, Way] = {
 @pytest.mark.promise("D3")
 @pytest.mark.promise("D4")
 @pytest.mark.promise("L7")
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("way", WAYS)
 async def test_every_way_in_comes_to_the_same_decisions(tmp_path: Path, way: str) -> None:
     """Design 3: the only decision path; what no list shows is compared through the record."""

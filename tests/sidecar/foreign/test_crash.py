@@ -69,7 +69,6 @@ def served(tmp_path: Path) -> Served:
 
 @pytest.mark.promise("M8")
 @pytest.mark.promise("D14")
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 @pytest.mark.parametrize(("path", "prefix"), [("/mcp/files", ""), ("/mcp", "files_")])
 async def test_a_call_whose_server_is_killed_fails_and_the_next_one_works(

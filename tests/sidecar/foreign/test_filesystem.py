@@ -16,7 +16,6 @@ from tests.sidecar.foreign.parts import Door
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.timeout(60),
     pytest.mark.promise("M10"),
     pytest.mark.promise("S1"),
 ]

@@ -14,7 +14,6 @@ from tests.sidecar.foreign.parts import Door
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.timeout(60),
     pytest.mark.promise("S1"),
 ]
 FASTMCP = "tests.peers.fastmcp_server"

@@ -41,7 +41,7 @@ from mesh7_sidecar.gate.terms import HoldTerms
 from mesh7_sidecar.gate.waiting import Wait
 from mesh7_sidecar.settings import AuditShare
 
-PATIENCE_S = 5.0
+PATIENCE_S = 30.0
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 NOON_NS = int(NOON.timestamp()) * 10**9
 

@@ -182,7 +182,7 @@ print(first.records, again.records, files.write([b"later"], 5), first.why)
 
 async def test_lines_that_a_full_disk_refuses_are_counted_and_cut_no_later_one(path: Path) -> None:
     """A disk that is full again has room: what is written then is whole."""
-    found = await processes.run([sys.executable, "-c", FULL_DISK, path], timeout_s=10)
+    found = await processes.run([sys.executable, "-c", FULL_DISK, path], timeout_s=60)
 
     assert found.out == "2 3 None File too large\n", found.err
     assert content(path) == b'123456789\n123456789\n12345\nlater\n{"dropped":5}\n'

@@ -13,7 +13,7 @@ from tests.sidecar.doors.scripted_source import Script, Talk
 from tests.sidecar.lifecycle import parts
 from tests.sidecar.lifecycle.parts import Guarded, guarded, scripted
 
-PATIENCE_S = 5.0
+PATIENCE_S = 30.0
 ATTACK = 666
 """The JSON-RPC id of everything that an attacker sends."""
 TOOLS = ("echo", "risky", "hidden")

@@ -20,7 +20,7 @@ from tests.peers.gateway import GatewayProcess, running_gateway
 from tests.sidecar.doors import parts
 from tests.sidecar.doors.scripted_source import Script, ScriptedSource, Talk, serving, tool
 
-PATIENCE_S = 5.0
+PATIENCE_S = 30.0
 STEP_S = 0.01
 STDIO_SERVER = Path(__file__).parents[2] / "fakes" / "stdio_server.py"
 Status = dict[str, Any]
@@ -78,7 +78,7 @@ class Guarded:
         return await status(self.gateway.state)
 
     async def until(self, claim: Callable[[Status], bool]) -> Status:
-        """The first status of which the claim is true, within five seconds."""
+        """The first status of which the claim is true, within half a minute."""
         return await until(self.gateway.state, claim)
 
     async def call(self, name: str, /, **arguments: object) -> parts.Reply:
@@ -119,7 +119,7 @@ async def status(state: Path) -> Status:
 
 
 async def until(state: Path, claim: Callable[[Status], bool]) -> Status:
-    """The first status of which the claim is true, within five seconds."""
+    """The first status of which the claim is true, within half a minute."""
     found: Status = {}
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
@@ -149,13 +149,13 @@ def is_ready(*names: str) -> Callable[[Status], bool]:
     return lambda found: all(of_source(found, name)["state"] == "ready" for name in names)
 
 
-async def mesh7(*words: str | Path, timeout_s: float = 15.0) -> processes.Finished:
+async def mesh7(*words: str | Path, timeout_s: float = 60.0) -> processes.Finished:
     """Run a command of the CLI to its end."""
     return await processes.run([sys.executable, "-m", "mesh7_cli", *words], timeout_s=timeout_s)
 
 
 async def comes_true(claim: Callable[[], Awaitable[bool]]) -> None:
-    """Return when the claim is true, within five seconds."""
+    """Return when the claim is true, within half a minute."""
     deadline = time.monotonic() + PATIENCE_S
     while not await claim():
         assert time.monotonic() < deadline, f"did not come true within {PATIENCE_S:.0f} s"

@@ -52,7 +52,7 @@ async def refuses_connections(served: Guarded) -> None:
 async def ended(served: Guarded) -> tuple[int, float]:
     """Exit code, and seconds until then."""
     started = time.monotonic()
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         code = await served.gateway.process.wait()
     return code, time.monotonic() - started
 
@@ -84,7 +84,7 @@ async def test_a_call_in_flight_is_finished_and_nobody_else_is_taken_in(
         guarded(tmp_path, doors.source("s", source.url), ALLOW_ALL) as served,
     ):
         call = asyncio.ensure_future(served.agent.modern("/mcp/s", "tools/call", {"name": "slow"}))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await slow.begun.wait()
         served.gateway.process.send_signal(number)
         await refuses_connections(served)
@@ -103,7 +103,6 @@ async def test_a_call_in_flight_is_finished_and_nobody_else_is_taken_in(
 
 
 @pytest.mark.promise("D39")
-@pytest.mark.timeout(40)
 async def test_a_call_that_does_not_end_is_cut_off_after_ten_seconds(tmp_path: Path) -> None:
     slow = SlowTool()
     async with (
@@ -112,7 +111,7 @@ async def test_a_call_that_does_not_end_is_cut_off_after_ten_seconds(tmp_path: P
     ):
         body, fields = doors.modern_request("tools/call", {"name": "slow"})
         call = asyncio.ensure_future(post_patiently(f"{served.gateway.url}/mcp/s", body, fields))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await slow.begun.wait()
         served.gateway.process.send_signal(signal.SIGTERM)
         code, took_s = await ended(served)
@@ -243,7 +242,6 @@ def is_there(process: int) -> bool:
 
 @pytest.mark.promise("D12")
 @pytest.mark.promise("M8")
-@pytest.mark.timeout(40)
 async def test_children_that_ignore_sigterm_are_gone_with_their_own_children(
     tmp_path: Path,
 ) -> None:
@@ -299,7 +297,7 @@ async def test_the_admin_listener_says_that_a_stopping_gateway_is_not_ready(tmp_
         guarded(tmp_path, doors.source("s", source.url), ALLOW_ALL) as served,
     ):
         call = asyncio.ensure_future(served.call("s.slow"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await slow.begun.wait()
         served.gateway.process.send_signal(signal.SIGTERM)
         await refuses_connections(served)
@@ -317,7 +315,7 @@ async def test_calls_in_flight_over_the_unix_socket_are_finished_too(tmp_path: P
     ):
         words = "call", "--state", str(served.gateway.state), "s.slow"
         calling = asyncio.ensure_future(parts.mesh7(*words))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await slow.begun.wait()
         served.gateway.process.send_signal(signal.SIGTERM)
         await refuses_connections(served)

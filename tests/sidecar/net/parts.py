@@ -49,7 +49,7 @@ class HoldingApp:
         self.exchanges.put_nowait(exchange)
 
     async def next(self) -> Exchange:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return await self.exchanges.get()
 
 
@@ -69,18 +69,18 @@ class Client:
 
     async def rest(self) -> bytes:
         """All until the server closes."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             try:
                 return await self._reader.read()
             except ConnectionError:
                 return b"reset"
 
     async def until(self, end: bytes) -> bytes:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return await self._reader.readuntil(end)
 
     async def exactly(self, count: int) -> bytes:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return await self._reader.readexactly(count)
 
     async def answer(self) -> tuple[int, bytes]:
@@ -178,5 +178,5 @@ class Heard:
         self.over.set()
 
     async def finished(self) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await self.over.wait()

@@ -111,7 +111,7 @@ async def test_a_client_that_leaves_is_noticed_at_once(
 
     getattr(client, way)()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await gone.wait()
     assert exchange.is_gone
     exchange.write(b"into the void")
@@ -146,7 +146,7 @@ async def test_a_body_is_streamed_as_it_comes(listen: Listen, connect: Connect) 
     await client.send(message(b"POST / HTTP/1.1", b"Content-Length: 6", body=b"abc"))
     exchange = await app.next()
     exchange.stream(sink)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await sink.came.wait()
         assert sink.body == b"abc"
         await client.send(b"def" + post(b"next", b"/next"))
@@ -185,7 +185,7 @@ async def test_a_paused_body_stops_the_client_and_no_deadline_runs(
     exchange = await app.next()
     exchange.stream(sink)
     client.put(b"x" * size)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await sink.came.wait()
     exchange.pause_body()
     at_pause = len(sink.body)
@@ -215,7 +215,7 @@ async def test_a_slow_reader_makes_the_answer_wait(listen: Listen, connect: Conn
     assert not drained.is_set()
     await client.until(b"\r\n\r\n")
     await client.exactly(written)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await drained.wait()
     exchange.finish()
 
@@ -235,7 +235,7 @@ async def test_a_client_that_never_reads_is_cut_off(listen: Listen, connect: Con
     while not exchange.is_full:
         exchange.write(b"x" * 1_000_000)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await gone.wait()
 
 

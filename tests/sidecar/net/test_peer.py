@@ -44,7 +44,7 @@ async def waiting(tmp_path: Path) -> AsyncIterator[tuple[asyncio.subprocess.Proc
             sys.executable, "-I", "-S", "-c", CONNECT_AND_WAIT, str(place),
             stdin=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             end, _ = await asyncio.get_running_loop().sock_accept(server)
         with end:
             caller = peer.caller(end)
@@ -83,7 +83,7 @@ async def test_a_process_that_has_ended_has_no_say(
     process, caller = waiting
     assert process.stdin is not None
     process.stdin.close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await process.wait()
     assert caller.look() is None
 

@@ -380,7 +380,7 @@ async def test_an_aborted_call_closes_its_connection(listen: Listen, make_pool: 
     waiting.abort()
     sending.abort()
     sending.abort()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await gone.wait()
     exchange = await app.next()
     exchange.respond(200, [], b"")
@@ -441,7 +441,7 @@ async def test_a_slow_source_makes_a_streamed_body_wait(
         sending.write(b"x" * 100_000)
         await asyncio.sleep(0)
     exchange.collect(1 << 30, lambda each, _body: each.respond(204, [], b""))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await drained.wait()
     sending.end()
     await heard.finished()
@@ -456,7 +456,7 @@ async def test_a_paused_answer_stops_the_source(listen: Listen, make_pool: MakeP
     sending = way.send(Request("GET", "/", [], b""), heard)
     exchange = await app.next()
     exchange.start(200, [])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await heard.begun.wait()
 
     sending.pause()

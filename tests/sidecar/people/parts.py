@@ -32,7 +32,7 @@ from mesh7_sidecar.net.identity import always
 from mesh7_sidecar.people.clients import Clients
 from mesh7_sidecar.people.hurdles import Rules
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 START_MS = 1_795_248_000_000  # 2026-11-21T08:00:00Z
 AGENT = calls.Agent(namespace="default", service_account="default", pod="laptop-1")
 STEPS = Path(__file__).with_name("steps.py")

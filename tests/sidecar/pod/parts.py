@@ -27,7 +27,7 @@ from tests.peers import redis_servers
 from tests.sidecar.bundles.delivering import AGENT, NAMESPACE, ConfigMap, Operator
 from tests.sidecar.doors.scripted_source import Script, ScriptedSource
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 STEP_S = 0.01
 AT_ONCE = {"MESH7_FIRST_BUNDLE": "0s"}
 """Calls do not wait for a first bundle."""

@@ -258,7 +258,7 @@ async def test_an_answer_that_does_not_come_is_not_waited_for(tmp_path: Path) ->
 
     async with exchanging(tmp_path, never) as served:
         asking = asyncio.create_task(served.exchange.ask())
-        await asyncio.wait_for(begun.wait(), 5)
+        await asyncio.wait_for(begun.wait(), 30)
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking

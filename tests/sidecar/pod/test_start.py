@@ -130,7 +130,7 @@ async def test_sigterm_lets_calls_in_flight_finish(tmp_path: Path) -> None:
         async with parts.running(tmp_path, operator, LOOPBACK, **files) as pod:
             await pod.until_ready()
             calling = asyncio.create_task(pod.call("shop.slow"))
-            await asyncio.wait_for(begun.wait(), 5)
+            await asyncio.wait_for(begun.wait(), 30)
             pod.send_signal(signal.SIGTERM)
             await pod.until(pod.readyz, 503)
             may_end.set()

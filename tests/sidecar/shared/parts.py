@@ -21,7 +21,7 @@ from tests.sidecar.doors import shop
 from tests.sidecar.doors.scripted_source import Script, ScriptedSource, Talk, text_result, tool
 from tests.sidecar.lifecycle import parts as lifecycle
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 STEP_S = 0.01
 AT_ONCE = ("--hold", "0s")
 """A held call is answered at once: whoever wants its result repeats it."""

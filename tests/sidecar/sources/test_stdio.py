@@ -535,7 +535,6 @@ async def test_more_calls_than_the_source_may_get_are_refused_unsent() -> None:
 
 
 @pytest.mark.promise("M8")
-@pytest.mark.timeout(30)
 async def test_a_stubborn_child_is_killed_with_its_whole_group(tmp_path: Path) -> None:
     """Promised by M8 and X26: stdin closed, SIGTERM, SIGKILL; no zombie, no orphan."""
     pid_file = tmp_path / "pids"

@@ -18,7 +18,7 @@ from mesh7_sidecar.sources import stdio
 from mesh7_sidecar.stdio.program import Client, run_stdio
 from tests.sidecar.sources.test_stdio import Json
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 NOBODY = calls.Agent(namespace="default", service_account="default", pod="p")
 Hold = Callable[[], state.Held | state.HeldElsewhere]
 

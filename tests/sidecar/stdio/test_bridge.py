@@ -286,7 +286,7 @@ async def test_a_reader_that_is_gone_ends_the_program(house: House) -> None:
     await client.receive()
     client.stop_reading()
     client.send(call("pid", 2))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         assert await client.task == 0
 
 

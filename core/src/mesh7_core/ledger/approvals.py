@@ -8,6 +8,7 @@ belongs to what comes after it: at `opened_at_ms + timeout_ms` a request is expi
 Pure: no clock, no network, no logging.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -23,6 +24,7 @@ from mesh7_core.ledger.asked import (
     Vote,
     counts_for,
     is_supported,
+    repeats,
     supporters,
 )  # fmt: skip
 from mesh7_core.ledger.writing import decode, encode
@@ -30,7 +32,7 @@ from mesh7_core.ledger.writing import decode, encode
 __all__ = [
     "Asking", "Refused", "Request", "State", "Verdict", "Vote",
     "answers", "at", "claim", "closed_at", "counts_for", "decode", "encode", "ends_at", "finish",
-    "is_supported", "opened", "supporters", "vote", "withdraw",
+    "is_supported", "opened", "supporters", "tally", "vote", "withdraw",
 ]  # fmt: skip
 
 
@@ -60,6 +62,8 @@ TRANSITIONS: Final = {
     (State.USED, Step.FINISH): State.USED,
 }
 """All that can happen; what is not here is refused."""
+
+_BY_VOTES: Final = frozenset({State.PENDING, State.APPROVED, State.DENIED})
 
 
 def opened(request: Request, now_ms: int) -> Request:
@@ -126,18 +130,35 @@ def vote(request: Request, vote: Vote, now_ms: int) -> Request | Refused:
         The request with the vote, approved once each rule has its number of distinct people;
         or why not: decided, expired, the same person again, not theirs to decide.
     """
-    request = at(request, now_ms)
-    if request.state is not State.PENDING:
-        return _too_late(request)
-    before = next((one for one in request.votes if one.person == vote.person), None)
-    if before is not None:
-        return Refused(f"`{before.name}` said {before.verdict} at {_spelled(before.at_ms)} already")
-    if not any(counts_for(asking, vote) for asking in request.asking):
-        return _not_theirs(request, vote)
-    votes = (*request.votes, replace(vote, at_ms=now_ms))
-    step = _said(request.asking, votes, vote.verdict)
-    decided_at_ms = 0 if step is Step.COUNT else now_ms
-    return _moved(replace(request, votes=votes, decided_at_ms=decided_at_ms), step)
+    return _voted(request, replace(vote, at_ms=now_ms), now_ms)
+
+
+def tally(request: Request, votes: Sequence[Vote], now_ms: int, decided_at_ms: int = 0) -> Request:
+    """What a request is by these votes alone, whoever is said to have decided it before.
+
+    Votes are taken in order until they decide; those that `vote` would refuse are passed over. A
+    request that was used, withdrawn, or closed by time stays what it is. Undecided it is pending
+    and has no votes: what people say is not kept there before it decides.
+
+    Args:
+        request: as found; its own votes count for nothing.
+        votes: in the order they were said; one with `at_ms` 0 is dated when it decided.
+        now_ms: by the ledger's clock.
+        decided_at_ms: when these votes decided; 0 = now.
+
+    Returns:
+        The very request when it is that already; else one with the next version.
+    """
+    if request.state not in _BY_VOTES:
+        return request
+    moment = now_ms
+    if decided_at_ms:
+        moment = min(max(decided_at_ms, request.opened_at_ms), now_ms)
+    told = _told(replace(request, state=State.PENDING, votes=(), decided_at_ms=0), votes, moment)
+    is_same = (told.state, told.votes) == (request.state, request.votes)
+    if is_same and (not decided_at_ms or told.decided_at_ms == request.decided_at_ms):
+        return request
+    return replace(told, version=request.version + 1)
 
 
 def claim(request: Request, digest: str, now_ms: int) -> Request | Refused:
@@ -165,6 +186,34 @@ def withdraw(request: Request, now_ms: int) -> Request | Refused:
     if (request.state, Step.WITHDRAW) not in TRANSITIONS:
         return _too_late(request)
     return _moved(replace(request, decided_at_ms=now_ms), Step.WITHDRAW)
+
+
+def _voted(request: Request, vote: Vote, now_ms: int) -> Request | Refused:
+    request = at(request, now_ms)
+    if request.state is not State.PENDING:
+        return _too_late(request)
+    before = next((one for one in request.votes if repeats(vote, one)), None)
+    if before is not None:
+        return Refused(f"`{before.name}` said {before.verdict} at {_spelled(before.at_ms)} already")
+    if not any(counts_for(asking, vote) for asking in request.asking):
+        return _not_theirs(request, vote)
+    votes = (*request.votes, vote)
+    step = _said(request.asking, votes, vote.verdict)
+    decided_at_ms = 0 if step is Step.COUNT else now_ms
+    return _moved(replace(request, votes=votes, decided_at_ms=decided_at_ms), step)
+
+
+def _told(request: Request, votes: Sequence[Vote], moment_ms: int) -> Request:
+    """After as many of the votes as it takes; as it was when they do not suffice."""
+    told = request
+    for one in votes:
+        dated = one if one.at_ms else replace(one, at_ms=moment_ms)
+        counted = _voted(told, dated, moment_ms)
+        if isinstance(counted, Request):
+            told = counted
+        if told.state is not State.PENDING:
+            return told
+    return at(request, moment_ms)
 
 
 def _said(asking: tuple[Asking, ...], votes: tuple[Vote, ...], verdict: Verdict) -> Step:

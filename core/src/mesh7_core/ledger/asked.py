@@ -138,6 +138,14 @@ def counts_for(asking: Asking, vote: Vote) -> bool:
     return not asking.groups or not set(asking.groups).isdisjoint(vote.groups)
 
 
+def repeats(vote: Vote, before: Vote) -> bool:
+    """Whether the same person speaks again, and for a policy that they have spoken for."""
+    if vote.person != before.person:
+        return False
+    spoken, again = before.policies, vote.policies
+    return not spoken or not again or not set(spoken).isdisjoint(again)
+
+
 def supporters(asking: Asking, votes: tuple[Vote, ...]) -> tuple[str, ...]:
     """The distinct people whose yes counts for a rule, in the order they said it."""
     return tuple(

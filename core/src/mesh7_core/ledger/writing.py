@@ -2,14 +2,15 @@
 
 The bytes are one JSON object. Reading is strict, because a store can be cut short or written to by
 others: a missing, extra or mistyped key, an unknown word, a time before the one it follows, or a
-state that its votes do not carry all read as nothing.
+state that its votes do not carry all read as nothing. Only what releases before did not write may
+be missing, all of it or none: a laptop's requests outlive an update.
 Pure: no clock, no network, no logging.
 """
 
 import json
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from mesh7_core.ledger import asked
 from mesh7_core.ledger.asked import Asking, Request, State, Verdict, Vote
@@ -19,6 +20,11 @@ Word = TypeVar("Word", bound=StrEnum)
 _REQUEST = frozenset(Request.__dataclass_fields__)
 _ASKING = frozenset(Asking.__dataclass_fields__)
 _VOTE = frozenset(Vote.__dataclass_fields__)
+_ADDED: Final[Mapping[str, object]] = {
+    "uid": "", "family": "tools", "source_kind": "mcp", "source_host": "", "mark": "",
+    "policies": [],
+}  # fmt: skip
+"""What the release before did not write, of requests and of votes, and what it meant."""
 _AGREED = (State.APPROVED, State.USED, State.LAPSED)
 
 
@@ -94,7 +100,7 @@ def _vote(found: object) -> Vote:
 
 def _is_true(request: Request) -> bool:
     """Whether people's votes and the times carry the state that is written."""
-    if len({one.person for one in request.votes}) != len(request.votes):
+    if _is_repeated(request.votes):
         return False
     has_no = any(one.verdict is Verdict.DENY for one in request.votes)
     has_yes = not has_no and asked.is_supported(request.asking, request.votes)
@@ -111,10 +117,24 @@ def _is_true(request: Request) -> bool:
     )
 
 
+def _is_repeated(votes: tuple[Vote, ...]) -> bool:
+    """Whether a vote repeats an earlier one (`asked.repeats`); as many as a hostile store has."""
+    spoken: dict[str, set[str]] = {}
+    for one in votes:
+        before = spoken.get(one.person)
+        if before is None:
+            spoken[one.person] = set(one.policies)
+        elif not before or not one.policies or not before.isdisjoint(one.policies):
+            return True
+        else:
+            before.update(one.policies)
+    return False
+
+
 def _object(found: object, names: frozenset[str]) -> Mapping[str, object]:
-    if not isinstance(found, dict) or found.keys() != names:
+    if not isinstance(found, dict) or found.keys() not in (names, names - _ADDED.keys()):
         raise _NotOneError
-    return found
+    return {**_ADDED, **found}
 
 
 def _list(item: Mapping[str, object], name: str) -> list[object]:

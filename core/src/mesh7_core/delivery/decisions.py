@@ -17,7 +17,6 @@ from mesh7_core.api.objects import DNS_LABEL
 from mesh7_core.delivery import keys, spelled
 from mesh7_core.delivery.envelopes import Refusal, Refused
 from mesh7_core.errors import BundleError
-from mesh7_core.ledger.asked import Verdict
 from mesh7_core.policy import canonical
 
 PURPOSE: Final = "mesh7.dev/decision-v1"
@@ -34,6 +33,8 @@ _ANY_FORMAT: Final = "mesh7.dev/decision-v"
 _KEYS: Final = (
     "format", "namespace", "request", "digest", "uid", "verdict", "until", "by", "reason", "key",
 )  # fmt: skip
+_APPROVE: Final = "approve"
+_DENY: Final = "deny"
 _NAMESPACE: Final = re.compile(rf"(?=.{{1,63}}\Z){DNS_LABEL}")
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _UID: Final = re.compile(r"[0-9A-Za-z-]{1,63}")
@@ -116,10 +117,10 @@ def unseal(data: bytes, trusted: Collection[bytes]) -> Decision | Refused:
 
 
 def _line(decision: Decision, key: bytes) -> bytes:
-    verdict = Verdict.APPROVE if decision.is_approved else Verdict.DENY
+    verdict = _APPROVE if decision.is_approved else _DENY
     return canonical.written({
         "format": PURPOSE, "namespace": decision.namespace, "request": decision.request_id,
-        "digest": decision.digest, "uid": decision.uid, "verdict": verdict.value,
+        "digest": decision.digest, "uid": decision.uid, "verdict": verdict,
         "until": decision.until_ms, "by": list(decision.by), "reason": decision.reason,
         "key": spelled.to_base64(key),
     }).encode()  # fmt: skip
@@ -150,14 +151,14 @@ def _meant(found: Mapping[str, object]) -> tuple[Decision, bytes] | None:
     until = spelled.number(fields["until"], 1)
     key = spelled.from_base64(fields["key"], keys.KEY_BYTES)
     verdict = fields["verdict"]
-    if len(told) != len(texts) or verdict not in tuple(Verdict):
+    if len(told) != len(texts) or verdict not in (_APPROVE, _DENY):
         return None
     if by is None or until is None or key is None:
         return None
     namespace, request_id, digest, uid, reason = told
     decision = Decision(
         namespace=namespace, request_id=request_id, digest=digest, uid=uid,
-        is_approved=verdict == Verdict.APPROVE, until_ms=until, by=by, reason=reason,
+        is_approved=verdict == _APPROVE, until_ms=until, by=by, reason=reason,
     )  # fmt: skip
     return (decision, key) if _is_sound(decision) else None
 

@@ -210,11 +210,16 @@ def _grants(made: st.SearchStrategy[Spec]) -> st.SearchStrategy[Spec]:
     })  # fmt: skip
 
     def mend(spec: Spec, more: Spec) -> Spec:
-        mended = spec | more if spec["effect"] == "Allow" else spec
+        is_exact = "tools" not in spec and "requestRef" in spec and "digest" in spec
+        mended = spec | more if spec["effect"] == "Allow" or is_exact else spec
         if "tools" in mended or not ("requestRef" in mended and "digest" in mended):
             mended = {
-                key: one for key, one in mended.items() if key not in ("requestRef", "digest")
-            }
+                key: one for key, one in mended.items()
+                if key not in ("requestRef", "digest", "unseen")
+            }  # fmt: skip
+        else:
+            mended = {key: one for key, one in mended.items() if key not in ("when", "maxUses")}
+            mended["subject"] = {"pod": "pod-1"}
         if mended["effect"] == "Allow" and "requestRef" not in mended:
             mended.setdefault("tools", ["billing.*"])
         if mended["effect"] == "Deny" and len(mended["subject"]) > 1:

@@ -160,7 +160,7 @@ def test_a_grant_made_by_hand_is_held_to_what_is_in_force(
         (manifest(SPEC).replace('"Grant"', '"ToolSource"'), "it is not one manifest"),
         (
             manifest({
-                **{key: value for key, value in SPEC.items() if key != "tools"},
+                "effect": "Allow", "subject": {"pod": "pod-1"}, "policyRef": SPEC["policyRef"],
                 "requestRef": {"name": "r-1", "uid": "u"}, "digest": "sha256:" + "0" * 64,
             }),
             "it answers one held call and stands for no other",

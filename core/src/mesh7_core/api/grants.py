@@ -1,4 +1,4 @@
-"""Grant as people write it: a standing permission, or a veto. And the credentials' Secret.
+"""Grant as people write it: a permission, a veto, an answer. And the credentials' Secret.
 
 Pure: no clock, no network, no logging.
 """
@@ -67,7 +67,7 @@ class RequestRef(Model):
 
 
 class PolicyRef(Model):
-    """The policy whose rule is relaxed."""
+    """The policy whose rule is relaxed, or answered."""
 
     namespace: str = Field(min_length=1, max_length=63)
     name: str = Field(min_length=1, max_length=253)
@@ -86,12 +86,15 @@ class GrantedBy(Model):
 
 
 class GrantSpec(Model):
-    """One permission or veto."""
+    """One permission or veto; with `request_ref` somebody's answer to one held call."""
 
     effect: Literal["Allow", "Deny"]
     subject: Subject
     request_ref: RequestRef | None = None
     digest: str | None = Field(None, max_length=71, pattern=r"^sha256:[0-9a-f]{64}$")
+    unseen: bool | None = Field(
+        None, description="answered without having seen all arguments; unset: false"
+    )
     tools: Globs | None = None
     when: Expression | None = None
     policy_ref: PolicyRef | None = None
@@ -102,7 +105,7 @@ class GrantSpec(Model):
 
 
 class Grant(Model):
-    """A standing, bounded permission (Allow), or a veto (Deny)."""
+    """A standing, bounded permission (Allow), or a veto (Deny); or an answer to one held call."""
 
     api_version: Literal["mesh7.dev/v1alpha1"]
     kind: Literal["Grant"]

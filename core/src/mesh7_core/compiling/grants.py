@@ -53,7 +53,8 @@ def compile_grant(
     patterns = parser.name_globs(spec.tools or (), _TOOLS)
     condition = parser.condition(spec.when, ("spec", "when"))
     policy = ""
-    if effect is bundle.Effect.ALLOW and spec.policy_ref is not None:
+    is_exact = spec.request_ref is not None or spec.digest is not None
+    if (effect is bundle.Effect.ALLOW or is_exact) and spec.policy_ref is not None:
         policy = f"{spec.policy_ref.namespace}/{spec.policy_ref.name}"
         if policy not in policies:
             is_first = len(parser.findings.diagnostics) < MOST_ADVISED
@@ -79,7 +80,7 @@ def compile_grant(
         reason=spec.reason or "",
         created_at=_created_at(grant.metadata.creation_timestamp, document, parser.findings),
     )
-    if spec.request_ref is not None or spec.digest is not None:
+    if is_exact:
         return None
     if policy in policies and patterns:
         _check_bounds(compiled, policies[policy], document, parser.findings)
@@ -191,19 +192,36 @@ def _check_shape(spec: written.GrantSpec, document: Document, findings: Findings
         findings.error(document, ("spec",), "`requestRef` and `digest` belong together, write both")
     if is_exact and spec.tools is not None:
         findings.error(document, ("spec",), "name either `tools`, or `requestRef` with `digest`")
-    if spec.effect == "Allow":
-        _check_permission(spec, document, findings, is_exact=is_exact)
+    if spec.unseen and not is_exact:
+        findings.error(document, ("spec", "unseen"), "only an answer to a held call can be "
+                       "`unseen`, write `requestRef` and `digest` or remove it")  # fmt: skip
+    if is_exact:
+        _check_answer(spec, document, findings)
+    elif spec.effect == "Allow":
+        _check_permission(spec, document, findings)
     else:
         _check_veto(spec, document, findings)
 
 
-def _check_permission(
-    spec: written.GrantSpec, document: Document, findings: Findings, *, is_exact: bool
-) -> None:
+def _check_answer(spec: written.GrantSpec, document: Document, findings: Findings) -> None:
+    """A yes or a no: it is for one call, so nothing is left that could be bounded further."""
+    if spec.policy_ref is None:
+        findings.error(document, ("spec",), "`policyRef` is missing, an answer to a held call "
+                       "needs it")  # fmt: skip
+    if not spec.subject.pod or spec.subject.service_account:
+        findings.error(document, ("spec", "subject"), "name the `pod` alone, an answer to a held "
+                       "call is for that one")  # fmt: skip
+    for name, value in (("when", spec.when), ("maxUses", spec.max_uses)):
+        if value is not None:
+            findings.error(document, ("spec", name), f"an answer to a held call has no use for "
+                           f"`{name}`, remove it")  # fmt: skip
+
+
+def _check_permission(spec: written.GrantSpec, document: Document, findings: Findings) -> None:
     if len([one for one in (spec.subject.service_account, spec.subject.pod) if one]) != 1:
         findings.error(document, ("spec", "subject"), "name exactly one of `serviceAccount` and "
                        "`pod`")  # fmt: skip
-    if not is_exact and spec.tools is None:
+    if spec.tools is None:
         findings.error(document, ("spec",), "name either `tools`, or `requestRef` with `digest`")
     needed = (
         ("expiresAt", spec.expires_at is not None),

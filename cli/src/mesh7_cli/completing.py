@@ -21,7 +21,7 @@ def request_ids(
     from mesh7_cli import control, gateway  # noqa: PLC0415 - 60 ms only for who talks to a gateway
 
     try:
-        found = control.requests(gateway.Gateway(_state(context), PATIENCE_S), "open")
+        found = control.Control(gateway.Gateway(_state(context), PATIENCE_S)).requests("open")
     except (errors.Mesh7Error, click.ClickException):
         return []
     return [
@@ -38,7 +38,7 @@ def grant_names(
     from mesh7_cli import control, gateway  # noqa: PLC0415 - 60 ms only for who talks to a gateway
 
     try:
-        found = control.grants(gateway.Gateway(_state(context), PATIENCE_S))
+        found = control.Control(gateway.Gateway(_state(context), PATIENCE_S)).grants()
     except (errors.Mesh7Error, click.ClickException):
         return []
     return [

@@ -1,14 +1,15 @@
 """Several ids, each answered on its own: what `approve`, `deny` and `revoke` share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import click
 
-from mesh7_cli import cards, exits, reading
+from mesh7_cli import cards, exits, neutral, reading
+from mesh7_cli.backend import Voice
 from mesh7_core import errors
 
 
-def each(names: Sequence[str], act: Callable[[str], str]) -> exits.Exit:
+def each(names: Sequence[str], act: Callable[[str], str], voice: Voice) -> exits.Exit:
     """Do `act` with every name and print what it says; complaints go to stderr.
 
     Returns:
@@ -24,14 +25,18 @@ def each(names: Sequence[str], act: Callable[[str], str]) -> exits.Exit:
         except exits.GatewayError:
             raise
         except errors.Mesh7Error as error:
-            click.echo(f"mesh7: {error.message}", err=True)
+            click.echo(f"{voice.complaint}{error.message}", err=True)
             code = code or exits.code_for(error)
     return code
 
 
-def said(verb: str, request: dict[str, object]) -> str:
+def said(verb: str, request: Mapping[str, object], voice: Voice) -> str:
     """What a yes or no came to, in one harmless line."""
     line = cards.name(request)
+    if reading.truth(request, "isHandedIn"):
+        look = voice.command("show", neutral.line(reading.text(request, "id")))
+        word = "no" if verb == "deny" else "yes"
+        return f"your {word} is handed in for {line}, and not answered yet – see `{look}`"
     if verb == "deny":
         return f"denied {line}"
     if note := cards.cut_note(request):

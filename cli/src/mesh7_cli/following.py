@@ -8,12 +8,12 @@ import os
 import queue
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Self
 
 import click
 
 from mesh7_cli import control, gateway, neutral, reading, spelled
+from mesh7_cli.changes import Away, Changed, Ended, Event, Listed
 from mesh7_core import errors
 
 SILENCE_S = 40.0
@@ -21,37 +21,6 @@ SILENCE_S = 40.0
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
 ENDING_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """All requests that are open now; what is not among them is not open."""
-
-    requests: tuple[dict[str, object], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """One request as it is now."""
-
-    request: dict[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class Away:
-    """The gateway, or its ledger, is gone and is being looked for."""
-
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """There will be nothing more: the gateway refuses to tell, or was never there."""
-
-    error: errors.Mesh7Error | click.ClickException
-
-
-Event = Listed | Changed | Away | Ended
 
 
 class Follower:

@@ -9,17 +9,16 @@ import click
 
 from mesh7_cli import (
     cards,
-    control,
+    changes,
     deciding,
     desk,
     exits,
-    following,
-    gateway,
     keys,
     output,
     reading,
     spelled,
 )
+from mesh7_cli.backend import Backend
 from mesh7_core import errors
 
 HELP = """\
@@ -43,25 +42,24 @@ SAYINGS = {
 }
 
 
-def print_changes(running: gateway.Gateway, form: output.Form) -> None:
+def print_changes(follower: changes.Follower, form: output.Form) -> None:
     """Print each open request and each change as one line, until interrupted; decide nothing."""
     seen: dict[str, tuple[str, int]] = {}
-    with following.Follower(running) as follower:
-        while True:
-            for event in follower.take():
-                match event:
-                    case following.Listed(requests):
-                        listed = {reading.text(one, "id") for one in requests}
-                        for gone in seen.keys() - listed:
-                            del seen[gone]
-                        for one in requests:
-                            _print_change(one, seen, form)
-                    case following.Changed(request):
-                        _print_change(request, seen, form)
-                    case following.Away(why):
-                        _complain(f"{why} – trying again")
-                    case following.Ended(error):
-                        raise error
+    while True:
+        for event in follower.take():
+            match event:
+                case changes.Listed(requests):
+                    listed = {reading.text(one, "id") for one in requests}
+                    for gone in seen.keys() - listed:
+                        del seen[gone]
+                    for one in requests:
+                        _print_change(one, seen, form)
+                case changes.Changed(request):
+                    _print_change(request, seen, form)
+                case changes.Away(why):
+                    _complain(f"{why} – trying again")
+                case changes.Ended(error):
+                    raise error
 
 
 def _print_change(
@@ -84,10 +82,8 @@ def _print_change(
 class Session:
     """One person at one terminal."""
 
-    def __init__(
-        self, running: gateway.Gateway, pressed: keys.Keys, clock_s: Callable[[], float]
-    ) -> None:
-        self._running = running
+    def __init__(self, backend: Backend, pressed: keys.Keys, clock_s: Callable[[], float]) -> None:
+        self._backend = backend
         self._keys = pressed
         self._clock_s = clock_s
         self._desk = desk.Desk()
@@ -95,7 +91,7 @@ class Session:
         self._is_away = False
         self._is_prompted = False
 
-    def serve(self, follower: following.Follower) -> None:
+    def serve(self, follower: changes.Follower) -> None:
         """Show cards and do what the keys say, until `q` or the terminal is gone.
 
         Raises:
@@ -116,23 +112,23 @@ class Session:
                 click.echo(PROMPT, nl=False)
                 self._is_prompted = True
 
-    def _learn(self, event: following.Event) -> None:
+    def _learn(self, event: changes.Event) -> None:
         before = self._desk.waiting
         was_top = self._desk.top
         match event:
-            case following.Listed(requests):
+            case changes.Listed(requests):
                 self._list(requests)
-            case following.Changed(request):
+            case changes.Changed(request):
                 if self._desk.changed(request):
                     state = output.visible(reading.text(request, "state"))
                     self._say(f"`{output.visible(was_top)}` is {state} now, decided elsewhere")
                     if not self._desk.waiting:
                         self._say(IDLE)
-            case following.Away(why):
+            case changes.Away(why):
                 if not self._is_away:
                     self._say(f"mesh7: {why} – trying again")
                 self._is_away = True
-            case following.Ended(error):
+            case changes.Ended(error):
                 raise error
         if self._desk.top and self._desk.waiting > before:
             self._say(f"{self._desk.waiting} wait in all")
@@ -175,7 +171,7 @@ class Session:
     ) -> None:
         """Put a card on top, as its request is at this moment."""
         try:
-            request = control.request(self._running, identifier)
+            request = self._backend.request(identifier)
         except exits.UnknownError:
             request = {"id": identifier}
         except errors.Mesh7Error as error:
@@ -204,7 +200,8 @@ class Session:
 
     def _decide(self, verb: str, reason: str) -> None:
         try:
-            request = control.decide(self._running, verb, self._desk.top, reason)
+            # A yes counts only once all that is kept was shown, with a word of what is not.
+            request = self._backend.decide(verb, self._desk.top, reason, unseen=True)
         except exits.RefusedError as error:
             self._say(f"mesh7: {error.message}")
             self._desk.put_by()
@@ -214,7 +211,7 @@ class Session:
         except errors.Mesh7Error as error:
             self._say(f"mesh7: {error.message}")
         else:
-            self._say(deciding.said(verb, request))
+            self._say(deciding.said(verb, request, self._backend.voice))
             if reading.text(request, "state") == cards.PENDING:
                 self._desk.put_by()
             else:
@@ -229,10 +226,10 @@ class Session:
         click.echo(text)
 
 
-def decide_from_the_keyboard(running: gateway.Gateway) -> None:
+def decide_from_the_keyboard(backend: Backend, follower: changes.Follower) -> None:
     """Show each open request as a card and decide by single keys."""
-    with keys.listening() as pressed, following.Follower(running) as follower:
-        Session(running, pressed, time.monotonic).serve(follower)
+    with keys.listening() as pressed:
+        Session(backend, pressed, time.monotonic).serve(follower)
 
 
 def _coloured(line: str) -> str:

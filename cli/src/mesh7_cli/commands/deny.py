@@ -24,11 +24,7 @@ def command(identifiers: tuple[str, ...], reason: str, directory: Path, state: P
     Exits 0 only when every no was counted; each ID is answered on its own.
     """
     # 60 ms only for who talks to a gateway.
-    from mesh7_cli import control, deciding, gateway  # noqa: PLC0415
+    from mesh7_cli import control  # noqa: PLC0415
+    from mesh7_cli.verbs import decide  # noqa: PLC0415
 
-    named = control.whole(identifiers)
-    running = gateway.Gateway(options.state_folder(directory, state))
-    return deciding.each(
-        named,
-        lambda one: deciding.said("deny", control.decide(running, "deny", one, reason)),
-    )
+    return decide.run(control.at(directory, state), "deny", identifiers, reason)

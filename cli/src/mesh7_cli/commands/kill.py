@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from mesh7_cli import options, output, reading
+from mesh7_cli import options, output
+from mesh7_cli.verbs import kill
 
 
 @click.command("kill")
@@ -27,25 +28,12 @@ def command(
     AGENT is a name, or `<namespace>/<name>` as requests show it. It holds until `mesh7 revoke
     NAME`, with the name that is printed.
     """
-    if agent is not None and not agent.strip():
-        message = "AGENT is empty – name one, or leave it away to stop everybody"
-        raise click.UsageError(message, ctx=click.get_current_context())
+    kill.check(agent)
     if agent is None and not is_sure:
         _make_sure()
-    from mesh7_cli import control, gateway  # noqa: PLC0415 - 60 ms only for who talks to a gateway
+    from mesh7_cli import control  # noqa: PLC0415 - 60 ms only for who talks to a gateway
 
-    running = gateway.Gateway(options.state_folder(directory, state))
-    made = control.kill(running, agent, reason)
-    name = output.visible(reading.text(made, "name"))
-    if form is output.Form.NAME:
-        click.echo(name)
-    elif form is output.Form.TABLE:
-        stopped = output.visible(reading.text(made, "agent") or agent or "")
-        whose = "of everybody" if agent is None else f"of `{stopped}`"
-        click.echo(f"killed: every call {whose} is refused – lift it with `mesh7 revoke {name}`")
-    else:
-        output.write(made, form)
-    output.note(reading.text(made, "note"))
+    kill.run(control.at(directory, state), agent, reason, form)
 
 
 def _make_sure() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from mesh7_cli import completing, options, output, reading
+from mesh7_cli import completing, options
 
 
 @click.command("revoke")
@@ -19,17 +19,7 @@ def command(names: tuple[str, ...], directory: Path, state: Path | None) -> int:
     Exits 0 only when every one was ended.
     """
     # 60 ms only for who talks to a gateway.
-    from mesh7_cli import control, deciding, gateway  # noqa: PLC0415
+    from mesh7_cli import control  # noqa: PLC0415
+    from mesh7_cli.verbs import revoke  # noqa: PLC0415
 
-    named = control.whole(names)
-    running = gateway.Gateway(options.state_folder(directory, state))
-
-    def end(name: str) -> str:
-        was = control.revoke(running, name)
-        if reading.text(was, "effect") == "Deny":
-            return output.visible(
-                f"lifted `{reading.text(was, 'name')}`: its calls are judged again"
-            )
-        return output.visible(f"revoked `{reading.text(was, 'name')}`")
-
-    return deciding.each(named, end)
+    return revoke.run(control.at(directory, state), names)

@@ -1,18 +1,11 @@
 """`mesh7 show`: everything that a person needs to decide about one held call."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from mesh7_cli import completing, options, output, reading
-
-if TYPE_CHECKING:
-    from mesh7_cli import gateway
-
-OTHERS = 20
+from mesh7_cli import completing, ids, options, output
 
 
 @click.command("show")
@@ -25,31 +18,9 @@ def command(identifier: str, directory: Path, state: Path | None, form: output.F
     The arguments stand there in full, as the tool would get them. What a terminal would obey
     or hide is spelled as an escape.
     """
-    from mesh7_cli import control, gateway  # noqa: PLC0415 - 60 ms only for who talks to a gateway
+    # 60 ms only for who talks to a gateway.
+    from mesh7_cli import control  # noqa: PLC0415
+    from mesh7_cli.verbs import show  # noqa: PLC0415
 
-    (identifier,) = control.whole([identifier])
-    running = gateway.Gateway(options.state_folder(directory, state))
-    found = control.request(running, identifier)
-    if form is output.Form.TABLE:
-        _show(found, running)
-    else:
-        output.write(found, form)
-
-
-def _show(found: Mapping[str, object], running: "gateway.Gateway") -> None:
-    from mesh7_cli import cards, control  # noqa: PLC0415 - only for who reads a card
-
-    for line in cards.whole(found, datetime.now(UTC)).lines:
-        click.echo(line)
-    others = [
-        one
-        for one in control.requests(running, "open")
-        if reading.text(one, "agent") == reading.text(found, "agent")
-        and reading.text(one, "id") != reading.text(found, "id")
-    ]
-    if others:
-        click.echo("\nalso waiting from the same agent")
-    for one in others[:OTHERS]:
-        click.echo(output.visible(f"  {reading.text(one, 'id')}  {reading.text(one, 'tool')}"))
-    if len(others) > OTHERS:
-        click.echo(f"  and {len(others) - OTHERS} more")
+    (whole,) = ids.whole([identifier])
+    show.run(control.at(directory, state), whole, form, datetime.now(UTC))

@@ -25,10 +25,11 @@ def command(directory: Path, state: Path | None, form: str | None) -> None:
     nothing can be decided.
     """
     # Threads and terminals are only for who watches.
-    from mesh7_cli import gateway, watching  # noqa: PLC0415
+    from mesh7_cli import control, following, watching  # noqa: PLC0415
 
-    running = gateway.Gateway(options.state_folder(directory, state))
-    if form is None and sys.stdin.isatty() and sys.stdout.isatty():
-        watching.decide_from_the_keyboard(running)
-    else:
-        watching.print_changes(running, output.Form(form or output.Form.TABLE))
+    asked = control.at(directory, state)
+    with following.Follower(asked.running) as follower:
+        if form is None and sys.stdin.isatty() and sys.stdout.isatty():
+            watching.decide_from_the_keyboard(asked, follower)
+        else:
+            watching.print_changes(follower, output.Form(form or output.Form.TABLE))

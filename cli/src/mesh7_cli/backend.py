@@ -1,0 +1,78 @@
+"""What the verbs of people need of whoever knows the held calls: a gateway, or a cluster.
+
+`control` is the gateway of a laptop, `cluster.approvals` a cluster by kubectl. Both answer in the
+objects of docs/reference/control-api.md; what a cluster knows beyond them are further keys.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+Object = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Voice:
+    """How a program speaks of itself.
+
+    Attributes:
+        program: as people type it.
+        complaint: what stands before a complaint on stderr.
+        where: what a command needs beside the name to mean the same; empty, or with a space first.
+        request_kind, grant_kind: what stands before a name with `-o name`.
+    """
+
+    program: str
+    complaint: str
+    where: str = ""
+    request_kind: str = ""
+    grant_kind: str = ""
+
+    def command(self, *words: str) -> str:
+        """A command to copy."""
+        return f"{' '.join((self.program, *words))}{self.where}"
+
+
+class Backend(Protocol):
+    """Whoever knows the held calls.
+
+    Each raises a Mesh7Error when it is not done: `RefusedError` (not for this person, or not any
+    more), `UnknownError` (there is none by this whole name; near ones are named), and what its
+    home has of its own.
+    """
+
+    @property
+    def voice(self) -> Voice:
+        """How the program speaks that people started."""
+
+    def requests(self, state: str) -> list[Object]:
+        """The requests that are `open`, or `all` that are remembered; oldest first."""
+
+    def request(self, identifier: str) -> Object:
+        """One request."""
+
+    def decide(self, verb: str, identifier: str, reason: str, *, unseen: bool = False) -> Object:
+        """Say `approve` or `deny` to one request; the request after it.
+
+        Args:
+            unseen: whether the person decides without having seen all of the arguments.
+
+        Returns:
+            With `isHandedIn` when nobody has said yet what becomes of it; with `notes` to tell.
+        """
+
+    def grants(self) -> list[Object]:
+        """All standing grants and vetoes."""
+
+    def grant(self, wish: Mapping[str, object]) -> Object:
+        """Make a standing grant; what it became.
+
+        Args:
+            wish: `tool`, `forSeconds`, `reason`; `uses`, `when`, `agent`, `policy` or None.
+        """
+
+    def kill(self, agent: str | None, reason: str) -> Object:
+        """Refuse every call of `agent`, None = of everybody; the veto that does it."""
+
+    def revoke(self, name: str) -> Object:
+        """End one standing grant or veto; what it was."""

@@ -1,0 +1,1 @@
+"""What people's verbs print and decide, whoever is behind them; commands only read options."""

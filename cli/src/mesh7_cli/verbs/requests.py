@@ -1,0 +1,56 @@
+"""The verb `requests`: the calls that wait for people."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+import click
+
+from mesh7_cli import cards, reading, spans
+from mesh7_cli.backend import Backend
+from mesh7_cli.verbs import layout as layouts
+from mesh7_cli.verbs.layout import Layout
+
+LONG_QUEUE = 10
+ENDS = {cards.PENDING: "expiresAt", "approved": "usableUntil"}
+
+
+def run(backend: Backend, layout: Layout, now: datetime, *, is_all: bool) -> None:
+    """List them, oldest first."""
+    found = backend.requests("all" if is_all else "open")
+    names = [reading.text(one, "id") for one in found]
+    if layouts.shown(found, names, backend.voice.request_kind, layout.form):
+        return
+    if not found:
+        # What a script counts is lines.
+        click.echo("nothing waits", err=not layout.has_heads)
+        return
+    columns = [list(_columns(one, layout, now)) for one in found]
+    heads = [head for head, _ in columns[0]]
+    layouts.table(heads, [[cell for _, cell in row] for row in columns], layout)
+    waiting = sum(reading.text(one, "state") == cards.PENDING for one in found)
+    if waiting >= LONG_QUEUE:
+        stop = backend.voice.command("kill", "AGENT")
+        note = f"{waiting} calls wait – `{stop}` stops an agent that asks too much"
+        click.echo(note, err=True)
+
+
+def _columns(one: Mapping[str, object], layout: Layout, now: datetime) -> Iterator[tuple[str, str]]:
+    """Heads and cells."""
+    state = reading.text(one, "state")
+    end = ENDS.get(state)
+    if layout.has_namespaces:
+        yield "namespace", reading.text(one, "namespace")
+    yield "id", reading.text(one, "id")
+    yield "state", state
+    yield "tool", reading.text(one, "tool")
+    yield "agent", reading.text(one, "agent")
+    yield "age", spans.since(reading.moment(one, "openedAt"), now)
+    yield "expires in", spans.until(reading.moment(one, end), now) if end else ""
+    if layout.is_wide:
+        yield "pod", reading.text(one, "pod")
+        yield "missing", "; ".join(_missing(one, state))
+    yield "rules", ", ".join(reading.text(rule, "rule") for rule in reading.objects(one, "rules"))
+
+
+def _missing(one: Mapping[str, object], state: str) -> Sequence[str]:
+    return cards.missing(one) if state == cards.PENDING else ()

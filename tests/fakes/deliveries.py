@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from typing_extensions import override
 
+from mesh7_core.delivery import decisions
 from mesh7_core.delivery.envelopes import MAXIMUM_SEALED_BYTES, Kind
 from mesh7_core.ledger.deliveries import Deliveries, Versions
 from mesh7_core.ledger.protocol import LOST, Lost
@@ -21,6 +22,7 @@ class MemoryDeliveries(Deliveries):
         looks: how often versions were asked for.
         fetched: what was fetched, in order.
         reports: by uid, those that were taken, in order.
+        decisions: signed decisions by request id, whoever wrote them.
     """
 
     def __init__(self) -> None:
@@ -29,6 +31,7 @@ class MemoryDeliveries(Deliveries):
         self.looks = 0
         self.fetched: list[Kind] = []
         self.reports: list[tuple[str, bytes]] = []
+        self.decisions: dict[str, bytes] = {}
         self._listeners: list[Callable[[], None]] = []
 
     def deliver(self, kind: Kind, version: int, sealed: bytes) -> None:
@@ -67,6 +70,13 @@ class MemoryDeliveries(Deliveries):
             return LOST
         sealed = self.entries.get(kind, (0, b""))[1]
         return sealed if 0 < len(sealed) <= MAXIMUM_SEALED_BYTES else None
+
+    @override
+    async def decision(self, request_id: str) -> bytes | Lost | None:
+        if self.is_lost:
+            return LOST
+        sealed = self.decisions.get(request_id, b"")
+        return sealed if 0 < len(sealed) <= decisions.MAXIMUM_BYTES else None
 
     @override
     async def report(self, uid: str, text: bytes) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import hiredis
 import pytest
 
-from mesh7_core.delivery import envelopes
+from mesh7_core.delivery import decisions, envelopes
 from mesh7_core.ledger import functions
 from mesh7_core.ledger.deliveries import Versions
 from mesh7_core.ledger.protocol import LOST, Seen
@@ -208,6 +208,30 @@ async def test_a_sidecar_may_not_write_what_is_delivered(program: Path, tmp_path
                 assert isinstance(answer, hiredis.ReplyError), command
                 assert str(answer).startswith("NOPERM"), answer
             assert link.ask("HGET", "m7b:{shop}:bundle", "t") == b"ours"
+
+
+@EVERY_SERVER
+@pytest.mark.promise("A12")
+async def test_a_decision_is_found_by_its_request_and_by_nothing_else(
+    program: Path, tmp_path: Path
+) -> None:
+    """Issue 7: ids come from a store that others write to, and must not lead elsewhere."""
+    identifier = "r-" + "a" * 26
+    with redis_servers.running(program, tmp_path) as behind:
+        async with pod(behind) as ledger:
+            deliver(behind, 5, b"ours")
+            assert await ledger.deliveries.decision(identifier) is None
+            behind.tell("HSET", f"m7b:{{shop}}:v:{identifier}", "t", "signed")
+            assert await ledger.deliveries.decision(identifier) == b"signed"
+            for hostile in ("", "bundle", "../bundle", identifier + "\n", "r-" + "a" * 2**20):
+                assert await ledger.deliveries.decision(hostile) is None
+            large = "x" * (decisions.MAXIMUM_BYTES + 1)
+            behind.tell("HSET", f"m7b:{{shop}}:v:{identifier}", "t", large)
+            assert await ledger.deliveries.decision(identifier) is None
+            behind.tell("SET", f"m7b:{{shop}}:v:{identifier}", "a text")
+            assert await ledger.deliveries.decision(identifier) is LOST
+            behind.kill()
+            assert await ledger.deliveries.decision(identifier) is LOST
 
 
 # Reports

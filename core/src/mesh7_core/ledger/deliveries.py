@@ -43,6 +43,12 @@ class Deliveries(Protocol):
     async def fetch(self, kind: envelopes.Kind) -> bytes | Lost | None:
         """The envelope that lies there; None = none, or one too large to be ours."""
 
+    async def decision(self, request_id: str) -> bytes | Lost | None:
+        """What lies there as the signed decision about a request.
+
+        None = nothing, something too large to be ours, or an id that none of our requests has.
+        """
+
     async def report(self, uid: str, text: bytes) -> bool:
         """Say what this sidecar obeys and sees; forgotten after 90 s by the store's clock.
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from typing_extensions import override
 
-from mesh7_core.delivery import envelopes
+from mesh7_core.delivery import decisions, envelopes
 from mesh7_core.ledger import resp
 from mesh7_core.ledger.deliveries import Deliveries, Versions
 from mesh7_core.ledger.protocol import LOST, Lost
@@ -40,13 +40,25 @@ class RedisDeliveries(Deliveries):
 
     @override
     async def fetch(self, kind: envelopes.Kind) -> bytes | Lost | None:
-        key = self._layout.delivery(kind)
+        return await self._text(self._layout.delivery(kind), envelopes.MAXIMUM_SEALED_BYTES)
+
+    @override
+    async def decision(self, request_id: str) -> bytes | Lost | None:
+        if not decisions.REQUEST_ID.fullmatch(request_id):
+            return None
+        return await self._text(self._layout.decision(request_id), decisions.MAXIMUM_BYTES)
+
+    @override
+    async def report(self, uid: str, text: bytes) -> bool:
+        return await self._store.call("report", self._layout.of_reports, uid, text) == DONE
+
+    async def _text(self, key: str, most: int) -> bytes | Lost | None:
         # Its size first: an endless answer would keep those of calls waiting behind it.
         (size,) = await self._store.ask(("HSTRLEN", key, "t"))
         match size:
             case 0:
                 return None
-            case int() if size > envelopes.MAXIMUM_SEALED_BYTES:
+            case int() if size > most:
                 self._store.doubt(f"what is delivered as `{key}` is too large to be ours")
                 return None
             case int():
@@ -54,10 +66,6 @@ class RedisDeliveries(Deliveries):
                 return text if isinstance(text, bytes) or text is None else LOST
             case _:
                 return LOST
-
-    @override
-    async def report(self, uid: str, text: bytes) -> bool:
-        return await self._store.call("report", self._layout.of_reports, uid, text) == DONE
 
 
 def read_version(reply: resp.Reply | Lost) -> int:

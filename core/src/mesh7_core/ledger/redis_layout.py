@@ -56,6 +56,7 @@ class Layout:
         delivered: where the version of what was delivered is published.
         of_reports: what sidecars report, and when they did.
         of_arguments: how much of requests' arguments is kept.
+        pending: ids of the requests that wait, by until when.
     """
 
     def __init__(self, namespace: str) -> None:
@@ -64,6 +65,7 @@ class Layout:
         self.epoch = f"{prefix}epoch"
         self.requests = f"{prefix}requests"
         self.standing = f"{prefix}standing"
+        self.pending = f"{prefix}pending"
         self.of_arguments = (f"{prefix}sizes", f"{prefix}bytes")
         self.of_reports = (f"{prefix}reports", f"{prefix}seen")
         self._deliveries = f"m7b:{{{namespace}}}:"
@@ -84,7 +86,11 @@ class Layout:
         return self._deliveries + kind.value
 
     def decision(self, request_id: str) -> str:
-        """Where the signed decision about a request lies; users of the namespace may only read."""
+        """Where the signed decision about a request lies: a hash, field `t` (`delivery.decisions`).
+
+        The operator writes it before it exchanges the request, and lets it lapse at `until_ms`;
+        users of the namespace may only read it.
+        """
         return f"{self._deliveries}v:{request_id}"
 
     def grant(self, key: str) -> str:
@@ -97,8 +103,8 @@ class Layout:
             self._digests + request.digest,
             self.request(request.id),
             self.requests,
-            f"{self._prefix}pending",
-            f"{self._prefix}pending:{request.pod}",
+            self.pending,
+            f"{self.pending}:{request.pod}",
             *self.of_arguments,
         ]
 

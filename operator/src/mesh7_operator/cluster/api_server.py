@@ -15,12 +15,27 @@ from typing import Final, Self
 
 import aiohttp
 
-from mesh7_core import errors, names
-from mesh7_operator.cluster import shapes
+from mesh7_core import names
+from mesh7_operator.cluster import api_errors, shapes
+from mesh7_operator.cluster.api_errors import (
+    ApiError,
+    Conflict,
+    Forbidden,
+    Gone,
+    Invalid,
+    NotFound,
+    TooLate,
+    Unavailable,
+)
 from mesh7_operator.cluster.asking import Body, Request
 from mesh7_operator.cluster.connection import Connection
 from mesh7_operator.cluster.resources import Resource
 from mesh7_operator.metrics import ApiMetrics
+
+__all__ = [
+    "PAGE", "ApiError", "ApiServer", "Conflict", "Forbidden", "Gone", "Invalid", "NotFound",
+    "TooLate", "Unavailable",
+]  # fmt: skip
 
 PAGE: Final = 500
 _JSON_PATCH: Final = "application/json-patch+json"
@@ -34,79 +49,8 @@ _SERVER_ERROR: Final = 500
 _MESSAGE: Final = 500
 _REPEATABLE: Final = frozenset({"get", "list", "apply", "delete"})
 _DELETE_OPTIONS: Final = {"apiVersion": "v1", "kind": "DeleteOptions"}
-_NOT_APPLIED: Final = "the server rejected our request due to an error in our request"
+_ONE_METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-
-
-class ApiError(errors.ClusterError):
-    """The API server said no, or nothing.
-
-    Attributes:
-        word: a bounded label for metrics.
-    """
-
-    word = "other"
-
-
-class NotFound(ApiError):  # noqa: N818 - says what it is
-    """There is no such object, or no such kind."""
-
-    word = "not-found"
-
-
-class Conflict(ApiError):  # noqa: N818
-    """Somebody else was faster: it exists, or is another by now."""
-
-    word = "conflict"
-
-
-class Forbidden(ApiError):  # noqa: N818
-    """RBAC or admission refuses."""
-
-    word = "forbidden"
-
-
-class Gone(ApiError):  # noqa: N818
-    """The list went on for too long; begin anew."""
-
-    word = "gone"
-
-
-class Invalid(ApiError):  # noqa: N818
-    """The object as sent cannot be; or a test of a JSON patch failed."""
-
-    word = "invalid"
-
-    @property
-    def is_failed_test(self) -> bool:
-        """Whether nothing was wrong but the object's being another one than was thought.
-
-        API servers say this of any JSON patch that cannot be applied, and nothing more of it.
-        """
-        return self.message.endswith(_NOT_APPLIED)
-
-
-class TooLate(ApiError):  # noqa: N818
-    """We may not ask any more; what was sent already may have been done."""
-
-    word = "too-late"
-
-
-class Unavailable(ApiError):  # noqa: N818
-    """Not reached, overloaded or failing; perhaps it did what was asked."""
-
-    word = "unavailable"
-
-
-_BY_STATUS: Final[Mapping[int, type[ApiError]]] = {
-    401: Forbidden,
-    403: Forbidden,
-    404: NotFound,
-    409: Conflict,
-    410: Gone,
-    422: Invalid,
-    _TOO_MANY: Unavailable,
-}
 
 
 class ApiServer:
@@ -149,6 +93,11 @@ class ApiServer:
         """
         return await self._ask(Request("get", "GET", resource, namespace, name))
 
+    async def get_metadata(self, resource: Resource, namespace: str, name: str) -> shapes.Object:
+        """The same, nothing but its metadata."""
+        headers = {"Accept": _ONE_METADATA}
+        return await self._ask(Request("get", "GET", resource, namespace, name, headers=headers))
+
     async def list(
         self, resource: Resource, namespace: str = "", *, fields: str = ""
     ) -> AsyncIterator[shapes.Object]:
@@ -174,7 +123,21 @@ class ApiServer:
         Raises:
             ApiError: not answered.
         """
-        request = Request("list", "GET", resource, namespace, query={"resourceVersion": "0"})
+        async for item in self._remembered(resource, namespace, {}):
+            yield item
+
+    async def list_metadata_remembered(
+        self, resource: Resource, namespace: str
+    ) -> AsyncIterator[shapes.Object]:
+        """The same, nothing but their metadata."""
+        async for item in self._remembered(resource, namespace, {"Accept": _METADATA_ONLY}):
+            yield item
+
+    async def _remembered(
+        self, resource: Resource, namespace: str, headers: Mapping[str, str]
+    ) -> AsyncIterator[shapes.Object]:
+        query = {"resourceVersion": "0"}
+        request = Request("list", "GET", resource, namespace, query=query, headers=headers)
         for item in shapes.sequence(await self._ask(request), "items"):
             yield shapes.mapping(item)
 
@@ -291,16 +254,19 @@ class ApiServer:
         """
         return await self._ask(Request("replace", "PUT", resource, namespace, name, body=manifest))
 
-    async def delete(self, resource: Resource, namespace: str, name: str) -> None:
+    async def delete(self, resource: Resource, namespace: str, name: str, uid: str = "") -> None:
         """See that there is none; it is fine when there was none.
 
+        Args:
+            uid: of the one that is meant; empty = whichever has that name.
+
         Raises:
+            Conflict: another of that name has come.
             ApiError: refused, or not answered.
         """
+        options = {**_DELETE_OPTIONS, **({"preconditions": {"uid": uid}} if uid else {})}
         with contextlib.suppress(NotFound):
-            await self._ask(
-                Request("delete", "DELETE", resource, namespace, name, body=_DELETE_OPTIONS)
-            )
+            await self._ask(Request("delete", "DELETE", resource, namespace, name, body=options))
 
     async def _pages(
         self, resource: Resource, namespace: str, fields: str, headers: Mapping[str, str]
@@ -364,7 +330,7 @@ class ApiServer:
             answer = await response.read()
         if response.ok:
             return _read(answer)
-        kind = _BY_STATUS.get(
+        kind = api_errors.BY_STATUS.get(
             response.status, Unavailable if response.status >= _SERVER_ERROR else ApiError
         )
         said = shapes.text(_read(answer), "message") or f"HTTP {response.status}"

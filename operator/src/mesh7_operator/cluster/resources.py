@@ -56,6 +56,7 @@ def _core(plural: str, kind: str) -> Resource:
 AGENT_POLICIES: Final = _ours("agentpolicies", names.AGENT_POLICY)
 TOOL_SOURCES: Final = _ours("toolsources", names.TOOL_SOURCE)
 GRANTS: Final = _ours("grants", names.GRANT)
+APPROVAL_REQUESTS: Final = _ours("approvalrequests", names.APPROVAL_REQUEST)
 CONFIG_MAPS: Final = _core("configmaps", "ConfigMap")
 SECRETS: Final = _core("secrets", "Secret")
 PODS: Final = _core("pods", "Pod")
@@ -85,7 +86,10 @@ WEBHOOKS: Final = tuple(
     )
     for kind in ("Mutating", "Validating")
 )
-OURS: Final = {resource.kind: resource for resource in (AGENT_POLICIES, TOOL_SOURCES, GRANTS)}
+OURS: Final = {
+    resource.kind: resource
+    for resource in (AGENT_POLICIES, TOOL_SOURCES, GRANTS, APPROVAL_REQUESTS)
+}
 WATCHED: Final = (*OURS.values(), NAMESPACES, CONFIG_MAPS, NETWORK_POLICIES)
 """What the controller's watch follows."""
 

@@ -13,10 +13,14 @@ from mesh7_core.injection import enrolment
 from mesh7_operator.cluster import resources, shapes
 from mesh7_operator.controller import seen
 from mesh7_operator.controller.own import OwnWrites
-from mesh7_operator.reconciling import versions
+from mesh7_operator.reconciling import compilation, versions
 from mesh7_operator.reconciling.world import Written
 
 _OWN_STATUSES: Final = 20_000
+
+
+def _nobody(_: str) -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +29,7 @@ class Known:
 
     Attributes:
         namespace: None = there is none of that name.
+        requests: ApprovalRequests, without their arguments.
         config_map: None = there is none.
         sealed: what we wrote as the ConfigMap last, whatever lies there now.
         network_policy: None = there is none.
@@ -34,6 +39,7 @@ class Known:
     policies: tuple[Written, ...]
     sources: tuple[Written, ...]
     grants: tuple[Written, ...]
+    requests: tuple[Written, ...]
     config_map: seen.ConfigMap | None
     sealed: seen.ConfigMap | None
     network_policy: seen.NetworkPolicy | None = None
@@ -45,11 +51,19 @@ class Board:
     Args:
         release_namespace: its policies are a part of every bundle.
         mark: told which namespace has changed.
+        asked: told where held calls have: ApprovalRequests, and the Grants that answer them. Those
+            are no business of `mark`.
     """
 
-    def __init__(self, release_namespace: str, mark: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        release_namespace: str,
+        mark: Callable[[str], None],
+        asked: Callable[[str], None] = _nobody,
+    ) -> None:
         self._release_namespace = release_namespace
         self._mark = mark
+        self._asked = asked
         self._snapshots: dict[str, seen.Snapshot] = {}
         self._own_maps = OwnWrites[seen.ConfigMap]()
         self._own_networks = OwnWrites[seen.NetworkPolicy]()
@@ -63,6 +77,10 @@ class Board:
         self._snapshots[snapshot.name] = snapshot
         self._own_maps.deleted(snapshot.name, snapshot.deleted_revision)
         self._own_networks.deleted(snapshot.name, snapshot.deleted_network_revision)
+        if before is None or _answers(before) != _answers(snapshot):
+            self._asked(snapshot.name)
+            if before is not None and _rest(before) == _rest(snapshot):
+                return
         if before is None or not _is_raised(before, snapshot):
             self._changed(snapshot.name)
 
@@ -89,6 +107,10 @@ class Board:
         self._own_networks.forget(namespace)
         if found is not None:
             self._gone.add(found.uid)
+
+    def deleted_request(self, uid: str) -> None:
+        """We did."""
+        self._gone.add(uid)
 
     def wrote_status(self, uid: str, revision: int, status: shapes.Object) -> None:
         """We did; it counts until the watch shows something newer."""
@@ -130,6 +152,7 @@ class Board:
         for name, snapshot in list(self._snapshots.items()):
             if name in own or any(one.uid in uids for _, one in _all(snapshot)):
                 self._changed(name)
+                self._asked(name)
 
     def prune(self) -> None:
         """Forget what was remembered of objects that the watch tells of no more."""
@@ -179,6 +202,7 @@ class Board:
             policies=self._written(snapshot.policies),
             sources=self._written(snapshot.sources),
             grants=self._written(snapshot.grants),
+            requests=self._written(snapshot.requests),
             config_map=self._own_maps.newest(namespace, snapshot.config_maps, self._gone),
             sealed=self._sealed.get(namespace),
             network_policy=self._own_networks.newest(
@@ -217,6 +241,20 @@ class Board:
         return replace(one.written, status=status)
 
 
+def _answers(snapshot: seen.Snapshot) -> tuple[object, ...]:
+    """What held calls wait for."""
+    exact = [one for one in snapshot.grants if compilation.is_exact(one.written)]
+    return snapshot.requests, exact
+
+
+def _rest(snapshot: seen.Snapshot) -> seen.Snapshot:
+    """All the rest; which deletion brought it is told by what is missing."""
+    others = tuple(one for one in snapshot.grants if not compilation.is_exact(one.written))
+    return replace(
+        snapshot, grants=others, requests=(), deleted_revision=0, deleted_network_revision=0
+    )
+
+
 def _is_raised(before: seen.Snapshot, after: seen.Snapshot) -> bool:
     """Whether nothing happened but that floors rose, as they do when we write them.
 
@@ -240,7 +278,7 @@ def _is_raised(before: seen.Snapshot, after: seen.Snapshot) -> bool:
 def _all(
     snapshot: seen.Snapshot,
 ) -> Iterator[tuple[str, seen.Object | seen.Namespace | seen.ConfigMap | seen.NetworkPolicy]]:
-    for objects in (snapshot.policies, snapshot.sources, snapshot.grants):
+    for objects in (snapshot.policies, snapshot.sources, snapshot.grants, snapshot.requests):
         for one in objects:
             yield one.written.kind, one
     for namespace in snapshot.namespaces:

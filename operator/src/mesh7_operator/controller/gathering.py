@@ -11,7 +11,7 @@ from mesh7_operator.clock import Clock
 from mesh7_operator.cluster import shapes
 from mesh7_operator.controller.board import Board
 from mesh7_operator.controller.seams import KeySource, Store
-from mesh7_operator.reconciling import bundling
+from mesh7_operator.reconciling import bundling, compilation
 from mesh7_operator.reconciling.world import Published, Release, World, Written
 
 
@@ -57,7 +57,8 @@ class Gatherer:
             policies=known.policies,
             baseline=self._board.known(self._release_namespace).policies,
             sources=known.sources,
-            grants=known.grants,
+            # Those that answer one held call are compiled by nobody (`approving`).
+            grants=tuple(one for one in known.grants if not compilation.is_exact(one)),
             delivered=known.config_map.delivered if known.config_map else None,
             store=self._store.state,
             published=published,

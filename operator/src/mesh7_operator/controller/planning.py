@@ -74,6 +74,10 @@ class Planner:
         """Whether it is being deleted: its last bundle holds to the end."""
         return self._gatherer.is_ending(namespace)
 
+    def compiled(self, namespace: str) -> Compilation | None:
+        """What its objects came to last; None = they were not compiled yet."""
+        return self._compiled.get(namespace)
+
     def forget(self, namespace: str) -> None:
         """There is no such namespace any more."""
         self._compiled.pop(namespace, None)

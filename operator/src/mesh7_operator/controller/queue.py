@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Final
 
 SPACING_S: Final = 0.2
-"""Between two reconciles of a namespace: a burst of changes comes to one."""
 FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 60.0
 _MOST_DOUBLINGS: Final = 10
@@ -39,18 +38,25 @@ class Queue:
 
     Args:
         spread: a number between its two arguments; jitter.
+        spacing_s: between two turns of a namespace: a burst of changes comes to one.
     """
 
-    def __init__(self, spread: Callable[[float, float], float] = random.uniform) -> None:
+    def __init__(
+        self,
+        spread: Callable[[float, float], float] = random.uniform,
+        *,
+        spacing_s: float = SPACING_S,
+    ) -> None:
         self._entries: dict[str, _Entry] = {}
         # Those that may be taken, by time; what no longer agrees with its entry is passed over.
         self._waiting: list[tuple[float, str]] = []
         self._spread = spread
+        self._spacing_s = spacing_s
 
     def mark(self, namespace: str, now_s: float, after_s: float = 0.0) -> None:
         """It is to be reconciled, no sooner than `after_s` from now; an earlier mark stands."""
         entry = self._entries.setdefault(namespace, _Entry())
-        due_s = max(now_s + after_s, entry.done_s + SPACING_S)
+        due_s = max(now_s + after_s, entry.done_s + self._spacing_s)
         if entry.due_s is None or due_s < entry.due_s:
             self._set(namespace, entry, due_s)
 
@@ -122,7 +128,7 @@ class Queue:
         entry = self._entries[namespace]
         entry.taken_s, entry.done_s = None, now_s
         if entry.due_s is not None:
-            self._set(namespace, entry, max(entry.due_s, now_s + SPACING_S))
+            self._set(namespace, entry, max(entry.due_s, now_s + self._spacing_s))
         return entry
 
     def _set(self, namespace: str, entry: _Entry, due_s: float) -> None:

@@ -14,7 +14,7 @@ _KEPT: Final = ("name", "namespace", "labels", "uid", "generation", "creationTim
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Object:
-    """An AgentPolicy, ToolSource or Grant."""
+    """An AgentPolicy, ToolSource, Grant or ApprovalRequest."""
 
     revision: int
     written: Written
@@ -77,6 +77,7 @@ class Snapshot:
     policies: tuple[Object, ...] = ()
     sources: tuple[Object, ...] = ()
     grants: tuple[Object, ...] = ()
+    requests: tuple[Object, ...] = ()
     config_maps: tuple[ConfigMap, ...] = ()
     network_policies: tuple[NetworkPolicy, ...] = ()
     deleted_revision: int = 0
@@ -110,6 +111,13 @@ def object_of(value: shapes.Object) -> Object:
             status=shapes.mapping(value, "status"),
         ),
     )
+
+
+def request_of(value: shapes.Object) -> Object:
+    """An ApprovalRequest without its arguments: they are long, and nobody asks for them here."""
+    spec = shapes.mapping(value, "spec")
+    kept = {key: one for key, one in spec.items() if key != "arguments"}
+    return object_of({**value, "spec": kept})
 
 
 def namespace_of(value: shapes.Object) -> Namespace:

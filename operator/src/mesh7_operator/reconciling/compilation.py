@@ -116,7 +116,8 @@ def is_exact(grant: Written) -> bool:
 
 
 def _key(world: World) -> Key:
-    own = (*world.policies, *world.sources, *world.grants)
+    grants = (one for one in world.grants if not is_exact(one))
+    own = (*world.policies, *world.sources, *grants)
     return Key(
         namespace=world.namespace,
         release_namespace=world.release_namespace,

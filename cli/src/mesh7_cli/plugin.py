@@ -18,6 +18,7 @@ from mesh7_core import errors, names
 NAME: Final = "kubectl mesh7"
 COMMANDS: Final = {
     "check": "See that mesh7 can be installed, or that it works.",
+    "explain": "Say why a call to TOOL by POD would be allowed or refused, rung by rung.",
     "inject": "Show what becomes of pods when they are made.",
     "status": "Show how namespaces and their pods are guarded.",
 }

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 KINDS = {
-    "namespace": "Namespace", "namespaces": "Namespace", "pods": "Pod", "nodes": "Node",
+    "namespace": "Namespace", "namespaces": "Namespace", "pods": "Pod", "pod": "Pod",
+    "nodes": "Node",
     "agentpolicies.mesh7.dev": "AgentPolicy", "toolsources.mesh7.dev": "ToolSource",
     "configmap": "ConfigMap", "configmaps": "ConfigMap", "secrets": "Secret",
     "networkpolicy": "NetworkPolicy", "networkpolicies": "NetworkPolicy", "lease": "Lease",
@@ -64,6 +65,8 @@ def _answer(world: Any, arguments: list[str], stdin: Callable[[], str]) -> str:
         case ["config", "view"]:
             return str(world.get("namespace", ""))
         case ["get", path] if "raw" in flags:
+            if path not in world["raw"]:
+                raise RefusedError("Error from server (NotFound): the server could not find it")
             return json.dumps(world["raw"][path])
         case ["get", kind, *names]:
             return _got(world, kind, names, flags)

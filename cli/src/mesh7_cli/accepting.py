@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mesh7_cli import hosting, manifest_edits, neutral
+from mesh7_cli import manifest_edits, neutral, own_environment
 from mesh7_core import errors, names
 from mesh7_core.api import manifests, reading
 from mesh7_core.compiling import compiler, diagnostics
@@ -117,7 +117,9 @@ def _edited(path: Path, content: bytes, source: str, accepted: Mapping[str, str]
 
 
 def _check(directory: Path, files: Mapping[str, bytes], namespace: str | None) -> None:
-    compiled = compiler.compile_files(files, namespace=namespace, environment=hosting.environment())
+    compiled = compiler.compile_files(
+        files, namespace=namespace, environment=own_environment.read()
+    )
     if compiled.bundle is not None:
         return
     wrong = [

@@ -1,7 +1,6 @@
 """From flags to the settings of a gateway that this process hosts (`mesh7 run`, `mesh7 stdio`)."""
 
 import os
-import sys
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import ParamSpec, TypedDict, TypeVar, Unpack
 
 import click
 
-from mesh7_cli import ledger_options, options
+from mesh7_cli import ledger_options, options, own_environment
 from mesh7_core import errors
 from mesh7_core.ledger import protocol
 from mesh7_sidecar import settings
@@ -161,7 +160,7 @@ def read_settings(
     Raises:
         SettingsError: two flags do not go together, or a file cannot be read.
     """
-    ours = environment()
+    ours = own_environment.read()
     # Taken out of it: no `${NAME}` of a manifest may hand it to a tool.
     password = ours.pop(ledger_options.PASSWORD_VARIABLE, None)
     redis = ledger_options.redis(
@@ -192,17 +191,6 @@ def read_settings(
 
 def _absolute(path: Path | None) -> Path | None:
     return path.expanduser().absolute() if path is not None else None
-
-
-def environment() -> dict[str, str]:
-    """Our environment, with the programs installed beside mesh7 found first.
-
-    So `command: [mcp-server-git]` runs the server of our own virtual environment although
-    nobody activated it.
-    """
-    beside = str(Path(sys.executable).parent)
-    path = os.environ.get("PATH", os.defpath)
-    return dict(os.environ) | {"PATH": f"{beside}{os.pathsep}{path}"}
 
 
 def enter(directory: Path) -> None:

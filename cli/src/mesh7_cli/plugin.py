@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "explain": "Say why a call to TOOL by POD would be allowed or refused, rung by rung.",
     "inject": "Show what becomes of pods when they are made.",
     "status": "Show how namespaces and their pods are guarded.",
+    "test": "Run cases against policies, without a cluster.",
 }
 """In the order of the help, each with its line there; a test holds them to the commands' own."""
 EPILOG: Final = (

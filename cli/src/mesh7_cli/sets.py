@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mesh7_cli import hosting
+from mesh7_cli import own_environment
 from mesh7_core import errors, names
 from mesh7_core.compiling import compiler, diagnostics
 from mesh7_core.compiling import folder as compiled_folder
@@ -36,7 +36,7 @@ class Set:
     def compile(self, namespace: str | None) -> compiler.Compiled:
         """What the gateway would make of it, `${NAME}` read from our own environment."""
         return compiler.compile_files(
-            self.files, namespace=namespace, environment=hosting.environment()
+            self.files, namespace=namespace, environment=own_environment.read()
         )
 
     def located(self, found: Iterable[diagnostics.Diagnostic]) -> list[diagnostics.Diagnostic]:

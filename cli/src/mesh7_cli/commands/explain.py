@@ -41,7 +41,8 @@ def command(  # noqa: PLR0913 - one argument a flag
     The policies are those of the folder as it stands now, not of a running gateway.
     """
     # The compiler is only for who compiles.
-    from mesh7_cli import explained, sets  # noqa: PLC0415
+    from mesh7_cli import sets  # noqa: PLC0415
+    from mesh7_cli.verbs import explain as explained  # noqa: PLC0415
     from mesh7_core.policy import calls, explain, view  # noqa: PLC0415
 
     compiled = sets.joined(paths or [directory]).bundle(namespace)

@@ -30,8 +30,9 @@ def command(
     and vetoes in force; limits as if nothing had been called yet.
     """
     # 200 ms that `--help` has no use for: the compiler.
-    from mesh7_cli import arguments, explained  # noqa: PLC0415
+    from mesh7_cli import arguments  # noqa: PLC0415
     from mesh7_cli.explaining import gathering, obeyed  # noqa: PLC0415
+    from mesh7_cli.verbs import explain as explained  # noqa: PLC0415
     from mesh7_core.policy import explain, view  # noqa: PLC0415
 
     given = arguments.read(json_text)

@@ -1,8 +1,8 @@
 """The gateway of one pod: its parts put together, started in order and closed in reverse.
 
 Bundles are delivered and verified; there is no folder, no unix socket and nobody who approves here.
-What people decide comes signed from the operator; until it does, what a store says of approvals
-counts for nothing (`ledger.absent.CountingLedger`). Nothing is judged or parsed here.
+What people decide comes signed from the operator; what a store says of it counts for nothing
+without that (`ledger.signed`). Nothing is judged or parsed here.
 """
 
 import asyncio
@@ -19,8 +19,10 @@ from typing import Final
 from mesh7_core import errors
 from mesh7_core.delivery.envelopes import Kind
 from mesh7_core.ledger import redis
-from mesh7_core.ledger.absent import AbsentLedger, CountingLedger
+from mesh7_core.ledger.absent import AbsentLedger
+from mesh7_core.ledger.protocol import LOST, Lost
 from mesh7_core.ledger.redis_url import RedisServer
+from mesh7_core.ledger.signed import Desk, SignedLedger
 from mesh7_core.policy import bundle, calls
 from mesh7_core.policy.rules import Per
 from mesh7_core.telemetry import lines
@@ -75,6 +77,7 @@ class Pod:
             namespace=settings.namespace,
             service_account=settings.agent,
             pod=settings.pod,
+            uid=settings.uid,
             labels=_labels(settings.labels_file),
         )
         self._sweep = Sweep()
@@ -94,7 +97,7 @@ class Pod:
         self._delivery.on_change.append(self._serving.registry.tell_change)
         self._journal = Journal(held.directory / JOURNAL_FILE, lambda: clock.wall_ns() / 1e9)
         why = "no store is configured" if settings.redis is None else "no credentials for it yet"
-        self._ledger = CountingLedger(AbsentLedger(why))
+        self._ledger = SignedLedger(AbsentLedger(why), self._desk())
         self._redis: redis.RedisLedger | None = None
         self._is_tried = asyncio.Event()
         self._data: socket.socket | None = None
@@ -192,6 +195,21 @@ class Pod:
                 hold_s=self._settings.hold_s, caps=self._settings.caps, replicas=self._replicas
             ),
         )
+
+    def _desk(self) -> Desk:
+        return Desk(
+            namespace=self._settings.namespace,
+            uid=self._settings.uid,
+            fetch=self._decision,
+            verify=self._delivery.decision,
+            doubted=self._delivery.refusals.add_decision,
+        )
+
+    async def _decision(self, request_id: str) -> bytes | Lost | None:
+        """What lies in Redis as the signed decision about a request."""
+        if self._redis is None:
+            return LOST
+        return await self._redis.deliveries.decision(request_id)
 
     def _replicas(self, per: Per) -> int:
         """How many sidecars count together, by the roster of the bundle in force."""

@@ -1,4 +1,4 @@
-"""Two ledgers that give less: none at all, and one whose people's decisions nobody vouches for."""
+"""No ledger at all: what a pod has before it has a store, or without one."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,11 +8,9 @@ from mesh7_core.ledger.protocol import (
     OBSERVED_LOST,
     Caps,
     Changed,
-    Ledger,
     Lost,
     Observation,
     Observed,
-    Seen,
     Window,
 )
 
@@ -47,7 +45,7 @@ class AbsentLedger:
         """Nothing ran by an approval."""
         return LOST
 
-    async def give_back(self, _digest: str, _windows: Sequence[Window]) -> Lost | None:
+    async def give_back(self, _digest: str, _windows: Sequence[Window]) -> Lost:
         """Nothing is reserved."""
         return LOST
 
@@ -63,7 +61,7 @@ class AbsentLedger:
         """Not known."""
         return LOST
 
-    async def used(self, _keys: Sequence[str]) -> tuple[int, ...] | Lost:
+    async def used(self, _keys: Sequence[str]) -> Lost:
         """Not known."""
         return LOST
 
@@ -83,7 +81,7 @@ class AbsentLedger:
         """Nothing ever changes."""
         return lambda: None
 
-    async def now_ms(self) -> int | Lost:
+    async def now_ms(self) -> Lost:
         """There is no clock but our own."""
         return LOST
 
@@ -93,58 +91,3 @@ class AbsentLedger:
 
     async def close(self) -> None:
         """Nothing is open."""
-
-
-class CountingLedger(AbsentLedger):
-    """What may be counted in a store that others can write to, and nothing that people decide.
-
-    In a cluster a decision is nobody's word until the operator signs it; what stands in Redis
-    without a signature opens nothing and approves nothing. Grants travel signed, so the store is
-    asked only how often each was used.
-
-    Args:
-        home: where calls are counted.
-
-    Attributes:
-        home: may be put in place of another while calls go on; each is answered by the one that
-            it was sent to.
-    """
-
-    def __init__(self, home: Ledger) -> None:
-        super().__init__()
-        self.home = home
-
-    def observe(self, observation: Observation, answer: Callable[[Observed], None]) -> None:
-        """Count, as the home does; what people are said to have decided is a store loss."""
-        nobody_to_ask = bool(observation.digest) and observation.is_dry
-
-        def believed(observed: Observed) -> None:
-            seen = observed.seen
-            # What is reserved for such a call lapses with its lease.
-            is_said = seen is Seen.APPROVED or seen is Seen.DENIED or seen is Seen.PENDING
-            # A dry run asks what would come of it: `open` is lost.
-            if is_said or (nobody_to_ask and seen is Seen.ADMITTED):
-                observed = OBSERVED_LOST
-            answer(observed)
-
-        self.home.observe(observation, believed)
-
-    async def give_back(self, digest: str, windows: Sequence[Window]) -> Lost | None:
-        """Free what is reserved under `digest`."""
-        return await self.home.give_back(digest, windows)
-
-    async def used(self, keys: Sequence[str]) -> tuple[int, ...] | Lost:
-        """How often each of these grants was used."""
-        return await self.home.used(keys)
-
-    async def now_ms(self) -> int | Lost:
-        """The home's clock."""
-        return await self.home.now_ms()
-
-    def trouble(self) -> str:
-        """Why the home is lost; empty when it is not."""
-        return self.home.trouble()
-
-    async def close(self) -> None:
-        """Let the home go."""
-        await self.home.close()

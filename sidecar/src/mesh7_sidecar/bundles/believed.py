@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Protocol, TypeVar
 
-from mesh7_core.delivery import envelopes, trust
+from mesh7_core.delivery import decisions, envelopes, trust
 from mesh7_core.delivery.envelopes import Kind
 from mesh7_core.delivery.reports import Origin
 from mesh7_sidecar.bundles.refusals import Refusals
@@ -78,6 +78,10 @@ class Believed:
             self._refusals.add(kind, Origin.NONE, opened)
             return None
         return opened
+
+    def decision(self, data: bytes) -> decisions.Decision | envelopes.Refused:
+        """What people decided about a held call, if a key that may sign now has signed it."""
+        return decisions.unseal(data, self._trust.keys[self._trust.newest :])
 
     def did_believe(self, kind: Kind, origin: Origin) -> bool:
         """Whether what was looked at last, and came this way, was genuine and not older."""

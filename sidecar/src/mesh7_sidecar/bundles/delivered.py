@@ -15,7 +15,7 @@ from typing import Final
 
 from mesh7_core import errors
 from mesh7_core.compiling import delivered, standing
-from mesh7_core.delivery import envelopes, payloads
+from mesh7_core.delivery import decisions, envelopes, payloads
 from mesh7_core.delivery.envelopes import Kind
 from mesh7_core.delivery.reports import Origin
 from mesh7_core.policy import bundle
@@ -108,6 +108,10 @@ class Delivery:
         """What is newer than this is worth fetching; perhaps it is not in force."""
         newest = self._newest.get(kind)
         return newest.version if newest is not None else max(self._believed.floor(kind) - 1, 0)
+
+    def decision(self, data: bytes) -> decisions.Decision | envelopes.Refused:
+        """What people decided about a held call, if a key that may sign now has signed it."""
+        return self._believed.decision(data)
 
     # What the ways bring
 

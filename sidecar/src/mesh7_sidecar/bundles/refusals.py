@@ -1,4 +1,4 @@
-"""What was delivered and is ignored: counted by kind, told in the log at most once a minute each.
+"""What is ignored of deliveries and decisions: counted by kind, told at most once a minute each.
 
 Anybody may write where deliveries lie, so what is ignored must neither stop anything nor fill the
 log.
@@ -21,6 +21,13 @@ _ADVICE: Final[Mapping[Refusal, str]] = {
     Refusal.FOREIGN: "somebody copied it there from another place",
     Refusal.OLD: "a ConfigMap lags by up to two minutes; if this goes on, somebody put it back",
     Refusal.TOO_LARGE: "somebody else wrote it, for the operator delivers nothing as large",
+}
+_DECISION_ADVICE: Final[Mapping[Refusal, str]] = {
+    Refusal.MALFORMED: "somebody else wrote it, or the operator is of another release",
+    Refusal.UNSIGNED: "somebody else wrote it; see who has the namespace's Redis credentials",
+    Refusal.FOREIGN: "somebody copied it there from another request",
+    Refusal.OLD: "somebody put it back; see who has the namespace's Redis credentials",
+    Refusal.TOO_LARGE: "somebody else wrote it, for the operator writes nothing as large",
 }
 _PLACES: Final[Mapping[Origin, str]] = {
     Origin.REDIS: "the `%s` in Redis",
@@ -46,6 +53,19 @@ class Refusals:
 
     def add(self, kind: Kind, origin: Origin, refused: Refused) -> None:
         """Count one, and tell of it unless one of its kind was told within a minute."""
+        self._add(_PLACES[origin] % kind, refused, _ADVICE[refused.refusal])
+
+    def add_decision(self, request_id: str, refused: Refused) -> None:
+        """Count what people are said to have decided in Redis, and tell of it as seldom.
+
+        Args:
+            request_id: empty when it is none of ours.
+            refused: why it is not believed.
+        """
+        what = f"the decision about request `{request_id}`" if request_id else "an answer"
+        self._add(f"{what} in Redis", refused, _DECISION_ADVICE[refused.refusal])
+
+    def _add(self, what: str, refused: Refused, advice: str) -> None:
         why = refused.refusal
         self.counts[why] += 1
         now_s = self._clock_s()
@@ -55,5 +75,5 @@ class Refusals:
         self._told[why] = (now_s, self.counts[why])
         log.warning(
             "%s is ignored (%s, %d since this was last said): %s – %s",
-            _PLACES[origin] % kind, why, self.counts[why] - told, refused.message, _ADVICE[why],
+            what, why, self.counts[why] - told, refused.message, advice,
         )  # fmt: skip

@@ -72,10 +72,10 @@ e2e-node: $(DEV_READY)  ## test on a real node with real pods, and tell the stor
 	@$(BIN)/python -m images build
 	@exec $(BIN)/python -m pytest e2e/node e2e/stories $(ARGS)
 
-numbers: $(DEV_READY)  ## what guarding costs, on a real node: admission, start, memory, time to obey
+numbers: $(DEV_READY)  ## what guarding and approving cost, on a real node; ARGS=approvals for that part
 	@$(BIN)/python -m e2e.cluster build --level node
 	@e2e/cluster/prepare
-	@exec $(BIN)/python -m e2e.numbers
+	@exec $(BIN)/python -m e2e.numbers $(ARGS)
 
 images: $(DEV_READY)  ## build the images and those of the tests into build/images (root on Debian); ARGS="sidecar --base NAME"
 	@e2e/cluster/prepare

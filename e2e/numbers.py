@@ -1,34 +1,31 @@
 """`python -m e2e.numbers`: what guarding costs, on a real node with the release installed.
 
-Prints a table with the bounds of issue 6; exits 1 beyond one. Everything runs on the same cores, so
-a busy machine says nothing: the load average is printed first.
+Prints a table with the bounds of issues 6 and 7; exits 1 beyond one. Everything runs on the same
+cores, so a busy machine says nothing: the load average is printed first. `approvals` or `guarding`
+as an argument measures that part alone.
 """
 
 import asyncio
-import base64
 import functools
 import json
 import os
 import re
 import secrets
-import ssl
-import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
-import yaml
 
+from e2e import approval_numbers, figures
 from e2e.cluster import images, node
 from e2e.cluster.clusters import Cluster
 from e2e.cluster.node import NodeCluster
-from e2e.stories import ground, releases
+from e2e.figures import Figure
+from e2e.stories import ground, inside, releases
 from e2e.stories.ground import Story, calls, is_text, is_withheld
 from e2e.stories.releases import Release
 
@@ -40,43 +37,12 @@ _LOST_CHANGES: Final = 2
 _LABELS: Final = {"mesh7.dev/injection": "on-request"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """One line of the table.
-
-    Attributes:
-        most: the bound; None = only told.
-    """
-
-    what: str
-    value: float
-    unit: str
-    most: float | None = None
-
-    @property
-    def is_kept(self) -> bool:
-        """Whether it is within its bound."""
-        return self.most is None or self.value <= self.most
-
-    def __str__(self) -> str:
-        bound = (
-            "" if self.most is None else f"(bar {self.most:g}) {'' if self.is_kept else 'MISSED'}"
-        )
-        return f"{self.what:<66} {self.value:>9.1f} {self.unit:<4} {bound}"
-
-
 class Client:
     """The administrator over HTTPS, without a process for each request."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._url = cluster.url
-        user = yaml.safe_load(cluster.admin.read_text())["users"][0]["user"]
-        self._tls = ssl.create_default_context(cafile=str(cluster.ca))
-        with tempfile.NamedTemporaryFile() as file:
-            for part in ("client-certificate-data", "client-key-data"):
-                file.write(base64.b64decode(user[part]))
-            file.flush()
-            self._tls.load_cert_chain(file.name)
+        self._tls = figures.trust(cluster)
 
     async def create(self, namespace: str, pods: Sequence[dict[str, Any]]) -> list[float]:
         """Make pods at an even rate without storing them; how long each took, in ms."""
@@ -198,18 +164,7 @@ def _age_s(pid: int) -> float:
 
 
 def _pid(uid: str) -> int:
-    found = subprocess.run(
-        ["pgrep", "-f", "mesh7_sidecar"], capture_output=True, text=True, check=True
-    ).stdout.split()
-    of_pod = [one for one in found if uid.replace("-", "_") in _group(one) or uid in _group(one)]
-    return int(of_pod[0])
-
-
-def _group(pid: str) -> str:
-    try:
-        return Path(f"/proc/{pid}/cgroup").read_text()
-    except OSError:
-        return ""
+    return inside.processes(uid, "mesh7_sidecar")[0]
 
 
 def changes(story: Story, count: int) -> list[float]:
@@ -273,12 +228,19 @@ def main() -> int:
         release = releases.install(
             raised.cluster, releases.values({key: image.name for key, image in built.items()})
         )
-        figures = []
-        for figure in measured(raised.cluster, release):
-            figures.append(figure)
+        found = []
+        for figure in _chosen(raised.cluster, release):
+            found.append(figure)
             print(figure, flush=True)
     print(f"load average {os.getloadavg()[0]:.1f} after")
-    return 0 if all(figure.is_kept for figure in figures) else 1
+    return 0 if all(figure.is_kept for figure in found) else 1
+
+
+def _chosen(cluster: Cluster, release: Release) -> Iterator[Figure]:
+    """The parts that are named, else all."""
+    parts = {"approvals": approval_numbers.measured, "guarding": measured}
+    for name in sys.argv[1:] or parts:
+        yield from parts[name](cluster, release)
 
 
 def _load(raised: NodeCluster, archives: Sequence[Path]) -> None:

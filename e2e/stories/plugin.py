@@ -1,4 +1,4 @@
-"""`kubectl mesh7 …` as an administrator types it."""
+"""`kubectl mesh7 …` as people type it."""
 
 import subprocess
 import sys
@@ -7,13 +7,19 @@ from pathlib import Path
 from e2e.cluster.clusters import Cluster
 
 _PATIENCE_S = 100.0
+Done = subprocess.CompletedProcess[str]
 
 
-def run(cluster: Cluster, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run it to its end, with the real kubectl; its code, stdout and stderr."""
+def run(cluster: Cluster, *arguments: str) -> Done:
+    """The administrator runs it to its end, with the real kubectl; its code, stdout and stderr."""
+    return run_by(cluster, cluster.admin, *arguments)
+
+
+def run_by(cluster: Cluster, kubeconfig: Path, *arguments: str) -> Done:
+    """The same by whoever has this kubeconfig."""
     scripts = Path(sys.executable).parent
     return subprocess.run(
-        [str(cluster.program), "mesh7", *arguments, f"--kubeconfig={cluster.admin}"],
+        [str(cluster.program), "mesh7", *arguments, f"--kubeconfig={kubeconfig}"],
         env={
             "PATH": f"{scripts}:{cluster.program.parent}:/usr/bin:/bin",
             "HOME": str(cluster.folder),

@@ -1,0 +1,222 @@
+"""Refunds that agents ask for when a test says so, and people who answer: `refund/` is told so."""
+
+import contextlib
+import json
+import re
+import subprocess
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from e2e.cluster.clusters import Cluster
+from e2e.cluster.kubectl import Kubectl
+from e2e.cluster.waiting import ClusterError
+from e2e.stories import plugin
+from e2e.stories.ground import PATIENCE_S, Line, Story
+
+FOLDER: Final = Path(__file__).with_name("refund")
+AGENT: Final = "agent"
+REFUND: Final = "billing.create_refund"
+_LONG_S: Final = 115.0
+_SHELL: Final = 'exec env CALLS="$1" python3 /programs/agent.py "$2"'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Somebody with a client certificate.
+
+    Attributes:
+        namespace: where they work.
+    """
+
+    cluster: Cluster
+    namespace: str
+    name: str
+    groups: tuple[str, ...] = ()
+
+    @property
+    def kubectl(self) -> Kubectl:
+        """Theirs."""
+        return self.cluster.kubectl_of(self.name, self.groups)
+
+    def types(self, *words: str) -> plugin.Done:
+        """`kubectl mesh7 WORDS -n NAMESPACE`."""
+        kubeconfig = self.cluster.kubeconfig(self.name, self.groups)
+        return plugin.run_by(self.cluster, kubeconfig, *words, f"--namespace={self.namespace}")
+
+    def does(self, *words: str) -> str:
+        """The same, and what it prints.
+
+        Raises:
+            ClusterError: it does not exit 0.
+        """
+        done = self.types(*words)
+        if done.returncode != 0:
+            raise ClusterError(
+                f"{self.name}: {words}: {done.returncode} {done.stdout}{done.stderr}"
+            )
+        return done.stdout
+
+
+@dataclass(slots=True, kw_only=True)
+class Asked:
+    """One call that an agent makes now.
+
+    Attributes:
+        process: `kubectl exec`.
+    """
+
+    story: Story
+    pod: str
+    order: str
+    process: subprocess.Popen[str]
+
+    def answer(self, timeout_s: float = _LONG_S) -> Line:
+        """What the agent got; `failed` when that was nothing that a tool or mesh7 says."""
+        try:
+            text, errors = self.process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise ClusterError(f"no answer for {self.order}\n{self.story.state()}") from error
+        lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+        return next((line for line in lines if "call" in line), {"failed": errors})
+
+    def is_over(self) -> bool:
+        """Whether it has been answered."""
+        return self.process.poll() is not None
+
+    def kill(self) -> None:
+        """End the agent's process in its container, without a word to the sidecar."""
+        self.story.run(self.pod, "busybox", "pkill", "-KILL", "-f", f"agent.py {self.order}")
+        self.process.wait(PATIENCE_S)
+
+
+def add_agent(story: Story, name: str, *, hold: str = "110s") -> str:
+    """One more pod of the agent, whose sidecar has reached its store; its name.
+
+    Args:
+        story: where.
+        name: of the pod.
+        hold: how long its calls are held; a test is slow at times.
+    """
+    story.apply("agent", NAME=name, HOLD=hold)
+    story.ready(f"pod/{name}")
+    story.until(lambda: not troubles(story, name), f"the sidecar of {name} has its store")
+    return name
+
+
+def troubles(story: Story, pod: str) -> str:
+    """What keeps a sidecar from its store; empty when nothing does."""
+    try:
+        return str(json.loads(_told(story, pod, "readyz"))["store"])
+    except OSError as error:
+        return str(error)
+
+
+def metric(story: Story, pod: str, name: str) -> float:
+    """One that a sidecar counts, all labels together."""
+    lines = _told(story, pod, "metrics").splitlines()
+    chosen = [line for line in lines if re.match(rf"{name}[ {{]", line)]
+    return sum(float(line.rpartition(" ")[2]) for line in chosen)
+
+
+def _told(story: Story, pod: str, page: str) -> str:
+    """What the admin listener of a sidecar says."""
+    address = story.pod(pod)["status"].get("podIP")
+    with urllib.request.urlopen(f"http://{address}:7008/{page}", timeout=5) as answer:
+        text: str = answer.read().decode()
+    return text
+
+
+@contextlib.contextmanager
+def asked(
+    story: Story, order: str, amount: int = 700, *, pod: str = AGENT, tool: str = "create_refund"
+) -> Iterator[Asked]:
+    """A call that goes on beside the block, and ends with it at the latest."""
+    wanted = [{"source": "billing", "tool": tool, "arguments": {"order": order, "amount": amount}}]
+    program = ("sh", "-c", _SHELL, "sh", json.dumps(wanted), order)
+    process = subprocess.Popen(
+        [str(story.cluster.program), f"--kubeconfig={story.cluster.admin}", "exec", pod,
+         "-c", "agent", "-n", story.namespace, "--", *program],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        yield Asked(story=story, pod=pod, order=order, process=process)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def answered(story: Story, order: str, *, pod: str = AGENT) -> Line:
+    """A call, and its answer."""
+    with asked(story, order, pod=pod) as call:
+        return call.answer()
+
+
+def requests(story: Story, order: str) -> list[Line]:
+    """The ApprovalRequests of an order, oldest first."""
+    found = story.kubectl.json("get", "approvalrequests", "-n", story.namespace)["items"]
+    ours = [one for one in found if order in one["spec"]["arguments"]]
+    return sorted(ours, key=lambda one: str(one["spec"]["openedAt"]))
+
+
+def await_request(story: Story, order: str, state: str, *, pod: str = AGENT) -> Line:
+    """The newest of an order and a pod, as soon as it is in this state."""
+    found: list[Line] = []
+
+    def look() -> bool:
+        ours = [one for one in requests(story, order) if one["spec"]["pod"]["name"] == pod]
+        found[:] = ours[-1:]
+        return state_of(*found) == state if found else False
+
+    _until(story, look, f"the request of {order} is {state}", lambda: json.dumps(found))
+    return found[0]
+
+
+def state_of(request: Line) -> str:
+    """Of an ApprovalRequest; empty as long as it has none."""
+    return str(request.get("status", {}).get("state", ""))
+
+
+def name_of(request: Line) -> str:
+    """Of an object."""
+    return str(request["metadata"]["name"])
+
+
+def paid(story: Story, order: str) -> list[Line]:
+    """What was really paid for an order."""
+    return [line for line in story.lines("billing", "tools") if line.get("order") == order]
+
+
+def is_paid(order: str, amount: int = 700) -> Callable[[Line], bool]:
+    """Whether an answer says that it was refunded."""
+    return lambda line: line.get("text") == f"{amount} refunded for {order}"
+
+
+def grants(story: Story, request: Line) -> list[Line]:
+    """What people said about a request."""
+    found = story.kubectl.json("get", "grants", "-n", story.namespace)["items"]
+    return [
+        one for one in found if one["spec"].get("requestRef", {}).get("name") == name_of(request)
+    ]
+
+
+def await_events(story: Story, pod: str, wanted: Sequence[str]) -> list[Line]:
+    """Events of a pod that say each of these words, as soon as they are there."""
+    found: list[Line] = []
+
+    def look() -> bool:
+        chosen = ("--field-selector", f"involvedObject.kind=Pod,involvedObject.name={pod}")
+        found[:] = story.kubectl.json("get", "events", "-n", story.namespace, *chosen)["items"]
+        return all(any(word in str(one["message"]) for one in found) for word in wanted)
+
+    _until(story, look, f"events of {pod} say {wanted}", lambda: json.dumps(found))
+    return found
+
+
+def _until(story: Story, claim: Callable[[], bool], what: str, shown: Callable[[], str]) -> None:
+    try:
+        story.until(claim, what)
+    except ClusterError as error:
+        raise ClusterError(f"{error}\n{shown()}") from error

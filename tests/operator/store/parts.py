@@ -24,7 +24,7 @@ PATIENCE_S = 30.0
 
 @asynccontextmanager
 async def storing(
-    *servers: redis_servers.Server,
+    *servers: redis_servers.Server | redis_servers.Proxy,
     mode: settings.RedisMode = settings.RedisMode.MANAGED,
     master: bytes = MASTER,
     password_file: Path | None = None,

@@ -109,10 +109,11 @@ async def test_a_veto_is_published_while_reports_cannot_be_read(
         server.tell("ACL", "SETUSER", "operator", "on", "nopass", "~*", "&*", "+@all")
         async with storing(server, user="operator") as store:
             await store.tend(["shop"], NOW)
-            (beside,) = _unused(server, "operator")
+            beside = _unused(server, "operator")
             writes(server, "shop", 1, REPORT)
             before = await reported(store, "shop")
-            server.tell("CLIENT", "KILL", "ID", beside)
+            for one in beside:
+                server.tell("CLIENT", "KILL", "ID", one)
             veto = Publish(kind=envelopes.Kind.OVERLAY, version=2, content=b"veto")
             assert await store.publish("shop", veto)
             assert await reported(store, "shop") == before != {}

@@ -1,6 +1,5 @@
 """A namespace's own user, and what it can do to the server that all share: not much, not long."""
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,7 +19,7 @@ EVIL = "m7:{evil}:"
 POINTER = ("SET", f"{EVIL}d:x", "id P 9999999999999")
 LATE_MS = 9_999_999_999_999
 _SOON_S = 2.0
-"""A loop without end takes for ever; this much may pass on a busy machine."""
+"""A loop without end works for ever; a slow machine may work this long."""
 
 
 def calls(function: str, keys: Sequence[str], *words: str | int) -> Words:
@@ -73,6 +72,14 @@ def _attacks() -> dict[str, tuple[list[Words], Words]]:
     }  # fmt: skip
 
 
+def _worked_s(server: redis_servers.Server) -> float:
+    """Seconds of a processor that the server has used: what others do beside it does not count."""
+    told = server.tell("INFO", "cpu")
+    assert isinstance(told, bytes)
+    lines = dict(line.split(":") for line in told.decode().splitlines() if ":" in line)
+    return float(lines["used_cpu_user"]) + float(lines["used_cpu_sys"])
+
+
 @EVERY_SERVER
 @pytest.mark.promise("K14")
 async def test_no_tenants_call_keeps_the_server_from_the_others(
@@ -89,9 +96,9 @@ async def test_no_tenants_call_keeps_the_server_from_the_others(
                 with link_of(server, "evil") as link:
                     for one in before:
                         assert not isinstance(link.ask(*one), hiredis.ReplyError), name
-                    started_s = time.monotonic()
+                    before_s = _worked_s(server)
                     answer = link.ask(*attack)
-                    assert time.monotonic() - started_s < _SOON_S, name
+                    assert _worked_s(server) - before_s < _SOON_S, name
                 assert str(answer).startswith(("M7REFUSED", "M7UNREADABLE")), (name, answer)
                 veto = Publish(kind=envelopes.Kind.OVERLAY, version=version, content=b"veto")
                 assert await store.publish("shop", veto), name

@@ -1,8 +1,6 @@
 """Bundles out, reports and uses in; a server that is away is a state, not an exception."""
 
 import hashlib
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -189,12 +187,10 @@ async def test_a_lost_server_is_a_state_and_comes_back(
         async with storing(server) as store:
             await store.tend(["shop"], NOW)
             server.kill()
-            started_s = time.monotonic()
             assert await store.published({"shop": []}) is None
             assert not await store.publish("shop", bundle(1))
             assert not await store.forget("shop")
             assert not (await store.tend(["shop"], NOW)).is_kept
-            assert time.monotonic() - started_s < 5
             assert store.state is StoreState.LOST
             assert f"redis at 127.0.0.1:{server.port}" in store.trouble
             server.start()
@@ -211,37 +207,26 @@ async def test_a_server_that_never_answers_does_not_keep_the_controller(
     with redis_servers.running(program, tmp_path) as server:
         async with storing(server) as store:
             await store.tend([], NOW)
-            server.tell("CLIENT", "PAUSE", 4000, "ALL")
-            started_s = time.monotonic()
+            server.freeze()
             assert await store.published({f"ns-{number}": [] for number in range(500)}) is None
-            assert time.monotonic() - started_s < 2
 
 
 @EVERY_SERVER
-async def test_five_hundred_namespaces_are_read_in_one_go(
-    program: Path, tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
-    """Issue 5: 500 namespaces; all that is asked of Redis for them in well under a second."""
+async def test_five_hundred_namespaces_are_read_in_one_go(program: Path, tmp_path: Path) -> None:
+    """Issue 5: 500 namespaces; what is asked of Redis for them is sent many at once."""
     wanted = {f"ns-{number}": [f"ns-{number}/g@1@2"] for number in range(500)}
     with redis_servers.running(program, tmp_path) as server:
-        async with storing(server) as store:
-            spans = {"users made": -time.monotonic()}
+        async with redis_servers.proxying(server.port) as proxy, storing(proxy) as store:
             report = await store.tend(wanted, NOW)
-            spans["users made"] += time.monotonic()
             assert report.nodes[0].made == 1500
             for namespace in wanted:
                 assert await store.publish(namespace, bundle(1, b"x" * 10_000))
-            spans["read"] = -time.monotonic()
+            proxy.writes.clear()
             found = await store.published(wanted)
-            spans["read"] += time.monotonic()
             assert found is not None
             assert {one.bundle for one in found.values()} == {1}
-            spans["users checked"] = -time.monotonic()
             assert (await store.tend(wanted, NOW)).nodes[0].made == 0
-            spans["users checked"] += time.monotonic()
-            record_property("seconds", str(spans))
-            print({name: f"{span:.3f} s" for name, span in spans.items()})  # noqa: T201
-            assert spans["read"] < 2, "a shared machine may be slow; alone it takes 0.1 s"
+            assert len(proxy.writes) < 150
 
 
 @EVERY_SERVER

@@ -390,7 +390,7 @@ async def test_the_operators_user_needs_no_more_than_the_page_says(
 ) -> None:
     """`docs/administrator/redis.md` gives the rules; this is the whole of what the store does."""
     with redis_servers.running(program, tmp_path) as server:
-        server.tell("ACL", "SETUSER", "operator", "on", "nopass", *_documented_rules())
+        server.tell("ACL", "SETUSER", "operator", "on", "nopass", *documented_rules())
         async with storing(server, user="operator") as store:
             assert (await store.tend(["shop", "bank"], NOW)).is_kept
             server.tell("ACL", "SETUSER", user_of("shop").user, "+@all")
@@ -400,7 +400,8 @@ async def test_the_operators_user_needs_no_more_than_the_page_says(
             assert store.trouble == ""
 
 
-def _documented_rules() -> list[str]:
+def documented_rules() -> list[str]:
+    """What the page gives the operator."""
     page = Path(__file__).parents[3] / "docs/administrator/redis.md"
     (line,) = [one for one in page.read_text().splitlines() if "SETUSER mesh7-operator" in one]
     return line.partition(">PASSWORD ")[2].split()

@@ -28,7 +28,8 @@ MOST_IN_FLIGHT: Final = 10_000
 _SWEEP_S: Final = 0.2
 _SWEEPS: Final = 5  # together the second after which an answer comes too late
 _NOTHING: Final = object()
-_TOO_LONG: Final = "a message came that is too long to be ours; see who else may publish there"
+TOO_LONG: Final = "a message came that is too long to be ours; see who else may publish there"
+"""Why a connection ended that brought more than it may."""
 _NOT_REDIS: Final = "it answers something that is not the protocol of Redis"
 
 Told = TypeVar("Told")
@@ -127,7 +128,7 @@ class Pipeline(asyncio.Protocol):
         except hiredis.ProtocolError:
             self.drop(_NOT_REDIS)
         if 0 < self._longest < self._unfinished:
-            self.drop(_TOO_LONG)
+            self.drop(TOO_LONG)
 
     def _take(self, reply: Reply) -> bool:
         """Hand one on; whether more may follow."""

@@ -27,8 +27,9 @@ _SEED_BYTES: Final = 32
 _OPERATOR: Final = (
     "resetkeys ~m7:* ~m7b:* resetchannels &m7:* &m7b:* -@all +hello +ping +select +role +acl|list"
     " +acl|users +acl|setuser +acl|deluser +client|kill +function|list +function|load"
-    " +function|delete +fcall +time +type +get +del +pexpire +persist +publish +hget +hset +hdel"
-    " +hlen +hexists +hstrlen +zadd +zcard +zrange +zrem"
+    " +function|delete +fcall +time +type +get +getrange +set +del +pexpire +persist +publish"
+    " +subscribe +unsubscribe +hget +hset +hdel +hlen +hexists +hstrlen +zadd +zcard +zrange +zrem"
+    " +zremrangebyscore"
 )
 """docs/administrator/redis.md says the same."""
 

@@ -1,13 +1,15 @@
 """What the controller needs of others: a store (`store.Store` is the real one), and keys."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from mesh7_core.delivery.envelopes import Kind
+from mesh7_operator.approving.steps import Settle
 from mesh7_operator.reconciling.plan import Publish
 from mesh7_operator.reconciling.world import Keys, Published, StoreState
+from mesh7_operator.store.requests import Held
 
 
 class Store(Protocol):
@@ -36,6 +38,21 @@ class Store(Protocol):
 
     async def forget(self, namespace: str) -> bool:
         """Remove what was delivered, and the users; whether that is done."""
+
+    async def waiting(self, namespaces: Sequence[str]) -> Mapping[str, int] | None:
+        """How many requests are pending or were lately, of each; None while it is lost."""
+
+    async def held(self, namespace: str, ids: Collection[str]) -> Held | None:
+        """Requests that are pending, and these; None while it is lost."""
+
+    async def settle(self, namespace: str, settle: Settle, found: bytes) -> bool:
+        """Carry it out; whether it is. What lay there as a decision has to be what was found."""
+
+    def listen(self, told: Callable[[str, str], None], missed: Callable[[], None]) -> None:
+        """Have these told of changes in ledgers: of a namespace and a request, or of all."""
+
+    async def follow(self, namespaces: Collection[str]) -> None:
+        """Whose changes are told of."""
 
     async def tend(self, namespaces: Collection[str], now: datetime) -> "Tended":
         """See to users and functions on every node."""
@@ -93,6 +110,22 @@ class NoStore:
     async def forget(self, _: str) -> bool:
         """Nothing was kept."""
         return True
+
+    async def waiting(self, _: Sequence[str]) -> None:
+        """Nobody can ask."""
+
+    async def held(self, _: str, __: Collection[str]) -> None:
+        """The same."""
+
+    async def settle(self, _: str, __: Settle, ___: bytes) -> bool:
+        """There is nothing to be settled."""
+        return False
+
+    def listen(self, _: Callable[[str, str], None], __: Callable[[], None]) -> None:
+        """Nobody tells."""
+
+    async def follow(self, _: Collection[str]) -> None:
+        """The same."""
 
     async def tend(self, _: Collection[str], __: datetime) -> NothingTended:
         """Nobody has credentials."""

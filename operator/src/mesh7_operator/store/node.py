@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import hiredis
@@ -22,6 +22,39 @@ _AT_ONCE: Final = 200
 _LEADS_NO_MORE: Final = ("READONLY", "MASTERDOWN")
 
 
+async def _welcome(_: resp.Pipeline) -> str:
+    return ""
+
+
+def _ignore(_: list[resp.Reply]) -> None:
+    """Nothing is pushed to a connection that listens to nothing."""
+
+
+def _nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """What is peculiar to a connection.
+
+    Attributes:
+        longest: bytes that may arrive without completing an answer; more end the connection. 0 =
+            any number.
+        greet: what else a fresh one needs; why it cannot be used, or nothing.
+        pushed: takes what the server sends by itself.
+        connected: told of each new one.
+    """
+
+    longest: int = 0
+    greet: Callable[[resp.Pipeline], Awaitable[str]] = _welcome
+    pushed: Callable[[list[resp.Reply]], None] = _ignore
+    connected: Callable[[], None] = _nothing
+
+
+_USUAL: Final = Manner()
+
+
 class Node:
     """Keeps a connection until it is closed; its address may lead to another server by and by.
 
@@ -30,6 +63,7 @@ class Node:
         url: where it is.
         password: ours there, asked for anew at each connection.
         authorities: who vouches for it, PEM, the same; None = those of the settings.
+        manner: of this connection.
 
     Raises:
         SettingsError: the URL cannot be used.
@@ -41,8 +75,11 @@ class Node:
         url: str,
         password: Callable[[], str | None],
         authorities: Callable[[], str] | None = None,
+        *,
+        manner: Manner = _USUAL,
     ) -> None:
         self._password = password
+        self._connected = manner.connected
         self._authorities = authorities
         self._said = ""
         self._server = redis_url.parse_url(
@@ -51,7 +88,11 @@ class Node:
         )
         self._turn = asyncio.Event()
         self._client = resp_client.Client(
-            self._server, greet=_welcome, changed=self._changed, pushed=_ignore
+            self._server,
+            greet=manner.greet,
+            changed=self._changed,
+            pushed=manner.pushed,
+            longest=manner.longest,
         )
 
     @property
@@ -114,6 +155,10 @@ class Node:
         (reply,) = await self.ask([words])
         return reply
 
+    async def greet_again(self) -> str:
+        """Give the connection what it needs once more; why it cannot be used, or nothing."""
+        return await self._client.greet_again()
+
     def renew(self) -> None:
         """Look whether password or authorities have changed, and use those of now."""
         server, password = self._server, self._known_password()
@@ -152,6 +197,7 @@ class Node:
         if self._client.condition is resp_client.Condition.READY:
             self._said = ""
             _LOG.info("redis is connected", extra={"node": self.place})
+            self._connected()
         elif self._client.condition is resp_client.Condition.AWAY:
             self._say(self._client.trouble)
 
@@ -160,11 +206,3 @@ class Node:
         if trouble != self._said:
             self._said = trouble
             _LOG.warning("redis is lost", extra={"node": self.place, "error": trouble})
-
-
-async def _welcome(_: resp.Pipeline) -> str:
-    return ""
-
-
-def _ignore(_: list[resp.Reply]) -> None:
-    """Nothing is pushed to a connection that listens to nothing."""

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import hiredis
@@ -17,14 +18,18 @@ from mesh7_core.delivery import envelopes, reports
 from mesh7_core.ledger import functions, redis_deliveries, redis_layout, redis_troubles, resp
 from mesh7_core.ledger.protocol import Lost
 from mesh7_operator import settings
+from mesh7_operator.approving.steps import Settle
 from mesh7_operator.reconciling.plan import Publish
 from mesh7_operator.reconciling.world import Published, StoreState
-from mesh7_operator.store import keeping, passwords, rules
-from mesh7_operator.store.node import Command, Node
+from mesh7_operator.store import keeping, passwords, requests, rules
+from mesh7_operator.store.listening import Listening
+from mesh7_operator.store.node import Command, Manner, Node
 from mesh7_operator.store.reporting import Reporting
 
 _LOG: Final = logging.getLogger(__name__)
 _CONNECT_S: Final = 3.0
+_READERS: Final = 4
+"""Namespaces whose held calls are read at once."""
 _MOST_GRANTS: Final = 10_000
 """Of one namespace, whose uses are asked for at once; those beyond are not shown."""
 _KINDS: Final = (envelopes.Kind.BUNDLE, envelopes.Kind.OVERLAY)
@@ -73,6 +78,12 @@ class Store:
         self._primary = Node(chosen, chosen.url, *known)
         self._beside = Node(chosen, chosen.url, *known)
         self._reporting = Reporting(self._beside, self._call)
+        made = partial(Node, chosen, chosen.url, *known)
+        manner = Manner(longest=requests.LONGEST_ANSWER)
+        readers = [made(manner=manner) for _ in range(_READERS)]
+        self._requests = requests.Requests(self._primary, readers, self._call)
+        self._listening = Listening(lambda manner: made(manner=manner))
+        self._more = (self._beside, self._listening.node, *readers)
         others = [url for url in dict.fromkeys(chosen.nodes) if url != chosen.url]
         self._others = [Node(chosen, url, *known) for url in others]
         # Users and functions are kept where the nodes are named; the address may be one of them.
@@ -86,12 +97,12 @@ class Store:
 
     async def start(self) -> None:
         """Connect; servers that are away are tried again until `close`."""
-        nodes = (self._primary, self._beside, *self._others)
+        nodes = (self._primary, *self._more, *self._others)
         await asyncio.gather(*(node.start(_CONNECT_S) for node in nodes))
 
     async def close(self) -> None:
         """Let go; the servers keep everything."""
-        for node in (self._primary, self._beside, *self._others):
+        for node in (self._primary, *self._more, *self._others):
             await node.close()
 
     @property
@@ -179,6 +190,28 @@ class Store:
                 )
         replies = await self._ask([["DEL", *keys]])
         return replies is not None and not any(troubles)
+
+    # Held calls
+
+    async def waiting(self, namespaces: Sequence[str]) -> Mapping[str, int] | None:
+        """How many requests are pending or were lately, of each; None while the store is lost."""
+        return await self._requests.waiting(namespaces)
+
+    async def held(self, namespace: str, ids: Collection[str]) -> requests.Held | None:
+        """Requests that are pending, and these; None while the store is lost."""
+        return await self._requests.read(namespace, ids)
+
+    async def settle(self, namespace: str, settle: Settle, found: bytes) -> bool:
+        """Carry it out; whether it is. What lay there as a decision has to be what was found."""
+        return await self._requests.settle(namespace, settle, found)
+
+    def listen(self, told: Callable[[str, str], None], missed: Callable[[], None]) -> None:
+        """Have these told of changes in ledgers: of a namespace and a request, or of all."""
+        self._listening.to(told, missed)
+
+    async def follow(self, namespaces: Collection[str]) -> None:
+        """Whose changes are told of."""
+        await self._listening.follow(namespaces)
 
     # Users and functions
 

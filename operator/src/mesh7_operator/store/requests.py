@@ -1,0 +1,289 @@
+"""Held calls in Redis as the operator sees them: read with bounds, and settled by what it signed.
+
+All but the decisions was possibly written by whoever has the namespace's credentials: an id or a
+text may be anything and of any length. So a namespace is read over a connection that nobody else
+uses meanwhile, and one that makes an answer too long loses that connection and a while.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import hiredis
+
+from mesh7_core.delivery import decisions
+from mesh7_core.ledger import approvals, redis_layout, redis_troubles, resp
+from mesh7_core.ledger.asked import State
+from mesh7_core.ledger.protocol import LOST, Lost
+from mesh7_core.ledger.requests import kept_until
+from mesh7_operator.approving.ground import MOST_MIRRORED, MOST_OPEN, InLedger
+from mesh7_operator.approving.steps import Settle
+from mesh7_operator.store import keeping
+from mesh7_operator.store.node import Command, Node
+
+_LOG: Final = logging.getLogger(__name__)
+LONGEST_ANSWER: Final = 4 * 1024 * 1024
+"""Bytes; what we ask for is shorter by far."""
+MOST_READ_BYTES: Final = 8 * 1024 * 1024
+"""Of one namespace's requests in one look; what is beyond is not seen until others have closed."""
+MOST_PENDING: Final = 2 * MOST_OPEN
+_LONGEST_TEXT: Final = 512 * 1024
+_LONGEST_ARGUMENTS: Final = 512 * 1024
+_PAGE_BYTES: Final = 256 * 1024
+_PAGE: Final = 100
+_SUSPECT_S: Final = 30.0
+"""For so long nothing is read of a namespace that has cost a connection."""
+_LARGE_BYTES: Final = 64 * 1024
+"""More is decoded beside the event loop."""
+
+Call = Callable[..., Command]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What the ledger of one namespace holds.
+
+    Attributes:
+        store_ms: Redis's clock when it was read.
+        requests: by id; what is not there, or none of ours, is left out.
+    """
+
+    store_ms: int
+    requests: Mapping[str, InLedger] = field(repr=False)
+
+
+class Requests:
+    """Reads and settles.
+
+    Args:
+        primary: where is settled and counted: those answers are short.
+        readers: connections for long answers, each for one namespace at a time.
+        call: makes a command of a function of our library, its keys and its words.
+    """
+
+    def __init__(self, primary: Node, readers: Sequence[Node], call: Call) -> None:
+        self._primary = primary
+        self._readers = tuple(readers)
+        self._call = call
+        self._free = list(readers)
+        self._turn = asyncio.Condition()
+        self._suspects: dict[str, float] = {}
+
+    async def waiting(self, namespaces: Sequence[str]) -> Mapping[str, int] | None:
+        """How many requests are pending or were lately, of each; None while the store is lost."""
+        keys = [redis_layout.Layout(one).pending for one in namespaces]
+        replies = await self._primary.ask([["ZCARD", key] for key in keys])
+        if LOST in replies:
+            return None
+        each = zip(namespaces, replies, strict=True)
+        return {one: many if isinstance(many, int) else 0 for one, many in each}
+
+    async def read(self, namespace: str, ids: Collection[str]) -> Held | None:
+        """What is pending, and these; None while the store is lost.
+
+        Args:
+            namespace: whose.
+            ids: asked for beside what is pending; those that are none are left out.
+        """
+        loop = asyncio.get_running_loop()
+        if self._suspects.get(namespace, 0.0) > loop.time():
+            return None
+        self._suspects.pop(namespace, None)
+        node = await self._take()
+        if node is None:
+            return None
+        try:
+            found = await _Reading(node, self._call, namespace).all(ids)
+        finally:
+            await self._give_back(node)
+        if found is None and resp.TOO_LONG in node.trouble:
+            self._suspects[namespace] = loop.time() + _SUSPECT_S
+            _LOG.warning(
+                "requests in redis could not be read; see who else may write there",
+                extra={"namespace": namespace, "error": node.trouble},
+            )
+        return found
+
+    async def settle(self, namespace: str, settle: Settle, found: bytes) -> bool:
+        """Put the decision there, exchange the request, tell the sidecars; whether that is done.
+
+        It is not when the store is lost, or somebody else was faster: then look again.
+
+        Args:
+            namespace: whose.
+            settle: what is to become of it.
+            found: the decision that lay there when this was planned; empty = none. Another one
+                that came since was decided first, and stays.
+        """
+        now_ms = await self._now_ms()
+        if now_ms is None or _is_overtaken(settle, now_ms):
+            return False
+        layout = redis_layout.Layout(namespace)
+        if settle.decision and not await self._put(layout, settle, found, now_ms):
+            return False
+        after = settle.after
+        exchange = self._call(
+            "exchange", layout.of_request(after), after.id, settle.before.version, after.version,
+            redis_layout.write_request(after), now_ms, *redis_layout.standing_of(after),
+            layout.channel, "",
+        )  # fmt: skip
+        return await self._tell(exchange) == [redis_layout.DONE]
+
+    # One after the other
+
+    async def _put(
+        self, layout: redis_layout.Layout, settle: Settle, found: bytes, now_ms: int
+    ) -> bool:
+        """A decision lies there as long as its request is kept: it says why that is what it is."""
+        key, decision = layout.decision(settle.after.id), settle.decision
+        there = await self._tell(["GETRANGE", key, 0, decisions.MAXIMUM_BYTES])
+        if there == decision:
+            return True
+        if there != found:
+            return False
+        last_ms = max(kept_until(settle.after) - now_ms, 1)
+        only = [] if found else ["NX"]
+        return await self._tell(["SET", key, decision, "PX", last_ms, *only]) in (b"OK", "OK")
+
+    async def _now_ms(self) -> int | None:
+        match await self._tell(["TIME"]):
+            case [bytes(seconds), bytes(micros)]:
+                return int(seconds) * 1000 + int(micros) // 1000
+            case _:
+                return None
+
+    async def _tell(self, command: Command) -> resp.Reply | Lost:
+        """Errors are LOST; a missing library is loaded first."""
+        reply = await self._primary.tell(*command)
+        if isinstance(reply, hiredis.ReplyError) and redis_troubles.is_missing_function(reply):
+            await keeping.load(self._primary)
+            reply = await self._primary.tell(*command)
+        if isinstance(reply, hiredis.ReplyError):
+            about = {"node": self._primary.place, "error": redis_troubles.of_error(reply)}
+            _LOG.warning("redis did not take a decision", extra=about)
+            return LOST
+        return reply
+
+    # Connections
+
+    async def _take(self) -> Node | None:
+        """One that nobody uses; None when none of them is connected."""
+        async with self._turn:
+            while True:
+                for node in self._free:
+                    if node.is_connected:
+                        self._free.remove(node)
+                        return node
+                for node in self._free:
+                    node.renew()
+                if len(self._free) == len(self._readers):
+                    return None
+                await self._turn.wait()
+
+    async def _give_back(self, node: Node) -> None:
+        async with self._turn:
+            self._free.append(node)
+            self._turn.notify_all()
+
+
+class _Reading:
+    """One look at one namespace."""
+
+    def __init__(self, node: Node, call: Call, namespace: str) -> None:
+        self._node = node
+        self._call = call
+        self._layout = redis_layout.Layout(namespace)
+
+    async def all(self, ids: Collection[str]) -> Held | None:
+        """What is asked for, and what is pending."""
+        pending = await self._node.tell("ZRANGE", self._layout.pending, 0, MOST_PENDING - 1)
+        if isinstance(pending, Lost):
+            return None
+        known = sorted(one for one in ids if decisions.REQUEST_ID.fullmatch(one))[:MOST_MIRRORED]
+        wanted = list(dict.fromkeys([*known, *_ids(pending)]))
+        fitting = await self._fitting(wanted)
+        if fitting is None:
+            return None
+        read = await self._texts(fitting)
+        if read is None:
+            return None
+        store_ms, texts = read
+        decided = await self._node.ask([
+            ["GETRANGE", self._layout.decision(one), 0, decisions.MAXIMUM_BYTES] for one in texts
+        ])  # fmt: skip
+        if LOST in decided:
+            return None
+        rows = [
+            (one, *texts[one], found if isinstance(found, bytes) else b"")
+            for one, found in zip(texts, decided, strict=True)
+        ]
+        if sum(len(row[1]) + len(row[2]) for row in rows) > _LARGE_BYTES:
+            return await asyncio.to_thread(_held, store_ms, rows)
+        return _held(store_ms, rows)
+
+    async def _fitting(self, ids: Sequence[str]) -> list[str] | None:
+        """Those that are there, and whose texts are not too long to be ours; within the bound."""
+        sizes = await self._node.ask([
+            ["HSTRLEN", self._layout.request(one), part] for one in ids for part in ("t", "a")
+        ])  # fmt: skip
+        if LOST in sizes:
+            return None
+        fitting, left = [], MOST_READ_BYTES
+        for one, text, arguments in zip(ids, sizes[::2], sizes[1::2], strict=True):
+            if not isinstance(text, int) or not isinstance(arguments, int):
+                continue  # another type: somebody else's
+            is_ours = 0 < text <= _LONGEST_TEXT and arguments <= _LONGEST_ARGUMENTS
+            if is_ours and text + arguments <= left:
+                fitting.append(one)
+                left -= text + arguments
+        return fitting
+
+    async def _texts(self, ids: Sequence[str]) -> tuple[int, dict[str, tuple[bytes, bytes]]] | None:
+        """The time, and by id what is there; page by page, for others wait meanwhile."""
+        found: dict[str, tuple[bytes, bytes]] = {}
+        start = 0
+        while True:
+            page = ids[start : start + _PAGE]
+            keys = [self._layout.request(one) for one in page]
+            match await self._node.tell(*self._call("read", keys, _PAGE_BYTES)):
+                case [int(store_ms), *pairs] if bool(pairs) == bool(page):
+                    found |= _pairs(page, pairs)
+                    start += max(len(pairs) // 2, 1)
+                case _:
+                    return None
+            if start >= len(ids):
+                return store_ms, found
+
+
+def _pairs(ids: Sequence[str], pairs: Sequence[resp.Reply]) -> dict[str, tuple[bytes, bytes]]:
+    each = zip(ids, pairs[::2], pairs[1::2], strict=False)
+    return {
+        one: (text, arguments if isinstance(arguments, bytes) else b"")
+        for one, text, arguments in each
+        if isinstance(text, bytes)
+    }
+
+
+def _ids(reply: resp.Reply) -> Iterator[str]:
+    for one in reply if isinstance(reply, list) else ():
+        text = one.decode("latin-1") if isinstance(one, bytes) else ""
+        if decisions.REQUEST_ID.fullmatch(text):
+            yield text
+
+
+def _held(store_ms: int, rows: Sequence[tuple[str, bytes, bytes, bytes]]) -> Held:
+    found: dict[str, InLedger] = {}
+    for request_id, text, arguments, decision in rows:
+        request = redis_layout.read_request(text, arguments, request_id)
+        if request is not None:
+            now = approvals.at(request, store_ms)
+            found[request_id] = InLedger(request=now, decision=decision)
+    return Held(store_ms=store_ms, requests=found)
+
+
+def _is_overtaken(settle: Settle, now_ms: int) -> bool:
+    """Whether time alone has decided meanwhile."""
+    was_pending = settle.before.state is State.PENDING
+    return was_pending and approvals.at(settle.before, now_ms).state is not State.PENDING

@@ -1,0 +1,233 @@
+"""Held calls in Redis: read within bounds whatever a tenant writes, and settled decision first."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from mesh7_core.ledger import redis_layout
+from mesh7_core.ledger.asked import Request, State
+from mesh7_operator.store import listening, requests
+from mesh7_operator.store.store import Store
+from tests.conftest import Eventually
+from tests.core.ledger.redis_parts import EVERY_SERVER
+from tests.operator.store import held
+from tests.operator.store.parts import NOW, is_refused, link_of, storing
+from tests.operator.store.test_store_users import documented_rules
+from tests.peers import redis_servers
+
+SHOP = redis_layout.Layout("shop")
+
+
+async def _read(store: Store, *ids: str, namespace: str = "shop") -> dict[str, Request]:
+    found = await store.held(namespace, ids)
+    assert found is not None
+    return {one: kept.request for one, kept in found.requests.items()}
+
+
+@EVERY_SERVER
+async def test_what_a_sidecar_opens_is_read_and_what_was_decided_about_it(
+    program: Path, tmp_path: Path
+) -> None:
+    """Design 6.4: the controller mirrors pending requests."""
+    with redis_servers.running(program, tmp_path) as server:
+        async with storing(server) as store:
+            await store.tend(["shop", "bank"], NOW)
+            async with held.ledger_of(server, "shop") as ledger:
+                first, second = await held.opened(ledger, 1), await held.opened(ledger, 2)
+                await ledger.withdraw(second.id)
+                closed = await ledger.request(second.id)
+            server.tell("SET", SHOP.decision(first.id), b"decided")
+            assert await _read(store) == {first.id: first}
+            assert await _read(store, second.id) == {first.id: first, second.id: closed}
+            found = await store.held("shop", ())
+            assert found is not None
+            assert found.requests[first.id].decision == b"decided"
+            assert found.store_ms >= first.opened_at_ms
+            assert await store.waiting(["shop", "bank"]) == {"shop": 1, "bank": 0}
+
+
+@EVERY_SERVER
+async def test_the_documented_user_may_read_settle_and_listen(
+    program: Path, tmp_path: Path, eventually: Eventually
+) -> None:
+    """docs/administrator/redis.md, The operator's user."""
+    told: list[tuple[str, str]] = []
+    with redis_servers.running(program, tmp_path) as server:
+        server.tell("ACL", "SETUSER", "operator", "on", "nopass", *documented_rules())
+        async with storing(server, user="operator") as store:
+            store.listen(lambda *one: told.append(one), lambda: None)
+            await store.tend(["shop"], NOW)
+            await store.follow(["shop"])
+            async with held.ledger_of(server, "shop") as ledger:
+                before = await held.opened(ledger)
+                await eventually(lambda: ("shop", before.id) in told)
+                settle = held.approved(before, before.opened_at_ms + 1)
+                assert await store.settle("shop", settle, b"")
+                after = await ledger.request(before.id)
+            assert after == settle.after
+            assert server.tell("GET", SHOP.decision(before.id)) == b"signed"
+            kept_ms = server.tell("PTTL", SHOP.decision(before.id))
+            assert isinstance(kept_ms, int)
+            assert kept_ms > settle.after.use_within_ms
+
+
+@EVERY_SERVER
+@pytest.mark.promise("K9")
+async def test_whoever_was_faster_wins_and_a_decision_that_stands_is_not_replaced(
+    program: Path, tmp_path: Path
+) -> None:
+    """Issue 7: two leaders, and a crash between the decision and the request."""
+    with redis_servers.running(program, tmp_path) as server:
+        async with storing(server) as store:
+            await store.tend(["shop"], NOW)
+            async with held.ledger_of(server, "shop") as ledger:
+                before = await held.opened(ledger)
+                settle = held.approved(before, before.opened_at_ms + 1)
+                server.tell("SET", SHOP.decision(before.id), b"another leader's")
+                assert not await store.settle("shop", settle, b"")
+                assert server.tell("GET", SHOP.decision(before.id)) == b"another leader's"
+                # A crash after the first of two steps: the second is done by whoever comes next.
+                server.tell("SET", SHOP.decision(before.id), b"signed")
+                assert await store.settle("shop", settle, b"signed")
+                assert not await store.settle("shop", settle, b"signed")
+                found = await ledger.request(before.id)
+            assert isinstance(found, Request)
+            assert found.state is State.APPROVED
+
+
+@EVERY_SERVER
+async def test_what_was_withdrawn_meanwhile_is_not_settled(program: Path, tmp_path: Path) -> None:
+    with redis_servers.running(program, tmp_path) as server:
+        async with storing(server) as store:
+            await store.tend(["shop"], NOW)
+            async with held.ledger_of(server, "shop") as ledger:
+                before = await held.opened(ledger)
+                await ledger.withdraw(before.id)
+                settle = held.approved(before, before.opened_at_ms + 1)
+                assert not await store.settle("shop", settle, b"")
+                found = await ledger.request(before.id)
+            assert isinstance(found, Request)
+            assert found.state is State.WITHDRAWN
+
+
+@EVERY_SERVER
+@pytest.mark.promise("K9")
+async def test_a_tenant_that_writes_long_or_odd_things_is_read_without_them(
+    program: Path, tmp_path: Path
+) -> None:
+    """Issue 7: a Redis writer. Ids of any length, texts of any length, keys of another type."""
+    with redis_servers.running(program, tmp_path) as server:
+        async with storing(server) as store:
+            await store.tend(["shop"], NOW)
+            async with held.ledger_of(server, "shop") as ledger:
+                good, long = await held.opened(ledger, 1), await held.opened(ledger, 2)
+                odd, grown = await held.opened(ledger, 3), await held.opened(ledger, 4)
+            with link_of(server, "shop") as link:
+                link.ask("HSET", SHOP.request(long.id), "t", b"x" * 3_000_000)
+                link.ask("HSET", SHOP.request(grown.id), "a", b"x" * 3_000_000)
+                link.ask("DEL", SHOP.request(odd.id))
+                link.ask("SET", SHOP.request(odd.id), "text")
+                link.ask("ZADD", SHOP.pending, 1, b"../" + b"y" * 100_000, 2, b"\xff\x00")
+                assert is_refused(link.ask("SET", SHOP.decision(good.id), "forged"))
+            assert await _read(store, odd.id, "../../x") == {good.id: good}
+
+
+@EVERY_SERVER
+@pytest.mark.promise("K9")
+async def test_an_answer_without_end_costs_its_namespace_a_while_and_nobody_else(
+    program: Path, tmp_path: Path
+) -> None:
+    """Issue 7: a Redis writer. Members of a set have no bound of their own."""
+    with redis_servers.running(program, tmp_path) as server:
+        async with storing(server) as store:
+            await store.tend(["shop", "bank"], NOW)
+            async with held.ledger_of(server, "bank") as ledger:
+                good = await held.opened(ledger)
+            with link_of(server, "shop") as link:
+                link.ask("ZADD", SHOP.pending, 1, b"y" * (2 * requests.LONGEST_ANSWER))
+            for _ in range(10):
+                assert await store.held("shop", ()) is None
+                assert await _read(store, namespace="bank") == {good.id: good}
+
+
+@EVERY_SERVER
+@pytest.mark.promise("K9")
+async def test_the_requests_of_a_namespace_are_read_up_to_a_bound(
+    program: Path, tmp_path: Path
+) -> None:
+    arguments = '"' + "x" * 250_000 + '"'
+    with redis_servers.running(program, tmp_path) as server:
+        async with storing(server) as store:
+            await store.tend(["shop"], NOW)
+            async with held.ledger_of(server, "shop") as ledger:
+                for number in range(40):
+                    await held.opened(ledger, number, arguments)
+            found = await _read(store)
+            assert 30 <= len(found) < 40
+            assert all(one.arguments == arguments for one in found.values())
+
+
+@EVERY_SERVER
+@pytest.mark.promise("K9")
+async def test_a_namespace_that_publishes_without_end_is_not_listened_to(
+    program: Path, tmp_path: Path, eventually: Eventually
+) -> None:
+    """Issue 7: a tenant that publishes in a loop costs bounded work, and the others are heard."""
+    told: list[str] = []
+    with redis_servers.running(program, tmp_path) as server:
+        async with storing(server) as store:
+            store.listen(lambda namespace, _: told.append(namespace), lambda: None)
+            await store.tend(["shop", "bank"], NOW)
+            await store.follow(["shop", "bank"])
+            with link_of(server, "shop") as link:
+                for _ in range(4 * listening.MOST_A_SECOND):
+                    link.ask("PUBLISH", SHOP.channel, "again")
+                    await asyncio.sleep(0)
+            await eventually(lambda: server.tell("PUBLISH", SHOP.channel, "more") == 0)
+            heard = told.count("shop")
+            await store.follow(["shop", "bank"])
+            assert server.tell("PUBLISH", SHOP.channel, "more") == 0
+            server.tell("PUBLISH", redis_layout.Layout("bank").channel, "r")
+            await eventually(lambda: "bank" in told)
+            assert told.count("shop") == heard
+
+
+@EVERY_SERVER
+async def test_a_lost_redis_is_known_as_lost_and_all_is_looked_at_when_it_is_back(
+    program: Path, tmp_path: Path, eventually: Eventually
+) -> None:
+    """Issue 7: lost Redis."""
+    missed: list[bool] = []
+    told: list[str] = []
+    with redis_servers.running(program, tmp_path) as server:
+        async with storing(server) as store:
+            store.listen(lambda _, one: told.append(one), lambda: missed.append(True))
+            await store.tend(["shop"], NOW)
+            await store.follow(["shop"])
+            async with held.ledger_of(server, "shop") as ledger:
+                before = await held.opened(ledger)
+                settle = held.approved(before, before.opened_at_ms + 1)
+            server.kill()
+            assert await store.held("shop", ()) is None
+            assert await store.waiting(["shop"]) is None
+            assert not await store.settle("shop", settle, b"")
+            missed.clear()
+            server.start()
+            await eventually(lambda: bool(missed))
+            server.tell("PUBLISH", SHOP.channel, before.id)
+            await eventually(lambda: before.id in told)
+
+
+async def test_an_id_that_is_none_is_told_as_no_id(tmp_path: Path, eventually: Eventually) -> None:
+    told: list[tuple[str, str]] = []
+    with redis_servers.running(redis_servers.programs()["valkey"], tmp_path) as server:
+        async with storing(server) as store:
+            store.listen(lambda *one: told.append(one), lambda: None)
+            await store.follow(["shop"])
+            await eventually(
+                lambda: server.tell("PUBLISH", SHOP.channel, "r-" + "../" * 8 + "ab") == 1
+            )
+            await eventually(lambda: told == [("shop", "")])
+            await store.follow([])
+            await eventually(lambda: server.tell("PUBLISH", SHOP.channel, "x") == 0)

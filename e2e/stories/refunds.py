@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import re
 import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
@@ -108,25 +107,12 @@ def add_agent(story: Story, name: str, *, hold: str = "110s") -> str:
 
 def troubles(story: Story, pod: str) -> str:
     """What keeps a sidecar from its store; empty when nothing does."""
+    address = story.pod(pod)["status"].get("podIP")
     try:
-        return str(json.loads(_told(story, pod, "readyz"))["store"])
+        with urllib.request.urlopen(f"http://{address}:7008/readyz", timeout=2) as answer:
+            return str(json.load(answer)["store"])
     except OSError as error:
         return str(error)
-
-
-def metric(story: Story, pod: str, name: str) -> float:
-    """One that a sidecar counts, all labels together."""
-    lines = _told(story, pod, "metrics").splitlines()
-    chosen = [line for line in lines if re.match(rf"{name}[ {{]", line)]
-    return sum(float(line.rpartition(" ")[2]) for line in chosen)
-
-
-def _told(story: Story, pod: str, page: str) -> str:
-    """What the admin listener of a sidecar says."""
-    address = story.pod(pod)["status"].get("podIP")
-    with urllib.request.urlopen(f"http://{address}:7008/{page}", timeout=5) as answer:
-        text: str = answer.read().decode()
-    return text
 
 
 @contextlib.contextmanager

@@ -45,11 +45,11 @@ def test_what_somebody_writes_into_redis_is_nobodys_word(
     shop: Story, order: str, jane: Person
 ) -> None:
     """Issue 7: a Redis writer forging a decision – ignored, counted; the operator undoes it."""
-    before = _distrusted(shop)
     with refunds.asked(shop, order) as call:
         request = refunds.await_request(shop, order, "Pending")
         assert _forged(shop, name_of(request)) == {"state": "approved", "is_laid": False}
-        shop.until(lambda: _distrusted(shop) > before, "the sidecar counts it")
+        told = f"the decision about request `{name_of(request)}` in Redis is ignored"
+        shop.until(lambda: told in _log(shop), "the sidecar counts it")
         assert refunds.paid(shop, order) == []
         assert not call.is_over()
         # Nobody but people open it: it waits as before, and their word is heard.
@@ -85,9 +85,8 @@ def _forged(shop: Story, request: str) -> Line:
     return said
 
 
-def _distrusted(shop: Story) -> float:
-    """How often the sidecar heard somebody else's word."""
-    return refunds.metric(shop, AGENT, "mesh7_forged_decisions_total")
+def _log(shop: Story) -> str:
+    return shop.kubectl("logs", AGENT, "-c", names.SIDECAR_CONTAINER, "-n", shop.namespace)
 
 
 def _by_token(cluster: Cluster, token: str) -> Kubectl:

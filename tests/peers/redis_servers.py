@@ -112,6 +112,18 @@ class Server:
         """SIGTERM, and wait for its end."""
         self._signal(signal.SIGTERM)
 
+    def freeze(self) -> None:
+        """Stop it in its tracks: it is there, takes connections, and answers nobody."""
+        self._running().send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on where it stopped."""
+        self._running().send_signal(signal.SIGCONT)
+
+    def _running(self) -> "subprocess.Popen[bytes]":
+        assert self._process is not None
+        return self._process
+
     def _signal(self, number: signal.Signals) -> None:
         if self._link is not None:
             self._link.close()

@@ -39,7 +39,7 @@ from tests.sidecar.doors.scripted_source import (
     tool,
 )
 from tests.sidecar.doors.scripted_source import serving as serving_source
-from tests.sidecar.gate.parts import ToldTime
+from tests.told_time import ToldTime
 
 UID = "0f9f-11"
 PATIENCE_S = 30.0

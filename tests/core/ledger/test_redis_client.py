@@ -17,6 +17,7 @@ from mesh7_core.ledger import resp
 from mesh7_core.ledger.protocol import LOST, Lost, Seen
 from tests.core.ledger.redis_parts import EVERY_SERVER, connected, seen
 from tests.peers import redis_servers
+from tests.told_time import ToldTime
 
 _NAME = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "redis")])
 
@@ -88,6 +89,35 @@ async def test_more_than_may_be_in_flight_is_lost_at_once() -> None:
         assert line.answers == [LOST] * 3
         line.pipeline.drop("enough")
     assert len(line.answers) == resp.MOST_IN_FLIGHT + 3
+
+
+@pytest.mark.promise("L6")
+def test_what_is_not_answered_is_lost_after_a_second() -> None:
+    """docs/administrator/redis.md, When it fails. Time passes by the test's word only."""
+
+    async def lived() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            line = Line()
+            await line.connect(silent.getsockname()[1])
+            line.send("PING")
+            await _pass_by(0.9)
+            assert line.answers == []
+            await _pass_by(0.2)
+            assert line.answers == [LOST]
+            assert line.ended == ["it does not answer within a second"]
+
+    with asyncio.Runner(loop_factory=ToldTime) as runner:
+        runner.run(lived())
+
+
+async def _pass_by(seconds: float) -> None:
+    """Let time pass, a twentieth of a second at a time."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, ToldTime)
+    for _ in range(round(seconds / 0.05)):
+        loop.pass_by(0.05)
+        for _ in range(5):
+            await asyncio.sleep(0)
 
 
 @EVERY_SERVER

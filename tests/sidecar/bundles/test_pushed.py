@@ -21,7 +21,7 @@ from tests.sidecar.bundles.delivering import (
     kill,
     policy,
 )
-from tests.sidecar.gate.parts import ToldTime
+from tests.told_time import ToldTime
 
 PATIENCE_S = 30.0
 ALLOWING = policy("support")

@@ -2,13 +2,10 @@
 
 import asyncio
 import json
-import selectors
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-
-from typing_extensions import override
 
 from mesh7_core.compiling import compiler
 from mesh7_core.ledger.asked import Refused, Request, Verdict, Vote
@@ -40,33 +37,11 @@ from mesh7_sidecar.gate.journal import Journal
 from mesh7_sidecar.gate.terms import HoldTerms
 from mesh7_sidecar.gate.waiting import Wait
 from mesh7_sidecar.settings import AuditShare
+from tests.told_time import ToldTime
 
 PATIENCE_S = 30.0
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 NOON_NS = int(NOON.timestamp()) * 10**9
-
-
-class ToldTime(asyncio.SelectorEventLoop):
-    """An event loop whose time passes only when a test says so."""
-
-    def __init__(self) -> None:
-        super().__init__(_Brisk())
-        self._told_s = 1000.0
-
-    @override
-    def time(self) -> float:
-        return self._told_s
-
-    def pass_by(self, seconds: float) -> None:
-        self._told_s += seconds
-
-
-class _Brisk(selectors.DefaultSelector):
-    """Looks often: nobody wakes it when time is told."""
-
-    @override
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        return super().select(0.001 if timeout is None else min(timeout, 0.001))
 
 
 class FaultyLedger:

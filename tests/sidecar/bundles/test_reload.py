@@ -56,6 +56,17 @@ async def test_a_file_between_truncating_and_writing_is_never_in_force(tmp_path:
     assert watched.reload.problems == ()
 
 
+async def test_an_edit_is_taken_up_by_the_second_look_after_it(tmp_path: Path) -> None:
+    """Design 12: within a second."""
+    watched = Watched(tmp_path)
+    watched.path.write_text(DENY_ALL, encoding="utf-8")
+    await watched.reload.look()
+    assert watched.names == [["default/everything"]]
+    await watched.reload.look()
+    assert watched.names == [["default/everything"], ["default/nothing"]]
+    assert 3 * reload.POLL_S < 1.0, "a look may have just been, and compiling takes its time"
+
+
 async def test_a_folder_that_is_never_still_is_taken_all_the_same(tmp_path: Path) -> None:
     """Else whoever writes a log into the folder would keep every edit out."""
     watched = Watched(tmp_path)

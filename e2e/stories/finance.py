@@ -1,4 +1,7 @@
-"""One shop for all of it: nobody waits for another, for each test has an order of its own."""
+"""Fixtures of refunds: one shop for a session, and the people around it.
+
+Nobody waits for another there, for each test has an order of its own.
+"""
 
 import secrets
 from collections.abc import Iterator

@@ -45,6 +45,7 @@ ALLOWED: dict[str, set[Right]] = {
     },
     "mesh7-injector": {
         ("get", "agentpolicies.mesh7.dev", "*", "everywhere"),
+        ("create", "subjectaccessreviews.authorization.k8s.io", "*", "everywhere"),
         ("list", "toolsources.mesh7.dev", "*", "everywhere"),
         ("get", "namespaces", "*", "everywhere"),
         ("get", "networkpolicies.networking.k8s.io", "mesh7-guarded", "everywhere"),
@@ -97,6 +98,11 @@ _WRITE = {
 PEOPLE: dict[str, set[Right]] = {
     "mesh7-viewer": _READ,
     "mesh7-policy-editor": _READ | _WRITE | {("create", "grants.mesh7.dev", "*", "everywhere")},
+    "mesh7-approver": _READ
+    | {
+        ("create", "grants.mesh7.dev", "*", "everywhere"),
+        ("approve", "agentpolicies.mesh7.dev", "*", "everywhere"),
+    },
     "mesh7-admin": _READ
     | _WRITE
     | {

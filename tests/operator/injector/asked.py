@@ -49,6 +49,21 @@ def grant(name: str = "friday", **spec: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+DIGEST = "sha256:" + "0" * 64
+
+
+def answer(name: str = "7f3k-support-x8d4q", **spec: Any) -> dict[str, Any]:
+    """Somebody's yes to one held call, for the rules of `shop/support`."""
+    nothing: dict[str, Any] = dict.fromkeys(("tools", "expiresAt", "maxUses"))
+    written = {
+        "subject": {"pod": "support-0"},
+        "requestRef": {"name": "7f3k", "uid": "r-1"},
+        "digest": DIGEST,
+        **spec,
+    }
+    return grant(name, **nothing, **written)
+
+
 def pod(name: str = "support", **spec: Any) -> dict[str, Any]:
     """A pod as somebody writes it."""
     return {
@@ -117,12 +132,18 @@ class Table:
     """An API server that answers from a table, keyed by kind, namespace and name.
 
     A value that is an exception is raised.
+
+    Attributes:
+        powerless: users who have the verb `approve` on nothing.
+        reviewed: what was asked about users.
     """
 
     def __init__(self, found: dict[tuple[str, str, str], Any] | None = None) -> None:
         self.found = found or {}
         self.asked: list[tuple[str, str, str]] = []
         self.published: dict[str, str] = {}
+        self.powerless: set[str] = set()
+        self.reviewed: list[shapes.Object] = []
 
     async def get(self, resource: resources.Resource, namespace: str, name: str) -> shapes.Object:
         self.asked.append((resource.kind, namespace, name))
@@ -133,6 +154,18 @@ class Table:
             raise answer
         found: shapes.Object = answer
         return found
+
+    async def create(
+        self, resource: resources.Resource, namespace: str, manifest: shapes.Object
+    ) -> shapes.Object:
+        self.asked.append((resource.kind, namespace, ""))
+        failure = self.found.get((resource.kind, namespace, ""))
+        if isinstance(failure, Exception):
+            raise failure
+        spec = shapes.mapping(manifest, "spec")
+        self.reviewed.append(spec)
+        is_allowed = spec["user"] not in self.powerless
+        return {**manifest, "status": {"allowed": is_allowed}}
 
     async def list_remembered(
         self, resource: resources.Resource, namespace: str

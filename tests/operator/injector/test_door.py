@@ -11,7 +11,7 @@ import pytest
 
 from mesh7_core import errors
 from mesh7_core.delivery import stamps
-from mesh7_operator.cluster import api_server
+from mesh7_operator.cluster import api_server, resources, shapes
 from mesh7_operator.injector import door
 from mesh7_operator.injector.asking import Asking
 from mesh7_operator.injector.places import Places, weight
@@ -68,6 +68,85 @@ async def test_other_kinds_and_later_changes_are_left_as_they_are(there: Door) -
     assert await there.ask(door.MUTATE, asked.question(asked.policy())) == plain
     changed = asked.question(asked.grant(), before=asked.grant())
     assert await there.ask(door.MUTATE, changed) == plain
+
+
+_DECISIONS = {"permission": asked.grant(), "yes": asked.answer(), "no": asked.answer(effect="Deny")}
+
+
+@pytest.mark.promise("A12")
+@pytest.mark.parametrize("name", _DECISIONS)
+async def test_whoever_may_not_approve_gets_no_stamp(there: Door, name: str) -> None:
+    """Issue 7: without the admission policy nothing is approved, for the injector asks, too."""
+    there.table.powerless.add("jane")
+    answer = await there.ask(door.MUTATE, asked.question(_DECISIONS[name]))
+    assert (answer["allowed"], answer["status"]["code"]) == (False, 403)
+    assert answer["status"]["message"].startswith(
+        "spec.policyRef: `jane` has no verb `approve` on agentpolicy `support` in namespace `shop`"
+    )
+
+
+@pytest.mark.promise("A12")
+async def test_the_cluster_is_asked_about_the_maker_as_it_knows_them(there: Door) -> None:
+    """Groups, uid and whatever else its authorizers look at: impersonated ones, with `--as`."""
+    extra = {"scopes.example.com": ["read"]}
+    maker = {"username": "bob", "uid": "u-2", "groups": ["hr"], "extra": extra}
+    answer = await there.ask(door.MUTATE, asked.question(asked.answer(), userInfo=maker))
+    assert answer["allowed"] is True
+    assert there.table.reviewed == [
+        {
+            "user": "bob",
+            "uid": "u-2",
+            "groups": ["hr"],
+            "extra": extra,
+            "resourceAttributes": {
+                "group": "mesh7.dev",
+                "resource": "agentpolicies",
+                "namespace": SHOP,
+                "name": "support",
+                "verb": "approve",
+            },
+        }
+    ]
+
+
+async def test_the_baselines_policy_is_asked_about_where_it_is(there: Door) -> None:
+    """Attack: a tenant's policy of the same name, which its administrator may approve."""
+    ref = {"namespace": RELEASE, "name": "support"}
+    await there.ask(door.MUTATE, asked.question(asked.answer(policyRef=ref)))
+    (reviewed,) = there.table.reviewed
+    assert shapes.text(reviewed, "resourceAttributes", "namespace") == RELEASE
+
+
+@pytest.mark.parametrize("ref", [{"namespace": "mallorys", "name": "x"}, {"namespace": SHOP}, 7])
+async def test_of_a_policy_that_cannot_be_meant_nothing_is_stamped(there: Door, ref: Any) -> None:
+    question = asked.question(asked.answer(policyRef=ref))
+    answer = await there.ask(door.MUTATE, question)
+    stamped = json.loads(base64.b64decode(answer.get("patch", "W10=")))
+    assert not [one for one in stamped if "stamp" in one["value"]]
+    assert there.table.reviewed == []
+
+
+async def test_a_veto_is_asked_about_nobody(there: Door) -> None:
+    """Design 6.7: whoever stops something waits for nobody."""
+    there.table.powerless.add("jane")
+    answer = await there.ask(door.MUTATE, asked.question(asked.grant(effect="Deny")))
+    assert (answer["allowed"], there.table.reviewed) == (True, [])
+
+
+async def test_when_nobody_says_who_may_approve_nobody_does(there: Door) -> None:
+    review = resources.SUBJECT_ACCESS_REVIEWS.kind
+    there.table.found[review, "", ""] = api_server.Unavailable("not answered")
+    answer = await there.ask(door.MUTATE, asked.question(asked.answer()))
+    assert (answer["allowed"], answer["status"]["code"]) == (False, 503)
+
+
+@pytest.mark.parametrize("effect", ["Allow", "Deny"])
+async def test_an_agents_account_answers_no_held_call(there: Door, effect: str) -> None:
+    """Attack of issue 7: approving one's own."""
+    maker = {"username": f"system:serviceaccount:{SHOP}:support"}
+    question = asked.question(asked.answer(effect=effect), userInfo=maker)
+    answer = await there.ask(door.MUTATE, question)
+    assert "agents approve nothing" in answer["status"]["message"]
 
 
 @pytest.mark.parametrize(("namespace", "allowed"), [(SHOP, False), ("argo", True), ("gone", False)])

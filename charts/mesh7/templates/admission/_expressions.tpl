@@ -37,6 +37,24 @@ spec:
   validationActions: [Deny]
 {{- end }}
 
+{{/* Whether a Grant answers one held call: include "mesh7.isAnswer" "object". The kind's own rules
+     see that a digest comes with it. */}}
+{{- define "mesh7.isAnswer" -}}
+{{ . }}.spec.?requestRef.orValue(null) != null
+{{- end }}
+
+{{/* What the cluster itself does when an owner or a namespace goes. */}}
+{{- define "mesh7.isCollector" -}}
+request.userInfo.username in ['system:serviceaccount:kube-system:namespace-controller',
+'system:serviceaccount:kube-system:generic-garbage-collector', 'system:kube-controller-manager']
+{{- end }}
+
+{{/* A namespace goes with all that is in it, and what is owned with its owner. */}}
+{{- define "mesh7.isGoing" -}}
+request.operation == 'DELETE' && (has(namespaceObject.metadata.deletionTimestamp)
+|| {{ include "mesh7.isCollector" . }})
+{{- end }}
+
 {{/* Every container that is not the sidecar. The init container alone is: names are taken by a pod
      once, so a pod without it could call another container so. */}}
 {{- define "mesh7.others" -}}

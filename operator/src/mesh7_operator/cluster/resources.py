@@ -76,6 +76,13 @@ TOKEN_REVIEWS: Final = Resource(
     kind="TokenReview",
     is_namespaced=False,
 )
+SUBJECT_ACCESS_REVIEWS: Final = Resource(
+    group="authorization.k8s.io",
+    version="v1",
+    plural="subjectaccessreviews",
+    kind="SubjectAccessReview",
+    is_namespaced=False,
+)
 WEBHOOKS: Final = tuple(
     Resource(
         group="admissionregistration.k8s.io",

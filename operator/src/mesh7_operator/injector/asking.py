@@ -1,6 +1,6 @@
-"""What the injector asks the API server: the policy of a grant, and whether a namespace is guarded.
+"""What the injector asks the API server of a grant: its policy, who may approve, who is guarded.
 
-Within two seconds, for the API server waits for our own answer; what is not known by then is
+Each within two seconds, for the API server waits for our own answer; what is not known by then is
 refused.
 """
 
@@ -8,10 +8,11 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Final, Protocol, TypeVar
 
-from mesh7_core import errors
+from mesh7_core import errors, names
 from mesh7_core.injection import enrolment
 from mesh7_operator.cluster import api_server, resources, shapes
 from mesh7_operator.injector.judging import PolicyRef
+from mesh7_operator.injector.reviews import Maker
 
 PATIENCE_S: Final = 2.0
 _Answer = TypeVar("_Answer")
@@ -22,6 +23,11 @@ class Api(Protocol):
 
     async def get(self, resource: resources.Resource, namespace: str, name: str) -> shapes.Object:
         """One object; raises `NotFound` or another ClusterError."""
+
+    async def create(
+        self, resource: resources.Resource, namespace: str, manifest: shapes.Object
+    ) -> shapes.Object:
+        """Make one; a review is answered with its status. Raises ClusterError."""
 
 
 class Asking:
@@ -47,6 +53,35 @@ class Asking:
             return await self._in_time(asked, f"AgentPolicy `{ref.namespace}/{ref.name}`")
         except api_server.NotFound:
             return None
+
+    async def may_approve(self, maker: Maker, ref: PolicyRef) -> bool:
+        """Whether the cluster's authorizers give somebody the verb `approve` on an AgentPolicy.
+
+        Of a policy in its own namespace, so one of the same name elsewhere gives nothing here.
+
+        Raises:
+            ClusterError: not answered in time.
+        """
+        review = resources.SUBJECT_ACCESS_REVIEWS
+        asked = self._api.create(review, "", {
+            "apiVersion": review.api_version,
+            "kind": review.kind,
+            "spec": {
+                "user": maker.username,
+                "uid": maker.uid,
+                "groups": list(maker.groups),
+                "extra": {key: list(found) for key, found in maker.extra.items()},
+                "resourceAttributes": {
+                    "group": names.GROUP,
+                    "resource": resources.AGENT_POLICIES.plural,
+                    "namespace": ref.namespace,
+                    "name": ref.name,
+                    "verb": names.VERB_APPROVE,
+                },
+            },
+        })  # fmt: skip
+        what = f"who may approve AgentPolicy `{ref.namespace}/{ref.name}`"
+        return shapes.mapping(await self._in_time(asked, what), "status").get("allowed") is True
 
     async def is_guarded(self, namespace: str) -> bool:
         """Whether agents may run there.

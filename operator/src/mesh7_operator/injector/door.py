@@ -173,7 +173,7 @@ class _Validating:
 
 
 class _Mutating:
-    """Says who made a Grant."""
+    """Says who made a Grant, and stamps what they may decide."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -181,15 +181,22 @@ class _Mutating:
     async def verdict(self, review: Review) -> Verdict:
         if review.kind != names.GRANT or review.before is not None:
             return reviews.Allowed()
-        if not judging.is_allow(review):
+        if not judging.is_decision(review):
             return stamping.stamp(review, None, None)
+        parts = self._parts
         namespace = stamping.account_namespace(review)
-        if namespace and await self._parts.asking.is_guarded(namespace):
+        if namespace and await parts.asking.is_guarded(namespace):
             return stamping.refuse_account(review)
-        key = self._parts.stamp_key.key
+        ref = judging.policy_of(review, parts.release_namespace)
+        if ref is None:
+            return stamping.without_policy(review, parts.release_namespace)
+        # As the admission policy does; where that was deleted, a stamp still means as much.
+        if not await parts.asking.may_approve(review.maker, ref):
+            return stamping.refuse_maker(review, ref)
+        key = parts.stamp_key.key
         if key is None:
             return reviews.unavailable("there is no stamp key yet; the injector's log says why")
-        return stamping.stamp(review, await _policy(self._parts, review), key)
+        return stamping.stamp(review, await parts.asking.policy(ref), key)
 
 
 async def _policy(parts: Parts, review: Review) -> shapes.Object | None:

@@ -34,7 +34,7 @@ def policy_of(review: Review, release_namespace: str) -> PolicyRef | None:
     A veto needs no policy: whoever stops something waits for nobody.
     """
     written = review.spec.get("policyRef")
-    if review.kind != names.GRANT or not is_allow(review) or not isinstance(written, dict):
+    if review.kind != names.GRANT or not is_decision(review) or not isinstance(written, dict):
         return None
     namespace, name = written.get("namespace"), written.get("name")
     if namespace not in {review.namespace, release_namespace} or not isinstance(name, str):
@@ -42,9 +42,18 @@ def policy_of(review: Review, release_namespace: str) -> PolicyRef | None:
     return PolicyRef(str(namespace), name) if _is_name(name) else None
 
 
-def is_allow(review: Review) -> bool:
-    """Whether it is to give somebody a right; also what says neither Allow nor Deny."""
-    return review.spec.get("effect") != "Deny"
+def is_decision(review: Review) -> bool:
+    """Whether only some people may make it: a permission, or an answer to a held call.
+
+    A no counts, too: it ends what others may be saying yes to. So does what says neither Allow nor
+    Deny; what is left is a veto.
+    """
+    return review.spec.get("effect") != "Deny" or is_answer(review)
+
+
+def is_answer(review: Review) -> bool:
+    """Whether it answers one held call."""
+    return review.spec.get("requestRef") is not None or review.spec.get("digest") is not None
 
 
 def is_unchanged(review: Review) -> bool:

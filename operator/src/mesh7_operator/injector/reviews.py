@@ -7,7 +7,7 @@ looked at. Pure: no clock, no network, no logging.
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from mesh7_core import names
@@ -48,11 +48,13 @@ class Maker:
 
     Attributes:
         groups: all of the user's; never logged.
+        extra: what else the API server's authorizers are told, such as a token's scopes; neither.
     """
 
     username: str
     uid: str = ""
     groups: tuple[str, ...] = ()
+    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def is_node(self) -> bool:
@@ -264,13 +266,17 @@ def _maker(value: object) -> Maker | None:
     username = _text(value, "username")
     if not username or not isinstance(value, dict):
         return None
-    groups = value.get("groups")
-    listed = groups if isinstance(groups, list) else []
+    extra = value.get("extra")
     return Maker(
         username=username,
         uid=_text(value, "uid"),
-        groups=tuple(one for one in listed if isinstance(one, str)),
+        groups=_texts(value.get("groups")),
+        extra={key: _texts(one) for key, one in extra.items()} if isinstance(extra, dict) else {},
     )
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(one for one in value if isinstance(one, str)) if isinstance(value, list) else ()
 
 
 def _object(value: object, kind: str, namespace: str) -> dict[str, object] | None:

@@ -164,7 +164,8 @@ def _age_s(pid: int) -> float:
 
 
 def _pid(uid: str) -> int:
-    return inside.processes(uid, "mesh7_sidecar")[0]
+    [found] = inside.processes(uid, "mesh7_sidecar")
+    return found
 
 
 def changes(story: Story, count: int) -> list[float]:

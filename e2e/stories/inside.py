@@ -8,7 +8,7 @@ from e2e.cluster.waiting import ClusterError
 
 
 def processes(uid: str, word: str) -> list[int]:
-    """Those in a pod whose command line has a word in it, the oldest first.
+    """Those in a pod whose command line has a word in it.
 
     Args:
         uid: the pod's `metadata.uid`.
@@ -24,7 +24,7 @@ def processes(uid: str, word: str) -> list[int]:
         is_in_pod = uid in group or uid.replace("-", "_") in group
         if is_in_pod and word.encode() in command:
             found.append(int(folder.name))
-    return sorted(found)
+    return found
 
 
 def send(uid: str, word: str, number: signal.Signals) -> None:

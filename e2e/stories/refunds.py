@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import signal
 import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,7 @@ from typing import Final
 from e2e.cluster.clusters import Cluster
 from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.waiting import ClusterError
-from e2e.stories import plugin
+from e2e.stories import inside, plugin
 from e2e.stories.ground import PATIENCE_S, Line, Story
 
 FOLDER: Final = Path(__file__).with_name("refund")
@@ -87,7 +88,7 @@ class Asked:
 
     def kill(self) -> None:
         """End the agent's process in its container, without a word to the sidecar."""
-        self.story.run(self.pod, "busybox", "pkill", "-KILL", "-f", f"agent.py {self.order}")
+        inside.send(uid_of(self.story.pod(self.pod)), self.order, signal.SIGKILL)
         self.process.wait(PATIENCE_S)
 
 
@@ -165,9 +166,14 @@ def state_of(request: Line) -> str:
     return str(request.get("status", {}).get("state", ""))
 
 
-def name_of(request: Line) -> str:
+def name_of(one: Line) -> str:
     """Of an object."""
-    return str(request["metadata"]["name"])
+    return str(one["metadata"]["name"])
+
+
+def uid_of(one: Line) -> str:
+    """Of an object."""
+    return str(one["metadata"]["uid"])
 
 
 def paid(story: Story, order: str) -> list[Line]:

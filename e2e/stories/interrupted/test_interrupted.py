@@ -7,7 +7,7 @@ import pytest
 
 from e2e.stories import inside, refunds
 from e2e.stories.ground import Line, Story
-from e2e.stories.refunds import Person, is_paid, name_of, state_of
+from e2e.stories.refunds import Person, is_paid, name_of, state_of, uid_of
 from e2e.stories.releases import Release
 from mesh7_core import names
 
@@ -20,7 +20,7 @@ def test_a_sidecar_is_killed_while_its_call_waits(shop: Story, order: str, jane:
     pod = refunds.add_agent(shop, "restarted")
     with refunds.asked(shop, order, pod=pod) as call:
         request = refunds.await_request(shop, order, "Pending", pod=pod)
-        inside.send(_uid(shop.pod(pod)), "mesh7_sidecar", signal.SIGKILL)
+        inside.send(uid_of(shop.pod(pod)), "mesh7_sidecar", signal.SIGKILL)
         assert not is_paid(order)(call.answer())
     jane.does("approve", name_of(request), "--reason", _WHY)
     shop.until(lambda: is_paid(order)(refunds.answered(shop, order, pod=pod)), "a repeat gets it")
@@ -62,7 +62,7 @@ def test_a_redis_that_forgets_runs_nothing_and_people_are_asked_anew(
     with refunds.asked(shop, order, pod=pod) as call:
         request = refunds.await_request(shop, order, "Pending", pod=pod)
         [redis] = release.pods("redis")
-        inside.send(_uid(_of_release(release, redis)), "redis-server", signal.SIGKILL)
+        inside.send(uid_of(_of_release(release, redis)), "redis-server", signal.SIGKILL)
         assert not is_paid(order)(call.answer())
     shop.until(
         lambda: state_of(_again(shop, order, request)) == "Withdrawn", "the old one is closed"
@@ -105,7 +105,7 @@ def _frozen(release: Release) -> Iterator[None]:
     """The controller that leads does nothing while the block runs, and dies after it."""
     where = ("lease", "mesh7-controller", "-n", names.RELEASE_NAMESPACE)
     holder = str(release.cluster.kubectl.json("get", *where)["spec"]["holderIdentity"])
-    uid = _uid(_of_release(release, holder.rpartition("-")[0]))
+    uid = uid_of(_of_release(release, holder.rpartition("-")[0]))
     inside.send(uid, "mesh7-operator", signal.SIGSTOP)
     try:
         yield
@@ -135,7 +135,3 @@ def _again(shop: Story, order: str, request: Line) -> Line:
 
 def _of_release(release: Release, pod: str) -> Line:
     return release.cluster.kubectl.json("get", "pod", pod, "-n", names.RELEASE_NAMESPACE)
-
-
-def _uid(pod: Line) -> str:
-    return str(pod["metadata"]["uid"])

@@ -6,7 +6,7 @@ from e2e.cluster.api_server import ApiServer
 from e2e.cluster.node import NodeCluster
 from e2e.stories import refunds
 from e2e.stories.ground import Line, Story, is_refused
-from e2e.stories.refunds import AGENT, Person, is_paid, name_of, state_of
+from e2e.stories.refunds import AGENT, Person, is_paid, name_of, state_of, uid_of
 
 _WHY = "the parcel was lost"
 
@@ -172,10 +172,9 @@ def test_two_replicas_ask_each_for_themselves(shop: Story, order: str, jane: Per
 def _is_told(shop: Story, request: Line) -> None:
     """Whoever looks at it with plain kubectl knows what is asked."""
     spec = request["spec"]
-    pod = shop.pod(AGENT)["metadata"]
     assert spec["tool"] == refunds.REFUND
     assert spec["agent"]["serviceAccount"] == "default"
-    assert spec["pod"] == {"name": AGENT, "uid": pod["uid"]}
+    assert spec["pod"] == {"name": AGENT, "uid": uid_of(shop.pod(AGENT))}
     [rule] = spec["rules"]
     assert rule["rule"] == f"{shop.namespace}/refunds/big"
     assert (rule["groups"], rule["count"]) == (["finance"], 1)

@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "inject": "Show what becomes of pods when they are made.",
     "status": "Show how namespaces and their pods are guarded.",
     "test": "Run cases against policies, without a cluster.",
+    "tools": "List the tools of a namespace's sources, and how their definitions stand.",
 }
 """In the order of the help, each with its line there; a test holds them to the commands' own."""
 EPILOG: Final = (

@@ -36,7 +36,11 @@ def main() -> None:
     if world.get("sleep"):
         (folder / "started").touch()
         time.sleep(world["sleep"])
-    code, out, err = answered(world, sys.argv[1:], sys.stdin.read if "create" in sys.argv else str)
+    given = sys.stdin.read() if {"create", "patch"} & set(sys.argv) else ""
+    if "patch" in sys.argv:
+        with (folder / "patches").open("a") as log:
+            log.write(given + "\n")
+    code, out, err = answered(world, sys.argv[1:], lambda: given)
     sys.stdout.write(out)
     sys.stderr.write(err)
     sys.exit(code)
@@ -70,6 +74,10 @@ def _answer(world: Any, arguments: list[str], stdin: Callable[[], str]) -> str:
             return json.dumps(world["raw"][path])
         case ["get", kind, *names]:
             return _got(world, kind, names, flags)
+        case ["patch", kind, name]:
+            if "patch" in world.get("denied", ()):
+                raise RefusedError(f'Error from server (Forbidden): {kind} "{name}" is forbidden')
+            return f"{kind}/{name}\n"
         case ["create"]:
             return _reviewed(world, stdin())
         case _:

@@ -30,6 +30,11 @@ def own_flags(name: str) -> set[str]:
     """Those of a command beside kubectl's, each by its long name."""
     command = importlib.import_module(f"mesh7_cli.plugin_commands.{name}").command
     assert isinstance(command, click.Command)
+    return flags_of(command)
+
+
+def flags_of(command: click.Command) -> set[str]:
+    """The same of a command that is at hand."""
     found = {one.opts[-1] for one in command.params if isinstance(one, click.Option)}
     return found - {f"--{flag}" for flag in _KUBECTLS}
 

@@ -261,6 +261,12 @@ class Fake:
         path = self.folder / "calls"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
+    def patches(self) -> list[Object]:
+        """What it was to patch with."""
+        path = self.folder / "patches"
+        text = path.read_text() if path.exists() else ""
+        return [json.loads(line) for line in text.splitlines()]
+
     def remove(self) -> None:
         """No kubectl from now on."""
         shutil.rmtree(self.folder)

@@ -1,0 +1,1 @@
+"""Definitions of tools as a cluster knows them, and their acceptance."""

@@ -513,7 +513,7 @@ async def test_a_flood_on_stderr_blocks_nothing_and_its_end_is_kept() -> None:
 @pytest.mark.promise("M8")
 async def test_a_call_that_is_never_answered_times_out_and_is_cancelled() -> None:
     """Promised by design 10: `bounds.timeout` in total."""
-    async with serving(source_of(PLAIN, timeout_s=0.3)) as way:
+    async with serving(source_of(PLAIN, timeout_s=2.0)) as way:
         await ask(way, modern("pid"))
         failure = await failure_of(way, modern("silent"))
         notices = seen(await ask(way, modern("seen")))

@@ -95,6 +95,7 @@ def _lines(request: Mapping[str, object], now: datetime, arguments: str) -> tupl
         *(INDENT + line for line in arguments.split("\n")),
         *_rules(request),
         *_votes(request),
+        *_answers(request),
         *_around(request),
     )
 
@@ -168,8 +169,31 @@ def _votes(request: Mapping[str, object]) -> Iterator[str]:
     for vote in votes:
         reason = f": {text}" if (text := _text(vote, "reason")) else ""
         yield (
-            f"{INDENT}{_text(vote, 'verdict')}  {_text(vote, 'name')} ({_text(vote, 'person')})"
+            f"{INDENT}{_text(vote, 'verdict')}  {_text(vote, 'name')}{_standing(vote)}"
             f" {_text(vote, 'at')}{reason}"
+        )
+
+
+def _standing(vote: Mapping[str, object]) -> str:
+    """As whom somebody spoke: on a laptop their number, in a cluster their groups."""
+    if "groups" not in vote:
+        return f" ({_text(vote, 'person')})"
+    groups = [neutral.line(one) for one in reading.texts(vote, "groups")]
+    return f" ({', '.join(groups)})" if groups else ""
+
+
+def _answers(request: Mapping[str, object]) -> Iterator[str]:
+    """What was handed in as Grants, and what became of each; only a cluster has them."""
+    found = reading.objects(request, "answers")
+    if found:
+        yield ""
+        yield "handed in"
+    for one in found:
+        fate = _text(one, "phase") or "not answered yet"
+        why = f": {text}" if (text := _text(one, "why")) else ""
+        yield (
+            f"{INDENT}{_text(one, 'effect')}  {_text(one, 'by') or 'nobody known'} for"
+            f" `{_text(one, 'policy')}` ({_text(one, 'name')}); {fate}{why}"
         )
 
 

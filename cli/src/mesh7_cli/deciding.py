@@ -6,6 +6,7 @@ import click
 
 from mesh7_cli import cards, exits, neutral, reading
 from mesh7_cli.backend import Voice
+from mesh7_cli.cluster.errors import UnknownPersonError, UnreachableError
 from mesh7_core import errors
 
 
@@ -16,13 +17,14 @@ def each(names: Sequence[str], act: Callable[[str], str], voice: Voice) -> exits
         OK when all were done, else the code of the first that was not.
 
     Raises:
-        GatewayError: nobody answers; the rest would fare no better.
+        GatewayError, UnknownPersonError, UnreachableError: nobody answers; the rest would fare no
+            better.
     """
     code = exits.Exit.OK
     for name in names:
         try:
             click.echo(act(name))
-        except exits.GatewayError:
+        except (exits.GatewayError, UnknownPersonError, UnreachableError):
             raise
         except errors.Mesh7Error as error:
             click.echo(f"{voice.complaint}{error.message}", err=True)

@@ -17,9 +17,17 @@ from mesh7_core import errors, names
 
 NAME: Final = "kubectl mesh7"
 COMMANDS: Final = {
+    "approve": "Say yes to held calls, each by its whole NAME.",
     "check": "See that mesh7 can be installed, or that it works.",
+    "deny": "Say no to held calls, each by its whole NAME.",
     "explain": "Say why a call to TOOL by POD would be allowed or refused, rung by rung.",
+    "grant": "Let calls to TOOL pass for a while without asking each time.",
+    "grants": "List the standing grants and vetoes.",
     "inject": "Show what becomes of pods when they are made.",
+    "kill": "Refuse every call of AGENT from the next call on.",
+    "requests": "List the calls that wait for people.",
+    "revoke": "End standing grants, vetoes and kills, each by its whole NAME.",
+    "show": "Show one held call: who asks, for what, by which rules.",
     "status": "Show how namespaces and their pods are guarded.",
     "test": "Run cases against policies, without a cluster.",
     "tools": "List the tools of a namespace's sources, and how their definitions stand.",

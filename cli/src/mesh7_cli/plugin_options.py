@@ -46,3 +46,28 @@ def all_namespaces(command: Callable[P, R]) -> Callable[P, R]:
 def no_headers(command: Callable[P, R]) -> Callable[P, R]:
     """`--no-headers`."""
     return click.option("--no-headers", is_flag=True, help="Leave the tables' heads away.")(command)
+
+
+def dry_run(command: Callable[P, R]) -> Callable[P, R]:
+    """`--dry-run`, as kubectl has it."""
+    return click.option(
+        "--dry-run",
+        "dry_run",
+        type=click.Choice(("none", "client", "server")),
+        default="none",
+        show_default=True,
+        help="Print what would be handed in; `server` has it checked, too.",
+    )(command)
+
+
+def wait(command: Callable[P, R]) -> Callable[P, R]:
+    """`--wait`: whether the controller's answer is waited for."""
+    return click.option(
+        "--wait",
+        "is_waiting",
+        metavar="true|false",
+        type=bool,
+        default=True,
+        show_default=True,
+        help="Wait up to 5 s for what the controller says.",
+    )(command)

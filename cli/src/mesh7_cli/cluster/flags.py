@@ -59,7 +59,8 @@ OURS: Final = ("namespace", "request-timeout")
 """Those that we read ourselves; the others go through."""
 
 SWITCHES: Final = frozenset(
-    {f"--{flag.name}" for flag in FLAGS if not flag.metavar} | {"--all-namespaces", "--no-headers"}
+    {f"--{flag.name}" for flag in FLAGS if not flag.metavar}
+    | {"--all", "--all-namespaces", "--no-headers", "--unseen"}
 )
 
 Given = dict[str, object]

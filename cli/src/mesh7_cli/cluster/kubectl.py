@@ -156,6 +156,11 @@ class Kubectl:
         return process
 
 
+def written(value: Object) -> str:
+    """What kubectl reads with `-f -`."""
+    return json.dumps(value)
+
+
 def read(text: str) -> Object:
     """What kubectl printed with `-o json`; nothing is an empty object.
 

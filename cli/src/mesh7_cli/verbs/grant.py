@@ -66,16 +66,7 @@ def run(
         agent: whose calls; None = the home's own, or those of the pod.
         pod: the one pod whose calls; only a cluster knows it.
     """
-    wish: dict[str, object] = {
-        "tool": terms.tool,
-        "forSeconds": terms.span // SHORTEST,
-        "uses": terms.uses,
-        "when": terms.when,
-        "reason": terms.reason,
-        "agent": agent,
-        "policy": terms.policy,
-    }
-    made = backend.grant(wish if pod is None else wish | {"pod": pod})
+    made = backend.grant(wish(terms, agent, pod))
     name = reading.text(made, "name")
     if form is output.Form.NAME:
         click.echo(f"{backend.voice.grant_kind}{output.visible(name)}")
@@ -84,6 +75,20 @@ def run(
     else:
         output.write(made, form)
     output.note(reading.text(made, "note"))
+
+
+def wish(terms: Terms, agent: str | None, pod: str | None = None) -> dict[str, object]:
+    """What is asked of a backend."""
+    found: dict[str, object] = {
+        "tool": terms.tool,
+        "forSeconds": terms.span // SHORTEST,
+        "uses": terms.uses,
+        "when": terms.when,
+        "reason": terms.reason,
+        "agent": agent,
+        "policy": terms.policy,
+    }
+    return found if pod is None else found | {"pod": pod}
 
 
 def check(terms: Terms, program: str) -> None:

@@ -11,6 +11,10 @@ def run(backend: Backend, names: Sequence[str]) -> exits.Exit:
 
     def end(name: str) -> str:
         was = backend.revoke(name)
+        if request := reading.text(was, "request"):
+            return output.visible(
+                f"took back `{reading.text(was, 'name')}`, an answer to request `{request}`"
+            )
         if reading.text(was, "effect") == "Deny":
             return output.visible(
                 f"lifted `{reading.text(was, 'name')}`: its calls are judged again"

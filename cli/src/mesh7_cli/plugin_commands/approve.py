@@ -1,0 +1,41 @@
+"""`kubectl mesh7 approve`: say yes to held calls."""
+
+import click
+
+from mesh7_cli import plugin_options
+from mesh7_cli.cluster import flags
+from mesh7_cli.cluster.kubectl import Kubectl
+
+
+@click.command("approve")
+@click.argument("identifiers", metavar="NAME...", nargs=-1, required=True)
+@click.option("--reason", metavar="TEXT", default="", help="Why; kept with your name.")
+@click.option("--unseen", is_flag=True, help="Though the arguments are not shown in full.")
+@plugin_options.wait
+@plugin_options.dry_run
+@flags.connected
+def command(
+    *,
+    kubectl: Kubectl,
+    identifiers: tuple[str, ...],
+    reason: str,
+    unseen: bool,
+    is_waiting: bool,
+    dry_run: str,
+) -> int:
+    """Say yes to held calls, each by its whole NAME.
+
+    A yes is for one exact call, once, by the pod that asked. Look at it first with `show`. It is
+    a Grant for each policy that asks, and needs the verb `approve` on that policy.
+    """
+    from mesh7_cli import plugin_approving  # noqa: PLC0415 - not for `--help`
+
+    return plugin_approving.answer(
+        kubectl,
+        "approve",
+        identifiers,
+        reason,
+        is_waiting=is_waiting,
+        dry_run=dry_run,
+        unseen=unseen,
+    )

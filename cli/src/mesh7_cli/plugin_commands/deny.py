@@ -1,0 +1,33 @@
+"""`kubectl mesh7 deny`: say no to held calls."""
+
+import click
+
+from mesh7_cli import plugin_options
+from mesh7_cli.cluster import flags
+from mesh7_cli.cluster.kubectl import Kubectl
+
+
+@click.command("deny")
+@click.argument("identifiers", metavar="NAME...", nargs=-1, required=True)
+@click.option("--reason", metavar="TEXT", default="", help="Why; the agent reads it.")
+@plugin_options.wait
+@plugin_options.dry_run
+@flags.connected
+def command(
+    *,
+    kubectl: Kubectl,
+    identifiers: tuple[str, ...],
+    reason: str,
+    is_waiting: bool,
+    dry_run: str,
+) -> int:
+    """Say no to held calls, each by its whole NAME.
+
+    The agent is told at once, with the reason; the same call is not asked again for a while. One
+    no is enough, and needs the verb `approve` on a policy that asks.
+    """
+    from mesh7_cli import plugin_approving  # noqa: PLC0415 - not for `--help`
+
+    return plugin_approving.answer(
+        kubectl, "deny", identifiers, reason, is_waiting=is_waiting, dry_run=dry_run
+    )

@@ -1,0 +1,28 @@
+"""`kubectl mesh7 revoke`: end standing grants, vetoes and kills."""
+
+import click
+
+from mesh7_cli import output, plugin_options
+from mesh7_cli.cluster import flags
+from mesh7_cli.cluster.kubectl import Kubectl
+
+
+@click.command("revoke")
+@click.argument("grants", metavar="NAME...", nargs=-1, required=True)
+@plugin_options.dry_run
+@flags.connected
+def command(*, kubectl: Kubectl, grants: tuple[str, ...], dry_run: str) -> int:
+    """End standing grants, vetoes and kills, each by its whole NAME.
+
+    An answer to a call that still waits is taken back. Lifting a veto needs the verb `approve` on
+    all policies of the namespace.
+    """
+    from mesh7_cli import plugin_approving  # noqa: PLC0415 - not for `--help`
+    from mesh7_cli.approving import cluster  # noqa: PLC0415
+    from mesh7_cli.verbs import revoke  # noqa: PLC0415
+
+    asked = plugin_approving.home(kubectl, manner=cluster.Manner(dry_run=dry_run))
+    ended = revoke.run(asked, plugin_approving.bare(grants, asked.voice.grant_kind))
+    if dry_run != "none":
+        output.note("a dry run: nothing was deleted")
+    return plugin_approving.code(ended)

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from mesh7_core.compiling.diagnostics import Code
+from mesh7_operator.approving import telling
 from mesh7_operator.reconciling.events import PHASES, TURNS
 from mesh7_operator.reconciling.reasons import Phase, Reason, Type
 
@@ -41,7 +42,8 @@ def test_every_event_stands_in_the_table() -> None:
     reasons = {one.value for bad, good in TURNS.values() for one in (*bad, *good)}
     phases = {reason.value for reason, _ in PHASES.values()}
     conditions = {one.value for one in TURNS}
-    assert told == reasons | phases | conditions
+    of_calls = {reason.value for reason, _ in telling.EVENTS.values()}
+    assert told == reasons | phases | conditions | of_calls
 
 
 def test_every_code_of_the_compiler_is_a_reason() -> None:

@@ -44,18 +44,10 @@ EXACT = {
         (worlds.veto(), "True Valid", "Active", True),
         (worlds.veto(expiresAt="2026-11-21T11:59:59Z"), "False Expired", "Expired", False),
         (worlds.veto(when="args.amount <"), "False Invalid", "Active", True),
-        (worlds.written("Grant", "exact", EXACT), "Unknown ApprovalsNotServed", "Pending", False),
-        (
-            worlds.written("Grant", "half", {**EXACT, "effect": "Deny", "requestRef": None}),
-            "Unknown ApprovalsNotServed",
-            "Pending",
-            False,
-        ),
     ],
     ids=[
         "permission", "unstamped", "stamped by a stranger", "too many uses", "too long",
         "unknown policy", "broken", "over", "veto", "veto that is over", "broken veto",
-        "of one call", "half of one call",
     ],
 )  # fmt: skip
 def test_a_grant_is_in_force_or_says_why_not(
@@ -65,6 +57,17 @@ def test_a_grant_is_in_force_or_says_why_not(
     assert " ".join(worlds.condition(found, grant.name, "Accepted")) == accepted
     assert worlds.status_of(found, grant.name)["phase"] == phase
     assert worlds.overlay_of(found) == ([grant.name] if in_force else [])
+
+
+@pytest.mark.parametrize("change", [{}, {"effect": "Deny", "requestRef": None}])
+def test_what_answers_one_held_call_is_none_of_the_overlays_business(
+    change: dict[str, object],
+) -> None:
+    """`approving` judges it, so two never write one status."""
+    exact = worlds.written("Grant", "exact", {**EXACT, **change})
+    found = worlds.settled(worlds.asking_world(grants=(exact,)))
+    assert worlds.status_of(found, "exact") == {}
+    assert worlds.overlay_of(found) == []
 
 
 def test_a_stamp_is_for_one_grant_alone() -> None:

@@ -1,12 +1,100 @@
 """One function: how a namespace's held calls stand goes in, what is to be done comes out.
 
+Level-triggered and idempotent: what the steps make of the ground needs no steps, but for the clock.
 Pure: no clock, no network, no logging.
 """
 
-from mesh7_operator.approving.ground import Ground
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from mesh7_core import names
+from mesh7_core.ledger.asked import State
+from mesh7_operator.approving import looking, mirrored, moments, opening
+from mesh7_operator.approving.ground import KEPT_S, MOST_MIRRORED, Ground
+from mesh7_operator.approving.looking import Looked
+from mesh7_operator.approving.opening import Opened
 from mesh7_operator.approving.steps import Steps
+from mesh7_operator.reconciling.world import Written
+
+_KEPT_MS: Final = KEPT_S * 1000
 
 
 def plan(ground: Ground) -> Steps:
     """What is to be done; nothing when everything is as it should be."""
-    raise NotImplementedError
+    ground = _own(ground)
+    found = tuple(looking.looked(ground))
+    opened = opening.opened(ground, sum(one.is_open for one in found))
+    deleted = frozenset(_deleted(found, ground, len(opened.mirror)))
+    kept = [one for one in found if one.written.uid not in deleted]
+    settle = [one.followed.settle for one in found if one.followed is not None]
+    statuses = [change for one in kept if (change := looking.status_change(one, ground))]
+    return Steps(
+        settle=(*(one for one in settle if one is not None), *opened.settle),
+        mirror=opened.mirror,
+        statuses=(
+            *(reply for one in kept for reply in one.replies),
+            *looking.strangers(ground),
+            *statuses,
+        ),
+        deleted=tuple((one.written.name, one.written.uid) for one in found
+                      if one.written.uid in deleted),
+        events=(*(told for one in found if (told := looking.event(one))), *opened.events),
+        doubted=opened.doubted,
+        look_again_at=min(_turns(kept, opened, ground), default=None),
+    )  # fmt: skip
+
+
+def _own(ground: Ground) -> Ground:
+    """Without what cannot be: objects of other namespaces and kinds."""
+
+    def of(objects: Iterable[Written], kind: str) -> tuple[Written, ...]:
+        return tuple(
+            one for one in objects if (one.kind, one.namespace) == (kind, ground.namespace)
+        )
+
+    return replace(
+        ground,
+        mirrors=of(ground.mirrors, names.APPROVAL_REQUEST),
+        grants=of(ground.grants, names.GRANT),
+    )
+
+
+def _deleted(found: tuple[Looked, ...], ground: Ground, added: int) -> Iterator[str]:
+    """Uids: strays, those that closed long ago, and the longest closed of too many."""
+    now_ms = moments.ms_of(ground.now)
+    closed = sorted(
+        (_closed_at_ms(one, now_ms), one.written.name, one.written.uid)
+        for one in found
+        if not one.is_open and not one.is_stray
+    )
+    strays = [one.written.uid for one in found if one.is_stray]
+    excess = len(found) - len(strays) + added - MOST_MIRRORED
+    yield from strays
+    for index, (closed_at_ms, _, uid) in enumerate(closed):
+        if index < excess or closed_at_ms + _KEPT_MS <= now_ms:
+            yield uid
+
+
+def _closed_at_ms(one: Looked, now_ms: int) -> int:
+    return now_ms if one.was in mirrored.OPEN else mirrored.closed_at_ms(one.written)
+
+
+def _turns(kept: Iterable[Looked], opened: Opened, ground: Ground) -> Iterator[datetime]:
+    """When time alone changes something."""
+    now_ms = moments.ms_of(ground.now)
+    for one in kept:
+        if not one.is_open:
+            yield ground.now + _span(_closed_at_ms(one, now_ms) + _KEPT_MS - now_ms)
+        elif one.mirror is not None and one.followed is not None and ground.store_ms:
+            is_pending = one.state is State.PENDING
+            until_ms = one.followed.now.usable_until_ms
+            ends_at_ms = one.mirror.expires_at_ms if is_pending else until_ms
+            yield ground.now + _span(ends_at_ms - ground.store_ms)
+    for ends_at_ms in opened.ends_at_ms:
+        yield ground.now + _span(ends_at_ms - ground.store_ms)
+
+
+def _span(milliseconds: int) -> timedelta:
+    return timedelta(milliseconds=milliseconds)

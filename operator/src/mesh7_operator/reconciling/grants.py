@@ -1,7 +1,8 @@
 """Grants: which of them are in force, and what their statuses say.
 
-Rungs, the first that fits decides: it answers one held call; it lies in the release namespace; its
-time is over; it does not compile; admission has not stamped it; it is valid.
+Rungs, the first that fits decides: it lies in the release namespace; its time is over; it does not
+compile; admission has not stamped it; it is valid. Those that answer one held call are not judged
+here but in `approving`.
 Pure: no clock, no network, no logging.
 """
 
@@ -41,8 +42,8 @@ class Judged:
 
 
 def judge(world: World, compilation: Compilation) -> tuple[Judged, ...]:
-    """All grants of the namespace, by name."""
-    ordered = sorted(world.grants, key=lambda one: one.name)
+    """All standing grants and vetoes of the namespace, by name."""
+    ordered = sorted((one for one in world.grants if not is_exact(one)), key=lambda one: one.name)
     return tuple(_judged(one, world, compilation) for one in ordered)
 
 
@@ -107,19 +108,12 @@ def _judged(written: Written, world: World, compilation: Compilation) -> Judged:
     return Judged(written=written, accepted=accepted, document=document, ends_at=ends_at)
 
 
-_NEVER_IN_FORCE: Final = (Reason.APPROVALS_NOT_SERVED, Reason.NOT_SERVED_HERE, Reason.EXPIRED)
+_NEVER_IN_FORCE: Final = (Reason.NOT_SERVED_HERE, Reason.EXPIRED)
 
 
 def _accepted(
     written: Written, world: World, compilation: Compilation, ends_at: datetime | None
 ) -> Condition:
-    if is_exact(written):
-        return Condition(
-            type=Type.ACCEPTED,
-            truth=Truth.UNKNOWN,
-            reason=Reason.APPROVALS_NOT_SERVED,
-            message="it answers one held call, and this release carries no answers to clusters",
-        )
     if is_release(world):
         return _refused(Reason.NOT_SERVED_HERE, wording.NOT_SERVED_HERE)
     if ends_at is not None and ends_at <= world.now:
@@ -168,8 +162,6 @@ def _phase(judged: Judged, world: World, accepted: Condition, uses: int) -> Phas
     match accepted.reason:
         case Reason.EXPIRED:
             return Phase.EXPIRED
-        case Reason.APPROVALS_NOT_SERVED:
-            return Phase.PENDING
         case Reason.OVERLAY_TOO_LARGE:
             return Phase.REFUSED
         case _ if judged.document is None:

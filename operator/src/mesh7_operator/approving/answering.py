@@ -1,0 +1,171 @@
+"""What people answer to one request: Grants in, votes and refusals out.
+
+Rungs, the first that fits refuses: another request of that name, another call, another pod; its
+time is over; its policy does not ask; unseen arguments; nobody knows who made it; an agent made it;
+no group of theirs may; they said it already. In the order in which the API server made them; of
+those of one second what denies comes first, then by name.
+Pure: no clock, no network, no logging.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from mesh7_core.api.places import value_at
+from mesh7_core.delivery import stamps
+from mesh7_core.ledger.asked import Verdict, Vote, counts_for, repeats
+from mesh7_operator.approving import moments
+from mesh7_operator.approving.ground import Ground
+from mesh7_operator.approving.mirrored import Mirrored, texts_of
+from mesh7_operator.reconciling.reasons import Reason
+from mesh7_operator.reconciling.world import Written
+
+_EFFECTS: Final = {"Allow": Verdict.APPROVE, "Deny": Verdict.DENY}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a Grant does not count."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One Grant: a vote, or why it is none."""
+
+    written: Written
+    said: Vote | Refusal
+
+
+def by_request(grants: Iterable[Written]) -> Mapping[str, list[Written]]:
+    """Grants by the name of the request that they answer, in the order in which they count."""
+    found: dict[str, list[Written]] = {}
+    for one in sorted(grants, key=_order):
+        found.setdefault(str(_spec(one, "requestRef", "name") or ""), []).append(one)
+    return found
+
+
+def answers(mirror: Mirrored, grants: Iterable[Written], ground: Ground) -> tuple[Answer, ...]:
+    """What each of a request's Grants says, in order; whether it is too late is not asked here."""
+    found: list[Answer] = []
+    votes: list[Vote] = []
+    for one in grants:
+        said = _said(one, mirror, ground)
+        if isinstance(said, Vote):
+            said = _repeated(said, votes) or said
+        if isinstance(said, Vote):
+            votes.append(said)
+        found.append(Answer(written=one, said=said))
+    return tuple(found)
+
+
+def votes_of(found: Iterable[Answer]) -> Iterator[Vote]:
+    """Those that count."""
+    return (one.said for one in found if isinstance(one.said, Vote))
+
+
+def _said(grant: Written, mirror: Mirrored, ground: Ground) -> Vote | Refusal:
+    refusal = _about_another(grant, mirror) or _outside(grant, mirror, ground)
+    if refusal is not None:
+        return refusal
+    username = _spec(grant, "grantedBy", "username")
+    if not stamps.is_stamped(grant.value, ground.stamps):
+        return _UNSTAMPED
+    if not isinstance(username, str) or not username:
+        return _UNSTAMPED
+    if username.startswith(f"system:serviceaccount:{ground.namespace}:"):
+        return Refusal(Reason.ANSWERED_BY_AGENT, f"`{username}` is an account of the namespace "
+                       "that asks, and agents answer nothing; let a person do it")  # fmt: skip
+    vote = _vote(grant, username)
+    if any(counts_for(one, vote) for one in mirror.asking):
+        return vote
+    return _not_in_groups(vote, mirror)
+
+
+def _about_another(grant: Written, mirror: Mirrored) -> Refusal | None:
+    if _spec(grant, "requestRef", "uid") != mirror.written.uid:
+        return Refusal(Reason.NO_SUCH_REQUEST, f"request `{mirror.id}` is another one than the one "
+                       "that was answered, look at it and answer anew")  # fmt: skip
+    if _spec(grant, "digest") != mirror.digest:
+        return Refusal(Reason.DIGEST_MISMATCH, f"it is for another call than request `{mirror.id}`,"
+                       " name the request's `spec.digest`")  # fmt: skip
+    subject = _spec(grant, "subject")
+    if subject != {"pod": mirror.pod}:
+        return Refusal(Reason.NOT_FOR_THIS_POD, f"request `{mirror.id}` is of pod `{mirror.pod}`, "
+                       "which `subject.pod` has to name, alone")  # fmt: skip
+    return None
+
+
+def _outside(grant: Written, mirror: Mirrored, ground: Ground) -> Refusal | None:
+    if _spec(grant, "effect") not in _EFFECTS:
+        return Refusal(Reason.INVALID, "spec.effect: write `Allow` or `Deny`")
+    written_end = _spec(grant, "expiresAt")
+    ends_at_ms = moments.read(written_end)
+    if written_end is not None and (ends_at_ms is None or ends_at_ms <= moments.ms_of(ground.now)):
+        return Refusal(Reason.EXPIRED, "its `expiresAt` is past, answer anew and leave it out")
+    asking = sorted({one.policy for one in mirror.asking})
+    if _policy(grant) not in asking:
+        named = ", ".join(f"`{one}`" for one in asking)
+        return Refusal(
+            Reason.POLICY_DOES_NOT_ASK,
+            f"policy `{_policy(grant)}` does not ask about request `{mirror.id}`, `policyRef` has "
+            f"to name one of: {named}",
+        )
+    is_seen = not mirror.is_cut or _spec(grant, "unseen") is True
+    if _spec(grant, "effect") == "Allow" and not is_seen:
+        return Refusal(Reason.ARGUMENTS_UNSEEN, "the arguments are too long to be shown whole, "
+                       "approve with `--unseen` (`unseen: true`) or deny")  # fmt: skip
+    return None
+
+
+_UNSTAMPED: Final = Refusal(
+    Reason.NOT_STAMPED,
+    "admission has not stamped it, so that nobody knows who made it, create it anew while the "
+    "injector runs",
+)
+
+
+def _not_in_groups(vote: Vote, mirror: Mirrored) -> Refusal:
+    groups = sorted({group for one in mirror.asking if one.policy in vote.policies
+                     for group in one.groups})  # fmt: skip
+    named = ", ".join(f"`{group}`" for group in groups)
+    return Refusal(
+        Reason.NOT_IN_GROUPS,
+        f"`{vote.name}` is in none of the groups that policy `{vote.policies[0]}` asks: {named}",
+    )
+
+
+def _repeated(vote: Vote, before: Iterable[Vote]) -> Refusal | None:
+    said = next((one for one in before if repeats(vote, one)), None)
+    if said is None:
+        return None
+    word = "approved" if said.verdict is Verdict.APPROVE else "denied"
+    return Refusal(Reason.ALREADY_SAID, f"`{vote.name}` {word} it already, and each person counts "
+                   "once; delete that Grant to take it back")  # fmt: skip
+
+
+def _vote(grant: Written, username: str) -> Vote:
+    reason = _spec(grant, "reason")
+    return Vote(
+        person=username,
+        name=username,
+        groups=tuple(sorted(set(texts_of(_spec(grant, "grantedBy", "groups"))))),
+        verdict=_EFFECTS[str(_spec(grant, "effect"))],
+        policies=(_policy(grant),),
+        reason=reason if isinstance(reason, str) else "",
+    )
+
+
+def _policy(grant: Written) -> str:
+    return f"{_spec(grant, 'policyRef', 'namespace')}/{_spec(grant, 'policyRef', 'name')}"
+
+
+def _spec(grant: Written, *path: str) -> object:
+    return value_at(grant.value, ("spec", *path))
+
+
+def _order(grant: Written) -> tuple[str, bool, str]:
+    made = value_at(grant.value, ("metadata", "creationTimestamp"))
+    return str(made or ""), _spec(grant, "effect") != "Deny", grant.name

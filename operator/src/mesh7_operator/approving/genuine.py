@@ -1,0 +1,154 @@
+"""Whether a request in Redis is what it claims; what it says of the rules is never believed.
+
+Rungs, the first that fails is told: its id; its namespace and pod; that it waits now; that each
+rule asks; its times; its digest, worked out anew; its arguments.
+Whoever has the namespace's credentials can write one. Pure: no clock, no network, no logging.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from mesh7_core.ledger import shortening
+from mesh7_core.ledger.asked import Asking, Request
+from mesh7_core.policy import exact
+from mesh7_core.policy.rules import Policy, RuleId
+from mesh7_core.policy.voices import Voice
+from mesh7_operator.approving import moments
+from mesh7_operator.approving.ground import Ground
+
+DEFAULT_TIME: Final = timedelta(minutes=10)
+"""Of a rule that says nothing of how long it waits, or how long a yes is good."""
+
+_ID: Final = re.compile(r"r-[a-z0-9]{26}")
+_MOST_RULES: Final = 64
+_LONGEST_TOOL: Final = 281
+_LONGEST_NAME: Final = 253
+_DIGEST: Final = re.compile(r"(sha256:[0-9a-f]{64})?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the rules in force say of a request that they ask for.
+
+    Attributes:
+        asking: sorted by rule.
+        timeout_ms, use_within_ms: the least that a rule says.
+    """
+
+    asking: tuple[Asking, ...]
+    timeout_ms: int
+    use_within_ms: int
+
+
+def asked(rules: Sequence[str], policies: Mapping[str, Policy]) -> Asked | None:
+    """What these rules ask for; None = one of them is not there, or does not ask any more."""
+    voices = _voices(rules, policies)
+    return None if voices is None else _asked(voices)
+
+
+def doubt(request: Request, ground: Ground, policies: Mapping[str, Policy]) -> str:
+    """Why it cannot be what a sidecar asks of people now; empty = it can."""
+    if reason := _stranger(request, ground):
+        return reason
+    rules = [one.rule for one in request.asking]
+    voices = _voices(rules, policies) if len(set(rules)) == len(rules) <= _MOST_RULES else None
+    if not voices:
+        return "a rule that it names is not there or does not ask"
+    meant = _asked(voices)
+    times = (request.timeout_ms, request.use_within_ms)
+    if times != (meant.timeout_ms, meant.use_within_ms):
+        return "its times are not those of the rules that ask"
+    if not _is_now(request, ground.store_ms):
+        return "it was opened in the future, or its time is over"
+    if _digest(request, voices, policies) != request.digest:
+        return "its digest is not that of the call that it shows"
+    return _hidden(request)
+
+
+def _stranger(request: Request, ground: Ground) -> str:
+    namespace, _, account = request.agent.partition("/")
+    if not _ID.fullmatch(request.id):
+        return "its id is none"
+    if namespace != ground.namespace:
+        return "its agent is of another namespace"
+    if ground.pods is None or ground.pods.get(request.pod, "") != request.uid or not request.uid:
+        return "its pod is not there"
+    sizes = ((request.tool, _LONGEST_TOOL), (account, _LONGEST_NAME))
+    if any(not 0 < len(text) <= most or not text.isprintable() for text, most in sizes):
+        return "its tool or its account has no name that can be shown"
+    return "" if _DIGEST.fullmatch(request.definition) else "its definition is no digest"
+
+
+def _is_now(request: Request, store_ms: int) -> bool:
+    opened_at_ms = request.opened_at_ms
+    return 0 < opened_at_ms <= store_ms < opened_at_ms + request.timeout_ms <= moments.LAST_MS
+
+
+def _hidden(request: Request) -> str:
+    """Cut arguments are not what the mark is of: people have to say that they know."""
+    if request.cut_from_bytes:
+        is_long = shortening.LONGEST_BYTES < request.cut_from_bytes < moments.LAST_MS
+        return "" if is_long else "its arguments are not so long that they had to be cut"
+    try:
+        is_shown = exact.is_marked(request.mark, request.arguments)
+    except UnicodeEncodeError:
+        is_shown = False
+    return "" if is_shown else "the arguments that it shows are not those of its digest"
+
+
+def _digest(request: Request, voices: Sequence[Voice], policies: Mapping[str, Policy]) -> str:
+    namespace, _, account = request.agent.partition("/")
+    call = exact.ExactCall(
+        namespace=namespace,
+        service_account=account,
+        pod=request.pod,
+        uid=request.uid,
+        family=request.family,
+        tool=request.tool,
+        source_kind=request.source_kind,
+        source_host=request.source_host,
+        mark=request.mark,
+        definition=request.definition,
+    )
+    named = {voice.policy: policies[voice.policy] for voice in voices}
+    return exact.digest(call, exact.asked_rules(named.values(), voices))
+
+
+def _voices(rules: Sequence[str], policies: Mapping[str, Policy]) -> tuple[Voice, ...] | None:
+    found = []
+    for rule in rules:
+        policy = policies.get(rule.rpartition("/")[0])
+        voice = None if policy is None else exact.asking_voice(policy, RuleId(rule))
+        if voice is None:
+            return None
+        found.append(voice)
+    return tuple(found)
+
+
+def _asked(voices: Sequence[Voice]) -> Asked:
+    approvals = [one.approval for one in voices if one.approval is not None]
+    asking = {one.id: _asking(one) for one in voices}
+    return Asked(
+        asking=tuple(asking[rule] for rule in sorted(asking)),
+        timeout_ms=_milliseconds(min([one.timeout for one in approvals], default=DEFAULT_TIME)),
+        use_within_ms=_milliseconds(
+            min([one.use_within for one in approvals], default=DEFAULT_TIME)
+        ),
+    )
+
+
+def _asking(voice: Voice) -> Asking:
+    approval = voice.approval
+    return Asking(
+        rule=voice.id,
+        groups=() if approval is None else approval.groups,
+        count=1 if approval is None else approval.count,
+        text=voice.text,
+    )
+
+
+def _milliseconds(span: timedelta) -> int:
+    return span // timedelta(milliseconds=1)

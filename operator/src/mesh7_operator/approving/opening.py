@@ -1,0 +1,145 @@
+"""Requests that nobody mirrored yet: the oldest genuine ones, as many as there is room for.
+
+What Redis says people decided of them without our signature is nobody's word: they wait again.
+Pure: no clock, no network, no logging.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from mesh7_core.delivery import decisions
+from mesh7_core.delivery.decisions import Decision
+from mesh7_core.ledger.asked import State
+from mesh7_core.policy.rules import Policy
+from mesh7_operator.approving import deciding, genuine, mirrored, mirroring, telling
+from mesh7_operator.approving.ground import MOST_MIRRORED, MOST_OPEN, Ground, InLedger
+from mesh7_operator.approving.mirrored import Standing
+from mesh7_operator.approving.steps import Mirror, Settle
+from mesh7_operator.reconciling.plan import Event
+from mesh7_operator.reconciling.reasons import Reason
+
+MOST_LOOKED_AT: Final = 1_000
+"""Requests that are held against the rules in one round, the oldest first."""
+
+_DECIDED: Final = frozenset({State.APPROVED, State.DENIED, State.USED, State.LAPSED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """What is mirrored now.
+
+    Attributes:
+        ends_at_ms: when those that are mirrored now expire, by the store's clock.
+        doubted: why the others are not.
+    """
+
+    mirror: tuple[Mirror, ...] = ()
+    settle: tuple[Settle, ...] = ()
+    events: tuple[Event, ...] = ()
+    ends_at_ms: tuple[int, ...] = ()
+    doubted: Mapping[str, str] = field(default_factory=dict)
+
+
+def opened(ground: Ground, open_now: int) -> Opened:
+    """New mirrors.
+
+    Args:
+        ground: while Redis, pods or policies are not known, nothing is mirrored.
+        open_now: mirrors that wait or can be used, after this round.
+    """
+    if ground.ledger is None or ground.policies is None or ground.pods is None:
+        return Opened()
+    found, doubted = _genuine(ground, ground.policies, _room(ground, open_now))
+    turns = _turns(ground.ledger)
+    made = [_mirror(one, ground, ground.policies, turns) for one in found]
+    return Opened(
+        mirror=tuple(mirror for mirror, _ in made),
+        settle=tuple(one for held in found if (one := deciding.reopened(held)) is not None),
+        events=tuple(event for _, event in made if event is not None),
+        ends_at_ms=tuple(one.request.opened_at_ms + one.request.timeout_ms for one in found),
+        doubted=doubted,
+    )
+
+
+def _room(ground: Ground, open_now: int) -> int:
+    return max(min(ground.room, MOST_OPEN - open_now, MOST_MIRRORED - open_now), 0)
+
+
+def _genuine(
+    ground: Ground, policies: Mapping[str, Policy], room: int
+) -> tuple[list[InLedger], dict[str, str]]:
+    found: list[InLedger] = []
+    doubted: dict[str, str] = {}
+    for looked_at, (name, held) in enumerate(_waiting(ground, doubted)):
+        if len(found) >= room or looked_at >= MOST_LOOKED_AT:
+            break
+        reason = genuine.doubt(held.request, ground, policies)
+        if held.request.id != name:
+            reason = "it lies under another id than its own"
+        if reason:
+            doubted[name] = reason
+        else:
+            found.append(held)
+    return found, doubted
+
+
+def _waiting(ground: Ground, doubted: dict[str, str]) -> Iterator[tuple[str, InLedger]]:
+    """The oldest first; those that stand in for a mirrored one are doubted."""
+    mirrors = {one.name: one for one in ground.mirrors}
+    ledger = ground.ledger or {}
+    waiting = []
+    for name, held in ledger.items():
+        if name not in mirrors:
+            if _waits(held, ground):
+                waiting.append((name, held))
+        elif held.request.state is State.PENDING:
+            mirror = mirrored.read(mirrors[name])
+            if mirror is not None and not mirror.is_of(held.request):
+                doubted[name] = "its ApprovalRequest is of another call"
+    return iter(sorted(waiting, key=_age))
+
+
+def _waits(held: InLedger, ground: Ground) -> bool:
+    state = held.request.state
+    return state is State.PENDING or (state in _DECIDED and not _is_our_word(held, ground))
+
+
+def _is_our_word(held: InLedger, ground: Ground) -> bool:
+    """Whether we decided it, and its mirror was deleted since."""
+    request = held.request
+    found = decisions.unseal(held.decision, [ground.signer.public]) if held.decision else None
+    return isinstance(found, Decision) and (found.namespace, found.request_id, found.digest) == (
+        ground.namespace, request.id, request.digest
+    )  # fmt: skip
+
+
+def _mirror(
+    held: InLedger, ground: Ground, policies: Mapping[str, Policy], turns: Mapping[str, list[int]]
+) -> tuple[Mirror, Event | None]:
+    request = held.request
+    asked = genuine.asked([one.rule for one in request.asking], policies)
+    redact = mirroring.redacting(policies, request.agent.partition("/")[2])
+    asking = () if asked is None else asked.asking
+    turn = max(bisect_right(turns.get(request.uid, []), request.opened_at_ms), 1)
+    manifest = mirroring.manifest(request, asking, redact, turn)
+    mirror = mirroring.mirrored_as(manifest, request, asking)
+    standing = Standing(state=State.PENDING, reason=Reason.WAITS)
+    status = mirroring.status(mirror, standing, ground.now)
+    made = Mirror(name=request.id, manifest=manifest, status=status)
+    return made, telling.event(mirror, standing)
+
+
+def _turns(ledger: Mapping[str, InLedger]) -> Mapping[str, list[int]]:
+    """By pod uid: when those that wait were opened, in order."""
+    found: dict[str, list[int]] = {}
+    for held in ledger.values():
+        if held.request.state is State.PENDING:
+            found.setdefault(held.request.uid, []).append(held.request.opened_at_ms)
+    return {uid: sorted(opened_at) for uid, opened_at in found.items()}
+
+
+def _age(found: tuple[str, InLedger]) -> tuple[int, str]:
+    name, held = found
+    return held.request.opened_at_ms, name

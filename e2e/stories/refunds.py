@@ -5,7 +5,7 @@ import json
 import signal
 import subprocess
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -194,17 +194,44 @@ def grants(story: Story, request: Line) -> list[Line]:
     ]
 
 
-def await_events(story: Story, pod: str, wanted: Sequence[str]) -> list[Line]:
-    """Events of a pod that say each of these words, as soon as they are there."""
-    found: list[Line] = []
+def await_refused(story: Story, request: Line, username: str, reason: str) -> str:
+    """Why what somebody said about a request does not count, as soon as the controller says it.
+
+    Args:
+        story: where.
+        request: the ApprovalRequest.
+        username: who said it.
+        reason: of the condition `Accepted`.
+    """
+    found: list[str] = []
 
     def look() -> bool:
-        chosen = ("--field-selector", f"involvedObject.kind=Pod,involvedObject.name={pod}")
-        found[:] = story.kubectl.json("get", "events", "-n", story.namespace, *chosen)["items"]
-        return all(any(word in str(one["message"]) for one in found) for word in wanted)
+        theirs = [
+            one
+            for one in grants(story, request)
+            if one["spec"]["grantedBy"]["username"] == username
+        ]
+        conditions = [c for one in theirs for c in one.get("status", {}).get("conditions", ())]
+        found[:] = [one["message"] for one in conditions if one["reason"] == reason]
+        return bool(found)
 
-    _until(story, look, f"events of {pod} say {wanted}", lambda: json.dumps(found))
-    return found
+    _until(story, look, f"{username} is refused: {reason}", lambda: json.dumps(found))
+    return found[0]
+
+
+def await_event(story: Story, request: Line, reason: str) -> str:
+    """What an Event on the pod that asked says of a request, as soon as it is there."""
+    found: list[Line] = []
+    chosen = ("--field-selector", f"involvedObject.uid={request['spec']['pod']['uid']}")
+
+    def told() -> list[str]:
+        found[:] = story.kubectl.json("get", "events", "-n", story.namespace, *chosen)["items"]
+        ours = [one for one in found if name_of(request) in str(one["message"])]
+        return [str(one["message"]) for one in ours if one["reason"] == reason]
+
+    what = f"an event says {reason} of {name_of(request)}"
+    _until(story, lambda: bool(told()), what, lambda: json.dumps(found))
+    return told()[0]
 
 
 def _until(story: Story, claim: Callable[[], bool], what: str, shown: Callable[[], str]) -> None:

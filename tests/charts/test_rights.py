@@ -15,7 +15,10 @@ ALLOWED: dict[str, set[Right]] = {
     "mesh7-controller": {
         *((verb, f"{plural}.mesh7.dev", "*", "everywhere")
           for plural in _OURS for verb in ("list", "watch")),
-        *(("patch", f"{plural}/status.mesh7.dev", "*", "everywhere") for plural in _OURS),
+        *(("patch", f"{plural}/status.mesh7.dev", "*", "everywhere")
+          for plural in (*_OURS, "approvalrequests")),
+        *((verb, "approvalrequests.mesh7.dev", "*", "everywhere")
+          for verb in ("list", "watch", "create", "delete")),
         ("list", "namespaces", "*", "everywhere"),
         ("watch", "namespaces", "*", "everywhere"),
         ("patch", "namespaces", "*", "everywhere"),  # two annotations; see admission/
@@ -26,7 +29,8 @@ ALLOWED: dict[str, set[Right]] = {
         ("delete", "configmaps", "mesh7-bundle", "everywhere"),
         *((verb, "networkpolicies.networking.k8s.io", "mesh7-guarded", "everywhere")
           for verb in ("list", "watch", "create", "patch", "delete")),
-        ("list", "pods", "*", "everywhere"),
+        # By name before a decision: whether the pod that asked is still that one.
+        *((verb, "pods", "*", "everywhere") for verb in ("get", "list")),
         ("create", "events", "*", "everywhere"),
         ("create", "secrets", "*", "release"),
         ("get", "secrets", "mesh7-signing-keys", "release"),
@@ -69,6 +73,7 @@ ALLOWED: dict[str, set[Right]] = {
         *((verb, "configmaps", "mesh7-bundle", "everywhere") for verb in ("list", "delete")),
         *((verb, "networkpolicies.networking.k8s.io", "mesh7-guarded", "everywhere")
           for verb in ("list", "delete")),
+        *((verb, "approvalrequests.mesh7.dev", "*", "everywhere") for verb in ("list", "delete")),
         *((verb, "namespaces", "*", "everywhere") for verb in ("list", "patch")),
         *((verb, "secrets", f"mesh7-{name}", "release") for verb in ("get", "delete")
           for name in ("authority", "injector-certificate", "exchange-certificate",
@@ -182,7 +187,7 @@ def test_nobody_has_a_wildcard_or_may_do_what_opens_everything() -> None:
     words = {word for right in everything for word in right[:2]}
     assert not words & {"*", "escalate", "bind", "impersonate", "proxy"}
     pods = {right for right in everything if right[1] == "pods" and right[3] != "test"}
-    assert {right[0] for right in pods} == {"list"}
+    assert {right[0] for right in pods} == {"get", "list"}
     assert {right[3] for right in everything if right[1] == "secrets"} == {"release"}
     assert not any(right[1] == "secrets" and right[0] in {"list", "watch"} for right in everything)
 

@@ -26,6 +26,7 @@ ALL = (
     resources.NETWORK_POLICIES,
     resources.SECRETS,
     resources.LEASES,
+    resources.APPROVAL_REQUESTS,
     *resources.WEBHOOKS,
 )
 
@@ -87,6 +88,7 @@ async def parts() -> AsyncIterator[_Parts]:
             found.put(resources.SECRETS, name, RELEASE)
         found.put(resources.CONFIG_MAPS, "mesh7-trust", RELEASE)
         found.put(resources.CONFIG_MAPS, "mesh7-stamp-public", RELEASE, data={"a": "b"})
+        found.put(resources.APPROVAL_REQUESTS, f"r-{'0' * 26}", "shop")
         found.put(resources.CONFIG_MAPS, "mine", "shop")
         found.put(resources.NETWORK_POLICIES, "mine", "shop")
         found.put(resources.SECRETS, "mesh7-tool-credentials", "shop")

@@ -98,6 +98,7 @@ class Broom:
         keeps = self._chosen.keeps_keys
         yield traces.named(api, resources.CONFIG_MAPS, names.BUNDLE_CONFIG_MAP)
         yield traces.named(api, resources.NETWORK_POLICIES, names.NETWORK_POLICY)
+        yield traces.requests(api)
         # With the same keys an old bundle would be believed again.
         if not keeps:
             yield traces.annotations(api)

@@ -4,6 +4,7 @@ What people or a chart made is none of it, but for the webhook configurations: a
 there, nothing of ours can be stored without the injector.
 """
 
+import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -84,6 +85,21 @@ async def named(api: ApiServer, resource: Resource, name: str) -> AsyncIterator[
     async for one in api.list_metadata(resource, fields=f"metadata.name={name}"):
         namespace = shapes.text(one, "metadata", "namespace")
         yield Trace(resource=resource, namespace=namespace, name=name)
+
+
+async def requests(api: ApiServer) -> AsyncIterator[Trace]:
+    """All held calls: nobody answers them any more, and nothing of them holds a namespace back.
+
+    Raises:
+        ApiError: not answered.
+    """
+    with contextlib.suppress(api_server.NotFound):  # the kind itself is gone
+        async for one in api.list_metadata(resources.APPROVAL_REQUESTS):
+            yield Trace(
+                resource=resources.APPROVAL_REQUESTS,
+                namespace=shapes.text(one, "metadata", "namespace"),
+                name=shapes.text(one, "metadata", "name"),
+            )
 
 
 async def annotations(api: ApiServer) -> AsyncIterator[Trace]:

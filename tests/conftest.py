@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import textwrap
 import time
 from collections.abc import Awaitable, Callable
@@ -10,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.peers import ports
 
 _PATIENCE_S = 30.0
 _STEP_S = 0.005
@@ -42,11 +43,8 @@ def eventually() -> Eventually:
 
 @pytest.fixture
 def free_port() -> int:
-    """A loopback port that nobody held a moment ago; prefer listening on port 0 where you can."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """A loopback port that nobody holds; prefer listening on port 0 where you can."""
+    return ports.free()
 
 
 @pytest.fixture

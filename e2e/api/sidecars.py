@@ -21,6 +21,7 @@ from e2e.cluster.kubectl import KubectlError
 from e2e.cluster.waiting import ClusterError, until
 from mesh7_core import names
 from mesh7_operator.store import passwords
+from tests.peers import ports
 from tests.sidecar.bundles.delivering import ConfigMap
 
 PATIENCE_S: Final = 30.0
@@ -42,7 +43,7 @@ class Sidecar:
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.port, self.admin_port = free_port(), free_port()
+        self.port, self.admin_port = ports.free(), ports.free()
         self.bundle_directory = folder / "bundle"
         self._log = folder / "sidecar.log"
         self._environment = {
@@ -211,14 +212,6 @@ kind: ToolSource
 metadata: {{name: sums, namespace: {namespace}}}
 spec: {{mcp: {{url: "{url}/mcp"}}}}
 """
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        port: int = bound.getsockname()[1]
-        return port
 
 
 def _asked(url: str, body: bytes | None = None) -> Mapping[str, object]:

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -32,7 +31,7 @@ from mesh7_sidecar.pod_settings import ExchangeSettings
 from tests.core.ledger.redis_parts import seen
 from tests.operator.exchange import certificates
 from tests.operator.exchange.issuing import rsa_key, token_of
-from tests.peers import redis_servers
+from tests.peers import ports, redis_servers
 
 MASTER = b"a master secret of thirty-two bytes"
 USER = "mesh7-exchange"
@@ -263,8 +262,7 @@ def _trusting(ca: Path) -> ssl.SSLContext:
 
 
 def _free_address() -> settings.Address:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return settings.Address("127.0.0.1", probe.getsockname()[1])
+    return settings.Address("127.0.0.1", ports.free())
 
 
 async def _ready(address: settings.Address, task: asyncio.Task[None]) -> None:

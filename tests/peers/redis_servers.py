@@ -18,6 +18,8 @@ from typing import Final, Self
 
 import hiredis
 
+from tests.peers import ports
+
 _PATIENCE_S: Final = 30.0
 _STEP_S: Final = 0.01
 
@@ -48,7 +50,7 @@ class Server:
 
     def __init__(self, program: Path, folder: Path, options: Sequence[str] = ()) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.port = _free_port()
+        self.port = ports.free()
         self._program = program
         self._folder = folder
         self._options = tuple(options)
@@ -170,13 +172,6 @@ def running(program: Path, folder: Path, options: Sequence[str] = ()) -> Iterato
         yield server
     finally:
         server.kill()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 class Proxy:

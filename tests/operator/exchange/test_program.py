@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,6 +19,7 @@ from mesh7_operator.exchange import door, issuer, program
 from tests.operator.exchange import certificates
 from tests.operator.exchange.issuing import FakeCluster, Time, token_of
 from tests.operator.exchange.test_service import MASTER
+from tests.peers import ports as loopback
 
 
 class HttpCluster:
@@ -129,14 +129,10 @@ async def running(
         await task
 
 
-@pytest.fixture
-def ports() -> tuple[int, int]:
-    """Two ports that nobody held a moment ago."""
-    with (
-        socket.create_server(("127.0.0.1", 0)) as one,
-        socket.create_server(("127.0.0.1", 0)) as two,
-    ):
-        return one.getsockname()[1], two.getsockname()[1]
+@pytest.fixture(name="ports")
+def two_ports() -> tuple[int, int]:
+    """Two that nobody holds."""
+    return loopback.free(), loopback.free()
 
 
 @pytest.mark.promise("K14")

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,6 +21,7 @@ from mesh7_operator.injector import door, program
 from tests.fakes import api_server as fakes
 from tests.operator.injector import asked, opened
 from tests.operator.injector.asked import RELEASE, SHOP
+from tests.peers import ports
 
 _CLOCK = Clock(wall_ns=lambda: 1_795_251_600_000_000_000, monotonic_s=time.monotonic)
 
@@ -115,13 +115,9 @@ def _kubeconfig(url: str) -> dict[str, object]:
 
 
 def _free() -> tuple[settings.Address, settings.Address]:
-    """Two that nobody held a moment ago."""
-    with (
-        socket.create_server(("127.0.0.1", 0)) as one,
-        socket.create_server(("127.0.0.1", 0)) as two,
-    ):
-        ports = one.getsockname()[1], two.getsockname()[1]
-    return settings.Address("127.0.0.1", ports[0]), settings.Address("127.0.0.1", ports[1])
+    """Two that nobody holds."""
+    one, two = ports.free(), ports.free()
+    return settings.Address("127.0.0.1", one), settings.Address("127.0.0.1", two)
 
 
 async def test_it_is_ready_when_it_has_all_that_pods_need_and_serves_over_tls(

@@ -23,7 +23,7 @@ from mesh7_core.delivery.envelopes import Kind
 from mesh7_core.ledger import functions
 from mesh7_core.ledger.redis import RedisLedger
 from mesh7_core.ledger.redis_url import RedisServer
-from tests.peers import redis_servers
+from tests.peers import ports, redis_servers
 from tests.sidecar.bundles.delivering import AGENT, NAMESPACE, ConfigMap, Operator
 from tests.sidecar.doors.scripted_source import Script, ScriptedSource
 
@@ -106,7 +106,7 @@ class Pod:
         folder.mkdir(parents=True, exist_ok=True)
         self.config_map = ConfigMap(folder / "mounted")
         self.state = folder / "state"
-        self.port, self.admin_port = free_port(), free_port()
+        self.port, self.admin_port = ports.free(), ports.free()
         self.environment = {
             "PATH": os.environ["PATH"],
             "MESH7_NAMESPACE": NAMESPACE,
@@ -346,11 +346,3 @@ async def sourced(script: Script) -> AsyncIterator[ScriptedSource]:
         yield source
     finally:
         await source.stop()
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        port: int = bound.getsockname()[1]
-    return port

@@ -73,9 +73,11 @@ WEBHOOKS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 POLICIES = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
 
 
-def account(cluster: Cluster, name: str, folder: Path) -> Path:
-    """A kubeconfig with a token of one of our service accounts."""
-    token = cluster.token(controllers.RELEASE, name)
+def account(
+    cluster: Cluster, name: str, folder: Path, namespace: str = controllers.RELEASE
+) -> Path:
+    """A kubeconfig with a token of one of our service accounts, or of another namespace's."""
+    token = cluster.token(namespace, name)
     config = {
         "apiVersion": "v1",
         "kind": "Config",
@@ -90,7 +92,7 @@ def account(cluster: Cluster, name: str, folder: Path) -> Path:
         "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
         "current-context": "x",
     }  # fmt: skip
-    path = folder / f"{name}.kubeconfig"
+    path = folder / f"{namespace}-{name}.kubeconfig"
     path.write_text(yaml.safe_dump(config))
     path.chmod(0o600)
     return path

@@ -245,6 +245,9 @@ _FORBIDDEN = [
     ("mesh7-injector", f"get secret/mesh7-stamp-key -n {RELEASE}"),
     ("mesh7-injector", "list agentpolicies --all-namespaces"),
     ("mesh7-injector", "create grants -n default"),
+    ("mesh7-injector", "approve agentpolicies -n default"),
+    ("mesh7-injector", "create localsubjectaccessreviews.authorization.k8s.io -n default"),
+    ("mesh7-injector", "impersonate users"),
     ("mesh7-injector", "patch configmap/mesh7-bundle -n default"),
     ("mesh7-injector", "patch mutatingwebhookconfigurations"),
     ("mesh7-injector", "get pods -n default"),
@@ -316,26 +319,35 @@ def test_nobody_else_writes_the_bundle(there: Installed) -> None:
 
 
 def test_people_have_what_their_role_says(there: Installed) -> None:
-    """ClusterRoles mesh7-viewer, mesh7-policy-editor and mesh7-admin; stock roles have none."""
+    """ClusterRoles mesh7-viewer, -policy-editor, -approver and -admin; stock roles have none."""
     cluster = there.cluster
     shop = cluster.new_namespace("roles")
-    people = {"vera": "mesh7-viewer", "ed": "mesh7-policy-editor", "ada": "mesh7-admin"}
-    for person, role in [*people.items(), ("stock", "admin")]:
+    people = {
+        "vera": "mesh7-viewer", "ed": "mesh7-policy-editor", "jane": "mesh7-approver",
+        "ada": "mesh7-admin",
+    }  # fmt: skip
+    stock = {f"stock-{role}": role for role in ("view", "edit", "admin")}
+    for person, role in (people | stock).items():
         cluster.kubectl(
             "create", "rolebinding", person, f"--clusterrole={role}", f"--user={person}", "-n", shop
         )
     questions = {
-        "list agentpolicies": {"vera", "ed", "ada"},
+        "list agentpolicies": set(people),
+        "list approvalrequests": set(people),
         "create agentpolicies": {"ed", "ada"},
-        "create grants": {"ed", "ada"},
+        "create grants": {"ed", "jane", "ada"},
         "delete grants": {"ada"},
-        "approve agentpolicies": {"ada"},
+        "approve agentpolicies": {"jane", "ada"},
+        "create approvalrequests": set(),
+        "patch approvalrequests --subresource=status": set(),
+        "patch grants --subresource=status": set(),
+        "impersonate users": set(),
         "accept toolsources": {"ada"},
     }
     found = {
         question: {
             person
-            for person in [*people, "stock"]
+            for person in people | stock
             if _can(cluster.kubectl_of(person), *question.split(), "-n", shop)
         }
         for question in questions

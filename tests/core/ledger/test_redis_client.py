@@ -17,6 +17,7 @@ from mesh7_core.ledger import resp
 from mesh7_core.ledger.protocol import LOST, Lost, Seen
 from tests.core.ledger.redis_parts import EVERY_SERVER, connected, seen
 from tests.peers import redis_servers
+from tests.peers.speaking import speaking
 from tests.told_time import ToldTime
 
 _NAME = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "redis")])
@@ -151,14 +152,12 @@ async def test_an_answer_that_nobody_asked_for_ends_the_connection() -> None:
         await reader.read(1000)
         writer.write(b"+PONG\r\n+surprise\r\n")
         await reader.read()
-        writer.close()
         closed.set()
 
     closed = asyncio.Event()
-    server = await asyncio.start_server(speak, "127.0.0.1", 0)
-    async with server:
+    async with speaking(speak) as port:
         line = Line()
-        await line.connect(server.sockets[0].getsockname()[1])
+        await line.connect(port)
         assert await line.ask("PING") == b"PONG"
         await closed.wait()
         assert line.ended == ["it answers something that is not the protocol of Redis"]

@@ -32,6 +32,7 @@ from tests.core.ledger.redis_parts import (
     seen,
 )
 from tests.peers import redis_servers
+from tests.peers.speaking import speaking
 
 
 @EVERY_SERVER
@@ -227,10 +228,11 @@ async def test_a_server_that_speaks_something_else_is_lost(spoken: bytes) -> Non
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1000)
         writer.write(spoken)
+        await writer.drain()
         writer.close()
+        await writer.wait_closed()
 
-    server = await asyncio.start_server(speak, "127.0.0.1", 0)
-    async with server, connected(server.sockets[0].getsockname()[1]) as ledger:
+    async with speaking(speak) as port, connected(port) as ledger:
         assert await seen(ledger) is Seen.LOST
         assert ledger.trouble() != ""
 

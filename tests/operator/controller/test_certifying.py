@@ -21,6 +21,7 @@ from mesh7_operator.cluster import authority_secrets, replicas, resources
 from mesh7_operator.cluster.api_server import ApiServer
 from mesh7_operator.controller.certifying import Certifying
 from tests.fakes import api_server as fakes
+from tests.peers.speaking import speaking
 
 NAMESPACE = "mesh7-system"
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -90,15 +91,11 @@ async def serving(leaf: kept.Leaf, folder: Path) -> AsyncIterator[int]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pair)
 
-    def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.transport.abort()
 
-    server = await asyncio.start_server(hang_up, "127.0.0.1", 0, ssl=context)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        await server.wait_closed()
+    async with speaking(hang_up, tls=context) as port:
+        yield port
 
 
 async def test_a_first_look_makes_all_and_tells_once(parts: Parts) -> None:

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from mesh7_sidecar.net import origin, pool, sweep
 from mesh7_sidecar.net.upstream import FailureKind, Request
+from tests.peers.speaking import speaking
 from tests.sidecar.net.parts import Heard
 
 NAME = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
@@ -51,27 +52,21 @@ async def ask_over_tls(certificate: Path, host: str, tls: ssl.SSLContext | None)
     requests: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                requests.append(await reader.readuntil(b"\r\n\r\n"))
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
+        while True:
+            requests.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
-    port = server.sockets[0].getsockname()[1]
-    way = pool.Pool(origin.origin_of(f"https://{host}:{port}"), sweep.Sweep(), tls=tls)
     result = []
-    for _ in range(2):
-        heard = Heard()
-        way.send(Request("GET", "/", [], b""), heard)
-        await heard.finished()
-        result.append(heard)
-    way.close()
-    server.close()
-    await asyncio.sleep(0.01)
+    async with speaking(serve, tls=context) as port:
+        way = pool.Pool(origin.origin_of(f"https://{host}:{port}"), sweep.Sweep(), tls=tls)
+        for _ in range(2):
+            heard = Heard()
+            way.send(Request("GET", "/", [], b""), heard)
+            await heard.finished()
+            result.append(heard)
+        way.close()
     assert len(requests) == (0 if result[0].failure else 2)
     return result
 

@@ -1,18 +1,17 @@
 """What the commands of `kubectl mesh7` about held calls share: the home, names, dry runs, codes."""
 
-import secrets
+import os
 from collections.abc import Sequence
 from typing import Final
 
 import click
 
 from mesh7_cli import exits, output
-from mesh7_cli.approving.cluster import SERVER, WAIT_S, Cluster, Manner
+from mesh7_cli.approving.cluster import SERVER, Cluster, Manner
 from mesh7_cli.backend import Object
 from mesh7_cli.cluster.kubectl import Kubectl
 from mesh7_cli.verbs import decide
 from mesh7_cli.verbs.layout import Layout
-from mesh7_core import names
 
 _LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
 """As in names of pods: no word comes of them."""
@@ -32,14 +31,9 @@ def home(
     return Cluster(kubectl, meant, new_suffix, manner)
 
 
-def waiting(*, is_waiting: bool, release: str = names.RELEASE_NAMESPACE) -> Manner:
-    """What `--wait` and `--release-namespace` ask for."""
-    return Manner(wait_s=WAIT_S if is_waiting else 0.0, release=release)
-
-
 def new_suffix() -> str:
     """A few random letters."""
-    return "".join(secrets.choice(_LETTERS) for _ in range(_SUFFIX))
+    return "".join(_LETTERS[byte % len(_LETTERS)] for byte in os.urandom(_SUFFIX))
 
 
 def layout(form: str, *, everywhere: bool, no_headers: bool) -> Layout:
@@ -74,12 +68,12 @@ def answer(  # noqa: PLR0913 - what the options of `approve` and `deny` say
     given: Sequence[str],
     reason: str,
     *,
-    is_waiting: bool,
+    wait_s: float,
     dry_run: str,
     unseen: bool = False,
 ) -> int:
     """Say yes or no to each request, or show the Grants that would say it."""
-    asked = home(kubectl, manner=waiting(is_waiting=is_waiting))
+    asked = home(kubectl, manner=Manner(wait_s=wait_s))
     meant = bare(given, asked.voice.request_kind)
     if dry_run == "none":
         return code(decide.run(asked, verb, meant, reason, unseen=unseen))

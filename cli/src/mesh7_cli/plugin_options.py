@@ -1,11 +1,15 @@
 """Options that several commands of the plugin share."""
 
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 import click
 
+from mesh7_cli import options
 from mesh7_core import names
+
+WAIT_S: Final = 5.0
+"""How long the controller is waited for."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -61,13 +65,20 @@ def dry_run(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def wait(command: Callable[P, R]) -> Callable[P, R]:
-    """`--wait`: whether the controller's answer is waited for."""
+    """`--wait`: how long the controller's answer is waited for, in seconds."""
     return click.option(
         "--wait",
-        "is_waiting",
-        metavar="true|false",
-        type=bool,
-        default=True,
-        show_default=True,
-        help="Wait up to 5 s for what the controller says.",
+        "wait_s",
+        metavar="DURATION",
+        callback=_seconds,
+        help="Wait so long for what the controller says; `false`: not at all.  [default: 5s]",
     )(command)
+
+
+def _seconds(context: click.Context, parameter: click.Parameter, text: str | None) -> float:
+    """A duration; `true` and `false` as kubectl's own `--wait` has them."""
+    if text is None or text.lower() == "true":
+        return WAIT_S
+    if text.lower() == "false":
+        return 0.0
+    return options.read_duration(context, parameter, text).total_seconds()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from mesh7_cli import cards, exits, ids, neutral, reading
+from mesh7_cli import cards, exits, ids, neutral, plugin_options, reading
 from mesh7_cli.approving import answers, handing_in, paths, records
 from mesh7_cli.backend import Object, Voice
 from mesh7_cli.cluster import looking
@@ -14,8 +14,6 @@ from mesh7_cli.cluster.errors import NotThereError
 from mesh7_cli.cluster.kubectl import Kubectl
 from mesh7_core import names
 
-WAIT_S: Final = 5.0
-"""How long the controller is waited for."""
 PROGRAM: Final = "kubectl mesh7"
 CLIENT: Final = "client"
 SERVER: Final = "server"
@@ -37,7 +35,7 @@ class Manner:
         dry_run: how `revoke` deletes: not at all for `client`, for `server` as far as that checks.
     """
 
-    wait_s: float = WAIT_S
+    wait_s: float = plugin_options.WAIT_S
     release: str = names.RELEASE_NAMESPACE
     has_answers: bool = False
     dry_run: str = ""

@@ -75,12 +75,14 @@ def delete(kubectl: Kubectl, kind: str, namespace: str, name: str, *, is_dry: bo
 
 
 _MANAGER: Final = "kubectl-mesh7"
+_PAGE: Final = 2_000
+"""Objects of one answer, of 2 KiB as a rule and 20 KiB at most: each page is a kubectl more."""
 
 
 def _pages(kubectl: Kubectl, where: str) -> Iterator[list[dict[str, object]]]:
     following = ""
     while True:
-        page = kubectl.raw(f"{where}?limit={kubectls.PAGE}{following}")
+        page = kubectl.raw(f"{where}?limit={_PAGE}{following}")
         yield reading.objects(page, "items")
         token = reading.text(page, "metadata", "continue")
         if not token:

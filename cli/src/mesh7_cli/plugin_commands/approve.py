@@ -20,7 +20,7 @@ def command(
     identifiers: tuple[str, ...],
     reason: str,
     unseen: bool,
-    is_waiting: bool,
+    wait_s: float,
     dry_run: str,
 ) -> int:
     """Say yes to held calls, each by its whole NAME.
@@ -35,7 +35,7 @@ def command(
         "approve",
         identifiers,
         reason,
-        is_waiting=is_waiting,
+        wait_s=wait_s,
         dry_run=dry_run,
         unseen=unseen,
     )

@@ -18,7 +18,7 @@ def command(
     kubectl: Kubectl,
     identifiers: tuple[str, ...],
     reason: str,
-    is_waiting: bool,
+    wait_s: float,
     dry_run: str,
 ) -> int:
     """Say no to held calls, each by its whole NAME.
@@ -29,5 +29,5 @@ def command(
     from mesh7_cli import plugin_approving  # noqa: PLC0415 - not for `--help`
 
     return plugin_approving.answer(
-        kubectl, "deny", identifiers, reason, is_waiting=is_waiting, dry_run=dry_run
+        kubectl, "deny", identifiers, reason, wait_s=wait_s, dry_run=dry_run
     )

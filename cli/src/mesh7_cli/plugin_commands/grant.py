@@ -30,7 +30,7 @@ def command(  # noqa: PLR0913 - one parameter an option
     reason: str,
     given: str | None,
     pod: str | None,
-    is_waiting: bool,
+    wait_s: float,
     dry_run: str,
     form: str,
     release: str,
@@ -42,6 +42,7 @@ def command(  # noqa: PLR0913 - one parameter an option
     are never lifted.
     """
     from mesh7_cli import plugin_approving  # noqa: PLC0415 - not for `--help`
+    from mesh7_cli.approving import cluster  # noqa: PLC0415
 
     terms = grant.Terms(tool=tool, span=span, uses=uses, when=when, policy=policy, reason=reason)
     grant.check(terms, "kubectl mesh7")
@@ -50,7 +51,7 @@ def command(  # noqa: PLR0913 - one parameter an option
         raise click.UsageError(message, ctx=click.get_current_context())
     namespace, name = plugin_approving.agent(kubectl, given)
     asked = plugin_approving.home(
-        kubectl, namespace, plugin_approving.waiting(is_waiting=is_waiting, release=release)
+        kubectl, namespace, cluster.Manner(wait_s=wait_s, release=release)
     )
     chosen = output.Form(form)
     if dry_run == "none":

@@ -22,7 +22,7 @@ def command(  # noqa: PLR0913 - one parameter an option
     given: str | None,
     is_all: bool,
     reason: str,
-    is_waiting: bool,
+    wait_s: float,
     dry_run: str,
     form: str,
 ) -> int:
@@ -32,12 +32,11 @@ def command(  # noqa: PLR0913 - one parameter an option
     agent of the namespace. It holds until `revoke`, with the name that is printed.
     """
     from mesh7_cli import plugin_approving  # noqa: PLC0415 - not for `--help`
+    from mesh7_cli.approving import cluster  # noqa: PLC0415
 
     kill.check(given)
     namespace, agent = plugin_approving.agent(kubectl, given)
-    asked = plugin_approving.home(
-        kubectl, namespace, plugin_approving.waiting(is_waiting=is_waiting)
-    )
+    asked = plugin_approving.home(kubectl, namespace, cluster.Manner(wait_s=wait_s))
     if (agent is None) != is_all:
         message = "name one AGENT, or say --all to stop every agent of the namespace"
         raise click.UsageError(message, ctx=click.get_current_context())

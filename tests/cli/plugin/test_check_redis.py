@@ -7,7 +7,7 @@ from tests.cli.plugin.worlds import Near, Object
 
 
 def _of_programs(objects: list[Object]) -> Grade:
-    facts = gathering.after(Near(objects), worlds.RELEASE, worlds.NOW)
+    facts = gathering.after(Near(objects), worlds.RELEASE, worlds.now)
     found = {one.check.name: one.finding.grade for one in findings.answers(catalogue.AFTER, facts)}
     return found["programs"]
 

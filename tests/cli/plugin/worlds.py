@@ -32,6 +32,11 @@ KEY = base64.b64encode(bytes(32)).decode()
 Object = dict[str, Any]
 
 
+def now() -> datetime:
+    """A clock that stands still."""
+    return NOW
+
+
 @cache
 def _chart() -> list[Object]:
     found = yaml.load_all(CHART.read_text(), yaml.CSafeLoader)
@@ -231,7 +236,7 @@ class Near(Kubectl):
 
     def __init__(self, objects: Iterable[Object], **further: object) -> None:
         super().__init__()
-        self._world = world(objects, **further)
+        self._world = world(objects, **{"clock": NOW.isoformat(), **further})
 
     def ran(
         self, *arguments: str, stdin: str | None = None, requests: int = 1

@@ -16,6 +16,7 @@ from mesh7_core import names
 SOON: Final = timedelta(days=14)
 POLICIES: Final = (
     "mesh7-accepted",
+    "mesh7-answers",
     "mesh7-bindings",
     "mesh7-bundle",
     "mesh7-changes",
@@ -28,7 +29,9 @@ POLICIES: Final = (
     "mesh7-levels",
     "mesh7-network",
     "mesh7-pods",
+    "mesh7-requests",
     "mesh7-shells",
+    "mesh7-statuses",
     "mesh7-tokens",
     "mesh7-vetoes",
 )

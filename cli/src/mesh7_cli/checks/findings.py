@@ -5,7 +5,7 @@ Pure: no clock, no network, no logging.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -50,12 +50,14 @@ class Facts:
         now: aware.
         release: the namespace that mesh7 is installed in.
         gathered: enrolled namespaces; None before an installation.
+        took: from before the first question to after the last answer.
     """
 
     looks: Mapping[str, Look]
     now: datetime
     release: str
     gathered: Gathered | None = None
+    took: timedelta = timedelta()
 
     def value(self, name: str) -> Object:
         """The object of that name; empty where there is none."""

@@ -1,11 +1,12 @@
 """What checks need to know, asked of the cluster with the person's rights."""
 
 import functools
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
-from mesh7_cli.checks import admission, installation, installing, rights
+from mesh7_cli.checks import admission, clocks, installation, installing, rights
 from mesh7_cli.checks.findings import Facts
 from mesh7_cli.cluster import complaints, looking
 from mesh7_cli.cluster.kubectl import MANY, Kubectl, Object, read, read_many
@@ -13,35 +14,58 @@ from mesh7_cli.cluster.looking import Look, Question, Seen
 from mesh7_cli.overview import gathering
 from mesh7_core import names
 
+Clock = Callable[[], datetime]
+"""The person's; aware."""
 ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
 
 
-def before(kubectl: Kubectl, release: str, now: datetime) -> Facts:
+def before(kubectl: Kubectl, release: str, clock: Clock) -> Facts:
     """For an installation to come.
 
     Raises:
         ClusterError: nobody answers.
     """
-    looks = {"version": _version(kubectl)}
+    started = clock()
+    looks = _first(kubectl, clock)
     looks |= looking.look_together(
         kubectl,
         {**_basics(), "rights": lambda one: _created(one, installing.reviews(release))},
     )
-    return Facts(looks=looks, now=now, release=release)
+    return Facts(looks=looks, now=started, release=release, took=clock() - started)
 
 
-def after(kubectl: Kubectl, release: str, now: datetime) -> Facts:
+def after(kubectl: Kubectl, release: str, clock: Clock) -> Facts:
     """For an installation that is there, or should be.
 
     Raises:
         ClusterError: nobody answers.
     """
-    looks = {"version": _version(kubectl)}
-    looks |= looking.look_together(kubectl, {**_basics(), **_installed(release)})
+    started = clock()
+    looks = _first(kubectl, clock)
+    looks |= looking.look_together(kubectl, {**_basics(), **_installed(release), **_bound()})
     gathered = gathering.gather(kubectl, None, release)
     looks |= gathered.looks
     looks["accounts"] = _accounts(kubectl, rights.accounts(gathered))
-    return Facts(looks=looks, now=now, release=release, gathered=gathered)
+    return Facts(
+        looks=looks, now=started, release=release, gathered=gathered, took=clock() - started
+    )
+
+
+def _first(kubectl: Kubectl, clock: Clock) -> dict[str, Look]:
+    """Whether anybody answers, and what time it is there."""
+    return {
+        "version": _version(kubectl),
+        "clock": looking.look(kubectl, lambda one: _timed(one, clock)),
+    }
+
+
+def _timed(kubectl: Kubectl, clock: Clock) -> Object:
+    """A review with the API server's time on it, between two times of the person's own clock."""
+    asked = json.dumps({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"})
+    started = clock()
+    found = read(kubectl.text("create", "--filename=-", "--output=json", stdin=asked))
+    around = {clocks.BEFORE: started.isoformat(), clocks.AFTER: clock().isoformat()}
+    return {**found, **around}
 
 
 def _version(kubectl: Kubectl) -> Look:
@@ -61,6 +85,7 @@ def _basics() -> dict[str, Question]:
         "nodes": looking.listed("nodes"),
         "admission": looking.raw(ADMISSION),
         "crds": looking.get("customresourcedefinitions", *installing.CRDS, "--ignore-not-found"),
+        clocks.NODES: looking.listed("leases", "--namespace=kube-node-lease"),
     }
 
 
@@ -80,6 +105,16 @@ def _installed(release: str) -> dict[str, Question]:
         "bindings": looking.listed("validatingadmissionpolicybindings"),
         "roles": looking.get("clusterroles", *rights.STOCK),
         "daemonsets": looking.listed("daemonsets", "--all-namespaces"),
+    }
+
+
+def _bound() -> dict[str, Question]:
+    """Who has which rights, as far as this person may see it."""
+    return {
+        "clusterroles": looking.listed("clusterroles"),
+        "clusterrolebindings": looking.listed("clusterrolebindings"),
+        "allroles": looking.listed("roles", "--all-namespaces"),
+        "rolebindings": looking.listed("rolebindings", "--all-namespaces"),
     }
 
 

@@ -91,6 +91,42 @@ def _programs(facts: Facts) -> Finding:
     return ok()
 
 
+def _release(facts: Facts) -> Finding:
+    other = [
+        f"{name}: {version}"
+        for name, one in facts.named("deployments").items()
+        if name in PROGRAMS
+        and (version := reading.text(one, "metadata", "labels", VERSION_LABEL))
+        not in {"", names.RELEASE}
+    ]
+    if other:
+        return warn(
+            f"programs are not those of {names.RELEASE}, which this program is – install the "
+            "kubectl-mesh7 of their version",
+            other,
+        )
+    return ok(names.RELEASE)
+
+
+def _store(facts: Facts) -> Finding:
+    said = [
+        (reading.text(one, "metadata", "namespace"), condition)
+        for one in facts.items("agentpolicies")
+        for condition in reading.objects(one, "status", "conditions")
+        if reading.text(condition, "type") == "StoreConnected"
+    ]
+    lost = [place for place, one in said if reading.text(one, "status") == "False"]
+    if lost:
+        return fatal(
+            "the controller does not reach Redis: nothing can be approved, and limits do what "
+            "their `onStoreLoss` says – see its log, and the log of the exchange",
+            list(dict.fromkeys(lost)),
+        )
+    if any(reading.text(one, "reason") == "NoStore" for _, one in said):
+        return warn("no Redis is configured: nothing can be approved (chart value `redis.mode`)")
+    return ok("" if said else "no policy says yet")
+
+
 def _disruption(facts: Facts) -> Finding:
     there = set(facts.named("budgets"))
     bare = [
@@ -172,6 +208,13 @@ CATEGORY: Final = Category(
             needs=("deployments",),
         ),
         Check(
+            name="release-version",
+            title="the programs are of this program's version",
+            after="programs",
+            judge=_release,
+            needs=("deployments",),
+        ),
+        Check(
             name="disruption-budgets",
             title="draining nodes leaves one of each",
             after="programs",
@@ -184,6 +227,13 @@ CATEGORY: Final = Category(
             after="programs",
             judge=_leader,
             needs=("lease",),
+        ),
+        Check(
+            name="store",
+            title="the controller reaches Redis",
+            after="leader",
+            judge=_store,
+            needs=("agentpolicies",),
         ),
         Check(
             name="settings",

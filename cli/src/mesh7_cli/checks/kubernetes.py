@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from mesh7_cli import reading
+from mesh7_cli.checks.clocks import CLOCKS
 from mesh7_cli.checks.findings import Category, Check, Facts, Finding, fatal, ok, warn
 from mesh7_cli.cluster.complaints import OLDEST
 
@@ -115,5 +116,6 @@ CATEGORY: Final = Category(
             judge=_admission,
             needs=("admission",),
         ),
+        CLOCKS,
     ),
 )

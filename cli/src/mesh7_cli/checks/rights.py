@@ -4,17 +4,21 @@ Pure: no clock, no network, no logging.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from mesh7_cli import reading
+from mesh7_cli.checks import holders
 from mesh7_cli.checks.findings import Category, Check, Facts, Finding, fatal, ok, warn
 from mesh7_cli.overview.gathering import Gathered
 from mesh7_core import names
 
+ROLES: Final = ("mesh7-viewer", "mesh7-policy-editor", "mesh7-approver", "mesh7-admin")
+"""ClusterRoles of the chart that people are bound to."""
 STOCK: Final = ("view", "edit", "admin")
 OURS: Final = {names.VERB_APPROVE, names.VERB_ACCEPT, names.VERB_DEBUG, names.VERB_ENROL}
 _GIVING: Final = {"create", "update", "patch", "delete", "*"}
+_MOST_PLACES: Final = 3
 AT_ONCE: Final = 50
 """Accounts in one manifest."""
 
@@ -115,6 +119,36 @@ def _troubles(verbs: set[str]) -> list[str]:
     return found
 
 
+def _roles(facts: Facts) -> Finding:
+    there = facts.named("clusterroles")
+    missing = [name for name in ROLES if name not in there]
+    if missing:
+        return warn("roles for people are missing – `helm upgrade` restores them", missing)
+    return ok()
+
+
+def _makers(facts: Facts) -> Finding:
+    enrolled = [] if facts.gathered is None else [one.name for one in facts.gathered.overviews]
+    found = holders.of_both(
+        [*facts.items("clusterroles"), *facts.items("allroles")],
+        [*facts.items("clusterrolebindings"), *facts.items("rolebindings")],
+        enrolled,
+        facts.release,
+    )
+    if found:
+        return warn(
+            "these may approve calls and make the pods that ask: who makes an agent's pod can ask "
+            "by it, and say yes – take one of the two from them",
+            [f"{kind} {name}: {_where(places)}" for (kind, name), places in found.items()],
+        )
+    return ok()
+
+
+def _where(places: Sequence[str]) -> str:
+    shown = ", ".join(places[:_MOST_PLACES])
+    return f"{shown}, …" if len(places) > _MOST_PLACES else shown
+
+
 CATEGORY: Final = Category(
     name="rights",
     checks=(
@@ -125,10 +159,22 @@ CATEGORY: Final = Category(
             needs=("roles",),
         ),
         Check(
+            name="our-roles",
+            title="mesh7's roles for people are there",
+            judge=_roles,
+            needs=("clusterroles",),
+        ),
+        Check(
             name="powerful-agents",
             title="agents cannot get around their sidecar by their own rights",
             judge=_agents,
             needs=("enrolled", "pods", "accounts"),
+        ),
+        Check(
+            name="approvers-who-make-pods",
+            title="nobody both approves calls and makes the pods that ask",
+            judge=_makers,
+            needs=("enrolled", "clusterroles", "clusterrolebindings", "allroles", "rolebindings"),
         ),
     ),
 )

@@ -57,10 +57,13 @@ def command(*, kubectl: Kubectl, is_before: bool, wait: timedelta, form: str, re
 def _answers(kubectl: Kubectl, release: str, *, is_before: bool) -> "list[Answer]":
     from mesh7_cli.checks import catalogue, findings, gathering  # noqa: PLC0415 - see above
 
-    now = datetime.now(UTC)
     try:
         if is_before:
-            return findings.answers(catalogue.BEFORE, gathering.before(kubectl, release, now))
-        return findings.answers(catalogue.AFTER, gathering.after(kubectl, release, now))
+            return findings.answers(catalogue.BEFORE, gathering.before(kubectl, release, _now))
+        return findings.answers(catalogue.AFTER, gathering.after(kubectl, release, _now))
     except errors.ClusterError as error:
         return catalogue.unanswered(error)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -26,11 +26,11 @@ __all__ = [
     "session_api_server",
 ]
 _HERE = Path(__file__).parent
-_TIMEOUT_S = 120
+_TIMEOUT_S = 300
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Unit tests have 20 s; what a session shares is raised beside the first test's time."""
+    """Unit tests have two minutes; what a session shares is raised beside the first test's time."""
     for item in items:
         if item.path.is_relative_to(_HERE) and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(_TIMEOUT_S, func_only=True))

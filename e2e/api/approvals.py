@@ -195,7 +195,7 @@ def sitting(folder: Path) -> Iterator[Court]:
             )
             court.lead(injector.url)
             for namespace, name in ((shop, "refunds"), (shop, "orders"), (RELEASE, "refunds")):
-                until(lambda n=namespace, m=name: _is_there(cluster, n, m), name, timeout_s=30)  # type: ignore[misc]
+                until(lambda n=namespace, m=name: _is_there(cluster, n, m), name, timeout_s=60)  # type: ignore[misc]
             await_in_force(court)
             yield court
 
@@ -204,10 +204,10 @@ def await_in_force(court: Court) -> None:
     """The API server takes policies and configurations up a moment after they are stored."""
     shop, admin = court.shop, court.cluster.kubectl
     forged = request_of(shop, "forged")
-    until(lambda: "controller alone" in refusal(admin, forged), "policies", timeout_s=30)
+    until(lambda: "controller alone" in refusal(admin, forged), "policies", timeout_s=60)
     nobody = court.person("nora", "mesh7-policy-editor")
-    until(lambda: "`nora` has no verb" in refusal(nobody, court.answer()), "asked", timeout_s=30)
-    until(lambda: not refusal(admin, court.answer()), "answers are stamped", timeout_s=30)
+    until(lambda: "`nora` has no verb" in refusal(nobody, court.answer()), "asked", timeout_s=60)
+    until(lambda: not refusal(admin, court.answer()), "answers are stamped", timeout_s=60)
 
 
 def _is_there(cluster: Cluster, namespace: str, name: str) -> bool:

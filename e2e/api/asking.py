@@ -46,7 +46,7 @@ def ask(
         pair.write_bytes(b"".join(map(base64.b64decode, texts)))
         context.load_cert_chain(pair)
     address = cluster.url.removeprefix("https://")
-    asking = http.client.HTTPSConnection(address, timeout=10, context=context)
+    asking = http.client.HTTPSConnection(address, timeout=30, context=context)
     with contextlib.closing(asking):
         asking.request(method, path, body=body, headers=sent)
         answer = asking.getresponse()

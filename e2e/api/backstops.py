@@ -252,5 +252,5 @@ def await_in_force(ground: Ground) -> None:
     """Policies are read by the API server a moment after they are stored."""
     place = ground.enrol()
     admin = ground.cluster.kubectl
-    until(lambda: refusal(admin, plain(place)) != "", "policies are in force", timeout_s=20)
-    until(lambda: refusal(admin, guarded(place)) == "", "guarded pods are let in", timeout_s=20)
+    until(lambda: refusal(admin, plain(place)) != "", "policies are in force", timeout_s=60)
+    until(lambda: refusal(admin, guarded(place)) == "", "guarded pods are let in", timeout_s=60)

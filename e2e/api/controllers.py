@@ -20,7 +20,7 @@ from mesh7_core.delivery import envelopes, keys, payloads
 
 ROOT = Path(__file__).parents[2]
 RELEASE = names.RELEASE_NAMESPACE
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 _PROGRAM = (sys.executable, "-c", "from mesh7_operator.main import main; main()")
 
 
@@ -83,7 +83,7 @@ class Controller:
 
     def _ask(self, path: str) -> bytes:
         address = self.await_line("probes and metrics are served")["address"]
-        with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{address}{path}", timeout=30) as answer:
             content: bytes = answer.read()
         return content
 

@@ -24,7 +24,7 @@ from mesh7_operator.store import passwords
 from tests.peers import ports
 from tests.sidecar.bundles.delivering import ConfigMap
 
-PATIENCE_S: Final = 30.0
+PATIENCE_S: Final = 60.0
 KUBELET_S: Final = 0.2
 """How often the mounted ConfigMap is brought up to date; the real kubelet takes its time."""
 ROOT: Final = Path(__file__).parents[2]
@@ -218,7 +218,7 @@ def _asked(url: str, body: bytes | None = None) -> Mapping[str, object]:
     headers = {"content-type": "application/json"} if body is not None else {}
     request = urllib.request.Request(url, body, headers)  # noqa: S310 - our own
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - our own
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - our own
             found: object = json.load(answer)
     except urllib.error.HTTPError as error:
         found = json.load(error)

@@ -68,10 +68,10 @@ def _await_guarded(ground: Ground) -> None:
     """Both are in force: what is unguarded is made guarded, and let pass."""
     shop = ground.shop()
     admin = ground.cluster.kubectl
-    until(lambda: "mesh7" in str(_stored(admin, backstops.plain(shop))), "asked", timeout_s=20)
+    until(lambda: "mesh7" in str(_stored(admin, backstops.plain(shop))), "asked", timeout_s=60)
     enforced = backstops.plain(shop)
     enforced["spec"]["hostNetwork"] = True
-    until(lambda: "host-network" in refusal(admin, enforced), "it refuses", timeout_s=20)
+    until(lambda: "host-network" in refusal(admin, enforced), "it refuses", timeout_s=60)
 
 
 def _stored(kubectl: Kubectl, pod: Object) -> Object | None:

@@ -23,11 +23,11 @@ def _upgraded(ground: Ground) -> Iterator[None]:
     admin = ground.cluster.kubectl
     _apply(ground, "--set=image.sidecar.tag=0.2.0")
     try:
-        until(lambda: refusal(admin, backstops.guarded(shop)) != "", "it counts", timeout_s=20)
+        until(lambda: refusal(admin, backstops.guarded(shop)) != "", "it counts", timeout_s=60)
         yield
     finally:
         _apply(ground)
-        until(lambda: not refusal(admin, backstops.guarded(shop)), "it is over", timeout_s=20)
+        until(lambda: not refusal(admin, backstops.guarded(shop)), "it is over", timeout_s=60)
 
 
 def test_an_upgrade_that_accepts_the_image_before_refuses_no_pod_meanwhile(ground: Ground) -> None:
@@ -41,12 +41,12 @@ def test_an_upgrade_that_accepts_the_image_before_refuses_no_pod_meanwhile(groun
     accepting = f"--set=injection.acceptedImages={{{backstops.IMAGE}}}"
     try:
         _apply(ground, "--set=image.sidecar.tag=0.2.0", accepting)
-        until(lambda: not refusal(admin, newer), "it counts", timeout_s=20)
+        until(lambda: not refusal(admin, newer), "it counts", timeout_s=60)
         assert refusal(admin, backstops.guarded(shop, level="Enforced")) == ""
         assert "is a native sidecar" in refusal(admin, unknown)
     finally:
         _apply(ground)
-        until(lambda: refusal(admin, newer) != "", "it is over", timeout_s=20)
+        until(lambda: refusal(admin, newer) != "", "it is over", timeout_s=60)
 
 
 def _apply(ground: Ground, *flags: str) -> None:
@@ -103,7 +103,7 @@ def test_a_node_reports_and_anybody_deletes(ground: Ground, how: str) -> None:
     admin = ground.cluster.kubectl
     until(
         lambda: "unguarded" in refusal(admin, backstops.plain(shop, "late")),
-        "it is enrolled", timeout_s=20,
+        "it is enrolled", timeout_s=60,
     )  # fmt: skip
     _report(ground, shop)
     tenant = ground.tenant(shop, "edit")
@@ -131,7 +131,7 @@ def test_the_api_server_finds_no_fault_in_the_policies(ground: Ground) -> None:
         found = ground.cluster.kubectl.json("get", "validatingadmissionpolicies")
         return {one["metadata"]["name"]: one.get("status", {}) for one in found["items"]}
 
-    until(lambda: all("typeChecking" in one for one in checked().values()), "checked", timeout_s=20)
+    until(lambda: all("typeChecking" in one for one in checked().values()), "checked", timeout_s=60)
     faults = {name: one["typeChecking"] for name, one in checked().items() if one["typeChecking"]}
     assert faults == {}
 
@@ -170,7 +170,7 @@ def test_the_emergency_page_lets_pods_start_unguarded(ground: Ground) -> None:
     admin = ground.cluster.kubectl
     try:
         admin(*line.split()[1:], "--ignore-not-found")
-        until(lambda: not refusal(admin, backstops.plain(shop)), "it is let pass", timeout_s=20)
+        until(lambda: not refusal(admin, backstops.plain(shop)), "it is let pass", timeout_s=60)
         pod = backstops.plain(shop)
         secret = {"secretRef": {"name": names.CREDENTIALS_SECRET}}
         pod["spec"]["containers"][0]["envFrom"] = [secret]
@@ -189,7 +189,7 @@ def test_guarded_pods_are_made_again_after_uninstall_and_install(ground: Ground)
     admin = ground.cluster.kubectl
     try:
         _delete(ground)
-        until(lambda: not refusal(admin, backstops.plain(shop)), "they are gone", timeout_s=20)
+        until(lambda: not refusal(admin, backstops.plain(shop)), "they are gone", timeout_s=60)
         key = f"{names.TRUST_KEYS_ANNOTATION}={backstops.EARLIER_KEY}"
         admin("annotate", "namespace", shop, key, "--overwrite")
     finally:

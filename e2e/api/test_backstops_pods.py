@@ -60,7 +60,7 @@ def test_a_workload_says_why_it_gets_no_pods(ground: Ground, kind: tuple[str, st
             for one in found
         )
 
-    until(told, "an Event says why", timeout_s=30)
+    until(told, "an Event says why", timeout_s=60)
     pods = ground.cluster.kubectl("get", "pods", "-n", shop, "-l", f"app={name}", "-o", "name")
     assert pods == ""
 
@@ -211,7 +211,7 @@ def test_where_no_key_is_said_yet_none_is_compared(ground: Ground) -> None:
     user = f"system:serviceaccount:{controllers.RELEASE}:mesh7-controller"
     controller = ground.cluster.kubectl_of(user, ["system:masters"])
     controller("annotate", "namespace", shop, f"{names.TRUST_KEYS_ANNOTATION}={backstops.KEY}")
-    until(lambda: "trusts a key" in refusal(admin, pod), "it is compared", timeout_s=20)
+    until(lambda: "trusts a key" in refusal(admin, pod), "it is compared", timeout_s=60)
     assert refusal(admin, backstops.guarded(shop)) == ""
 
 
@@ -236,11 +236,11 @@ def test_a_release_that_lets_pods_opt_out_lets_them(ground: Ground) -> None:
     pod["metadata"]["labels"][names.INJECT] = "false"
     try:
         _apply(ground, "--set=injection.allowPodOptOut=true")
-        until(lambda: not refusal(tenant, pod), "it may opt out", timeout_s=20)
+        until(lambda: not refusal(tenant, pod), "it may opt out", timeout_s=60)
         assert "unguarded" in refusal(tenant, backstops.plain(shop))
     finally:
         _apply(ground)
-        until(lambda: refusal(tenant, pod) != "", "it may not", timeout_s=20)
+        until(lambda: refusal(tenant, pod) != "", "it may not", timeout_s=60)
 
 
 def _apply(ground: Ground, *flags: str) -> None:

@@ -101,6 +101,6 @@ def test_a_webhook_on_this_host_is_asked(
             client = {**bundle, "service": named}
         cluster.apply(_configuration(namespace, namespace, client))
         try:
-            until(lambda: _is_refused(cluster.kubectl, namespace), "it is asked", timeout_s=20)
+            until(lambda: _is_refused(cluster.kubectl, namespace), "it is asked", timeout_s=60)
         finally:
             cluster.kubectl("delete", "validatingwebhookconfiguration", namespace)

@@ -232,7 +232,7 @@ def test_rotated_keys_sign_and_lead_back_to_the_first(
     before = old.version()
     second = base64.b64decode(controllers.operator(cluster, "keys", "rotate"))
     assert second != first
-    controller.until(lambda: old.version() > before, "old pods believe a newer version", 30)
+    controller.until(lambda: old.version() > before, "old pods believe a newer version")
     opened = old.opened()
     assert opened is not None
     assert opened.header.key == second
@@ -314,7 +314,7 @@ def test_an_api_server_that_was_away_is_taken_up_again(
         before = delivered.version()
         raise_own.restart()
         own.apply(controllers.policy("shop", "support", action="Deny"))
-        controller.until(lambda: delivered.version() > before, "a newer version", 40)
+        controller.until(lambda: delivered.version() > before, "a newer version")
         assert controller.process.poll() is None
 
 

@@ -141,7 +141,6 @@ def test_a_controller_that_may_not_watch_ends_with_the_servers_words(
 
 
 @pytest.mark.promise("K9")
-@pytest.mark.timeout(180)
 def test_after_an_etcd_restore_the_restored_objects_come_under_higher_versions(
     server: ApiServer, redis: Server, tmp_path: Path
 ) -> None:
@@ -205,7 +204,6 @@ def _forbid_config_maps(cluster: Cluster) -> None:
 
 
 @pytest.mark.promise("K9")
-@pytest.mark.timeout(180)
 def test_a_config_map_that_cannot_be_written_makes_no_storm(
     server: ApiServer, redis: Server, tmp_path: Path
 ) -> None:
@@ -283,7 +281,6 @@ class _Changes:
 
 
 @pytest.mark.promise("K8")
-@pytest.mark.timeout(180)
 def test_changes_go_on_while_the_api_server_is_restarted_and_none_is_lost(
     server: ApiServer, tmp_path: Path
 ) -> None:

@@ -82,7 +82,7 @@ def test_a_policy_reaches_redis_as_it_reaches_the_config_map(
         redis.tell("HGET", f"m7b:{{{shop}}}:bundle", "v")
         == str(Delivered(cluster, shop).version()).encode()
     )
-    controller.until(lambda: len(_users(redis, shop)) == 3, "it has its users", 5)
+    controller.until(lambda: len(_users(redis, shop)) == 3, "it has its users", 20)
 
 
 @pytest.mark.promise("K9")
@@ -140,7 +140,7 @@ def test_a_namespace_that_leaves_loses_its_keys_and_users(
     cluster: Cluster, controller: Controller, redis: Server, shop: str
 ) -> None:
     """Issue 5: namespace disenrolled – bundle removed, ACL user gone."""
-    controller.until(lambda: len(_users(redis, shop)) == 3, "it has its users", 5)
+    controller.until(lambda: len(_users(redis, shop)) == 3, "it has its users", 20)
     cluster.kubectl("label", "namespace", shop, f"{names.INJECTION_LABEL}-")
     controller.until(lambda: _users(redis, shop) == [], "its users are gone")
     controller.until(lambda: _held(redis, shop) is None, "its bundle is gone")

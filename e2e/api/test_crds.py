@@ -29,7 +29,7 @@ def served(cluster: Cluster) -> Cluster:
     names = [f"crd/{plural}.mesh7.dev" for plural in PLURALS]
     cluster.kubectl.wait("condition=Established", *names)
     # What `explain` reads is published a little later.
-    until(lambda: all(map(_explaining(cluster), PLURALS)), "kinds explained", timeout_s=30)
+    until(lambda: all(map(_explaining(cluster), PLURALS)), "kinds explained", timeout_s=60)
     return cluster
 
 

@@ -104,7 +104,7 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
 
 def _await_asked(there: Guarded) -> None:
     bad = _pod(there.namespace("enabled"), hostNetwork=True)
-    until(lambda: "host-network" in there.refusal(bad), "it is asked", timeout_s=20)
+    until(lambda: "host-network" in there.refusal(bad), "it is asked", timeout_s=60)
 
 
 def _pod(namespace: str, name: str = "support", *, inject: str = "", **spec: object) -> Object:
@@ -151,7 +151,7 @@ def _source(namespace: str, name: str) -> str:
 def test_an_annotated_pod_gets_a_native_sidecar_and_knows_its_tools(there: Guarded) -> None:
     shop = there.namespace("on-request")
     there.cluster.apply(_source(shop, "billing"))
-    until(lambda: "MESH7_MCP_BILLING_URL" in _told(there, shop), "it is known", timeout_s=20)
+    until(lambda: "MESH7_MCP_BILLING_URL" in _told(there, shop), "it is known", timeout_s=60)
     pod = there.create(_pod(shop, inject="true"))
     assert _sidecars(pod) == ["mesh7"]
     sidecar = pod["spec"]["initContainers"][0]
@@ -222,7 +222,7 @@ def test_a_container_that_another_webhook_adds_is_guarded_too(
             text = yaml.safe_dump(_pod(shop))
             return there.cluster.kubectl.json("create", "--dry-run=server", "-f", "-", stdin=text)
 
-        until(lambda: len(stored()["spec"]["containers"]) == 2, "it is added", timeout_s=20)
+        until(lambda: len(stored()["spec"]["containers"]) == 2, "it is added", timeout_s=60)
         pod = stored()
     assert _sidecars(pod) == ["mesh7"]
     for container in pod["spec"]["containers"]:
@@ -284,7 +284,7 @@ def test_pods_of_controllers_are_guarded(there: Guarded, kind: str) -> None:
         found: list[Object] = there.cluster.kubectl.json("get", "pods", "-n", shop)["items"]
         return found
 
-    until(lambda: len(pods()) == 1, "its pod is there", timeout_s=20)
+    until(lambda: len(pods()) == 1, "its pod is there", timeout_s=60)
     assert _sidecars(pods()[0]) == ["mesh7"]
 
 
@@ -298,7 +298,7 @@ def test_why_a_controllers_pod_may_not_be_is_in_its_event(there: Guarded, kind: 
         found = there.cluster.kubectl.json("get", "events", *chosen)["items"]
         return " ".join(one["message"] for one in found)
 
-    until(lambda: "host-network: spec.hostNetwork: " in said(), "it is said", timeout_s=20)
+    until(lambda: "host-network: spec.hostNetwork: " in said(), "it is said", timeout_s=60)
 
 
 def test_a_dry_run_leaves_nothing_behind(there: Guarded) -> None:
@@ -328,7 +328,7 @@ def test_without_the_injector_enrolled_pods_are_refused_and_others_are_not(there
     try:
         until(
             lambda: "failed calling webhook" in there.refusal(_pod(enabled)),
-            "it is refused", timeout_s=20,
+            "it is refused", timeout_s=60,
         )  # fmt: skip
         assert "failed calling webhook" in there.refusal(_pod(asking, inject="true"))
         assert there.refusal(_pod(asking)) == ""
@@ -336,7 +336,7 @@ def test_without_the_injector_enrolled_pods_are_refused_and_others_are_not(there
         assert there.refusal(_pod(names.RELEASE_NAMESPACE, serviceAccountName="default")) == ""
     finally:
         there.lead(there.injector.url)
-        until(lambda: not there.refusal(_pod(enabled)), "it is back", timeout_s=20)
+        until(lambda: not there.refusal(_pod(enabled)), "it is back", timeout_s=60)
 
 
 @pytest.mark.promise("K6")
@@ -350,7 +350,7 @@ def test_one_of_two_injectors_may_be_killed(there: Guarded) -> None:
     ):
         there.lead(f"https://127.0.0.1:{port}")
         try:
-            until(lambda: _asks(there, first, shop), "the first is asked", timeout_s=20)
+            until(lambda: _asks(there, first, shop), "the first is asked", timeout_s=60)
             first.end(signal.SIGKILL)
             refused = [there.refusal(_pod(shop, f"pod-{at}")) for at in range(10)]
         finally:

@@ -166,7 +166,7 @@ def test_what_inject_prints_is_what_admission_makes(guarded: Plugin) -> None:
     until(
         lambda: "initContainers" in _stored(guarded, pod)["spec"],
         "the injector is asked",
-        timeout_s=20,
+        timeout_s=60,
     )
     answer = guarded("inject", "-f", "-", "-o", "json", stdin=yaml.safe_dump(pod))
     assert answer.code == 0, answer.err

@@ -189,7 +189,7 @@ def test_nothing_is_told_by_the_groups_that_an_agent_joins(enforced: Pod) -> Non
 def test_a_group_of_an_address_is_reported_still(enforced: Pod) -> None:
     """Switches and bridges that listen for it would let no neighbour ask for the pod."""
     assert enforced.run("ip", "address", "add", "fd09::5", "dev", "eth0").returncode == 0
-    until(lambda: "v6/58/143" in enforced.heard(), "it is reported", timeout_s=10)
+    until(lambda: "v6/58/143" in enforced.heard(), "it is reported", timeout_s=60)
     assert enforced.heard() <= _NEIGHBOURS
 
 
@@ -244,7 +244,7 @@ def test_a_connection_of_the_sidecar_ends_as_it_should(enforced: Pod) -> None:
     """What a closed socket still sends has no owner: it passes because of who opened it."""
     outcomes = enforced.attempt(_SIDECAR, "orphaned")
     assert outcomes["orphaned"][0] == "passed"
-    until(lambda: enforced.received() == [400_000], "all of it has arrived", timeout_s=10)
+    until(lambda: enforced.received() == [400_000], "all of it has arrived", timeout_s=60)
 
 
 _SERVER = """

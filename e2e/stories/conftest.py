@@ -15,7 +15,7 @@ from e2e.stories.releases import Release
 
 __all__ = ["bob", "jane", "joan", "mallory", "order", "shop"]
 _HERE = Path(__file__).parent
-_TIMEOUT_S = 120
+_TIMEOUT_S = 300
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -21,6 +21,6 @@ def test_a_change_is_obeyed_by_a_running_agent(story: Story) -> None:
         changed = time.time()
         story.apply("policy", ACTION=action)
         found = story.await_said("agent", _READ, claim, f"it obeys {action}", since=changed,
-                                 timeout_s=20)  # fmt: skip
-        assert found["at"] - changed < 10
+                                 timeout_s=60)  # fmt: skip
+        assert found["at"] - changed < 30
     assert story.pod("agent")["metadata"]["uid"] == uid

@@ -17,7 +17,6 @@ _WANTED = calls({"source": "files", "tool": "read", "arguments": {"name": "notes
 
 
 @pytest.mark.promise("K6")
-@pytest.mark.timeout(240)
 def test_one_command_lets_pods_start_and_one_puts_it_back(
     story: Story, enabled_story: Story, release: Release
 ) -> None:

@@ -40,7 +40,7 @@ def test_a_call_under_way_is_finished_before_the_pod_ends(story: Story, agent: s
     ended = _ended(story.pod(agent))
     assert {name: one["exitCode"] for name, one in ended.items()} == {"agent": 0, "mesh7": 0}
     assert _moment(ended["agent"]) <= _moment(ended["mesh7"])
-    assert (_moment(ended["mesh7"]) - _moment(ended["agent"])).total_seconds() < 5
+    assert (_moment(ended["mesh7"]) - _moment(ended["agent"])).total_seconds() < 20
 
 
 def _ended(pod: Line) -> dict[str, Any]:

@@ -53,7 +53,6 @@ def test_a_leader_dies_between_a_grant_and_its_decision(
 
 
 @pytest.mark.promise("A2")
-@pytest.mark.timeout(240)
 def test_a_redis_that_forgets_runs_nothing_and_people_are_asked_anew(
     shop: Story, release: Release, order: str, jane: Person
 ) -> None:

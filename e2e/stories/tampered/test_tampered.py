@@ -17,7 +17,6 @@ _PATCH = json.dumps({"binaryData": {names.BUNDLE_KEY: _FORGED}})
 
 
 @pytest.mark.promise("K9")
-@pytest.mark.timeout(240)
 def test_a_forged_bundle_is_refused_ignored_and_repaired(story: Story, release: Release) -> None:
     """Issue 6: tampered ConfigMap; by the role `edit`, then by an administrator."""
     story.apply("tools", "source")

@@ -248,7 +248,7 @@ async def test_head_has_no_body_and_keeps_the_connection(
 async def test_a_silent_source_times_out(scripted: Scripted, make_pool: MakePool) -> None:
     server = await scripted(staying(b""))
 
-    heard = await ask(make_pool(server.url, terms=Terms(answer_s=0.05)))
+    heard = await ask(make_pool(server.url, terms=Terms(answer_s=1.0)))
 
     assert heard.failure is not None
     assert heard.failure.kind is FailureKind.TIMED_OUT

@@ -13,7 +13,18 @@ from tests.sidecar.net.parts import EchoApp, Heard, HoldingApp
 
 pytestmark = pytest.mark.promise("S9")
 LONG_S = 3600.0
-QUICK = Terms(answer_s=0.02)
+
+
+class ToldSweep(sweep.Sweep):
+    """A sweep whose time goes on only when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__(interval_s=LONG_S)
+
+    def pass_by(self, seconds: float) -> None:
+        self.now += seconds
+        for watcher in tuple(self._watchers):
+            watcher(self.now)
 
 
 @pytest.fixture
@@ -25,9 +36,8 @@ def nobody() -> Iterator[socket.socket]:
 
 
 @pytest.fixture
-async def still_sweep() -> sweep.Sweep:
-    """A sweep whose time goes on only when the test says so."""
-    return sweep.Sweep(interval_s=LONG_S)
+async def still_sweep() -> ToldSweep:
+    return ToldSweep()
 
 
 @pytest.fixture
@@ -160,21 +170,37 @@ async def test_a_source_that_breaks_off_an_answer_is_not_down(
     assert await ask(way, 7) == [FailureKind.CLOSED] * 7
 
 
-async def test_a_source_that_never_answers_is_down(listen: Listen, make_pool: MakePool) -> None:
-    way = make_pool(url_of(await listen(HoldingApp())), rest_s=LONG_S, terms=QUICK)
+async def test_a_source_that_never_answers_is_down(listen: Listen, still_sweep: ToldSweep) -> None:
+    app = HoldingApp()
+    way = pool.Pool(origin.origin_of(url_of(await listen(app))), still_sweep)
 
-    assert await ask(way, 6) == [FailureKind.TIMED_OUT] * 5 + [FailureKind.RESTING]
+    outcomes = [await overdue(send(way), app, still_sweep) for _ in range(5)]
+
+    assert outcomes == [FailureKind.TIMED_OUT] * 5
+    assert await ask(way, 1) == [FailureKind.RESTING]
+    way.close()
+    await asyncio.sleep(0)
 
 
 async def test_an_agent_that_never_ends_its_request_does_not_make_a_source_rest(
-    listen: Listen, make_pool: MakePool
+    listen: Listen, still_sweep: ToldSweep
 ) -> None:
     """Else one agent could keep another from a source that is well."""
-    way = make_pool(url_of(await listen(HoldingApp())), rest_s=LONG_S, terms=QUICK)
+    app = HoldingApp()
+    way = pool.Pool(origin.origin_of(url_of(await listen(app))), still_sweep)
 
-    outcomes = [await outcome(send(way, body=None)) for _ in range(7)]
+    outcomes = [await overdue(send(way, body=None), app, still_sweep) for _ in range(7)]
 
     assert outcomes == [FailureKind.TIMED_OUT] * 7
+    way.close()
+    await asyncio.sleep(0)
+
+
+async def overdue(heard: Heard, app: HoldingApp, time: ToldSweep) -> FailureKind | int:
+    """What becomes of a call that has reached the source and is not answered in time."""
+    await app.next()
+    time.pass_by(Terms().answer_s + 1)
+    return await outcome(heard)
 
 
 async def test_a_source_without_trusted_tls_is_down(

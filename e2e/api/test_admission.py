@@ -329,10 +329,10 @@ def test_only_groups_that_the_policy_names_are_kept(there: Guarded) -> None:
 
 
 def test_who_may_not_approve_grants_nothing(there: Guarded) -> None:
-    """The verb `approve` on the policy, checked by the API server alone."""
+    """The verb `approve` on the policy, asked by the injector, and by the API server itself."""
     ed = _person(there.cluster, there.shop, "ed", "mesh7-policy-editor")
     refusal = _refusal(ed, yaml.safe_dump(_grant(there.shop, "mine")))
-    assert "needs the verb `approve`" in refusal
+    assert "`ed` has no verb `approve` on agentpolicy `support`" in refusal
     kill = _grant(there.shop, "kill", effect="Deny", policyRef=None, expiresAt=None, maxUses=None)
     ed("create", "-f", "-", stdin=yaml.safe_dump(kill))
     stored = there.cluster.kubectl.json("get", "grant", "kill", "-n", there.shop)

@@ -18,7 +18,7 @@ from e2e.cluster.waiting import until
 from mesh7_core import names
 from mesh7_core.delivery import stamps
 
-pytestmark = [pytest.mark.promise("A12"), pytest.mark.promise("K9")]
+pytestmark = pytest.mark.promise("A12")
 EFFECTS = ("Allow", "Deny")
 _HOOKS = ("mutatingwebhookconfiguration,validatingwebhookconfiguration", "mesh7")
 _POLICIES = "validatingadmissionpolicy,validatingadmissionpolicybinding"

@@ -54,14 +54,14 @@ DIGEST = "sha256:" + "0" * 64
 
 def answer(name: str = "7f3k-support-x8d4q", **spec: Any) -> dict[str, Any]:
     """Somebody's yes to one held call, for the rules of `shop/support`."""
-    nothing: dict[str, Any] = dict.fromkeys(("tools", "expiresAt", "maxUses"))
     written = {
+        **dict.fromkeys(("tools", "expiresAt", "maxUses")),
         "subject": {"pod": "support-0"},
         "requestRef": {"name": "7f3k", "uid": "r-1"},
         "digest": DIGEST,
         **spec,
     }
-    return grant(name, **nothing, **written)
+    return grant(name, **written)
 
 
 def pod(name: str = "support", **spec: Any) -> dict[str, Any]:

@@ -107,6 +107,30 @@ def test_no_policy_is_read_that_no_grant_could_mean(ref: object) -> None:
     assert judging.policy_of(asked.review(asked.grant(policyRef=ref)), RELEASE) is None
 
 
+@pytest.mark.parametrize("effect", ["Allow", "Deny"])
+def test_an_answer_to_a_held_call_is_judged_with_its_policy(effect: str) -> None:
+    found = asked.review(asked.answer(effect=effect))
+    assert judging.is_decision(found)
+    assert judging.policy_of(found, RELEASE) == PolicyRef(SHOP, "support")
+    assert judging.judge(found, RELEASE, asked.policy()) == reviews.Allowed()
+    assert _paths(judging.judge(found, RELEASE)) == ["spec.policyRef"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "path"),
+    [
+        ({"subject": {"serviceAccount": "support"}}, "spec.subject"),
+        ({"when": "args.amount < 5"}, "spec.when"),
+        ({"maxUses": 1}, "spec.maxUses"),
+        ({"requestRef": None}, "spec"),
+        ({"digest": None}, "spec"),
+    ],
+)
+def test_an_answer_is_for_one_call_and_bounded_no_further(spec: dict[str, Any], path: str) -> None:
+    verdict = judging.judge(asked.review(asked.answer(**spec)), RELEASE, asked.policy())
+    assert _paths(verdict) == [path]
+
+
 def test_a_veto_waits_for_no_policy() -> None:
     """Design 6.7: a kill needs nothing that could be missing."""
     veto = asked.review(asked.grant(effect="Deny"))

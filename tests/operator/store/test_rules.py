@@ -25,7 +25,7 @@ COMMANDS = " ".join(f"+{command}" for command in reversed(rules.COMMANDS))
 def test_a_user_may_use_what_the_functions_use_and_nothing_that_loads_them() -> None:
     """Design 5: no FUNCTION, SCRIPT or EVAL; FCALL needs the inner commands allowed."""
     called = {name.lower() for name in _CALLED.findall(functions.written())}
-    own = {"fcall", "hello", "ping", "subscribe"}
+    own = {"fcall", "getrange", "hello", "ping", "subscribe"}
     assert set(rules.COMMANDS) == (called - _OPERATORS) | own
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from mesh7_operator.store import passwords
 
 COMMANDS: Final = (
-    "fcall", "hello", "ping", "subscribe",
+    "fcall", "getrange", "hello", "ping", "subscribe",
     # Those that the functions use on the user's behalf.
     "del", "get", "hdel", "hexists", "hget", "hgetall", "hlen", "hset", "hstrlen", "incr", "lindex",
     "lrange", "lset", "ltrim", "persist", "pexpire", "publish", "rpush", "set", "time", "zadd",

@@ -41,8 +41,8 @@ def test_a_kubectl_that_does_not_end_is_ended(kubectl: Fake) -> None:
 
 def test_a_long_list_has_time_for_each_of_its_pages(kubectl: Fake) -> None:
     """docs/reference/kubectl-mesh7.md: --request-timeout is of a page of 500."""
-    kubectl.tell([], sleep=0.8)
-    slow = Kubectl(request_timeout="100ms", grace_s=0.4)
+    kubectl.tell([], sleep=1.5)
+    slow = Kubectl(request_timeout="500ms", grace_s=0.4)
     with pytest.raises(KubectlError, match="did not end"):
         slow.json("get", "pods")
     assert slow.listed("get", "pods") == {"kind": "List", "items": []}

@@ -178,7 +178,7 @@ async def test_it_is_not_ready_before_it_knows_the_keys_nor_when_it_ends(
 ) -> None:
     async with (
         HttpCluster().opened() as cluster,
-        running(tmp_path, cluster.url, ports, grace_s=0.5) as exchange,
+        running(tmp_path, cluster.url, ports, grace_s=3.0) as exchange,
     ):
         exchange.stopping.set()
         await asyncio.sleep(0)

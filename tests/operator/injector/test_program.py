@@ -156,7 +156,7 @@ async def test_other_settings_hold_without_a_restart(tmp_path: Path) -> None:
 async def test_it_serves_on_when_it_is_told_to_end(tmp_path: Path) -> None:
     """Services learn late: a rollout costs no admission."""
     opened.give(tmp_path)
-    async with running(tmp_path, grace_s=1.0) as injector:
+    async with running(tmp_path, grace_s=3.0) as injector:
         await injector.until(injector.is_ready)
         injector.stopping.set()
         await asyncio.sleep(0)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from mesh7_core import names
 from mesh7_core.compiling import compiler
@@ -287,6 +288,18 @@ def heard(found: World, name: str = "yes") -> str:
 def heard_message(found: World, name: str = "yes") -> str:
     """What a Grant's condition says to people."""
     return str(_conditions(status_of(found.grants, name))[0]["message"])
+
+
+def spec(one: Written) -> dict[str, Any]:
+    """What is written in it."""
+    found = one.value["spec"]
+    assert isinstance(found, dict)
+    return found
+
+
+def is_counted(one: Written) -> bool:
+    """Whether a Grant's status says that it counted."""
+    return one.status.get("phase") == "Active"
 
 
 def status_of(objects: Iterable[Written], name: str = "") -> Mapping[str, object]:

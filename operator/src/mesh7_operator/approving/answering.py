@@ -66,6 +66,19 @@ def votes_of(found: Iterable[Answer]) -> Iterator[Vote]:
     return (one.said for one in found if isinstance(one.said, Vote))
 
 
+def no_such_request(grant: Written) -> Refusal:
+    """There is none of that name, or it is another one than was meant."""
+    name = _spec(grant, "requestRef", "name")
+    if not isinstance(name, str) or not name:
+        message = "`requestRef` and `digest` belong together, and it names no request"
+    else:
+        message = (
+            f"there is no request `{name}` with that uid in namespace `{grant.namespace}`, look at "
+            "what waits and answer that"
+        )
+    return Refusal(Reason.NO_SUCH_REQUEST, message)
+
+
 def _said(grant: Written, mirror: Mirrored, ground: Ground) -> Vote | Refusal:
     refusal = _about_another(grant, mirror) or _outside(grant, mirror, ground)
     if refusal is not None:
@@ -86,8 +99,7 @@ def _said(grant: Written, mirror: Mirrored, ground: Ground) -> Vote | Refusal:
 
 def _about_another(grant: Written, mirror: Mirrored) -> Refusal | None:
     if _spec(grant, "requestRef", "uid") != mirror.written.uid:
-        return Refusal(Reason.NO_SUCH_REQUEST, f"request `{mirror.id}` is another one than the one "
-                       "that was answered, look at it and answer anew")  # fmt: skip
+        return no_such_request(grant)
     if _spec(grant, "digest") != mirror.digest:
         return Refusal(Reason.DIGEST_MISMATCH, f"it is for another call than request `{mirror.id}`,"
                        " name the request's `spec.digest`")  # fmt: skip

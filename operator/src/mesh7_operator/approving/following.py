@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from mesh7_core.ledger.asked import State, Vote
-from mesh7_operator.approving import deciding, genuine
+from mesh7_operator.approving import deciding, genuine, moments
 from mesh7_operator.approving.deciding import Told
 from mesh7_operator.approving.ground import Ground, InLedger
 from mesh7_operator.approving.mirrored import Mirrored, Standing
@@ -34,6 +34,7 @@ class Situation:
     Attributes:
         held: what Redis holds of it; None when that is nothing, or another call.
         votes: what stamped Grants say, in order; worked out when somebody asks.
+        asked: what rules of the policies in force ask for (`genuine.asked`).
     """
 
     ground: Ground
@@ -41,6 +42,7 @@ class Situation:
     before: Standing
     held: InLedger | None
     votes: Callable[[], tuple[Vote, ...]]
+    asked: Callable[[tuple[str, ...]], genuine.Asked | None]
 
     @property
     def is_pod_gone(self) -> bool:
@@ -49,12 +51,11 @@ class Situation:
         return pods is not None and pods.get(self.mirror.pod) != self.mirror.uid
 
     def told(self, held: InLedger) -> Told:
-        """With what people said."""
+        """With what people said; what counted already comes first."""
         said = {(one.username, one.verdict): one.at_ms for one in self.before.decisions}
-        votes = tuple(
-            replace(one, at_ms=said.get((one.person, one.verdict), 0)) for one in self.votes()
-        )
-        return Told(mirror=self.mirror, held=held, votes=votes, ground=self.ground)
+        votes = [replace(one, at_ms=said.get((one.person, one.verdict), 0)) for one in self.votes()]
+        votes.sort(key=lambda one: one.at_ms or moments.LAST_MS)
+        return Told(mirror=self.mirror, held=held, votes=tuple(votes), ground=self.ground)
 
 
 def follow(situation: Situation) -> Followed:
@@ -77,8 +78,7 @@ def _pending(one: Situation) -> Followed:
     if held is None:
         return _expired(one) if is_over else _gone(one, Reason.FORGOTTEN)
     policies = ground.policies
-    rules = [asking.rule for asking in mirror.asking]
-    asked = None if policies is None else genuine.asked(rules, policies)
+    asked = None if policies is None else one.asked(tuple(each.rule for each in mirror.asking))
     found = deciding.decided_before(one.told(held), asked) if held.decision else None
     if found is not None:
         return _decided(one, found)

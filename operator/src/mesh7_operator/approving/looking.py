@@ -4,12 +4,20 @@ One that is closed and on which nothing bears any more is hardly looked at: ther
 Pure: no clock, no network, no logging.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 
 from mesh7_core.ledger.asked import State
-from mesh7_operator.approving import answering, following, mirrored, mirroring, replying, telling
+from mesh7_operator.approving import (
+    answering,
+    following,
+    genuine,
+    mirrored,
+    mirroring,
+    replying,
+    telling,
+)
 from mesh7_operator.approving.following import Followed, Situation
 from mesh7_operator.approving.ground import Ground
 from mesh7_operator.approving.mirrored import OPEN, Mirrored
@@ -47,16 +55,21 @@ class Looked:
         return self.state in OPEN and not self.is_stray
 
 
-def looked(ground: Ground) -> Iterator[Looked]:
-    """All of them, in the order given."""
-    grants = answering.by_request(ground.grants)
+def looked(ground: Ground, grants: Mapping[str, Sequence[Written]]) -> Iterator[Looked]:
+    """All of them, in the order given.
+
+    Args:
+        ground: of their namespace.
+        grants: as `answering.by_request` has them.
+    """
     ledger = ground.ledger or {}
+    asked = cache(partial(genuine.asked, policies=ground.policies or {}))
     for written in ground.mirrors:
         answered = grants.get(written.name, [])
         unheard = [one for one in answered if not replying.is_final(one)]
         state = mirrored.state_of(written)
         if state in OPEN or written.name in ledger or unheard:
-            yield _looked(written, answered, unheard, ground)
+            yield _looked(written, answered, unheard, ground, asked)
         else:
             yield Looked(written=written, was=state)
 
@@ -80,17 +93,21 @@ def event(one: Looked) -> Event | None:
     return None if now.reason is Reason.POD_GONE else telling.event(one.mirror, now)
 
 
-def strangers(ground: Ground) -> Iterator[StatusChange]:
+def strangers(ground: Ground, grants: Mapping[str, Sequence[Written]]) -> Iterator[StatusChange]:
     """New statuses of Grants whose request is not there."""
     known = {one.name for one in ground.mirrors}
-    for name, answered in answering.by_request(ground.grants).items():
+    for name, answered in grants.items():
         for grant in answered if name not in known else ():
             if not replying.is_final(grant):
                 yield from _differing(grant, replying.homeless(grant, ground))
 
 
 def _looked(
-    written: Written, answered: Sequence[Written], unheard: Sequence[Written], ground: Ground
+    written: Written,
+    answered: Sequence[Written],
+    unheard: Sequence[Written],
+    ground: Ground,
+    asked: Callable[[tuple[str, ...]], genuine.Asked | None],
 ) -> Looked:
     was = mirrored.state_of(written)
     mirror = mirrored.read(written)
@@ -105,6 +122,7 @@ def _looked(
             mirror=mirror,
             before=before,
             held=held if held is not None and mirror.is_of(held.request) else None,
+            asked=asked,
             votes=lambda: tuple(answering.votes_of(answers())),
         )
     )

@@ -4,29 +4,33 @@ Level-triggered and idempotent: what the steps make of the ground needs no steps
 Pure: no clock, no network, no logging.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from mesh7_core import names
 from mesh7_core.ledger.asked import State
-from mesh7_operator.approving import looking, mirrored, moments, opening
+from mesh7_operator.approving import answering, looking, mirrored, moments, opening
 from mesh7_operator.approving.ground import KEPT_S, MOST_MIRRORED, Ground
 from mesh7_operator.approving.looking import Looked
 from mesh7_operator.approving.opening import Opened
 from mesh7_operator.approving.steps import Steps
 from mesh7_operator.reconciling.world import Written
 
+_Closed = tuple[int, str, str]
+"""When it closed, its name, its uid."""
 _KEPT_MS: Final = KEPT_S * 1000
 
 
 def plan(ground: Ground) -> Steps:
     """What is to be done; nothing when everything is as it should be."""
     ground = _own(ground)
-    found = tuple(looking.looked(ground))
+    grants = answering.by_request(ground.grants)
+    found = tuple(looking.looked(ground, grants))
     opened = opening.opened(ground, sum(one.is_open for one in found))
-    deleted = frozenset(_deleted(found, ground, len(opened.mirror)))
+    closed = _closed(found, ground)
+    deleted = frozenset(_deleted(found, closed, ground, len(opened.mirror)))
     kept = [one for one in found if one.written.uid not in deleted]
     settle = [one.followed.settle for one in found if one.followed is not None]
     statuses = [change for one in kept if (change := looking.status_change(one, ground))]
@@ -35,14 +39,14 @@ def plan(ground: Ground) -> Steps:
         mirror=opened.mirror,
         statuses=(
             *(reply for one in kept for reply in one.replies),
-            *looking.strangers(ground),
+            *looking.strangers(ground, grants),
             *statuses,
         ),
         deleted=tuple((one.written.name, one.written.uid) for one in found
                       if one.written.uid in deleted),
         events=(*(told for one in found if (told := looking.event(one))), *opened.events),
         doubted=opened.doubted,
-        look_again_at=min(_turns(kept, opened, ground), default=None),
+        look_again_at=min(_turns(kept, closed, opened, ground), default=None),
     )  # fmt: skip
 
 
@@ -61,33 +65,46 @@ def _own(ground: Ground) -> Ground:
     )
 
 
-def _deleted(found: tuple[Looked, ...], ground: Ground, added: int) -> Iterator[str]:
-    """Uids: strays, those that closed long ago, and the longest closed of too many."""
+def _closed(found: Iterable[Looked], ground: Ground) -> list[_Closed]:
+    """Those that closed, the longest closed first."""
     now_ms = moments.ms_of(ground.now)
-    closed = sorted(
+    return sorted(
         (_closed_at_ms(one, now_ms), one.written.name, one.written.uid)
         for one in found
         if not one.is_open and not one.is_stray
     )
-    strays = [one.written.uid for one in found if one.is_stray]
-    excess = len(found) - len(strays) + added - MOST_MIRRORED
-    yield from strays
-    for index, (closed_at_ms, _, uid) in enumerate(closed):
-        if index < excess or closed_at_ms + _KEPT_MS <= now_ms:
-            yield uid
 
 
 def _closed_at_ms(one: Looked, now_ms: int) -> int:
     return now_ms if one.was in mirrored.OPEN else mirrored.closed_at_ms(one.written)
 
 
-def _turns(kept: Iterable[Looked], opened: Opened, ground: Ground) -> Iterator[datetime]:
+def _deleted(
+    found: Iterable[Looked], closed: Sequence[_Closed], ground: Ground, added: int
+) -> Iterator[str]:
+    """Uids: strays, those that closed long ago, and the longest closed of too many."""
+    now_ms = moments.ms_of(ground.now)
+    yield from (one.written.uid for one in found if one.is_stray)
+    is_open = sum(one.is_open for one in found)
+    excess = is_open + len(closed) + added - MOST_MIRRORED
+    for index, (closed_at_ms, _, uid) in enumerate(closed):
+        if index < excess or closed_at_ms + _KEPT_MS <= now_ms:
+            yield uid
+
+
+def _turns(
+    kept: Iterable[Looked], closed: Iterable[_Closed], opened: Opened, ground: Ground
+) -> Iterator[datetime]:
     """When time alone changes something."""
     now_ms = moments.ms_of(ground.now)
+    for closed_at_ms, _, _ in closed:
+        if closed_at_ms + _KEPT_MS > now_ms:
+            yield ground.now + _span(closed_at_ms + _KEPT_MS - now_ms)
+            break
+    if not ground.store_ms:
+        return
     for one in kept:
-        if not one.is_open:
-            yield ground.now + _span(_closed_at_ms(one, now_ms) + _KEPT_MS - now_ms)
-        elif one.mirror is not None and one.followed is not None and ground.store_ms:
+        if one.is_open and one.mirror is not None and one.followed is not None:
             is_pending = one.state is State.PENDING
             until_ms = one.followed.now.usable_until_ms
             ends_at_ms = one.mirror.expires_at_ms if is_pending else until_ms

@@ -9,7 +9,7 @@ from typing import Final
 
 from mesh7_core.api.places import value_at
 from mesh7_core.ledger.asked import State, Vote
-from mesh7_operator.approving import telling
+from mesh7_operator.approving import answering, telling
 from mesh7_operator.approving.answering import Answer, Refusal
 from mesh7_operator.approving.ground import Ground
 from mesh7_operator.approving.mirrored import Mirrored, Standing
@@ -26,17 +26,13 @@ def is_final(grant: Written) -> bool:
     status = grant.status
     if status.get("phase") not in _FINAL or status.get("observedGeneration") != grant.generation:
         return False
-    stood = conditions.stood(status).get(Type.ACCEPTED.value)
-    return stood is not None and stood.reason != Reason.NO_SUCH_REQUEST.value
+    reason = value_at(status, ("conditions", 0, "reason"))
+    return isinstance(reason, str) and reason != Reason.NO_SUCH_REQUEST.value
 
 
 def homeless(grant: Written, ground: Ground) -> Mapping[str, object]:
     """The status of a Grant whose request is not there."""
-    name = value_at(grant.value, ("spec", "requestRef", "name"))
-    named = f"there is no request `{name}` in namespace `{ground.namespace}`"
-    if not isinstance(name, str) or not name:
-        named = "`requestRef` and `digest` belong together, and it names no request"
-    return _refused(grant, Refusal(Reason.NO_SUCH_REQUEST, named), ground)
+    return _refused(grant, answering.no_such_request(grant), ground)
 
 
 def reply(

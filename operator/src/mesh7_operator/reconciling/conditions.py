@@ -100,9 +100,9 @@ def _since(before: Stood | None, now: Condition, moment: str) -> str:
 
 
 def _moment(value: object) -> str:
-    if not isinstance(value, str):
-        return ""
+    """What `spelled` spells; `strptime` would take most of the time of a plan."""
     try:
-        return spelled(datetime.strptime(value, _TIME).replace(tzinfo=UTC))
-    except ValueError:
+        is_ours = isinstance(value, str) and spelled(datetime.fromisoformat(value)) == value
+    except (ValueError, OverflowError):
         return ""
+    return str(value) if is_ours else ""

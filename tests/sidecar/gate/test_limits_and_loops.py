@@ -11,6 +11,7 @@ from mesh7_core.ledger.asked import State
 from mesh7_core.ledger.protocol import Observation, Observed, Seen
 from mesh7_core.policy.decision import Verdict as Decided
 from mesh7_core.policy.reasons import Reason
+from mesh7_core.telemetry.records import Outcome
 from mesh7_sidecar.gate.terms import HoldTerms
 from tests.sidecar.gate.parts import Caller, FaultyLedger, World, held, in_told_time, policy, refund
 
@@ -251,6 +252,23 @@ async def test_a_dry_run_changes_nothing(world: World) -> None:
     assert (ran, spent) == (Reason.ALLOWED_BY_RULE, Reason.LIMIT_EXCEEDED)
     assert (asked.verdict, asked.request_id) == (Decided.HOLD, "")
     assert await world.requests() == ()
+
+
+@in_told_time
+async def test_a_dry_run_is_no_outcome_of_the_call_that_was_approved(world: World) -> None:
+    """A run that is asked about while it goes on was recorded as over, with `dry-run`."""
+    gate = world.gate()
+    caller = Caller(world, gate, is_slow=True)
+    await world.until(lambda: caller.request_id != "")
+    await world.vote(caller.request_id)
+    dry = await gate.dry_run(refund())
+    assert dry.reason is Reason.APPROVED
+    await world.until(lambda: caller.reason is Reason.APPROVED)
+    gate.record(refund(), dry, Outcome.DRY_RUN, "decide", 0)
+    caller.finish()
+    await world.quiet()
+    assert (await world.request(caller.request_id)).outcome == "ok"
+    assert await world.gates[0][1].outcome(caller.request_id) == "ok"
 
 
 @in_told_time

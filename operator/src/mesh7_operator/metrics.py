@@ -77,6 +77,7 @@ class ControllerMetrics:
         self.api = ApiMetrics(registry)
         self._measure_what_is_delivered(registry)
         self._measure_what_is_guarded(registry)
+        self._measure_what_people_decide(registry)
 
     def _measure_what_is_delivered(self, registry: prometheus_client.CollectorRegistry) -> None:
         self.bundle_version = Gauge(
@@ -128,9 +129,46 @@ class ControllerMetrics:
             registry=registry,
         )
 
+    def _measure_what_people_decide(self, registry: prometheus_client.CollectorRegistry) -> None:
+        self.open_requests = Gauge(
+            "mesh7_open_requests",
+            "ApprovalRequests that wait or can be used",
+            ["namespace"],
+            registry=registry,
+        )
+        self.decisions = Counter(
+            "mesh7_decisions", "Held calls that people decided", ["verdict"], registry=registry
+        )
+        self.refused_answers = Counter(
+            "mesh7_refused_answers",
+            "Grants that answer a held call and do not count",
+            registry=registry,
+        )
+        self.forged_requests = Counter(
+            "mesh7_forged_requests",
+            "Requests in Redis whose state was nobody's word, and was repaired",
+            ["namespace"],
+            registry=registry,
+        )
+        self.doubted_requests = Counter(
+            "mesh7_doubted_requests",
+            "Requests in Redis that are not what they claim to be, and are not mirrored",
+            ["namespace"],
+            registry=registry,
+        )
+        self.decision_seconds = Histogram(
+            "mesh7_decision_seconds",
+            "From the creation of the last Grant that was needed to the decision in Redis",
+            buckets=_LAG_BUCKETS,
+            registry=registry,
+        )
+
     def forget(self, namespace: str) -> None:
         """It is no longer enrolled: drop its series."""
         for gauge in (
+            self.open_requests,
+            self.forged_requests,
+            self.doubted_requests,
             self.bundle_version,
             self.bundle_bytes,
             self.stale_sidecars,

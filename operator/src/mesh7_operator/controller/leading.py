@@ -11,6 +11,7 @@ from typing import Final
 
 from mesh7_core import errors
 from mesh7_operator import settings
+from mesh7_operator.approving import plan as approving
 from mesh7_operator.authority import kept
 from mesh7_operator.authority.planning import Terms
 from mesh7_operator.clock import Clock
@@ -20,15 +21,21 @@ from mesh7_operator.cluster.connection import Connection
 from mesh7_operator.controller import listing, rounds, tasks
 from mesh7_operator.controller.acknowledging import Acknowledgements
 from mesh7_operator.controller.applying import Applier
+from mesh7_operator.controller.approving import Approvals
 from mesh7_operator.controller.auditing import Auditor
 from mesh7_operator.controller.board import Board
 from mesh7_operator.controller.certifying import Certifying
+from mesh7_operator.controller.compiled import CompiledPolicies
 from mesh7_operator.controller.gathering import Gatherer
+from mesh7_operator.controller.grounding import Grounds
 from mesh7_operator.controller.keyrings import Keyrings
+from mesh7_operator.controller.living import Pods
 from mesh7_operator.controller.planning import Planner
 from mesh7_operator.controller.posting import Poster
 from mesh7_operator.controller.seams import NoStore, Store
+from mesh7_operator.controller.settling import Settler
 from mesh7_operator.controller.watching import Watch
+from mesh7_operator.controller.weighing import Weights
 from mesh7_operator.controller.working import Workers
 from mesh7_operator.metrics import ControllerMetrics
 from mesh7_operator.reconciling import reconcile
@@ -41,6 +48,7 @@ from mesh7_operator.store import store
 _LOG: Final = logging.getLogger(__name__)
 RESYNC_S: Final = 600.0
 REPORTS_S: Final = 5.0
+APPROVALS_S: Final = 5.0
 KEYS_S: Final = 10.0
 CERTIFICATES_S: Final = 8.0
 SECRETS_S: Final = 60.0
@@ -84,7 +92,7 @@ class Leading:
         self._began_s: float | None = None
         self._tended: frozenset[str] = frozenset()
         self._has_newcomers = asyncio.Event()
-        self._board = Board(namespace, self._mark)
+        self._board = Board(namespace, self._mark, self._asked)
         self._keyrings = Keyrings(api, namespace, secrets.token_bytes, self._mark_all)
         self._certifying = Certifying(
             api,
@@ -117,6 +125,8 @@ class Leading:
             compile_world=compilation_of,
             reconcile=reconcile.reconcile,
         )
+        self._policies = CompiledPolicies(self._planner.compiled)
+        self._approvals = self._made_approvals(poster, may_write)
         self._workers = Workers(
             planner=self._planner,
             applier=applier,
@@ -137,7 +147,26 @@ class Leading:
             "is_complete": self._is_complete,
             "incomplete_s": round(incomplete_s, 1),
             "is_redis_well": self._tended_well,
+            "approvals_age_s": round(self._approvals.age_s, 1),
         }
+
+    def _made_approvals(self, poster: Poster, may_write: Callable[[], bool]) -> Approvals:
+        weights = Weights(self._metrics, self._clock)
+        return Approvals(
+            board=self._board,
+            store=self._store,
+            grounds=Grounds(
+                board=self._board, store=self._store, keyrings=self._keyrings,
+                pods=Pods(self._api, self._clock), policies=self._policies, clock=self._clock,
+            ),
+            settler=Settler(
+                api=self._api, store=self._store, board=self._board, poster=poster,
+                weights=weights, clock=self._clock, may_write=may_write,
+            ),
+            weights=weights,
+            clock=self._clock,
+            plan=approving.plan,
+        )  # fmt: skip
 
     def _made_store(self) -> Store:
         if self._redis is None:
@@ -180,6 +209,7 @@ class Leading:
             await tasks.first_of(self._watch.run(), self._ear.run(), self._work())
         finally:
             self._planner.close()
+            self._policies.close()
             await self._store.close()
 
     async def _work(self) -> None:
@@ -187,13 +217,16 @@ class Leading:
         await listing.complete(self._api, self._board)
         self._is_complete = True
         _LOG.info("everything is listed", extra={"namespaces": len(self._board.names())})
-        await tasks.first_of(self._workers.run(), self._tend_newcomers(), *self._rounds())
+        await tasks.first_of(
+            self._workers.run(), self._approvals.run(), self._tend_newcomers(), *self._rounds()
+        )
 
     def _rounds(self) -> list[Coroutine[object, object, None]]:
         board = self._board
         again = partial(rounds.every, metrics=self._metrics)
         return [
-            again(RESYNC_S, "resync", lambda: rounds.resync(self._ear, board, self._mark)),
+            again(RESYNC_S, "resync", lambda: rounds.resync(self._ear, board, self._mark_both)),
+            again(APPROVALS_S, "approvals", self._approvals.look_around),
             again(REPORTS_S, "reports", self._acknowledgements.look),
             again(KEYS_S, "keys", self._look_at_keys),
             again(CERTIFICATES_S, "certificates", self._certifying.look),
@@ -241,6 +274,13 @@ class Leading:
     def _mark(self, namespace: str) -> None:
         self._workers.mark(namespace)
 
+    def _asked(self, namespace: str) -> None:
+        self._approvals.mark(namespace)
+
+    def _mark_both(self, namespace: str) -> None:
+        self._mark(namespace)
+        self._asked(namespace)
+
     def _trust(self) -> None:
         """Others vouch for the exchange by now: every bundle says so."""
         known = self._certifying
@@ -255,11 +295,14 @@ class Leading:
 
     def _settled(self, plan: Plan) -> None:
         self._acknowledgements.settled(plan)
+        self._approvals.compiled(plan.namespace)
         if plan.bundle_version and plan.namespace not in self._tended:
             self._has_newcomers.set()
         if self._board.known(plan.namespace).namespace is None:
             self._board.forget(plan.namespace)
             self._workers.forget(plan.namespace)
+            self._approvals.forget(plan.namespace)
+            self._policies.forget(plan.namespace)
 
 
 def _release(chosen: settings.Controller) -> Release:

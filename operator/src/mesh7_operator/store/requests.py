@@ -94,8 +94,12 @@ class Requests:
         node = await self._take()
         if node is None:
             return None
+        reading = _Reading(node, self._call, namespace)
         try:
-            found = await _Reading(node, self._call, namespace).all(ids)
+            found = await reading.all(ids)
+            if reading.lacks_functions:
+                await keeping.load(self._primary)
+                found = await reading.all(ids)
         finally:
             await self._give_back(node)
         if found is None and resp.TOO_LONG in node.trouble:
@@ -195,6 +199,7 @@ class _Reading:
         self._node = node
         self._call = call
         self._layout = redis_layout.Layout(namespace)
+        self.lacks_functions = False
 
     async def all(self, ids: Collection[str]) -> Held | None:
         """What is asked for, and what is pending."""
@@ -251,6 +256,9 @@ class _Reading:
                 case [int(store_ms), *pairs] if bool(pairs) == bool(page):
                     found |= _pairs(page, pairs)
                     start += max(len(pairs) // 2, 1)
+                case hiredis.ReplyError() as error:
+                    self.lacks_functions = redis_troubles.is_missing_function(error)
+                    return None
                 case _:
                     return None
             if start >= len(ids):

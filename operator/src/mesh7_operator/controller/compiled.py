@@ -1,0 +1,83 @@
+"""Policies as sidecars have them: compiled out of what was delivered, once until that changes."""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final
+
+from mesh7_core.compiling import delivered
+from mesh7_core.errors import BundleError
+from mesh7_core.policy.rules import Policy
+from mesh7_operator.reconciling.compilation import Compilation
+
+_LOG: Final = logging.getLogger(__name__)
+MOST_BYTES: Final = 32 * 1024 * 1024
+"""Of all payloads whose policies are kept; those asked for longest ago are forgotten."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """One namespace's; `policies` is None when they do not compile."""
+
+    payload: bytes = field(repr=False)
+    policies: Mapping[str, Policy] | None
+
+
+class CompiledPolicies:
+    """Of each namespace that was asked for.
+
+    Args:
+        compiled: what its objects come to; None = they were not compiled yet.
+    """
+
+    def __init__(self, compiled: Callable[[str], Compilation | None]) -> None:
+        self._compiled = compiled
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._size = 0
+        # One at a time, as elsewhere: threads share the interpreter with the loop.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="approve")
+
+    async def of(self, namespace: str) -> Mapping[str, Policy] | None:
+        """By id; None = there are none in force that could be named."""
+        found = self._compiled(namespace)
+        if found is None or found.is_too_large:
+            return None
+        kept = self._kept.get(namespace)
+        if kept is None or kept.payload != found.payload:
+            loop = asyncio.get_running_loop()
+            policies = await loop.run_in_executor(self._thread, _policies, found)
+            kept = _Kept(payload=found.payload, policies=policies)
+            self._keep(namespace, kept)
+        self._kept.move_to_end(namespace)
+        return kept.policies
+
+    def forget(self, namespace: str) -> None:
+        """There is no such namespace any more."""
+        before = self._kept.pop(namespace, None)
+        self._size -= len(before.payload) if before else 0
+
+    def close(self) -> None:
+        """Wait for nothing; what runs ends by itself."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _keep(self, namespace: str, kept: _Kept) -> None:
+        self.forget(namespace)
+        self._kept[namespace] = kept
+        self._size += len(kept.payload)
+        while self._size > MOST_BYTES and len(self._kept) > 1:
+            self.forget(next(iter(self._kept)))
+
+
+def _policies(compilation: Compilation) -> Mapping[str, Policy] | None:
+    try:
+        bundle = delivered.compile_bundle(compilation.content)
+    except BundleError as error:
+        _LOG.warning(
+            "policies cannot be asked about held calls",
+            extra={"namespace": compilation.key.namespace, "error": error.message},
+        )
+        return None
+    return {one.id: one for one in bundle.policies}

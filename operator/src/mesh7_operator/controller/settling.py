@@ -1,0 +1,180 @@
+"""Steps become requests, in their order: first what a sidecar waits for, then what people read."""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import partial
+from typing import Final
+
+from mesh7_core import errors, names
+from mesh7_core.ledger.asked import State
+from mesh7_operator.approving.ground import Ground
+from mesh7_operator.approving.steps import Mirror, Settle, Steps
+from mesh7_operator.clock import Clock
+from mesh7_operator.cluster import api_server, resources, shapes
+from mesh7_operator.cluster.api_server import ApiServer
+from mesh7_operator.controller import seen
+from mesh7_operator.controller.board import Board
+from mesh7_operator.controller.posting import Poster
+from mesh7_operator.controller.seams import Store
+from mesh7_operator.controller.weighing import Weights
+from mesh7_operator.reconciling.plan import Event, StatusChange
+
+_LOG: Final = logging.getLogger(__name__)
+_DECIDED: Final = frozenset({State.APPROVED, State.DENIED})
+_TELLS_S: Final = 15.0
+"""By then the watch has told of what we made."""
+
+
+class Outcome(Enum):
+    """What came of one step."""
+
+    DONE = "done"
+    OVERTAKEN = "overtaken"
+    """Somebody else was faster; the next look sees what they did."""
+
+
+Step = Callable[[], Awaitable[Outcome]]
+
+
+@dataclass(slots=True, kw_only=True)
+class Result:
+    """What came of all of them.
+
+    Attributes:
+        is_overtaken: something is to be looked at again.
+        troubles: what could not be done, one line each.
+        made: how many ApprovalRequests were asked for.
+    """
+
+    is_overtaken: bool = False
+    troubles: list[str] = field(default_factory=list)
+    made: int = 0
+
+
+class Settler:
+    """Carries steps out; each may be done twice, by this leader or the next one.
+
+    Args:
+        may_write: whether we lead at this moment; asked before each request.
+    """
+
+    def __init__(  # noqa: PLR0913 - all that steps are carried out with
+        self,
+        *,
+        api: ApiServer,
+        store: Store,
+        board: Board,
+        poster: Poster,
+        weights: Weights,
+        clock: Clock,
+        may_write: Callable[[], bool],
+    ) -> None:
+        self._api = api
+        self._store = store
+        self._board = board
+        self._poster = poster
+        self._weights = weights
+        self._clock = clock
+        self._may_write = may_write
+        self._made: dict[tuple[str, str], float] = {}
+
+    async def apply(self, steps: Steps, ground: Ground) -> Result:
+        """Do what they say.
+
+        Raises:
+            ClusterError: we no longer lead.
+        """
+        result = Result()
+        for step in self._steps(steps, ground, result):
+            if not self._may_write():
+                raise errors.ClusterError("no longer leading; the rest is not ours")
+            try:
+                outcome = await step()
+            except errors.ClusterError as error:
+                result.troubles.append(error.message)
+            else:
+                result.is_overtaken |= outcome is Outcome.OVERTAKEN
+        return result
+
+    def _steps(self, steps: Steps, ground: Ground, result: Result) -> Iterator[Step]:
+        namespace = ground.namespace
+        for settle in steps.settle:
+            yield partial(self._settle, settle, ground)
+        self._forget_made()
+        for mirror in steps.mirror:
+            if (namespace, mirror.name) not in self._made:
+                result.made += 1
+                yield partial(self._mirror, namespace, mirror)
+        for status in steps.statuses:
+            yield partial(self._set_status, namespace, status)
+        for name, uid in steps.deleted:
+            yield partial(self._delete, namespace, name, uid)
+        for event in steps.events:
+            yield partial(self._post, ground, event)
+
+    async def _settle(self, settle: Settle, ground: Ground) -> Outcome:
+        after = settle.after
+        kept = ground.ledger.get(after.id) if ground.ledger is not None else None
+        found = kept.decision if kept is not None else b""
+        if not await self._store.settle(ground.namespace, settle, found):
+            return Outcome.OVERTAKEN
+        about = {"namespace": ground.namespace, "request": after.id, "state": after.state.value}
+        if settle.forged:
+            self._weights.forged(ground.namespace)
+            _LOG.warning("a forged state is repaired", extra={**about, "why": settle.forged})
+        if settle.decision and after.state in _DECIDED:
+            self._weights.decided(after, ground)
+        _LOG.info("settled", extra={**about, "is_signed": bool(settle.decision)})
+        return Outcome.DONE
+
+    async def _mirror(self, namespace: str, mirror: Mirror) -> Outcome:
+        try:
+            made = await self._api.create(resources.APPROVAL_REQUESTS, namespace, mirror.manifest)
+        except api_server.Conflict:
+            # It is there, and the watch will tell, or has; its status may be another by now.
+            self._made[namespace, mirror.name] = self._clock.monotonic_s()
+            return Outcome.DONE
+        self._made[namespace, mirror.name] = self._clock.monotonic_s()
+        change = StatusChange(
+            kind=names.APPROVAL_REQUEST,
+            name=mirror.name,
+            uid=shapes.text(made, "metadata", "uid"),
+            status=mirror.status,
+        )
+        return await self._set_status(namespace, change)
+
+    async def _set_status(self, namespace: str, change: StatusChange) -> Outcome:
+        try:
+            written = await self._api.set_status(
+                resources.OURS[change.kind], namespace, change.name, change.uid, change.status
+            )
+        except (api_server.NotFound, api_server.Invalid) as error:
+            if isinstance(error, api_server.Invalid) and not error.is_failed_test:
+                raise
+            # It is gone, or another of its name came; the watch will tell, or has told.
+            return Outcome.DONE
+        except api_server.Conflict:
+            return Outcome.OVERTAKEN
+        self._board.wrote_status(change.uid, seen.revision(written), change.status)
+        self._weights.told(change)
+        return Outcome.DONE
+
+    async def _delete(self, namespace: str, name: str, uid: str) -> Outcome:
+        try:
+            await self._api.delete(resources.APPROVAL_REQUESTS, namespace, name, uid)
+        except api_server.Conflict:
+            return Outcome.OVERTAKEN
+        self._board.deleted_request(uid)
+        return Outcome.DONE
+
+    async def _post(self, ground: Ground, event: Event) -> Outcome:
+        await self._poster.post(ground.namespace, event)
+        return Outcome.DONE
+
+    def _forget_made(self) -> None:
+        now_s = self._clock.monotonic_s()
+        over = [one for one, at_s in self._made.items() if now_s - at_s > _TELLS_S]
+        for one in over:
+            del self._made[one]

@@ -180,6 +180,18 @@ def test_an_answer_takes_labels(court: Court) -> None:
     assert said(ada, "label", "grant", stored["metadata"]["name"], "-n", court.shop, "a=b") == ""
 
 
+@pytest.mark.parametrize("way", [[], ["--server-side"]], ids=str)
+def test_an_answer_that_is_applied_again_stays_as_it_is(court: Court, way: list[str]) -> None:
+    """What admission filled in is nobody's to take away, and hinders nobody."""
+    ada = court.person("ada", "mesh7-admin")
+    answer = yaml.safe_dump(court.answer(court.held()))
+    stored = ada.json("apply", *way, "-f", "-", stdin=answer)
+    again = ada.json("apply", *way, "-f", "-", stdin=answer)
+    assert again["spec"] == stored["spec"]
+    assert again["metadata"]["ownerReferences"] == stored["metadata"]["ownerReferences"]
+    assert stamps.is_stamped(again, approvals.trusted(court))
+
+
 @pytest.mark.parametrize("effect", EFFECTS)
 def test_an_answer_needs_a_name_that_was_seen(court: Court, effect: str) -> None:
     """Attack: `generateName`, which the stamp could not cover."""

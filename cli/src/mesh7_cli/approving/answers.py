@@ -22,9 +22,10 @@ def objection(verb: str, value: Mapping[str, object], *, unseen: bool) -> exits.
     if state != cards.PENDING:
         return exits.RefusedError(f"request `{name}` {neutral.line(_past(value, state))}")
     if verb == "approve" and not unseen and (note := cards.cut_note(found)):
+        look = f"kubectl mesh7 show {name} -n {neutral.line(str(found['namespace']))}"
         return exits.RefusedError(
-            f"request `{name}`: {note} – look at what there is with `kubectl mesh7 show {name}`; "
-            "a yes is for all of it, and needs --unseen"
+            f"request `{name}`: {note} – look at what there is with `{look}`; a yes is for all of "
+            "it, and needs --unseen"
         )
     if not policies(value):
         return exits.RefusedError(

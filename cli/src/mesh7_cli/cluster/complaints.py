@@ -30,6 +30,7 @@ _FORBIDDEN_PATH: Final = re.compile(
 )
 _SEEING: Final = {"get", "list", "watch"}
 _WRITING: Final = {"agentpolicies": "mesh7-policy-editor", "toolsources": "mesh7-policy-editor"}
+_CREATING: Final = _WRITING | {"grants": "mesh7-approver"}
 _LONGEST: Final = 600
 
 
@@ -71,7 +72,8 @@ def _forbidden(text: str) -> errors.ClusterError:
 def _what_to_bind(group: str, resource: str, verb: str, namespace: str) -> str:
     """Which ClusterRole gives the right; one that exists on every cluster, or is ours."""
     if group == names.GROUP:
-        role = "mesh7-viewer" if verb in _SEEING else _WRITING.get(resource, "mesh7-admin")
+        roles = _CREATING if verb == "create" else _WRITING
+        role = "mesh7-viewer" if verb in _SEEING else roles.get(resource, "mesh7-admin")
     elif namespace and verb in _SEEING and resource != "secrets":
         role = "view"
     else:
@@ -99,6 +101,13 @@ def _no_such_kind(text: str) -> errors.ClusterError:
     return NoSuchKindError(
         f"the API server has no kind `{neutral.line(kind)}` – "
         "mesh7's own come with the chart mesh7-crds"
+    )
+
+
+def _no_such_path(_text: str) -> errors.ClusterError:
+    return NoSuchKindError(
+        "the API server does not know what is asked of it – mesh7's own kinds come with the chart "
+        "mesh7-crds"
     )
 
 
@@ -138,6 +147,7 @@ _LADDER: Final[tuple[tuple[str, Callable[[str], errors.ClusterError]], ...]] = (
     (r"\(Unauthorized\)|You must be logged in to the server", _unknown_person),
     (r"unknown (shorthand )?flag|unknown command", _too_old),
     (r"doesn't have a resource type|no matches for kind", _no_such_kind),
+    (r"could not find the requested resource", _no_such_path),
     (r"\(NotFound\)", _not_there),
     (_SILENT, _unreachable),
 )

@@ -31,7 +31,7 @@ def _columns(one: Mapping[str, object], layout: Layout, now: datetime) -> Iterat
         yield "namespace", reading.text(one, "namespace")
     yield "name", reading.text(one, "name")
     yield "effect", reading.text(one, "effect")
-    yield "tools", " ".join(reading.texts(one, "tools"))
+    yield "tools", " ".join(reading.texts(one, "tools")) or _request(one)
     yield "who", reading.text(one, "agent") or reading.text(one, "pod") or "everybody"
     yield "policy", reading.text(one, "policy")
     yield "expires in", spans.until(reading.moment(one, "expiresAt"), now)
@@ -43,6 +43,12 @@ def _columns(one: Mapping[str, object], layout: Layout, now: datetime) -> Iterat
         yield "made", spans.since(reading.moment(one, "madeAt"), now)
         yield "when", reading.text(one, "when")
     yield "reason", reading.text(one, "reason")
+
+
+def _request(one: Mapping[str, object]) -> str:
+    """What a grant is for that answers one held call."""
+    name = reading.text(one, "request")
+    return f"request {name}" if name else ""
 
 
 def _uses(one: Mapping[str, object]) -> str:

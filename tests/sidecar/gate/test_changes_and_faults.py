@@ -20,6 +20,7 @@ from tests.sidecar.gate.parts import (
     FaultyLedger,
     World,
     held,
+    in_a_pod_too,
     in_told_time,
     policy,
     refund,
@@ -71,7 +72,7 @@ def test_a_changed_call_asks_again(changes: dict[str, str], tmp_path: Path) -> N
 
 
 @pytest.mark.promise("A1")
-@in_told_time
+@in_a_pod_too
 async def test_a_changed_definition_asks_again(world: World) -> None:
     """Issue 4: approval of a call whose tool definition changed."""
     before = await approved(world)
@@ -86,7 +87,7 @@ async def test_a_changed_definition_asks_again(world: World) -> None:
 
 
 @pytest.mark.promise("A1")
-@in_told_time
+@in_a_pod_too
 async def test_a_definition_that_changes_while_people_decide_asks_again(world: World) -> None:
     """Design 6.1: listed again before an approved call acts."""
     caller = await held(world, world.gate())
@@ -104,7 +105,7 @@ async def test_a_definition_that_changes_while_people_decide_asks_again(world: W
 
 
 @pytest.mark.promise("A1")
-@in_told_time
+@in_a_pod_too
 async def test_a_tool_that_cannot_be_listed_is_not_asked_about(world: World) -> None:
     """Brief: gone or unreadable denies source-unavailable."""
     world.definition = None
@@ -116,7 +117,7 @@ async def test_a_tool_that_cannot_be_listed_is_not_asked_about(world: World) -> 
 
 
 @pytest.mark.promise("A1")
-@in_told_time
+@in_a_pod_too
 async def test_a_changed_rule_asks_again(world: World) -> None:
     """Issue 4: approval of a call whose rule changed."""
     before = await approved(world)
@@ -129,7 +130,7 @@ async def test_a_changed_rule_asks_again(world: World) -> None:
 
 
 @pytest.mark.promise("A1")
-@in_told_time
+@in_a_pod_too
 async def test_an_edit_elsewhere_voids_nothing(world: World) -> None:
     """Design 6.1: unrelated policy edits void nothing."""
     before = await approved(world)
@@ -140,7 +141,7 @@ async def test_an_edit_elsewhere_voids_nothing(world: World) -> None:
 
 
 @pytest.mark.promise("D28")
-@in_told_time
+@in_a_pod_too
 async def test_a_policy_that_denies_by_now_beats_an_approval(world: World) -> None:
     """Issue 4: decide again before acting."""
     caller = await held(world, world.gate())
@@ -154,7 +155,7 @@ async def test_a_policy_that_denies_by_now_beats_an_approval(world: World) -> No
 
 
 @pytest.mark.promise("D28")
-@in_told_time
+@in_a_pod_too
 async def test_a_call_that_nobody_asks_about_any_more_runs_and_withdraws_its_request(
     world: World,
 ) -> None:
@@ -171,7 +172,7 @@ async def test_a_call_that_nobody_asks_about_any_more_runs_and_withdraws_its_req
 
 
 @pytest.mark.promise("A2")
-@in_told_time
+@in_a_pod_too
 async def test_a_ledger_that_forgets_the_claim_runs_nothing_twice(world: World) -> None:
     """Issue 4: a ledger that forgot the claim runs nothing twice."""
     caller = await approved(world)
@@ -195,7 +196,7 @@ async def test_a_ledger_that_forgets_the_claim_runs_nothing_twice(world: World) 
 
 
 @pytest.mark.promise("A2")
-@in_told_time
+@in_a_pod_too
 async def test_a_claim_outlives_its_process(world: World) -> None:
     """Issue 4: SIGKILL between claim and result: used, outcome unknown, never run again."""
     caller = await approved(world)
@@ -213,7 +214,7 @@ async def test_a_claim_outlives_its_process(world: World) -> None:
 
 
 @pytest.mark.promise("A2")
-@in_told_time
+@in_a_pod_too
 async def test_without_a_journal_nothing_approved_runs(world: World) -> None:
     """Issue 4: state folder full or read-only; the approval is not lost by that."""
     caller = await approved(world)
@@ -247,7 +248,7 @@ def test_people_who_cannot_be_asked_are_told_of(operation: str, tmp_path: Path) 
 
 
 @pytest.mark.promise("D1")
-@in_told_time
+@in_a_pod_too
 async def test_a_ledger_lost_while_people_decide_denies_and_the_request_stays(world: World) -> None:
     """Design 5: a lost store is a fact."""
     caller = await held(world, world.gate())
@@ -263,7 +264,7 @@ async def test_a_ledger_lost_while_people_decide_denies_and_the_request_stays(wo
 
 
 @pytest.mark.promise("A2", "D1")
-@in_told_time
+@in_a_pod_too
 async def test_a_ledger_lost_at_the_claim_runs_nothing_and_the_approval_stays(
     world: World,
 ) -> None:
@@ -280,7 +281,7 @@ async def test_a_ledger_lost_at_the_claim_runs_nothing_and_the_approval_stays(
 
 
 @pytest.mark.promise("A2")
-@in_told_time
+@in_a_pod_too
 async def test_a_claim_whose_answer_is_lost_runs_nothing(world: World) -> None:
     """Design 5: a lost reply counts as reserved: the approval is used, and nothing ran."""
     caller = await approved(world)
@@ -297,7 +298,7 @@ async def test_a_claim_whose_answer_is_lost_runs_nothing(world: World) -> None:
 
 
 @pytest.mark.promise("A7", "D41")
-@in_told_time
+@in_a_pod_too
 async def test_a_caller_that_leaves_during_the_claim_runs_nothing(world: World) -> None:
     """Design 6.2: caller gone = nothing runs."""
     caller = await held(world, world.gate())
@@ -316,7 +317,7 @@ async def test_a_caller_that_leaves_during_the_claim_runs_nothing(world: World) 
 
 
 @pytest.mark.promise("A1")
-@in_told_time
+@in_a_pod_too
 async def test_an_emptied_ledger_is_asked_anew(world: World) -> None:
     """Issue 4: Redis restarted empty."""
     caller = await held(world, world.gate())
@@ -329,7 +330,7 @@ async def test_an_emptied_ledger_is_asked_anew(world: World) -> None:
     assert caller.decision is None
 
 
-@in_told_time
+@in_a_pod_too
 async def test_a_door_that_fails_at_its_answer_keeps_nobody_from_theirs(world: World) -> None:
     """Brief: a cancelled or raised coroutine answers all its waiters."""
     gate = world.gate()
@@ -360,7 +361,7 @@ def _approved_as(request_id: str) -> Decision:
 
 
 @pytest.mark.promise("A4")
-@in_told_time
+@in_a_pod_too
 async def test_a_large_call_is_held_like_any_other(world: World) -> None:
     """Bodies of up to 4 MiB; they are spelled by a thread, so that other calls go on."""
     many = "[" + ",".join(["1"] * 50_000) + "]"

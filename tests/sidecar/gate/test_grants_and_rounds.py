@@ -12,7 +12,7 @@ from mesh7_core.telemetry.records import Outcome
 from mesh7_sidecar.gate import rounds
 from mesh7_sidecar.gate.standing import StandingGrants
 from mesh7_sidecar.gate.terms import HoldTerms
-from tests.sidecar.gate.parts import NOON, Caller, World, held, in_told_time, policy, refund
+from tests.sidecar.gate.parts import NOON, Caller, World, held, in_a_pod_too, policy, refund
 
 
 def document(name: str, **spec: object) -> str:
@@ -39,7 +39,7 @@ KILL = json.dumps(drafting.veto(None, "stop", namespace="default", suffix="0000"
 
 
 @pytest.mark.promise("A1")
-@in_told_time
+@in_a_pod_too
 async def test_a_standing_grant_lets_calls_pass_as_often_as_it_says(world: World) -> None:
     """Issue 4: bounded by the rule's `grantable`, counted atomically."""
     world.store_ms = world.wall_ns // 1_000_000
@@ -60,7 +60,7 @@ async def test_a_standing_grant_lets_calls_pass_as_often_as_it_says(world: World
 
 
 @pytest.mark.promise("A1")
-@in_told_time
+@in_a_pod_too
 async def test_a_grant_made_while_people_are_asked_lets_the_call_go_on(world: World) -> None:
     """Design 3: decide again with fresh facts and the bundle of that moment."""
     world.store_ms = world.wall_ns // 1_000_000
@@ -80,7 +80,7 @@ async def test_a_grant_made_while_people_are_asked_lets_the_call_go_on(world: Wo
 
 
 @pytest.mark.promise("D28")
-@in_told_time
+@in_a_pod_too
 async def test_a_kill_holds_from_the_next_call_and_for_those_who_wait(world: World) -> None:
     """Design 6.7: a kill refuses everything from the next call until it is revoked."""
     standing = StandingGrants(world.ledger, world.current)
@@ -109,7 +109,7 @@ async def test_a_kill_holds_from_the_next_call_and_for_those_who_wait(world: Wor
     assert world.ran == [after.call]
 
 
-@in_told_time
+@in_a_pod_too
 async def test_a_forged_document_is_left_out_and_told_of(world: World) -> None:
     """Issue 4: forged or truncated ledger entries."""
     standing = StandingGrants(world.ledger, world.current)
@@ -121,7 +121,7 @@ async def test_a_forged_document_is_left_out_and_told_of(world: World) -> None:
     assert Caller(world, world.gate()).reason is Reason.VETOED
 
 
-@in_told_time
+@in_a_pod_too
 async def test_a_veto_survives_a_new_bundle(world: World) -> None:
     """Design 6.7: vetoes travel as the bundle's overlay."""
     standing = StandingGrants(world.ledger, world.current)
@@ -157,7 +157,7 @@ def retry(state: str, amount: str = "500") -> str:
 
 
 @pytest.mark.promise("A1")
-@in_told_time
+@in_a_pod_too
 async def test_the_retry_of_an_approved_call_that_asked_back_needs_no_new_yes(
     world: World,
 ) -> None:
@@ -173,7 +173,7 @@ async def test_the_retry_of_an_approved_call_that_asked_back_needs_no_new_yes(
 
 
 @pytest.mark.promise("A1")
-@in_told_time
+@in_a_pod_too
 async def test_a_retry_counts_once_and_for_the_same_call_alone(world: World) -> None:
     """Brief: same base digest, single use each."""
     first = await asked_back(world)
@@ -187,7 +187,7 @@ async def test_a_retry_counts_once_and_for_the_same_call_alone(world: World) -> 
 
 
 @pytest.mark.promise("A1")
-@in_told_time
+@in_a_pod_too
 async def test_a_source_may_ask_back_ten_times(world: World) -> None:
     """Design 6.1: ten rounds at most."""
     caller = await asked_back(world, "s0")
@@ -203,7 +203,7 @@ async def test_a_source_may_ask_back_ten_times(world: World) -> None:
 
 
 @pytest.mark.promise("A1")
-@in_told_time
+@in_a_pod_too
 async def test_a_late_retry_asks_people(world: World) -> None:
     """Brief: ten minutes."""
     first = await asked_back(world)
@@ -215,7 +215,7 @@ async def test_a_late_retry_asks_people(world: World) -> None:
 
 
 @pytest.mark.promise("AG16")
-@in_told_time
+@in_a_pod_too
 async def test_a_call_that_asked_back_is_finished_by_its_last_round(world: World) -> None:
     """Until then nobody knows what came of it."""
     first = await asked_back(world)
@@ -228,7 +228,7 @@ async def test_a_call_that_asked_back_is_finished_by_its_last_round(world: World
 
 
 @pytest.mark.promise("A10")
-@in_told_time
+@in_a_pod_too
 async def test_a_veto_that_cannot_be_read_stops_everything(world: World) -> None:
     """Fail closed: what a newer version or a damaged store says may be a kill."""
     standing = StandingGrants(world.ledger, world.current)
@@ -247,7 +247,7 @@ async def test_a_veto_that_cannot_be_read_stops_everything(world: World) -> None
 
 
 @pytest.mark.promise("D35")
-@in_told_time
+@in_a_pod_too
 async def test_a_grant_that_has_ended_is_removed_an_hour_later(world: World) -> None:
     """Issue 4: nothing grows; people see for an hour what was."""
     world.store_ms = world.wall_ns // 1_000_000

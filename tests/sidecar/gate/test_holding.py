@@ -9,11 +9,11 @@ from mesh7_core.policy.reasons import Reason
 from mesh7_core.telemetry.records import Outcome
 from mesh7_sidecar.gate import kept
 from mesh7_sidecar.gate.terms import HoldTerms
-from tests.sidecar.gate.parts import Caller, World, held, in_told_time, policy, refund
+from tests.sidecar.gate.parts import Caller, World, held, in_a_pod_too, policy, refund
 
 
 @pytest.mark.promise("D1")
-@in_told_time
+@in_a_pod_too
 async def test_a_held_call_runs_once_when_a_person_approves_it(world: World) -> None:
     """Issue 4: a person approves a held call from a second terminal."""
     caller = await held(world, world.gate())
@@ -27,7 +27,7 @@ async def test_a_held_call_runs_once_when_a_person_approves_it(world: World) -> 
 
 
 @pytest.mark.promise("AG16")
-@in_told_time
+@in_a_pod_too
 async def test_what_became_of_an_approved_call_is_written_into_both_books(world: World) -> None:
     """AgentGuard 16: an approved call's outcome is recorded; a failed one says so."""
     gate = world.gate()
@@ -45,7 +45,7 @@ async def test_what_became_of_an_approved_call_is_written_into_both_books(world:
 
 
 @pytest.mark.promise("A3")
-@in_told_time
+@in_a_pod_too
 async def test_whoever_waits_gets_the_pending_answer_when_its_patience_ends(world: World) -> None:
     """Design 6.2: held up to the least of what rule and setting say."""
     caller = await held(world, world.gate(HoldTerms(hold_s=4.0)))
@@ -63,7 +63,7 @@ async def test_whoever_waits_gets_the_pending_answer_when_its_patience_ends(worl
 
 
 @pytest.mark.promise("A3")
-@in_told_time
+@in_a_pod_too
 async def test_without_a_hold_the_pending_answer_comes_at_once(world: World) -> None:
     """Design 10: the smallest hold is 0."""
     caller = Caller(world, world.gate(HoldTerms(hold_s=0.0)))
@@ -75,7 +75,7 @@ async def test_without_a_hold_the_pending_answer_comes_at_once(world: World) -> 
 
 
 @pytest.mark.promise("D5", "AG14", "A4")
-@in_told_time
+@in_a_pod_too
 async def test_a_repeat_after_approval_runs_and_opens_no_new_request(world: World) -> None:
     """flux7 5, AgentGuard 14: an approved retry is recognised and runs."""
     gate = world.gate(HoldTerms(hold_s=0.0))
@@ -91,7 +91,7 @@ async def test_a_repeat_after_approval_runs_and_opens_no_new_request(world: Worl
 
 
 @pytest.mark.promise("A2", "A7", "D1")
-@in_told_time
+@in_a_pod_too
 async def test_a_hundred_racing_repeats_of_an_approved_call_run_once(world: World) -> None:
     """Issue 4: 100 racing repeats of one approved call in one gateway run once."""
     gate = world.gate()
@@ -114,7 +114,7 @@ async def test_a_hundred_racing_repeats_of_an_approved_call_run_once(world: Worl
 
 
 @pytest.mark.promise("A1")
-@in_told_time
+@in_a_pod_too
 async def test_the_same_call_of_another_pod_asks_for_itself(world: World) -> None:
     """Issue 4: the same call in a second gateway asks for itself."""
     here = await held(world, world.gate())
@@ -129,7 +129,7 @@ async def test_the_same_call_of_another_pod_asks_for_itself(world: World) -> Non
 
 
 @pytest.mark.promise("D27", "A4")
-@in_told_time
+@in_a_pod_too
 async def test_identical_pending_calls_share_one_request_and_all_get_the_result(
     world: World,
 ) -> None:
@@ -147,7 +147,7 @@ async def test_identical_pending_calls_share_one_request_and_all_get_the_result(
 
 
 @pytest.mark.promise("A8")
-@in_told_time
+@in_a_pod_too
 async def test_a_seventeenth_caller_gets_the_pending_answer_at_once(world: World) -> None:
     """Design 5: identical pending calls share one request, at most 16 waiters."""
     gate = world.gate()
@@ -163,7 +163,7 @@ async def test_a_seventeenth_caller_gets_the_pending_answer_at_once(world: World
 
 
 @pytest.mark.promise("A8", "AG23")
-@in_told_time
+@in_a_pod_too
 async def test_pending_requests_are_capped_and_a_refused_one_keeps_no_place(world: World) -> None:
     """AgentGuard 23: made-up calls cannot fill the queue of requests for others."""
     world.apply(
@@ -184,7 +184,7 @@ async def test_pending_requests_are_capped_and_a_refused_one_keeps_no_place(worl
 
 
 @pytest.mark.promise("A7", "D41")
-@in_told_time
+@in_a_pod_too
 async def test_when_the_caller_is_gone_nothing_runs_and_a_repeat_runs_once(world: World) -> None:
     """flux7 41: when the caller is gone an approved call does not run."""
     gate = world.gate()
@@ -205,7 +205,7 @@ async def test_when_the_caller_is_gone_nothing_runs_and_a_repeat_runs_once(world
 
 
 @pytest.mark.promise("A7")
-@in_told_time
+@in_a_pod_too
 async def test_a_caller_that_leaves_at_once_opens_nothing(world: World) -> None:
     """Design 6.2: a caller leaving runs nothing."""
     gate = world.gate()
@@ -218,7 +218,7 @@ async def test_a_caller_that_leaves_at_once_opens_nothing(world: World) -> None:
 
 
 @pytest.mark.promise("A6")
-@in_told_time
+@in_a_pod_too
 async def test_a_held_call_is_denied_when_its_request_expires(world: World) -> None:
     """Design 6.3: pending lives `timeout` from asking."""
     world.apply(
@@ -235,7 +235,7 @@ async def test_a_held_call_is_denied_when_its_request_expires(world: World) -> N
 
 
 @pytest.mark.promise("A6", "D28")
-@in_told_time
+@in_a_pod_too
 async def test_an_approval_that_nobody_used_in_time_is_worth_nothing(world: World) -> None:
     """Design 6.3: approved lives `useWithin` from the decision."""
     gate = world.gate(HoldTerms(hold_s=0.0))
@@ -253,7 +253,7 @@ async def test_an_approval_that_nobody_used_in_time_is_worth_nothing(world: Worl
 
 
 @pytest.mark.promise("A6")
-@in_told_time
+@in_a_pod_too
 async def test_the_gateways_own_clock_decides_no_lifetime(world: World) -> None:
     """Issue 4: clock jump on the gateway."""
     gate = world.gate(HoldTerms(hold_s=0.0))
@@ -269,7 +269,7 @@ async def test_the_gateways_own_clock_decides_no_lifetime(world: World) -> None:
 
 
 @pytest.mark.promise("A3")
-@in_told_time
+@in_a_pod_too
 async def test_a_denial_is_told_with_the_persons_words_and_answers_repeats(world: World) -> None:
     """Design 6.3: a denial answers the same digest for `timeout`."""
     gate = world.gate()
@@ -288,7 +288,7 @@ async def test_a_denial_is_told_with_the_persons_words_and_answers_repeats(world
 
 
 @pytest.mark.promise("AG15")
-@in_told_time
+@in_a_pod_too
 async def test_two_rules_that_ask_are_satisfied_by_one_request(world: World) -> None:
     """AgentGuard 15: two rules that ask are satisfied by one request, never in a circle."""
     ask = "\n  - {name: r, tools: ['*'], action: RequireApproval, approval: {%s}, reason: %s}\n"
@@ -309,7 +309,7 @@ async def test_two_rules_that_ask_are_satisfied_by_one_request(world: World) -> 
 
 
 @pytest.mark.promise("A3")
-@in_told_time
+@in_a_pod_too
 async def test_a_stopping_gateway_answers_everybody_at_once(world: World) -> None:
     """Design 6.2: SIGTERM answers held calls pending at once."""
     gate = world.gate()
@@ -325,7 +325,7 @@ async def test_a_stopping_gateway_answers_everybody_at_once(world: World) -> Non
 
 
 @pytest.mark.promise("A4", "D40")
-@in_told_time
+@in_a_pod_too
 async def test_a_request_outlives_its_gateway_and_is_joined_by_the_next(world: World) -> None:
     """flux7 40: a pending request outlives a restart, with its trace id."""
     before = world.gate()
@@ -342,7 +342,7 @@ async def test_a_request_outlives_its_gateway_and_is_joined_by_the_next(world: W
 
 
 @pytest.mark.promise("L3", "D26")
-@in_told_time
+@in_a_pod_too
 async def test_a_held_call_keeps_its_place_and_gives_it_back_when_answered(world: World) -> None:
     """Design 5: held calls count against limits; given back when the pending answer goes out."""
     world.apply(
@@ -364,7 +364,7 @@ async def test_a_held_call_keeps_its_place_and_gives_it_back_when_answered(world
 
 
 @pytest.mark.promise("L3")
-@in_told_time
+@in_a_pod_too
 async def test_an_approved_call_is_counted_once(world: World) -> None:
     """Design 5: a held reservation is stamped when the call acts."""
     world.apply(
@@ -387,7 +387,7 @@ async def test_an_approved_call_is_counted_once(world: World) -> None:
 
 
 @pytest.mark.promise("A7")
-@in_told_time
+@in_a_pod_too
 async def test_a_kept_result_serves_repeats_for_a_minute_and_no_longer(world: World) -> None:
     """Design 6.5: the result is kept for 60 s; after that a repeat asks anew."""
     gate = world.gate()
@@ -405,7 +405,7 @@ async def test_a_kept_result_serves_repeats_for_a_minute_and_no_longer(world: Wo
 
 
 @pytest.mark.promise("A7")
-@in_told_time
+@in_a_pod_too
 async def test_without_a_result_the_others_are_told_that_nobody_knows(world: World) -> None:
     """Design 6.5: died between claim and result = used, outcome unknown, never run again."""
     gate = world.gate()
@@ -422,7 +422,7 @@ async def test_without_a_result_the_others_are_told_that_nobody_knows(world: Wor
 
 
 @pytest.mark.promise("A3")
-@in_told_time
+@in_a_pod_too
 async def test_whoever_waits_for_a_slow_result_is_answered_within_its_own_patience(
     world: World,
 ) -> None:
@@ -445,7 +445,7 @@ async def test_whoever_waits_for_a_slow_result_is_answered_within_its_own_patien
 
 
 @pytest.mark.promise("A4")
-@in_told_time
+@in_a_pod_too
 async def test_whoever_sees_a_request_open_sees_who_waits_for_it(world: World) -> None:
     """People are told of a request before its gateway is."""
     gate = world.gate()

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import textwrap
 import time
 from collections.abc import Awaitable, Callable
@@ -14,6 +15,9 @@ from tests.peers import ports
 
 _PATIENCE_S = 30.0
 _STEP_S = 0.005
+
+# A shell that starts us in the background has us ignore Ctrl-C, and all that we start with us.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A law is tried on more examples by CI, and on many by night; no deadline: two cores are shared.
 settings.register_profile("dev", max_examples=50, deadline=None)

@@ -12,7 +12,7 @@ from typing import Final, NoReturn
 import click
 from click.shell_completion import CompletionItem, ShellComplete
 
-from mesh7_cli import neutral, plugin
+from mesh7_cli import neutral, plugin, plugin_names
 from mesh7_cli.cluster import flags
 from mesh7_core import errors
 
@@ -26,7 +26,6 @@ class Directive(IntFlag):
     NO_FILES = 4
 
 
-PATIENCE: Final = "2s"
 NAMESPACES: Final = {"namespace", "release-namespace"}
 _ASKED: Final = {
     "context": ("config", "get-contexts", "--output=name"),
@@ -85,7 +84,7 @@ def _option(before: Sequence[str]) -> str | None:
 
 def _asked(option: str, before: Sequence[str]) -> Iterator[CompletionItem]:
     """Names that kubectl knows: of namespaces from the cluster, of others from the kubeconfig."""
-    kubectl = flags.kubectl_of({**_given(before), "k_request_timeout": PATIENCE})
+    kubectl = flags.kubectl_of({**_given(before), "k_request_timeout": plugin_names.PATIENCE})
     try:
         if option in NAMESPACES:
             answer = kubectl.text("get", "namespaces", "--output=name")
@@ -114,7 +113,7 @@ def _given(before: Sequence[str]) -> flags.Given:
 
 
 def _line(item: CompletionItem) -> str:
-    # click cuts what commands say of themselves.
-    told = plugin.COMMANDS.get(item.value, item.help)
+    # click cuts what commands say of themselves; a namespace may be named as one.
+    told = plugin.COMMANDS.get(item.value, item.help) if item.help else None
     meaning = neutral.line(told) if told else ""
     return f"{neutral.line(str(item.value))}\t{meaning}".rstrip("\t")

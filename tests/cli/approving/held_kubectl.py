@@ -67,8 +67,8 @@ def _answer(
             return 0, json.dumps(_read(world, path)), ""
         case ["get", kind, name]:
             return 0, json.dumps(_one(world, kind, flags.get("namespace", ""), name)), ""
-        case ["get", "namespaces"]:
-            return 0, "namespace/shop\n", ""
+        case ["get", "serviceaccounts" | "pods"]:
+            return 0, "\n".join(world.get("names", ())), ""
         case ["create"]:
             return 0, json.dumps(_create(world, flags["raw"], json.loads(given))), ""
         case ["delete"]:

@@ -10,7 +10,7 @@ from mesh7_cli.verbs import grant
 
 
 @click.command("grant")
-@grant.offered
+@grant.offered()
 @click.option("--agent", metavar="NAME", help="Only for this agent.  [default: the gateway's own]")
 @options.state
 @options.list_form

@@ -2,13 +2,19 @@
 
 import click
 
-from mesh7_cli import plugin_options
+from mesh7_cli import plugin_names, plugin_options
 from mesh7_cli.cluster import flags
 from mesh7_cli.cluster.kubectl import Kubectl
 
 
 @click.command("approve")
-@click.argument("identifiers", metavar="NAME...", nargs=-1, required=True)
+@click.argument(
+    "identifiers",
+    metavar="NAME...",
+    nargs=-1,
+    required=True,
+    shell_complete=plugin_names.requests,
+)
 @click.option("--reason", metavar="TEXT", default="", help="Why; kept with your name.")
 @click.option("--unseen", is_flag=True, help="Though the arguments are not shown in full.")
 @plugin_options.wait

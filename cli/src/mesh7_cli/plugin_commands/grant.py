@@ -4,16 +4,22 @@ from datetime import timedelta
 
 import click
 
-from mesh7_cli import exits, output, plugin_options
+from mesh7_cli import exits, output, plugin_names, plugin_options
 from mesh7_cli.cluster import flags
 from mesh7_cli.cluster.kubectl import Kubectl
 from mesh7_cli.verbs import grant
 
 
 @click.command("grant")
-@grant.offered
-@click.option("--agent", "given", metavar="NAME", help="For this agent (service account).")
-@click.option("--pod", metavar="NAME", help="For this pod alone.")
+@grant.offered(tools=plugin_names.tools, policies=plugin_names.policies)
+@click.option(
+    "--agent",
+    "given",
+    metavar="NAME",
+    shell_complete=plugin_names.agents,
+    help="For this agent (service account).",
+)
+@click.option("--pod", metavar="NAME", shell_complete=plugin_names.pods, help="For this pod alone.")
 @plugin_options.wait
 @plugin_options.dry_run
 @plugin_options.form("table", "json", "yaml", "name")

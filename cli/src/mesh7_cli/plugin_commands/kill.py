@@ -2,14 +2,14 @@
 
 import click
 
-from mesh7_cli import exits, output, plugin_options
+from mesh7_cli import exits, output, plugin_names, plugin_options
 from mesh7_cli.cluster import flags
 from mesh7_cli.cluster.kubectl import Kubectl
 from mesh7_cli.verbs import kill
 
 
 @click.command("kill")
-@click.argument("given", metavar="[AGENT]", required=False)
+@click.argument("given", metavar="[AGENT]", required=False, shell_complete=plugin_names.agents)
 @click.option("--all", "is_all", is_flag=True, help="Every agent of the namespace.")
 @click.option("--reason", metavar="TEXT", default="", help="Why; kept with your name.")
 @plugin_options.wait

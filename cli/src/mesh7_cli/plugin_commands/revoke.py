@@ -2,13 +2,15 @@
 
 import click
 
-from mesh7_cli import output, plugin_options
+from mesh7_cli import output, plugin_names, plugin_options
 from mesh7_cli.cluster import flags
 from mesh7_cli.cluster.kubectl import Kubectl
 
 
 @click.command("revoke")
-@click.argument("grants", metavar="NAME...", nargs=-1, required=True)
+@click.argument(
+    "grants", metavar="NAME...", nargs=-1, required=True, shell_complete=plugin_names.grants
+)
 @plugin_options.dry_run
 @flags.connected
 def command(*, kubectl: Kubectl, grants: tuple[str, ...], dry_run: str) -> int:

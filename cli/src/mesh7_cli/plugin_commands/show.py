@@ -4,13 +4,13 @@ from datetime import UTC, datetime
 
 import click
 
-from mesh7_cli import exits, output, plugin_options
+from mesh7_cli import exits, output, plugin_names, plugin_options
 from mesh7_cli.cluster import flags
 from mesh7_cli.cluster.kubectl import Kubectl
 
 
 @click.command("show")
-@click.argument("identifier", metavar="NAME")
+@click.argument("identifier", metavar="NAME", shell_complete=plugin_names.requests)
 @plugin_options.form("table", "json", "yaml")
 @flags.connected
 def command(*, kubectl: Kubectl, identifier: str, form: str) -> int:

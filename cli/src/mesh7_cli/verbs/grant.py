@@ -6,12 +6,14 @@ from datetime import timedelta
 from typing import ParamSpec, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from mesh7_cli import options, output, reading
 from mesh7_cli.backend import Backend
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 SHORTEST = timedelta(seconds=1)
 
 
@@ -27,15 +29,33 @@ class Terms:
     reason: str
 
 
-def offered(command: Callable[P, R]) -> Callable[P, R]:
-    """The argument TOOL and the options of its terms, in the order of the help."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+def offered(
+    tools: Complete | None = None, policies: Complete | None = None
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """The argument TOOL and the options of its terms, in the order of the help.
+
+    Args:
+        tools, policies: what completion offers for them.
+    """
+
+    def offer(command: Callable[P, R]) -> Callable[P, R]:
+        command = click.option(
+            "--reason", metavar="TEXT", required=True, help="Why; kept with your name."
+        )(command)
+        command = click.option(
+            "--policy",
+            metavar="NS/NAME",
+            shell_complete=policies,
+            help="Whose rule it relaxes; needed when several policies ask.",
+        )(command)
+        for option in reversed(_BOUNDS):
+            command = option(command)
+        return click.argument("tool", shell_complete=tools)(command)
+
+    return offer
 
 
-_OPTIONS = (
-    click.argument("tool"),
+_BOUNDS = (
     click.option(
         "--for",
         "span",
@@ -48,12 +68,6 @@ _OPTIONS = (
     click.option(
         "--when", metavar="EXPR", help="Only calls for which this CEL expression is true."
     ),
-    click.option(
-        "--policy",
-        metavar="NS/NAME",
-        help="Whose rule it relaxes; needed when several policies ask.",
-    ),
-    click.option("--reason", metavar="TEXT", required=True, help="Why; kept with your name."),
 )
 
 

@@ -64,6 +64,15 @@ class Desk:
     doubted: Callable[[str, envelopes.Refused], None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What lay there when the store's clock said that; `content` is a digest of it."""
+
+    meant: Decision | envelopes.Refused
+    content: bytes
+    now_ms: int
+
+
 class SignedLedger:
     """A pod's ledger. Nobody votes here, and grants travel signed; the rest is the home's.
 
@@ -147,10 +156,10 @@ class SignedLedger:
         self, request_id: str, digest: str, windows: Sequence[Window]
     ) -> Request | Refused | Lost:
         """Use an approval, once, if people's yes is signed still."""
-        decision = await self._signed(request_id, digest, State.APPROVED)
-        if isinstance(decision, Lost):
+        found = await self._found(request_id, digest, State.APPROVED)
+        if isinstance(found, Lost):
             return LOST
-        if decision is None:
+        if not isinstance(found.meant, Decision):
             return Refused(f"nobody has signed that request `{request_id}` is approved")
         return await self._home.claim(request_id, digest, windows)
 
@@ -234,19 +243,25 @@ class SignedLedger:
     async def _signed(self, request_id: str, digest: str, state: State) -> Decision | Lost | None:
         """The decision that makes a request what it is said to be; None when nobody's word does."""
         home = self._home
-        sealed, now_ms = await asyncio.gather(self._desk.fetch(request_id), home.now_ms())
-        if isinstance(sealed, Lost) or isinstance(now_ms, Lost):
+        found = await self._found(request_id, digest, state)
+        if isinstance(found, Lost):
             return LOST
-        found = self._read(sealed, request_id, digest, state, now_ms)
-        if isinstance(found, Decision):
-            return found
-        doubt = (request_id, state, hashlib.sha256(sealed or b"").digest())
+        if isinstance(found.meant, Decision):
+            return found.meant
+        doubt = (request_id, state, found.content)
         if doubt not in self._doubted:
             request = await home.request(request_id)
             # It may have been used, or be over, since it was looked at: then nothing is forged.
-            if not isinstance(request, Request) or approvals.answers(request, now_ms):
-                self._doubt(doubt, found)
+            if not isinstance(request, Request) or approvals.answers(request, found.now_ms):
+                self._doubt(doubt, found.meant)
         return None
+
+    async def _found(self, request_id: str, digest: str, state: State) -> _Found | Lost:
+        sealed, now_ms = await asyncio.gather(self._desk.fetch(request_id), self._home.now_ms())
+        if isinstance(sealed, Lost) or isinstance(now_ms, Lost):
+            return LOST
+        meant = self._read(sealed, request_id, digest, state, now_ms)
+        return _Found(meant, hashlib.sha256(sealed or b"").digest(), now_ms)
 
     def _read(
         self, sealed: bytes | None, request_id: str, digest: str, state: State, now_ms: int

@@ -54,7 +54,7 @@ spec:
   - {name: stare, tools: ["shop.stare"], action: Allow, limits: [shared]}
   - {name: pay, tools: ["shop.pay"], action: RequireApproval, reason: money leaves}
   limits:
-  - {name: strict, per: Agent, max: 3, window: 2s}
+  - {name: strict, per: Agent, max: 3, window: 5s}
   - {name: loose, per: Agent, max: 1000, window: 1h, onStoreLoss: Allow}
   - {name: shared, per: Agent, max: 10, window: 1h, onStoreLoss: Local}
 """

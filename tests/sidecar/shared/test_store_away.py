@@ -94,7 +94,7 @@ async def test_a_store_that_came_back_empty_is_a_loss_for_one_window(tmp_path: P
             # How many gateways share it nobody has said, so there is no share.
             assert (await served.call("stare")).reason == "limit-unavailable"
             await parts.until_told(served.look, lambda told: told.reason == "")
-            assert time.monotonic() - emptied_s > 2.0, "the window of the limit"
+            assert time.monotonic() - emptied_s > 5.0, "the window of the limit"
             assert [(await served.look()).reason for _ in range(2)] == ["", ""]
             assert (await served.look()).reason == "limit-exceeded"
             assert (await served.call("stare")).reason == "limit-unavailable", (

@@ -82,11 +82,16 @@ async def test_redis_alone_is_enough(tmp_path: Path) -> None:
         store.deliver(Kind.OVERLAY, 2, operator.overlay(2))
         async with parts.running(tmp_path, operator, {"MESH7_REDIS_URL": store.url}) as pod:
             await pod.until_ready()
+            await pod.eventually(lambda: _reaches_its_store(pod))
             assert (await pod.readyz()).body == {
                 "ready": True, "bundle": 3, "overlay": 2, "origin": "redis", "problems": [],
                 "store": "",
             }  # fmt: skip
             assert (await pod.decide()).body["decision"] == "Allow"
+
+
+async def _reaches_its_store(pod: parts.Pod) -> bool:
+    return (await pod.readyz()).body.get("store") == ""
 
 
 async def test_of_both_ways_the_higher_version_wins(tmp_path: Path) -> None:

@@ -83,10 +83,16 @@ class Terminal:
 
 
 @contextmanager
-def running(arguments: Sequence[str]) -> Iterator[Terminal]:
-    """`mesh7` with these arguments on a terminal; killed at the end if it is still there."""
+def running(
+    arguments: Sequence[str], program: Sequence[str] = ("-m", "mesh7_cli")
+) -> Iterator[Terminal]:
+    """`mesh7` with these arguments on a terminal; killed at the end if it is still there.
+
+    Args:
+        program: another one, as the interpreter is given it.
+    """
     master, slave = pty.openpty()
-    command = ["sh", "-c", SHELL, os.ttyname(slave), sys.executable, "-m", "mesh7_cli"]
+    command = ["/bin/sh", "-c", SHELL, os.ttyname(slave), sys.executable, *program]
     process = subprocess.Popen(
         [*command, *arguments],
         stdin=subprocess.DEVNULL,

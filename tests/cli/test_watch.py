@@ -119,7 +119,7 @@ def test_a_restarted_gateway_is_found_again(tmp_path: Path) -> None:
         terminal.until("trying again\n")
         book.requests[ID] = held()
         with serve(tmp_path, book):
-            terminal.until("the gateway is back\n")
+            terminal.until("there again\n")
             assert ID in terminal.until(PROMPT)
             assert terminal.end(pressing="q") == exits.Exit.OK
 

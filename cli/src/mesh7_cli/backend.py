@@ -29,12 +29,16 @@ class Voice:
     grant_kind: str = ""
 
     def command(self, *words: str) -> str:
-        """A command to copy."""
-        return f"{' '.join((self.program, *words))}{self.where}"
+        """A command to copy; a name may be `<namespace>/<name>`."""
+        *before, last = words
+        namespace, slash, name = last.rpartition("/")
+        if not slash:
+            return f"{' '.join((self.program, *words))}{self.where}"
+        return f"{' '.join((self.program, *before, name))} -n {namespace}"
 
 
-class Backend(Protocol):
-    """Whoever knows the held calls.
+class Deciding(Protocol):
+    """Whoever knows a held call, as far as people decide about it.
 
     Each raises a Mesh7Error when it is not done: `RefusedError` (not for this person, or not any
     more), `UnknownError` (there is none by this whole name; near ones are named), and what its
@@ -44,9 +48,6 @@ class Backend(Protocol):
     @property
     def voice(self) -> Voice:
         """How the program speaks that people started."""
-
-    def requests(self, state: str) -> list[Object]:
-        """The requests that are `open`, or `all` that are remembered; oldest first."""
 
     def request(self, identifier: str) -> Object:
         """One request."""
@@ -60,6 +61,13 @@ class Backend(Protocol):
         Returns:
             With `isHandedIn` when nobody has said yet what becomes of it; with `notes` to tell.
         """
+
+
+class Backend(Deciding, Protocol):
+    """Whoever knows the held calls, for all verbs; it complains as `Deciding` does."""
+
+    def requests(self, state: str) -> list[Object]:
+        """The requests that are `open`, or `all` that are remembered; oldest first."""
 
     def grants(self) -> list[Object]:
         """All standing grants and vetoes."""

@@ -1,37 +1,53 @@
-"""The gateway's changes as they come, through restarts of the gateway, read by a thread.
+"""Changes of held calls as they come, through every loss of whoever tells them, read by a thread.
 
 A thread and a pipe, so that whoever waits for a key can wait for changes with the same `select`.
 """
 
-import contextlib
 import os
 import queue
 import threading
 from collections.abc import Iterator
-from typing import Self
+from typing import Final, Protocol, Self
 
 import click
 
-from mesh7_cli import control, gateway, neutral, reading, spelled
-from mesh7_cli.changes import Away, Changed, Ended, Event, Listed
+from mesh7_cli.changes import Away, Ended, Event
 from mesh7_core import errors
 
-SILENCE_S = 40.0
-"""The gateway says something each 15 s; a longer silence means that it is gone."""
-FIRST_PAUSE_S = 0.2
-LONGEST_PAUSE_S = 5.0
-ENDING_S = 2.0
+FIRST_PAUSE_S: Final = 0.2
+LONGEST_PAUSE_S: Final = 5.0
+AGAIN_S: Final = 1.0
+"""Between two connections that ended as they should."""
+ENDING_S: Final = 5.0
+MOST: Final = 500
+"""Events that wait to be taken; whoever tells more waits, or is asked anew."""
+
+
+class Source(Protocol):
+    """Whoever tells of held calls: a gateway, or a cluster."""
+
+    def told(self) -> Iterator[Event]:
+        """Everything that one connection tells, all that is open first.
+
+        It ends when the connection has lived its time; then comes another.
+
+        Raises:
+            Mesh7Error, click.ClickException: the connection is lost, or was refused.
+        """
+
+    def hang_up(self) -> None:
+        """End what is being told, from any thread; may come before it began."""
 
 
 class Follower:
-    """Follows `/control/watch` from `start` to `close`."""
+    """Follows a source from the beginning of a `with` block to its end."""
 
-    def __init__(self, running: gateway.Gateway) -> None:
-        self._running = running
+    def __init__(self, source: Source) -> None:
+        self._source = source
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._room = threading.Semaphore(MOST)
         self._awake, self._wake = os.pipe()
         self._is_closing = threading.Event()
-        self._response: gateway.Response | None = None
         self._thread = threading.Thread(target=self._follow, daemon=True)
 
     def __enter__(self) -> Self:
@@ -40,8 +56,8 @@ class Follower:
 
     def __exit__(self, *_: object) -> None:
         self._is_closing.set()
-        if self._response is not None:
-            self._response.hang_up()
+        self._room.release()
+        self._source.hang_up()
         self._thread.join(ENDING_S)
         if not self._thread.is_alive():
             os.close(self._awake)
@@ -53,26 +69,34 @@ class Follower:
 
     def take(self) -> Iterator[Event]:
         """The events there are; waits for the first."""
-        count = len(os.read(self._awake, 1024))
+        count = len(os.read(self._awake, MOST))
         for _ in range(count):
+            self._room.release()
             yield self._events.get()
 
     def _tell(self, event: Event) -> None:
-        self._events.put(event)
-        os.write(self._wake, b".")
+        self._room.acquire()
+        if not self._is_closing.is_set():
+            self._events.put(event)
+            os.write(self._wake, b".")
 
     def _follow(self) -> None:
         pause_s = FIRST_PAUSE_S
         was_there = False
         while not self._is_closing.is_set():
+            gone: errors.Mesh7Error | click.ClickException | None = None
             try:
-                for line in self._lines():
+                for event in self._source.told():
                     was_there = True
                     pause_s = FIRST_PAUSE_S
-                    self._understand(line)
-                gone: errors.Mesh7Error | click.ClickException = _ENDED
+                    self._tell(event)
+                    if self._is_closing.is_set():
+                        return
             except (errors.Mesh7Error, click.ClickException) as error:
                 gone = error
+            if gone is None:
+                self._is_closing.wait(AGAIN_S)
+                continue
             if self._is_closing.is_set():
                 return
             if not was_there:
@@ -81,29 +105,3 @@ class Follower:
             self._tell(Away(str(gone)))
             self._is_closing.wait(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-
-    def _lines(self) -> Iterator[str]:
-        with self._running.exchange("GET", control.WATCH, {}, None, SILENCE_S) as response:
-            self._response = response
-            if self._is_closing.is_set():
-                return
-            if response.status != gateway.OK:
-                self._running.told(response, control.WATCH)
-            yield from response.lines()
-
-    def _understand(self, line: str) -> None:
-        value: object = None
-        with contextlib.suppress(ValueError, RecursionError):
-            value = spelled.read(line)
-        if not isinstance(value, dict):
-            return
-        if "requests" in value:
-            self._tell(Listed(tuple(reading.objects(value, "requests"))))
-        elif "request" in value:
-            self._tell(Changed(reading.one(value, "request")))
-        elif detail := reading.text(value, "detail"):
-            # The gateway is there, and has lost its ledger for now.
-            self._tell(Away(neutral.line(detail)))
-
-
-_ENDED = errors.Mesh7Error("the gateway stopped")

@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "status": "Show how namespaces and their pods are guarded.",
     "test": "Run cases against policies, without a cluster.",
     "tools": "List the tools of a namespace's sources, and how their definitions stand.",
+    "watch": "Show held calls as they come.",
 }
 """In the order of the help, each with its line there; a test holds them to the commands' own."""
 EPILOG: Final = (

@@ -8,7 +8,8 @@ import click
 
 from mesh7_cli import exits, output
 from mesh7_cli.approving.cluster import SERVER, Cluster, Manner
-from mesh7_cli.backend import Object
+from mesh7_cli.approving.everywhere import Everywhere
+from mesh7_cli.backend import Deciding, Object
 from mesh7_cli.cluster.kubectl import Kubectl
 from mesh7_cli.verbs import decide
 from mesh7_cli.verbs.layout import Layout
@@ -29,6 +30,13 @@ def home(
     """The held calls of the namespace that the person means, or of all."""
     meant = namespace if namespace is not None else None if everywhere else kubectl.namespace()
     return Cluster(kubectl, meant, new_suffix, manner)
+
+
+def watched(kubectl: Kubectl, namespace: str | None) -> Deciding:
+    """The same for who watches one namespace, or all."""
+    if namespace is not None:
+        return home(kubectl, namespace)
+    return Everywhere(lambda one: Cluster(kubectl, one, new_suffix))
 
 
 def new_suffix() -> str:

@@ -18,7 +18,7 @@ from mesh7_cli import (
     reading,
     spelled,
 )
-from mesh7_cli.backend import Backend
+from mesh7_cli.backend import Deciding
 from mesh7_core import errors
 
 HELP = """\
@@ -82,7 +82,7 @@ def _print_change(
 class Session:
     """One person at one terminal."""
 
-    def __init__(self, backend: Backend, pressed: keys.Keys, clock_s: Callable[[], float]) -> None:
+    def __init__(self, backend: Deciding, pressed: keys.Keys, clock_s: Callable[[], float]) -> None:
         self._backend = backend
         self._keys = pressed
         self._clock_s = clock_s
@@ -138,7 +138,7 @@ class Session:
         if self._desk.listed(requests):
             self._say(f"`{output.visible(was_top)}` does not wait any more")
         if self._is_away:
-            self._say("the gateway is back")
+            self._say("there again")
             self._desk.again()
         if not self._desk.waiting and (waited or self._is_away or self._is_new):
             self._say(IDLE)
@@ -226,7 +226,7 @@ class Session:
         click.echo(text)
 
 
-def decide_from_the_keyboard(backend: Backend, follower: changes.Follower) -> None:
+def decide_from_the_keyboard(backend: Deciding, follower: changes.Follower) -> None:
     """Show each open request as a card and decide by single keys."""
     with keys.listening() as pressed:
         Session(backend, pressed, time.monotonic).serve(follower)

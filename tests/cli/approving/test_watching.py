@@ -1,4 +1,4 @@
-"""`kubectl mesh7 watch` on a real terminal, and where there is none: the laptop's, over a cluster."""
+"""`kubectl mesh7 watch` on a real terminal, and where there is none."""
 
 import json
 import os
@@ -20,13 +20,20 @@ from tests.cli.terminal import Terminal, running
 PROGRAM = ("-c", "from mesh7_cli.plugin import main; main()")
 IDLE = "nothing waits, watching (q quits)\n"
 PROMPT = "[a]pprove  [d]eny  [s]kip  [?]  [q]uit > "
+# Each watch has a pipe of its own, so that the end of one is no other's.
 _RELAY = """\
 #!/bin/sh
+cd "${0%/*}"
 case "$*" in
-*watch=1*) echo $$ >>"${0%/*}/watching"; exec /bin/cat "${0%/*}/changes";;
+*watch=1*)
+    echo $$ >>watching
+    number=0
+    while read -r _; do number=$((number + 1)); done <watching
+    exec /bin/cat "changes.$number";;
 esac
-exec "${0%/*}/held" "$@"
+exec "$PWD/held" "$@"
 """
+_MOST_WATCHES = 3
 
 
 class Cluster:
@@ -38,12 +45,14 @@ class Cluster:
         (folder / "kubectl").rename(folder / "held")
         (folder / "kubectl").write_text(_RELAY)
         (folder / "kubectl").chmod(0o755)
-        os.mkfifo(folder / "changes")
+        self._watches = iter(range(1, _MOST_WATCHES + 1))
+        for number in range(1, _MOST_WATCHES + 1):
+            os.mkfifo(folder / f"changes.{number}")
 
     @contextmanager
     def watched(self) -> Iterator["Watch"]:
-        """One connection, as soon as somebody watches; it ends with the block."""
-        with (self._folder / "changes").open("w") as pipe:
+        """The next connection, as soon as somebody watches; it ends with the block."""
+        with (self._folder / f"changes.{next(self._watches)}").open("w") as pipe:
             yield Watch(pipe)
 
     def watchers(self) -> list[int]:

@@ -31,7 +31,24 @@ def listed(kubectl: Kubectl, kind: str, namespace: str | None) -> list[dict[str,
     Raises:
         ClusterError: see `Kubectl.text`.
     """
-    return [one for page in _pages(kubectl, path(kind, namespace)) for one in page]
+    return listed_at(kubectl, kind, namespace)[0]
+
+
+def listed_at(
+    kubectl: Kubectl, kind: str, namespace: str | None
+) -> tuple[list[dict[str, object]], str]:
+    """The same, and the version to watch from.
+
+    Raises:
+        ClusterError: see `Kubectl.text`.
+    """
+    found: list[dict[str, object]] = []
+    version = ""
+    for page in _pages(kubectl, path(kind, namespace)):
+        found.extend(reading.objects(page, "items"))
+        # All pages are of the version of the first.
+        version = version or reading.text(page, "metadata", "resourceVersion")
+    return found, version
 
 
 def one(kubectl: Kubectl, kind: str, namespace: str, name: str) -> dict[str, object]:
@@ -79,11 +96,11 @@ _PAGE: Final = 2_000
 """Objects of one answer, of 2 KiB as a rule and 20 KiB at most: each page is a kubectl more."""
 
 
-def _pages(kubectl: Kubectl, where: str) -> Iterator[list[dict[str, object]]]:
+def _pages(kubectl: Kubectl, where: str) -> Iterator[Mapping[str, object]]:
     following = ""
     while True:
         page = kubectl.raw(f"{where}?limit={_PAGE}{following}")
-        yield reading.objects(page, "items")
+        yield page
         token = reading.text(page, "metadata", "continue")
         if not token:
             return

@@ -5,12 +5,13 @@ the person. What is given to us as a token is given on and told to nobody.
 """
 
 import contextlib
+import copy
 import json
 import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Final
 
 from mesh7_cli.cluster import complaints
@@ -57,7 +58,14 @@ class Kubectl:
         self._grace_s = grace_s
         self.named = namespace
         self._running: set[subprocess.Popen[str]] = set()
+        self._is_closed = False
         self._lock = threading.Lock()
+
+    def alike(self) -> "Kubectl":
+        """Another one for the same person, that ends apart from this one."""
+        found = copy.copy(self)
+        found._running, found._lock = set(), threading.Lock()  # noqa: SLF001 - our own
+        return found
 
     def text(self, *arguments: str, stdin: str | None = None, requests: int = 1) -> str:
         """Run it and answer its stdout.
@@ -122,8 +130,40 @@ class Kubectl:
                 _end(process)
         return process.returncode, stdout, stderr
 
+    def lines(self, *arguments: str) -> Generator[str]:
+        """Lines of its stdout as they come, for as long as it runs; `end` ends it.
+
+        Raises:
+            ClusterError: it failed, and nobody ended it.
+        """
+        # What is followed has no time; the last of two flags counts.
+        process = self._start((*arguments, "--request-timeout=0"), has_input=False)
+        try:
+            yield from process.stdout or ()
+            stderr = "" if process.stderr is None else process.stderr.read()
+            code = process.wait()
+        finally:
+            with self._lock:
+                self._running.discard(process)
+            if process.poll() is None:
+                _end(process)
+            for pipe in filter(None, (process.stdout, process.stderr)):
+                pipe.close()
+        # Below zero: a signal, which is ours, or the person's.
+        if code > 0:
+            raise complaints.error_of(stderr, code)
+
     def end(self) -> None:
         """End whatever still runs: nobody waits for it any more."""
+        self._end_all()
+
+    def close(self) -> None:
+        """End whatever still runs, and start nothing any more."""
+        with self._lock:
+            self._is_closed = True
+        self._end_all()
+
+    def _end_all(self) -> None:
         with self._lock:
             left = tuple(self._running)
         for process in left:
@@ -153,6 +193,10 @@ class Kubectl:
             raise KubectlError(message) from error
         with self._lock:
             self._running.add(process)
+            is_closed = self._is_closed
+        if is_closed:
+            # It was about to start when nobody waited any more.
+            _end(process)
         return process
 
 

@@ -25,10 +25,10 @@ def command(directory: Path, state: Path | None, form: str | None) -> None:
     nothing can be decided.
     """
     # Threads and terminals are only for who watches.
-    from mesh7_cli import control, following, watching  # noqa: PLC0415
+    from mesh7_cli import control, following, gateway_changes, watching  # noqa: PLC0415
 
     asked = control.at(directory, state)
-    with following.Follower(asked.running) as follower:
+    with following.Follower(gateway_changes.GatewayChanges(asked.running)) as follower:
         if form is None and sys.stdin.isatty() and sys.stdout.isatty():
             watching.decide_from_the_keyboard(asked, follower)
         else:

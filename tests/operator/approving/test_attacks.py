@@ -267,6 +267,7 @@ def test_a_redis_writer_neither_hastens_nor_prolongs_a_request() -> None:
     assert signed is not None
     assert signed.until_ms == done.store_ms + 120_000
     assert done.requests[ID].use_within_ms == 120_000
+    assert done.requests[ID].timeout_ms == 300_000
     late = worlds.settled(worlds.later(found, minutes=5))
     assert worlds.state(late) == "Expired Expired"
 

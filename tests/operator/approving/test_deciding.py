@@ -225,6 +225,14 @@ def test_a_revoked_yes_is_not_said_again_after_a_fail_over() -> None:
     assert (worlds.state(done), done.sealed) == ("Approved Forgotten", {})
 
 
+def test_nobody_elses_late_yes_stands_in_for_one_that_was_revoked() -> None:
+    late = worlds.grant(HELD, "late", by="carol")
+    forgot = worlds.with_request(replace(APPROVED, sealed={}, grants=(late,)), worlds.request())
+    done = quiet(worlds.settled(forgot))
+    assert (worlds.state(done), done.sealed) == ("Approved Forgotten", {})
+    assert worlds.heard(done, "late") == "Refused RequestClosed"
+
+
 def test_a_controller_that_died_between_redis_and_status_says_the_same() -> None:
     """Redis was told, the ApprovalRequest was not; the next leader reads its own signature."""
     steps = plan(worlds.granted(HELD, worlds.grant(HELD)).ground())
@@ -340,3 +348,51 @@ def test_a_deleted_approvalrequest_of_a_waiting_call_is_made_anew() -> None:
     assert done.mirrors[0].uid != HELD.mirrors[0].uid
     after = quiet(worlds.settled(done))
     assert worlds.heard(after, "old") == "Refused NoSuchRequest"
+
+
+def test_a_deleted_approvalrequest_of_a_decided_call_undoes_no_decision() -> None:
+    """What we signed is our word, whether or not anybody can read of it."""
+    gone = quiet(replace(APPROVED, mirrors=(), grants=()))
+    assert gone.requests[ID].state is State.APPROVED
+
+
+def test_a_grant_that_is_seen_before_its_request_counts_when_that_is_seen() -> None:
+    """Two watches tell of them, in any order."""
+    early = worlds.granted(replace(HELD, mirrors=(), room=0), worlds.grant(HELD))
+    refused = quiet(worlds.settled(early))
+    assert worlds.heard(refused) == "Refused NoSuchRequest"
+    done = quiet(worlds.settled(replace(refused, mirrors=HELD.mirrors)))
+    assert (worlds.state(done), worlds.heard(done)) == ("Approved Approved", "Active Counted")
+
+
+def signed_otherwise(found: World) -> World:
+    """The world in which a leader that was just replaced had signed a no."""
+    no = worlds.settled(worlds.granted(HELD, worlds.grant(HELD, "no", by="bob", effect="Deny")))
+    return replace(found, sealed=no.sealed, requests=no.requests)
+
+
+def test_of_two_leaders_that_sign_different_words_the_no_stands() -> None:
+    done = quiet(worlds.settled(signed_otherwise(APPROVED)))
+    assert worlds.state(done) == "Denied Denied"
+    assert worlds.message(done).startswith("was denied by `bob`")
+    signed = worlds.decision(done, ID)
+    assert signed is not None
+    assert not signed.is_approved
+
+
+def test_of_two_leaders_that_sign_different_words_a_no_is_put_over_the_yes() -> None:
+    denied = worlds.settled(worlds.granted(HELD, worlds.grant(HELD, effect="Deny")))
+    torn = replace(denied, sealed=APPROVED.sealed, requests=APPROVED.requests)
+    done = quiet(worlds.settled(torn))
+    signed = worlds.decision(done, ID)
+    assert signed is not None
+    assert not signed.is_approved
+    assert done.requests[ID].state is State.DENIED
+
+
+def test_what_ran_by_a_yes_that_another_leader_denied_is_said_to_have_run() -> None:
+    """The status never says less than what happened."""
+    denied = worlds.settled(worlds.granted(HELD, worlds.grant(HELD, effect="Deny")))
+    ran = worlds.used(APPROVED, ID)
+    done = quiet(worlds.settled(replace(denied, sealed=ran.sealed, requests=ran.requests)))
+    assert worlds.state(done) == "Used Used"

@@ -2,7 +2,8 @@
 
 pending   forgotten by Redis; decided by our own signature; pod gone; time over; withdrawn or
           expired there; rules changed; decided by people now; somebody else's word put back
-approved  used; time over; pod gone; forgotten; withdrawn; as it should be; told again
+approved  used; time over; pod gone; forgotten; withdrawn; denied by our own signature; as it should
+          be; told again
 closed    used after all; a denial told again; whatever Redis still holds open withdrawn
 Pure: no clock, no network, no logging.
 """
@@ -122,7 +123,10 @@ def _approved(one: Situation, now: Standing) -> Followed:
         return Followed(now=replace(now, reason=Reason.FORGOTTEN))
     if held.request.state is State.WITHDRAWN:
         return _gone(replace(one, before=now), Reason.WITHDRAWN)
-    is_told = held.request.state is State.APPROVED and _is_ours(one, held, now)
+    signed = deciding.unsealed(one.mirror, held, ground)
+    if signed is not None and not signed.is_approved:
+        return _contradicted(one, held, now)
+    is_told = held.request.state is State.APPROVED and signed is not None
     settle = None if is_told else deciding.put(one.told(held), now)
     is_known = is_told or settle is not None
     reason = Reason.APPROVED if is_known else Reason.FORGOTTEN
@@ -134,7 +138,10 @@ def _denied(one: Situation, now: Standing) -> Followed:
     is_over = one.ground.store_ms >= now.decided_at_ms + one.mirror.timeout_ms
     if held is None or is_over or one.is_pod_gone or held.request.state is State.WITHDRAWN:
         return Followed(now=now)
-    if held.request.state is State.DENIED and _is_ours(one, held, now):
+    signed = deciding.unsealed(one.mirror, held, one.ground)
+    if signed is not None and signed.is_approved and held.request.state is State.USED:
+        return _contradicted(one, held, now)
+    if signed is not None and not signed.is_approved and held.request.state is State.DENIED:
         return Followed(now=now)
     return Followed(now=now, settle=deciding.put(one.told(held), now))
 
@@ -151,9 +158,10 @@ def _closed(one: Situation) -> Followed:
     return Followed(now=now, settle=deciding.withdrawn(held, one.ground.store_ms, forged))
 
 
-def _is_ours(one: Situation, held: InLedger, now: Standing) -> bool:
-    found = deciding.unsealed(one.mirror, held, one.ground)
-    return found is not None and found.is_approved == (now.state is State.APPROVED)
+def _contradicted(one: Situation, held: InLedger, now: Standing) -> Followed:
+    """Two leaders signed different words: a no stands, and so does what ran already."""
+    signed = deciding.decided_before(one.told(held), None)
+    return _decided(one, now if signed is None else signed)
 
 
 def _is_as_asked(mirror: Mirrored, asked: genuine.Asked | None) -> bool:

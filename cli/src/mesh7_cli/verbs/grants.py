@@ -38,7 +38,7 @@ def _columns(one: Mapping[str, object], layout: Layout, now: datetime) -> Iterat
     yield "uses", _uses(one)
     if "phase" in one:
         yield "phase", reading.text(one, "phase")
-    yield "by", reading.text(one, "by") or f"a {reading.text(one, 'from')}"
+    yield "by", reading.text(one, "by") or _nobody(one)
     if layout.is_wide:
         yield "made", spans.since(reading.moment(one, "madeAt"), now)
         yield "when", reading.text(one, "when")
@@ -51,8 +51,13 @@ def _request(one: Mapping[str, object]) -> str:
     return f"request {name}" if name else ""
 
 
+def _nobody(one: Mapping[str, object]) -> str:
+    """Where nobody is named: a cluster that did not stamp it does not know."""
+    return "?" if "phase" in one else f"a {reading.text(one, 'from')}"
+
+
 def _uses(one: Mapping[str, object]) -> str:
-    if reading.text(one, "effect") == "Deny":
+    if reading.text(one, "effect") == "Deny" or reading.text(one, "request"):
         return ""
     used = reading.text(one, "used") or "?"
     most = reading.number(one, "maxUses")

@@ -99,6 +99,7 @@ class Leader:
         self.plan: Callable[[Ground], Steps] = plan
         self.metrics = metrics.ControllerMetrics(metrics.registry())
         self.marked: list[str] = []
+        self.regained: list[bool] = []
         self.board = Board(names.RELEASE_NAMESPACE, self.marked.append, self._asked)
         self._api = api
         self._last: seen.Snapshot | None = None
@@ -118,6 +119,7 @@ class Leader:
             weights=weights,
             clock=time.clock,
             plan=self._planned,
+            regained=lambda: self.regained.append(True),
         )  # fmt: skip
 
     def _planned(self, ground: Ground) -> Steps:

@@ -329,7 +329,9 @@ async def test_while_redis_is_lost_nothing_is_closed_and_people_are_told_to_wait
         place.grant()
         await place.until(lambda: place.heard().startswith("Pending"))
         assert place.mirrors() == {asked.id: "Pending"}
+        place.leader.regained.clear()
         place.redis.start()
+        await place.until(lambda: bool(place.leader.regained))
         # It kept nothing: whoever asked asks anew.
         await place.until(lambda: place.mirrors()[asked.id] not in {"Pending", "Approved"})
         await place.until(lambda: place.heard().startswith("Refused"))

@@ -62,6 +62,7 @@ class _Parts:
             weights=weights,
             clock=clock,
             plan=lambda _: Steps(),
+            regained=lambda: None,
         )  # fmt: skip
         for name in ("shop", "bank"):
             there = seen.Namespace(

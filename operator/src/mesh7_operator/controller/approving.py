@@ -45,6 +45,7 @@ class Approvals:
 
     Args:
         plan: pure.
+        regained: told when Redis is there, or there again: it may have forgotten everything.
     """
 
     def __init__(  # noqa: PLR0913 - all that it works with
@@ -57,6 +58,7 @@ class Approvals:
         weights: Weights,
         clock: Clock,
         plan: Callable[[Ground], Steps],
+        regained: Callable[[], None],
     ) -> None:
         self._board = board
         self._store = store
@@ -65,6 +67,7 @@ class Approvals:
         self._weights = weights
         self._clock = clock
         self._plan = plan
+        self._regained = regained
         self._queue = Queue(spacing_s=SPACING_S)
         self._rooms = Rooms()
         self._told: dict[str, set[str]] = {}
@@ -159,6 +162,7 @@ class Approvals:
         while True:
             await self._has_missed.wait()
             self._has_missed.clear()
+            self._regained()
             for namespace in self._board.enrolled():
                 self._quiet_until_s.pop(namespace, None)
                 self.told(namespace, "")

@@ -166,6 +166,7 @@ class Leading:
             weights=weights,
             clock=self._clock,
             plan=approving.plan,
+            regained=self._has_newcomers.set,
         )  # fmt: skip
 
     def _made_store(self) -> Store:

@@ -44,12 +44,14 @@ class Manner:
         greet: what else a fresh one needs; why it cannot be used, or nothing.
         pushed: takes what the server sends by itself.
         connected: told of each new one.
+        is_beside: another one to the same server says how it stands; this one only to who debugs.
     """
 
     longest: int = 0
     greet: Callable[[resp.Pipeline], Awaitable[str]] = _welcome
     pushed: Callable[[list[resp.Reply]], None] = _ignore
     connected: Callable[[], None] = _nothing
+    is_beside: bool = False
 
 
 _USUAL: Final = Manner()
@@ -80,6 +82,7 @@ class Node:
     ) -> None:
         self._password = password
         self._connected = manner.connected
+        self._levels = (logging.DEBUG,) * 2 if manner.is_beside else (logging.INFO, logging.WARNING)
         self._authorities = authorities
         self._said = ""
         self._server = redis_url.parse_url(
@@ -196,7 +199,7 @@ class Node:
         self._turn.set()
         if self._client.condition is resp_client.Condition.READY:
             self._said = ""
-            _LOG.info("redis is connected", extra={"node": self.place})
+            _LOG.log(self._levels[0], "redis is connected", extra={"node": self.place})
             self._connected()
         elif self._client.condition is resp_client.Condition.AWAY:
             self._say(self._client.trouble)
@@ -205,4 +208,5 @@ class Node:
         """Once until it is connected anew."""
         if trouble != self._said:
             self._said = trouble
-            _LOG.warning("redis is lost", extra={"node": self.place, "error": trouble})
+            about = {"node": self.place, "error": trouble}
+            _LOG.log(self._levels[1], "redis is lost", extra=about)

@@ -79,7 +79,7 @@ class Store:
         self._beside = Node(chosen, chosen.url, *known)
         self._reporting = Reporting(self._beside, self._call)
         made = partial(Node, chosen, chosen.url, *known)
-        manner = Manner(longest=requests.LONGEST_ANSWER)
+        manner = Manner(longest=requests.LONGEST_ANSWER, is_beside=True)
         readers = [made(manner=manner) for _ in range(_READERS)]
         self._requests = requests.Requests(self._primary, readers, self._call)
         self._listening = Listening(lambda manner: made(manner=manner))

@@ -270,20 +270,20 @@ spec:
   - name: only
     tools: ["sums.*"]
     action: RequireApproval
-    approval: {{groups: [finance], grantable: {{maxDuration: 1h}}}}
+    approval: {{groups: [finance], hold: 0s, grantable: {{maxDuration: 1h}}}}
 """
 
 
 @pytest.mark.promise("A9")
 def test_a_revoked_permission_counts_no_more(guarded: Guarded) -> None:
-    """Design 7: revocations travel first; asked again, nobody can be asked here."""
+    """Design 7: revocations travel first; asked again, people are."""
     guarded.cluster.apply(ASKING.format(guarded.namespace))
     guarded.until_adds(wanted=False)
     grant(guarded, "payments")
     guarded.until_adds(wanted=True)
     guarded.cluster.kubectl("delete", "grant", "payments", "-n", guarded.namespace)
     guarded.until_adds(wanted=False)
-    assert guarded.sidecar.decide("sums.add") == "Deny approval-unavailable"
+    assert guarded.sidecar.decide("sums.add") == "Hold approval-required"
 
 
 @pytest.mark.promise("K4")

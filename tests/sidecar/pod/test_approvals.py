@@ -184,6 +184,12 @@ async def test_a_forged_text_behind_a_true_pointer_runs_nothing(world: World) ->
     assert await world.ask() == "approval-required"
     assert world.ran == []
     assert world.pod.log.count("is ignored (unsigned") == 1
+    await world.pod.eventually(lambda: _is_reported(world, "unsigned", 1))
+
+
+async def _is_reported(world: World, refusal: str, count: int) -> bool:
+    refused = world.store.reports().get(UID, {}).get("refused")
+    return isinstance(refused, dict) and refused.get(refusal) == count
 
 
 OTHERS: dict[str, tuple[dict[str, object], str]] = {

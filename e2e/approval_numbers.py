@@ -125,8 +125,10 @@ async def _make(cluster: Cluster, namespaces: list[str]) -> None:
             async with session.post(where, json=_request(number)) as answer:
                 assert answer.status == 201, await answer.text()
                 made = await answer.json()
-            made["status"] = {"state": "Pending"}
-            async with session.put(f"{where}/{made['metadata']['name']}/status", json=made) as kept:
+            status = f"{where}/{made['metadata']['name']}/status"
+            waits = json.dumps({"status": {"state": "Pending"}})
+            merged = {"Content-Type": "application/merge-patch+json"}
+            async with session.patch(status, data=waits, headers=merged) as kept:
                 assert kept.status == 200, await kept.text()
 
         both = itertools.product(namespaces, range(_EACH))

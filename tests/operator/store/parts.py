@@ -29,13 +29,14 @@ async def storing(
     master: bytes = MASTER,
     password_file: Path | None = None,
     user: str = "",
+    own: Sequence[str] = (),
 ) -> AsyncIterator[Store]:
     """A store whose address is the first server and whose nodes are all of them."""
     urls = [f"redis://{user and user + '@'}127.0.0.1:{one.port}" for one in servers]
     chosen = settings.RedisSettings(
         url=urls[0], nodes=tuple(urls), password_file=password_file, mode=mode
     )
-    store = Store(chosen, lambda: master)
+    store = Store(chosen, lambda: master, own=own)
     await store.start()
     try:
         yield store

@@ -408,6 +408,48 @@ def documented_rules() -> list[str]:
 
 
 @EVERY_SERVER
+async def test_the_user_of_an_earlier_release_is_given_what_this_one_needs(
+    program: Path, tmp_path: Path, eventually: Eventually
+) -> None:
+    """An upgrade that left it as it was: no decision could be laid in Redis, and none heard of."""
+    file = tmp_path / "password"
+    file.write_text(SECRET)
+    needed = documented_rules()
+    later = {"&m7:*", "+subscribe", "+unsubscribe", "+set", "+getrange"}
+    with redis_servers.running(program, tmp_path / "server") as server:
+        earlier = [word for word in needed if word not in later]
+        server.tell("ACL", "SETUSER", "operator", "on", f">{SECRET}", *earlier)
+        async with storing(server, user="operator", password_file=file, own=needed) as store:
+            await eventually(lambda: store.trouble == "")
+            assert (await store.tend(["shop"], NOW)).is_kept
+        held = server.tell("ACL", "LIST")
+        assert isinstance(held, list)
+        (line,) = [one.decode() for one in held if one.startswith(b"user operator ")]
+        assert later <= set(line.split())
+        async with storing(server, user="operator", password_file=file) as store:
+            assert (await store.tend(["shop"], NOW)).is_kept, "its password is the same"
+
+
+@EVERY_SERVER
+async def test_a_user_that_administrators_made_is_theirs(
+    program: Path, tmp_path: Path, eventually: Eventually
+) -> None:
+    """docs/administrator/redis.md: at a managed Redis people say what the operator may do."""
+    file = tmp_path / "password"
+    file.write_text(SECRET)
+    with redis_servers.running(program, tmp_path / "server") as server:
+        less = [word for word in documented_rules() if word != "+getrange"]
+        server.tell("ACL", "SETUSER", "operator", "on", f">{SECRET}", *less)
+        async with storing(server, user="operator", password_file=file) as store:
+            await eventually(lambda: store.trouble == "")
+            await store.tend([], NOW)
+        held = server.tell("ACL", "LIST")
+        assert isinstance(held, list)
+        (line,) = [one.decode() for one in held if one.startswith(b"user operator ")]
+        assert "+getrange" not in line.split()
+
+
+@EVERY_SERVER
 async def test_a_password_that_was_rotated_is_taken_up(
     program: Path, tmp_path: Path, eventually: Eventually
 ) -> None:

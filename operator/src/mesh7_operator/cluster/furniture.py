@@ -24,7 +24,7 @@ REDIS_SECRET: Final = "mesh7-redis-operator"  # noqa: S105 - an object's name
 PASSWORD: Final = "password"  # noqa: S105 - a key's name
 USERS: Final = "users.acl"
 _SEED_BYTES: Final = 32
-_OPERATOR: Final = (
+OPERATOR_RULES: Final = (
     "resetkeys ~m7:* ~m7b:* resetchannels &m7:* &m7b:* -@all +hello +ping +select +role +acl|list"
     " +acl|users +acl|setuser +acl|deluser +client|kill +function|list +function|load"
     " +function|delete +fcall +time +type +get +getrange +set +del +pexpire +persist +publish"
@@ -111,7 +111,7 @@ def redis_users(password: str) -> str:
     digest = hashlib.sha256(password.encode()).hexdigest()
     return (
         "user default off resetpass resetkeys resetchannels -@all\n"
-        f"user mesh7-operator on #{digest} {_OPERATOR}\n"
+        f"user mesh7-operator on #{digest} {OPERATOR_RULES}\n"
     )
 
 

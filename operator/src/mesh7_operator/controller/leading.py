@@ -179,6 +179,7 @@ class Leading:
             lambda: self._master,
             password=self._embedded_password,
             authorities=lambda: self._redis_authorities,
+            own=furniture.OPERATOR_RULES.split(),
         )
 
     def _embedded_password(self) -> str:

@@ -40,11 +40,15 @@ class NodeReport:
     open_users: tuple[str, ...] = ()
 
 
-async def keep(node: Node, wanted: Mapping[str, tuple[str, ...]] | None) -> NodeReport:
+async def keep(
+    node: Node, wanted: Mapping[str, tuple[str, ...]] | None, own: rules.Own | None = None
+) -> NodeReport:
     """Look what differs and change that alone.
 
     Args:
+        node: which.
         wanted: rules by user; None = users are not ours to make.
+        own: our own user, if what it may do is ours to say.
     """
     node.renew()
     role, libraries, users = await node.ask([["ROLE"], _LISTED, ["ACL", "LIST"]])
@@ -61,6 +65,7 @@ async def keep(node: Node, wanted: Mapping[str, tuple[str, ...]] | None) -> Node
             listed = [_text(line) for line in users]
             changes = rules.changes(wanted, listed)
             troubles.append(await _change(node, changes))
+            troubles.append(await _raise(node, own, listed))
         else:
             troubles.append(f"users cannot be kept: {_why(node, users)}")
     return NodeReport(
@@ -118,6 +123,13 @@ async def _keep_library(
     if isinstance(reply, bytes):
         return True, ""
     return False, f"functions cannot be loaded: {_why(node, reply)}"
+
+
+async def _raise(node: Node, own: rules.Own | None, listed: Sequence[str]) -> str:
+    """Give our own user what it lacks; why that could not be, or nothing."""
+    if own is None or not rules.lacks(own, listed):
+        return ""
+    return _first_trouble(node, [await node.tell("ACL", "SETUSER", own.user, *own.words)])
 
 
 async def _change(node: Node, changes: rules.Changes) -> str:

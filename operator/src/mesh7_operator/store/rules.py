@@ -37,6 +37,31 @@ class Changes:
     removed: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Own:
+    """The operator's own user, where the operator says what it may do: at the Redis of the release.
+
+    Attributes:
+        words: its rules, without `on` and password.
+    """
+
+    user: str
+    words: tuple[str, ...]
+
+
+def lacks(own: Own, listed: Sequence[str]) -> bool:
+    """Whether it may do less than it needs: an earlier release made it, that needed less.
+
+    Args:
+        own: who, and what it needs.
+        listed: the answer of ACL LIST; a user that is not in it lacks nothing that can be given.
+    """
+    each = [line.split(" ") for line in listed]
+    held = [words[2:] for words in each if words[:2] == ["user", own.user]]
+    given = [word for word in own.words if word[0] in "+~&"]
+    return any(not set(given) <= set(words) for words in held)
+
+
 def rules_of(namespace: str, password: str, *, database: int = 0) -> tuple[str, ...]:
     """The rules of a namespace's user, in the order in which servers list them.
 

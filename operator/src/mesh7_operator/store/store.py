@@ -17,6 +17,7 @@ import hiredis
 from mesh7_core.delivery import envelopes, reports
 from mesh7_core.ledger import functions, redis_deliveries, redis_layout, redis_troubles, resp
 from mesh7_core.ledger.protocol import Lost
+from mesh7_core.ledger.redis_url import parse_url
 from mesh7_operator import settings
 from mesh7_operator.approving.steps import Settle
 from mesh7_operator.reconciling.plan import Publish
@@ -60,6 +61,7 @@ class Store:
         master: the secret that passwords follow from, asked for anew each time.
         password: of the operator's own user, the same; None = that of the settings.
         authorities: who vouches for the servers, the same; None = those of the settings.
+        own: what the operator's own user may do, where the operator says that; else empty.
 
     Raises:
         SettingsError: a URL cannot be used.
@@ -71,7 +73,10 @@ class Store:
         master: Callable[[], bytes],
         password: Callable[[], str | None] | None = None,
         authorities: Callable[[], str] | None = None,
+        own: Sequence[str] = (),
     ) -> None:
+        user = parse_url(chosen.url).user
+        self._own = rules.Own(user=user, words=tuple(own)) if user and own else None
         self._is_managed = chosen.mode is settings.RedisMode.MANAGED
         self._master = master
         known = (password or chosen.password, authorities)
@@ -225,7 +230,9 @@ class Store:
         wanted = self._users(namespaces, now) if self._is_managed else None
         async with self._tending:
             self._tended, self._tended_at = set(namespaces), now
-            found = await asyncio.gather(*(keeping.keep(node, wanted) for node in self._kept))
+            found = await asyncio.gather(
+                *(keeping.keep(node, wanted, self._own) for node in self._kept)
+            )
         for node in found:
             _log(node)
         return TendReport(nodes=tuple(found))

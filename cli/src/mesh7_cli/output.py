@@ -24,6 +24,8 @@ class Form(StrEnum):
     """Ids or names alone, one a line; only where things are listed."""
 
 
+MOST_DRAWN = 500
+"""Rows of a table; what is longer is aligned alone, which is as quick for thousands."""
 COLOURS = {
     "Allow": "green",
     "Deny": "red",
@@ -58,7 +60,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows under upper-case heads; the last column is as wide as it likes."""
     if not rows:
         return
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() and len(rows) <= MOST_DRAWN:
         _drawn_table(heads, rows)
     else:
         _plain_table(heads, rows)

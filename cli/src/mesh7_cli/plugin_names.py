@@ -4,7 +4,7 @@ A completion never complains: whoever presses TAB has not said anything yet.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -13,6 +13,9 @@ from mesh7_cli import neutral, reading
 from mesh7_cli.cluster import flags
 from mesh7_cli.cluster.kubectl import Kubectl
 from mesh7_core import errors
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 PATIENCE: Final = "2s"
 
@@ -101,3 +104,10 @@ tools: Final = _completing(_tools)
 """As the rules that ask write them."""
 policies: Final = _completing(_asking)
 """Those that ask."""
+
+
+def some_requests(command: Callable[P, R]) -> Callable[P, R]:
+    """The argument NAME... of held calls."""
+    return click.argument(
+        "identifiers", metavar="NAME...", nargs=-1, required=True, shell_complete=requests
+    )(command)

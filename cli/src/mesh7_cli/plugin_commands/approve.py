@@ -8,13 +8,7 @@ from mesh7_cli.cluster.kubectl import Kubectl
 
 
 @click.command("approve")
-@click.argument(
-    "identifiers",
-    metavar="NAME...",
-    nargs=-1,
-    required=True,
-    shell_complete=plugin_names.requests,
-)
+@plugin_names.some_requests
 @click.option("--reason", metavar="TEXT", default="", help="Why; kept with your name.")
 @click.option("--unseen", is_flag=True, help="Though the arguments are not shown in full.")
 @plugin_options.wait

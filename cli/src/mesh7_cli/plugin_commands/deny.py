@@ -8,13 +8,7 @@ from mesh7_cli.cluster.kubectl import Kubectl
 
 
 @click.command("deny")
-@click.argument(
-    "identifiers",
-    metavar="NAME...",
-    nargs=-1,
-    required=True,
-    shell_complete=plugin_names.requests,
-)
+@plugin_names.some_requests
 @click.option("--reason", metavar="TEXT", default="", help="Why; the agent reads it.")
 @plugin_options.wait
 @plugin_options.dry_run

@@ -3,26 +3,16 @@
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
-import click
-
 from mesh7_cli import reading, spans
 from mesh7_cli.backend import Backend
-from mesh7_cli.verbs import layout as layouts
-from mesh7_cli.verbs.layout import Layout
+from mesh7_cli.verbs.layout import Layout, Names, show
 
 
 def run(backend: Backend, layout: Layout, now: datetime) -> None:
     """List them."""
-    found = backend.grants()
-    names = [reading.text(one, "name") for one in found]
-    if layouts.shown(found, names, backend.voice.grant_kind, layout.form):
-        return
-    if not found:
-        click.echo("no grants and no vetoes stand", err=not layout.has_heads)
-        return
-    columns = [list(_columns(one, layout, now)) for one in found]
-    heads = [head for head, _ in columns[0]]
-    layouts.table(heads, [[cell for _, cell in row] for row in columns], layout)
+    nothing = "no grants and no vetoes stand"
+    names = Names(key="name", kind=backend.voice.grant_kind, nothing=nothing)
+    show(backend.grants(), layout, names, lambda one: _columns(one, layout, now))
 
 
 def _columns(one: Mapping[str, object], layout: Layout, now: datetime) -> Iterator[tuple[str, str]]:

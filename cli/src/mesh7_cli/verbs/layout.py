@@ -1,11 +1,13 @@
 """How an answer is laid out: the form that was asked for, and what a table of it shows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import click
 
-from mesh7_cli import output
+from mesh7_cli import output, reading
+
+Columns = Callable[[Mapping[str, object]], Iterator[tuple[str, str]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,28 +26,41 @@ class Layout:
     has_namespaces: bool = False
 
 
-def shown(
-    found: Sequence[Mapping[str, object]], names: Sequence[str], kind: str, form: output.Form
-) -> bool:
-    """Print what programs read: names, JSON or YAML; whether that was asked for.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """How things of a kind are called.
+
+    Attributes:
+        key: of the object, where its name stands.
+        kind: what stands before a name with `-o name`.
+        nothing: what is said when there are none.
+    """
+
+    key: str
+    kind: str
+    nothing: str
+
+
+def show(
+    found: Sequence[Mapping[str, object]], layout: Layout, names: Names, columns: Columns
+) -> None:
+    """Print what was found: names, JSON, YAML, or a table.
 
     Args:
-        names: of what was found.
-        kind: what stands before each name.
+        columns: of one that was found, heads and cells.
     """
-    if form is output.Form.TABLE:
-        return False
-    if form is output.Form.NAME:
-        for name in names:
-            click.echo(f"{kind}{output.visible(name)}")
+    if layout.form is output.Form.NAME:
+        for one in found:
+            click.echo(f"{names.kind}{output.visible(reading.text(one, names.key))}")
+    elif layout.form is not output.Form.TABLE:
+        output.write(found, layout.form)
+    elif not found:
+        # What a script counts is lines.
+        click.echo(names.nothing, err=not layout.has_heads)
     else:
-        output.write(found, form)
-    return True
-
-
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]], layout: Layout) -> None:
-    """Print a table, with its heads or without."""
-    if layout.has_heads:
-        output.table(heads, rows)
-    else:
-        output.bare_table(rows)
+        rows = [list(columns(one)) for one in found]
+        cells = [[cell for _, cell in row] for row in rows]
+        if layout.has_heads:
+            output.table([head for head, _ in rows[0]], cells)
+        else:
+            output.bare_table(cells)

@@ -5,10 +5,9 @@ from datetime import datetime
 
 import click
 
-from mesh7_cli import cards, reading, spans
+from mesh7_cli import cards, output, reading, spans
 from mesh7_cli.backend import Backend
-from mesh7_cli.verbs import layout as layouts
-from mesh7_cli.verbs.layout import Layout
+from mesh7_cli.verbs.layout import Layout, Names, show
 
 LONG_QUEUE = 10
 ENDS = {cards.PENDING: "expiresAt", "approved": "usableUntil"}
@@ -17,18 +16,10 @@ ENDS = {cards.PENDING: "expiresAt", "approved": "usableUntil"}
 def run(backend: Backend, layout: Layout, now: datetime, *, is_all: bool) -> None:
     """List them, oldest first."""
     found = backend.requests("all" if is_all else "open")
-    names = [reading.text(one, "id") for one in found]
-    if layouts.shown(found, names, backend.voice.request_kind, layout.form):
-        return
-    if not found:
-        # What a script counts is lines.
-        click.echo("nothing waits", err=not layout.has_heads)
-        return
-    columns = [list(_columns(one, layout, now)) for one in found]
-    heads = [head for head, _ in columns[0]]
-    layouts.table(heads, [[cell for _, cell in row] for row in columns], layout)
+    names = Names(key="id", kind=backend.voice.request_kind, nothing="nothing waits")
+    show(found, layout, names, lambda one: _columns(one, layout, now))
     waiting = sum(reading.text(one, "state") == cards.PENDING for one in found)
-    if waiting >= LONG_QUEUE:
+    if waiting >= LONG_QUEUE and layout.form is output.Form.TABLE:
         stop = backend.voice.command("kill", "AGENT")
         note = f"{waiting} calls wait – `{stop}` stops an agent that asks too much"
         click.echo(note, err=True)

@@ -13,7 +13,7 @@ MCP1_READY := .venv-mcp1/.ready/mcp1-$(call key,requirements/mcp1.txt)
 NPM_READY := .cache/npm/.ready/npm-$(call key,requirements/npm/package-lock.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix bench soak soak-operator charts docs dist clean pins images numbers wheelhouse e2e e2e-api e2e-node \
+.PHONY: help run test check fix bench soak soak-operator charts docs dist plugin clean pins images numbers wheelhouse e2e e2e-api e2e-node \
 	cluster-build cluster-up cluster-down \
 	check-format check-lint check-types check-imports check-dependencies check-examples
 
@@ -109,7 +109,14 @@ dist: $(DEV_READY)  ## build the four wheels into dist/ and install them in an e
 	@UV_SYSTEM_CERTS=1 $(BIN)/uv pip install --quiet --python .cache/dist-venv/bin/python \
 		--constraint requirements/dev.txt dist/*.whl
 	@cd .cache && dist-venv/bin/mesh7 --version && dist-venv/bin/mesh7-operator --version
+	@cd .cache && dist-venv/bin/kubectl-mesh7 --version && dist-venv/bin/kubectl_complete-mesh7 st
 	@ls dist
+
+plugin: $(DEV_READY)  ## make dist/kubectl-mesh7.pyz, which runs with any Python of this platform, and its archive; ARGS="--python 3.13" for one
+	@$(BIN)/python -m images plugin $(ARGS)
+	@echo 'plugin: starting it without any other package, to see that all it needs is in it'
+	@$(if $(ARGS),,env -i XDG_CACHE_HOME="$$PWD/.cache" $(BIN)/python -IS dist/kubectl-mesh7.pyz test \
+		-f examples/quickstart/policy.yaml -f examples/quickstart/sources.yaml -f examples/quickstart/cases.yaml)
 
 pins: $(DEV_READY)  ## compile requirements/*.in into hash-pinned *.txt again
 	@requirements/prepare pins

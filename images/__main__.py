@@ -1,4 +1,4 @@
-"""`python -m images build` and `python -m images wheelhouse`; see docs/developer/images.md."""
+"""`python -m images build`, `wheelhouse`, `plugin` and `krew`; see docs/developer/images.md."""
 
 import argparse
 import platform
@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 from images import building, places, recipes, wheels
 from images.places import BuildError
+from images.plugin import archive, krew
 
 _DEBIAN = "debian"
+_DIST = places.CHECKOUT / "dist"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -17,6 +19,10 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if asked.word == "wheelhouse":
             _fill(asked.python, asked.machine)
+        elif asked.word == "plugin":
+            _pack(asked.python or archive.PYTHONS)
+        elif asked.word == "krew":
+            _offer(asked.address, asked.homepage)
         else:
             _build(asked.base, asked.names, renewing=asked.fresh_base)
     except BuildError as error:
@@ -30,6 +36,18 @@ def _fill(python: str, machine: str) -> None:
         with building.alone():
             folder = wheels.fill(recipe.program, wheels.Target(python=python, machine=machine))
         sys.stdout.write(f"{folder.relative_to(places.CHECKOUT)}\n")
+
+
+def _pack(pythons: Sequence[str]) -> None:
+    for made in archive.make(_DIST, pythons):
+        sys.stdout.write(f"{made.relative_to(places.CHECKOUT)}\n")
+
+
+def _offer(address: str, homepage: str) -> None:
+    written = places.BUILD / "krew" / "mesh7.yaml"
+    written.parent.mkdir(parents=True, exist_ok=True)
+    written.write_text(krew.manifest(_DIST, address, homepage))
+    sys.stdout.write(f"{written.relative_to(places.CHECKOUT)}\n")
 
 
 def _build(base: str, names: Sequence[str], *, renewing: bool) -> None:
@@ -51,6 +69,11 @@ def _parser() -> argparse.ArgumentParser:
     fill = words.add_parser("wheelhouse", help="fetch what a `docker build` installs")
     fill.add_argument("--python", default="3.13", help="of the base image (default: 3.13)")
     fill.add_argument("--machine", default=platform.machine(), help="x86_64 or aarch64")
+    plugin = words.add_parser("plugin", help="make dist/kubectl-mesh7.pyz and its archive")
+    plugin.add_argument("--python", action="append", help="a Python it runs with; all without")
+    offer = words.add_parser("krew", help="write build/krew/mesh7.yaml of the archives in dist/")
+    offer.add_argument("--address", required=True, help="where people fetch the archives from")
+    offer.add_argument("--homepage", required=True, help="of the project")
     build = words.add_parser("build", help="build the images with buildah, archives included")
     build.add_argument("--base", default=_DEBIAN, help="`debian` = made here; or an image's name")
     build.add_argument("--fresh-base", action="store_true", help="with Debian's newest packages")

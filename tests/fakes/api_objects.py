@@ -105,9 +105,11 @@ class Objects:
         metadata = value["metadata"]
         return self._store((metadata.get("namespace", ""), metadata["name"]), dict(value))
 
-    def delete(self, key: Key) -> Object:
-        """Have it no longer."""
+    def delete(self, key: Key, uid: str | None = None) -> Object:
+        """Have it no longer, if it is this one."""
         gone = self.get(key)
+        if uid is not None and uid != gone["metadata"]["uid"]:
+            raise Refused(409, f"{self._spelled(key)}: the UID in the precondition is another")
         del self._objects[key]
         gone["metadata"]["resourceVersion"] = str(next(self._versions))
         self._tell("DELETED", gone)

@@ -140,7 +140,10 @@ class ApiServer:
             case "GET", False, "":
                 return web.json_response(self._list(request, target))
             case "GET", True, "":
-                return web.json_response(objects.get(key))
+                found = objects.get(key)
+                if "as=PartialObjectMetadata;" in request.headers.get("Accept", ""):
+                    found = {"metadata": found["metadata"]}
+                return web.json_response(found)
             case "POST", False, "":
                 self._require_namespace(target)
                 made = objects.create(target.namespace, await request.json())
@@ -153,7 +156,8 @@ class ApiServer:
                 status = _new_status(objects.get(key), await request.json())
                 return web.json_response(objects.set_status(key, status))
             case "DELETE", True, "":
-                return web.json_response(objects.delete(key))
+                meant = (await request.json()).get("preconditions", {}).get("uid")
+                return web.json_response(objects.delete(key, meant))
             case _:
                 raise Refused(405, "the fake does not do that")
 

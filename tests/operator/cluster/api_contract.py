@@ -231,6 +231,25 @@ async def what_is_deleted_is_gone(there: Asked) -> None:
     await there.api.delete(POLICIES, there.namespace, "one")
 
 
+async def the_one_that_is_meant_is_deleted_and_no_other(there: Asked) -> None:
+    made = await there.make(POLICIES, "one")
+    with pytest.raises(api_server.Conflict):
+        await there.api.delete(POLICIES, there.namespace, "one", "another-uid")
+    assert await there.get(POLICIES, "one") == made
+    await there.api.delete(POLICIES, there.namespace, "one", _metadata(made, "uid"))
+    await there.api.delete(POLICIES, there.namespace, "one", _metadata(made, "uid"))
+    with pytest.raises(api_server.NotFound):
+        await there.get(POLICIES, "one")
+
+
+async def metadata_of_one_are_read_alone(there: Asked) -> None:
+    made = await there.make(MAPS, "one", data={"a": "b"})
+    found = await there.api.get_metadata(MAPS, there.namespace, "one")
+    assert (found["metadata"], found.get("data")) == (made["metadata"], None)
+    listed = there.api.list_metadata_remembered(MAPS, there.namespace)
+    assert [one.get("data") async for one in listed if _metadata(one, "name") == "one"] == [None]
+
+
 async def what_is_not_served_is_not_found(there: Asked) -> None:
     absent = Resource(group=names.GROUP, version=names.VERSION, plural="absents", kind="Absent")
     with pytest.raises(api_server.NotFound):
@@ -394,6 +413,8 @@ CLAIMS: Final[tuple[Claim, ...]] = (
     a_status_is_set_as_a_whole,
     a_status_is_set_of_this_very_object,
     what_is_deleted_is_gone,
+    the_one_that_is_meant_is_deleted_and_no_other,
+    metadata_of_one_are_read_alone,
     what_is_not_served_is_not_found,
     a_list_is_of_one_namespace_or_of_all,
     the_items_of_a_core_kind_do_not_say_their_kind,

@@ -217,3 +217,40 @@ def test_a_network_policy_that_vanished_unnoticed_is_gone() -> None:
     assert board.uids("NetworkPolicy") == {"wall"}
     board.vanished(["wall"])
     assert (board.known("shop").network_policy, marks) == (None, ["shop"])
+
+
+def _answers(kind: str, name: str, revision: int, **spec: object) -> seen.Object:
+    metadata = {
+        "name": name, "namespace": "shop", "uid": name, "resourceVersion": str(revision)
+    }  # fmt: skip
+    value = {"kind": kind, "metadata": metadata, "spec": spec}
+    return seen.request_of(value) if kind == names.APPROVAL_REQUEST else seen.object_of(value)
+
+
+def test_what_answers_held_calls_is_told_apart_from_what_is_compiled() -> None:
+    """Issue 7: neither a Grant for one call nor an ApprovalRequest makes a bundle anew."""
+    marks, asked = _Marks(), _Marks()
+    board = Board(RELEASE, marks, asked)
+    there = seen.Snapshot(name="shop", namespaces=(_namespace("shop"),), deleted_revision=4)
+    board.tell(there)
+    assert (marks, asked) == (["shop"], ["shop"])
+    exact = _answers(names.GRANT, "yes", 5, requestRef={"name": "r"})
+    request = _answers(names.APPROVAL_REQUEST, "r", 6, tool="a.b")
+    answered = replace(there, grants=(exact,), deleted_revision=0)
+    board.tell(answered)
+    board.tell(replace(answered, requests=(request,)))
+    assert (len(marks), len(asked)) == (1, 3)
+    standing = _answers(names.GRANT, "inc", 7, tools=["a.*"])
+    board.tell(replace(answered, requests=(request,), grants=(exact, standing)))
+    assert (len(marks), len(asked)) == (2, 3)
+    assert [one.name for one in board.known("shop").requests] == ["r"]
+    board.deleted_request("r")
+    assert board.known("shop").requests == ()
+    board.vanished({"yes"})
+    assert (len(marks), len(asked)) == (3, 4)
+
+
+def test_the_arguments_of_a_held_call_are_not_kept() -> None:
+    """They are up to 16 KiB each, and nobody reads them here."""
+    kept = _answers(names.APPROVAL_REQUEST, "r", 6, tool="a.b", arguments="x" * 16_384)
+    assert kept.written.value["spec"] == {"tool": "a.b"}

@@ -144,6 +144,19 @@ async def test_what_was_compiled_is_kept_though_its_plan_is_not_applied(parts: _
     assert len(parts.compiled) == 3
 
 
+async def test_an_answer_to_one_held_call_compiles_nothing(parts: _Parts) -> None:
+    """Issue 7: exact Grants come and go all day; a bundle is what all calls are judged by."""
+    exact = worlds.written("Grant", "yes", {"effect": "Allow", "requestRef": {"name": "r"}})
+    parts.tell("shop", policies=(worlds.policy(),))
+    await parts.plan("shop")
+    parts.tell("shop", exact, policies=(worlds.policy(),))
+    plan = await parts.plan("shop")
+    assert len(parts.compiled) == 1
+    # Its status is `approving`'s.
+    assert "yes" not in {one.name for one in plan.statuses}
+    assert (await parts.gatherer.gather("shop")).grants == ()
+
+
 async def test_an_envelope_is_asked_for_only_when_its_version_cannot_be(parts: _Parts) -> None:
     """R1, 11: what a leader with a fast clock signed counts, whoever leads now."""
     parts.tell("shop")

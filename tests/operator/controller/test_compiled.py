@@ -1,0 +1,64 @@
+"""Policies that held calls are checked by: compiled once, as sidecars compile them."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from mesh7_operator.controller import compiled
+from mesh7_operator.controller.compiled import CompiledPolicies
+from mesh7_operator.reconciling.compilation import Compilation, compilation_of
+from tests.operator.approving import worlds as held
+from tests.operator.controller import held_calls
+from tests.operator.reconciling import worlds
+
+
+class _Parts:
+    def __init__(self) -> None:
+        self.found: dict[str, Compilation] = {}
+        self.policies = CompiledPolicies(self.found.get)
+
+
+@pytest.fixture
+def parts() -> Iterator[_Parts]:
+    found = _Parts()
+    yield found
+    found.policies.close()
+
+
+async def test_they_are_those_that_a_sidecar_compiles(parts: _Parts) -> None:
+    assert await parts.policies.of("shop") is None
+    parts.found["shop"] = held_calls.compiled()
+    assert await parts.policies.of("shop") == held.COMPILED
+
+
+async def test_they_are_compiled_anew_only_when_something_was_delivered_anew(
+    parts: _Parts,
+) -> None:
+    parts.found["shop"] = held_calls.compiled()
+    first = await parts.policies.of("shop")
+    parts.found["shop"] = held_calls.compiled()
+    assert await parts.policies.of("shop") is first
+    parts.policies.forget("shop")
+    again = await parts.policies.of("shop")
+    assert again == first
+    assert again is not first
+
+
+async def test_of_a_bundle_that_is_too_large_nothing_is_known(parts: _Parts) -> None:
+    """Another one stands in for it, and sidecars ask by that."""
+    many = tuple(worlds.policy(f"p{number}", description="x" * 1_000) for number in range(1_200))
+    parts.found["shop"] = compilation_of(worlds.world(policies=many))
+    assert parts.found["shop"].is_too_large
+    assert await parts.policies.of("shop") is None
+
+
+async def test_what_is_kept_is_bounded(parts: _Parts) -> None:
+    """Ten thousand namespaces may have one open request each."""
+    one = held_calls.compiled()
+    many = compiled.MOST_BYTES // len(one.payload) + 2
+    first = ""
+    for number in range(many):
+        parts.found[f"n{number}"] = one
+    kept = {name: await parts.policies.of(name) for name in list(parts.found)[:3]}
+    first = next(iter(kept))
+    assert await parts.policies.of(first) is kept[first]

@@ -1,15 +1,15 @@
 """Policies that held calls are checked by: compiled once, as sidecars compile them."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from mesh7_operator.controller import compiled
 from mesh7_operator.controller.compiled import CompiledPolicies
-from mesh7_operator.reconciling.compilation import Compilation, compilation_of
+from mesh7_operator.reconciling.compilation import Compilation
 from tests.operator.approving import worlds as held
 from tests.operator.controller import held_calls
-from tests.operator.reconciling import worlds
 
 
 class _Parts:
@@ -46,19 +46,15 @@ async def test_they_are_compiled_anew_only_when_something_was_delivered_anew(
 
 async def test_of_a_bundle_that_is_too_large_nothing_is_known(parts: _Parts) -> None:
     """Another one stands in for it, and sidecars ask by that."""
-    many = tuple(worlds.policy(f"p{number}", description="x" * 1_000) for number in range(1_200))
-    parts.found["shop"] = compilation_of(worlds.world(policies=many))
-    assert parts.found["shop"].is_too_large
+    parts.found["shop"] = replace(held_calls.compiled(), is_too_large=True)
     assert await parts.policies.of("shop") is None
 
 
 async def test_what_is_kept_is_bounded(parts: _Parts) -> None:
     """Ten thousand namespaces may have one open request each."""
-    one = held_calls.compiled()
-    many = compiled.MOST_BYTES // len(one.payload) + 2
-    first = ""
-    for number in range(many):
-        parts.found[f"n{number}"] = one
-    kept = {name: await parts.policies.of(name) for name in list(parts.found)[:3]}
-    first = next(iter(kept))
-    assert await parts.policies.of(first) is kept[first]
+    large = replace(held_calls.compiled(), payload=b"x" * (compiled.MOST_BYTES // 2 + 1))
+    parts.found.update(shop=large, bank=large)
+    first = await parts.policies.of("shop")
+    assert await parts.policies.of("shop") is first
+    await parts.policies.of("bank")
+    assert await parts.policies.of("shop") is not first

@@ -65,6 +65,15 @@ def test_a_yes_counts_for_its_own_policy_alone() -> None:
     )
 
 
+def test_a_request_that_lags_behind_its_grants_is_not_called_approved() -> None:
+    """The controller writes statuses one after the other; what is not said is not told."""
+    value = worlds.held(rules=[worlds.rule(), worlds.rule("board")])
+    lagging = {ID: worlds.waiting(worlds.said())}
+    kubectl = Near([value], said={"*": worlds.COUNTED}, after=lagging)
+    told = said("approve", kubectl, Manner(wait_s=0.001))
+    assert told.startswith("your yes is handed in for ")
+
+
 def test_a_no_is_told_at_once() -> None:
     """One no ends it."""
     denied = worlds.status(
@@ -203,6 +212,14 @@ def test_a_long_list_is_asked_page_by_page() -> None:
         "/apis/mesh7.dev/v1alpha1/approvalrequests?limit=2000&continue=3",
         "/apis/mesh7.dev/v1alpha1/approvalrequests?limit=2000&continue=6",
     ]
+
+
+def test_two_thousand_that_wait_are_one_question() -> None:
+    """Issue 7: 2,000 pending across 100 namespaces list in 2 s; each question is a kubectl."""
+    values = [worlds.held(f"r-{at:04d}", f"n{at % 100}") for at in range(2000)]
+    kubectl = Near(values, page=2000)
+    assert len(cluster(kubectl, namespace=None).requests("open")) == len(values)
+    assert len(kubectl.calls) == 1
 
 
 def test_open_ones_are_those_that_wait_for_people_or_for_their_use() -> None:

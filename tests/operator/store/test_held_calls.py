@@ -7,7 +7,9 @@ import pytest
 
 from mesh7_core.ledger import redis_layout
 from mesh7_core.ledger.asked import Request, State
+from mesh7_operator.approving.steps import Settle
 from mesh7_operator.store import listening, requests
+from mesh7_operator.store.requests import Held
 from mesh7_operator.store.store import Store
 from tests.conftest import Eventually
 from tests.core.ledger.redis_parts import EVERY_SERVER
@@ -17,12 +19,32 @@ from tests.operator.store.test_store_users import documented_rules
 from tests.peers import redis_servers
 
 SHOP = redis_layout.Layout("shop")
+_PATIENCE_S = 30.0
+_FLOOD = "for _ = 1, ARGV[2] do redis.call('PUBLISH', ARGV[1], 'again') end return 0"
+
+
+async def _held(store: Store, *ids: str, namespace: str = "shop") -> Held:
+    """What is read, as soon as the store answers in time."""
+    async with asyncio.timeout(_PATIENCE_S):
+        while True:
+            found = await store.held(namespace, ids)
+            if found is not None:
+                return found
+            await asyncio.sleep(0.02)
 
 
 async def _read(store: Store, *ids: str, namespace: str = "shop") -> dict[str, Request]:
-    found = await store.held(namespace, ids)
-    assert found is not None
+    found = await _held(store, *ids, namespace=namespace)
     return {one: kept.request for one, kept in found.requests.items()}
+
+
+async def _settled(store: Store, settle: Settle, found: bytes = b"") -> None:
+    """It is done; a machine that was too slow for the store's patience does it again."""
+    async with asyncio.timeout(_PATIENCE_S):
+        while True:
+            if await store.settle("shop", settle, found):
+                return
+            await asyncio.sleep(0.02)
 
 
 @EVERY_SERVER
@@ -40,8 +62,7 @@ async def test_what_a_sidecar_opens_is_read_and_what_was_decided_about_it(
             server.tell("SET", SHOP.decision(first.id), b"decided")
             assert await _read(store) == {first.id: first}
             assert await _read(store, second.id) == {first.id: first, second.id: closed}
-            found = await store.held("shop", ())
-            assert found is not None
+            found = await _held(store)
             assert found.requests[first.id].decision == b"decided"
             assert found.store_ms >= first.opened_at_ms
             assert await store.waiting(["shop", "bank"]) == {"shop": 1, "bank": 0}
@@ -63,7 +84,7 @@ async def test_the_documented_user_may_read_settle_and_listen(
                 before = await held.opened(ledger)
                 await eventually(lambda: ("shop", before.id) in told)
                 settle = held.approved(before, before.opened_at_ms + 1)
-                assert await store.settle("shop", settle, b"")
+                await _settled(store, settle)
                 after = await ledger.request(before.id)
             assert after == settle.after
             assert server.tell("GET", SHOP.decision(before.id)) == b"signed"
@@ -89,7 +110,7 @@ async def test_whoever_was_faster_wins_and_a_decision_that_stands_is_not_replace
                 assert server.tell("GET", SHOP.decision(before.id)) == b"another leader's"
                 # A crash after the first of two steps: the second is done by whoever comes next.
                 server.tell("SET", SHOP.decision(before.id), b"signed")
-                assert await store.settle("shop", settle, b"signed")
+                await _settled(store, settle, b"signed")
                 assert not await store.settle("shop", settle, b"signed")
                 found = await ledger.request(before.id)
             assert isinstance(found, Request)
@@ -180,14 +201,10 @@ async def test_a_namespace_that_publishes_without_end_is_not_listened_to(
             store.listen(lambda namespace, _: told.append(namespace), lambda: None)
             await store.tend(["shop", "bank"], NOW)
             await store.follow(["shop", "bank"])
-            with link_of(server, "shop") as link:
-                for _ in range(4 * listening.MOST_A_SECOND):
-                    link.ask("PUBLISH", SHOP.channel, "again")
-                    await asyncio.sleep(0)
+            server.tell("EVAL", _FLOOD, 0, SHOP.channel, 4 * listening.MOST_A_SECOND)
             await eventually(lambda: server.tell("PUBLISH", SHOP.channel, "more") == 0)
             heard = told.count("shop")
-            await store.follow(["shop", "bank"])
-            assert server.tell("PUBLISH", SHOP.channel, "more") == 0
+            assert heard <= 3 * listening.MOST_A_SECOND
             server.tell("PUBLISH", redis_layout.Layout("bank").channel, "r")
             await eventually(lambda: "bank" in told)
             assert told.count("shop") == heard

@@ -234,16 +234,16 @@ class Shop:
         made = person.json("create", "-f", "-", stdin=yaml.safe_dump(grant))
         return str(made["metadata"]["name"])
 
-    def until_heard(self, grant: str, phase: str) -> str:
-        """Wait until a Grant's status says so; its message."""
+    def until_heard(self, grant: str, *phases: str) -> str:
+        """Wait until a Grant's status says one of these; its message."""
         found: dict[str, Any] = {}
 
         def has_come() -> bool:
             one = self.kubectl.json("get", "grant", grant, "-n", self.name)
             found.update(one.get("status", {}))
-            return bool(found.get("phase") == phase)
+            return found.get("phase") in phases
 
-        until(has_come, f"grant {grant} is {phase}", timeout_s=PATIENCE_S)
+        until(has_come, f"grant {grant} is {' or '.join(phases)}", timeout_s=PATIENCE_S)
         return str(found["conditions"][0]["message"])
 
     def decision(self, asked: Request) -> decisions.Decision | None:

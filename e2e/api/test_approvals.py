@@ -83,7 +83,8 @@ def test_two_are_two_people(scene: Scene, controller: Controller) -> None:
     first = shop.answer(jane, mirror)
     shop.until_heard(first, "Active")
     again = shop.answer(jane, mirror)
-    shop.until_heard(again, "Active")
+    # Of two that were made in the same second either may be the one that counts.
+    shop.until_heard(again, "Active", "Refused")
     assert shop.decision(asked) is None
     assert shop.mirror(asked)["status"]["state"] == "Pending"
     shop.answer(shop.person("joe", "finance"), mirror)

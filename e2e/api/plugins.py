@@ -41,17 +41,22 @@ class Plugin:
             "mesh7", *arguments, f"--kubeconfig={kubeconfig or self.cluster.admin}", stdin=stdin
         )
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of whoever types, as the administrator."""
+        return {
+            "PATH": f"{_SCRIPTS}:{self.cluster.program.parent}:{os.environ['PATH']}",
+            "HOME": str(self.cluster.folder),
+            "KUBECONFIG": str(self.cluster.admin),
+        }
+
     def kubectl(self, *arguments: str, stdin: str = "") -> Answer:
         """Kubectl itself, with the plugin in PATH."""
         program = self.cluster.program
         done = subprocess.run(
             [str(program), *arguments],
             input=stdin,
-            env={
-                "PATH": f"{_SCRIPTS}:{program.parent}:{os.environ['PATH']}",
-                "HOME": str(self.cluster.folder),
-                "KUBECONFIG": str(self.cluster.admin),
-            },
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=_PATIENCE_S,

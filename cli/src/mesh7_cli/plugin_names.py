@@ -12,7 +12,7 @@ from click.shell_completion import CompletionItem
 from mesh7_cli import neutral, reading
 from mesh7_cli.cluster import flags
 from mesh7_cli.cluster.kubectl import Kubectl
-from mesh7_core import errors
+from mesh7_core import errors, names
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,8 +28,7 @@ def _completing(offered: Callable[[Kubectl], Offered]) -> Complete:
     def complete(
         context: click.Context, _parameter: click.Parameter, begun: str
     ) -> list[CompletionItem]:
-        outer = context.parent.params if context.parent is not None else {}
-        given = flags.merged(outer, context.params) | {"k_request_timeout": PATIENCE}
+        given = _given(context) | {"k_request_timeout": PATIENCE}
         kubectl = flags.kubectl_of(given)
         try:
             found = dict(offered(kubectl))
@@ -42,6 +41,12 @@ def _completing(offered: Callable[[Kubectl], Offered]) -> Complete:
         ]
 
     return complete
+
+
+def _given(context: click.Context) -> flags.Given:
+    """Kubectl's flags, wherever they stand before what is completed."""
+    outer = {} if context.parent is None else _given(context.parent)
+    return flags.merged(outer, context.params)
 
 
 def _requests(kubectl: Kubectl) -> Offered:
@@ -60,12 +65,12 @@ def _grants(kubectl: Kubectl) -> Offered:
 
 
 def _named(kind: str) -> Callable[[Kubectl], Offered]:
-    def names(kubectl: Kubectl) -> Offered:
+    def offered(kubectl: Kubectl) -> Offered:
         where = f"--namespace={kubectl.namespace()}"
         for line in kubectl.text("get", kind, where, "--output=name").splitlines():
             yield line.partition("/")[2], ""
 
-    return names
+    return offered
 
 
 def _policies(kubectl: Kubectl) -> Iterator[dict[str, object]]:
@@ -87,6 +92,15 @@ def _tools(kubectl: Kubectl) -> Offered:
                 yield tool, reading.text(rule, "reason")
 
 
+def _unaccepted(kubectl: Kubectl) -> Offered:
+    from mesh7_cli.pinning import listing, reported  # noqa: PLC0415 - only for who presses TAB
+    from mesh7_cli.verbs import tools as verb  # noqa: PLC0415 - likewise
+
+    for source in listing.sources(kubectl).values():
+        for one in verb.fresh(reported.tools(source)):
+            yield verb.full_name(one), reading.text(one, "state")
+
+
 def _asking(kubectl: Kubectl) -> Offered:
     for policy in _policies(kubectl):
         if policy["rules"]:
@@ -102,6 +116,9 @@ agents: Final = _completing(_named("serviceaccounts"))
 pods: Final = _completing(_named("pods"))
 tools: Final = _completing(_tools)
 """As the rules that ask write them."""
+sources: Final = _completing(_named(f"toolsources.{names.GROUP}"))
+unaccepted: Final = _completing(_unaccepted)
+"""Tools whose definitions are not accepted as they are, each with how it stands."""
 policies: Final = _completing(_asking)
 """Those that ask."""
 

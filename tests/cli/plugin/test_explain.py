@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from mesh7_cli import plugin
+from mesh7_cli import plugin, plugin_completing
 from mesh7_core import names
 from mesh7_core.api.manifests import Document
 from tests.cli.plugin import delivering, worlds
@@ -265,3 +265,10 @@ def test_arguments_are_never_quoted_in_a_complaint(
     code, _, err = _explained(capsys, "notes.read", '{"token": "s3cret"')
     assert code == 2
     assert "s3cret" not in err
+
+
+def test_pods_are_completed(kubectl: Fake) -> None:
+    """docs/reference/kubectl-mesh7.md."""
+    kubectl.tell(_world())
+    words = ["explain", "-n", "shop", "we"]
+    assert plugin_completing.complete(words)[0] == ["web-1"]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mesh7_cli import plugin
+from mesh7_cli import plugin, plugin_completing
 from mesh7_cli.plugin_commands import tools
 from tests.cli.plugin import test_pages, worlds
 from tests.cli.plugin.worlds import Fake, Object
@@ -193,3 +193,26 @@ def test_the_usage_of_accept_names_exactly_its_flags() -> None:
     written = {"--all", "--dry-run"}
     assert {word.strip("[].") for word in usage.split() if "--" in word} == written
     assert test_pages.flags_of(tools.accept) == written
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["tools", "accept", "-n", "shop", ""], ["notes.read\tchanged", "notes.write\tnew"]),
+        (["-n", "shop", "tools", "accept", "notes.w"], ["notes.write\tnew"]),
+        (["tools", "-n", "shop", "--source", ""], ["notes"]),
+        (["tools", "accept", "--namespace=shop", "--all", "n"], ["notes"]),
+    ],
+)
+def test_names_are_completed(kubectl: Fake, words: list[str], found: list[str]) -> None:
+    """docs/reference/kubectl-mesh7.md: names of tools; those that accepting would change."""
+    kubectl.tell([_source(accepted=_KNOWN)])
+    assert plugin_completing.complete(words)[0] == found
+
+
+def test_flags_before_the_command_count_for_accept(kubectl: Fake) -> None:
+    """docs/reference/kubectl-mesh7.md: kubectl's flags stand before or after the command."""
+    kubectl.tell([_source()])
+    assert plugin.exit_code(["-n", "shop", "--context=x", "tools", "accept", "notes.read"]) == 0
+    assert all("--context=x" in call for call in kubectl.calls())
+    assert "--namespace=shop" in kubectl.calls()[-1]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mesh7_cli import exits, output, plugin_options
+from mesh7_cli import exits, output, plugin_names, plugin_options
 from mesh7_cli.cluster import flags
 from mesh7_cli.cluster.kubectl import Kubectl
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command("explain")
-@click.argument("pod")
+@click.argument("pod", shell_complete=plugin_names.pods)
 @click.argument("tool")
 @click.argument("json_text", metavar="[JSON|@FILE|-]", required=False)
 @click.option("--http", "request", metavar="'METHOD PATH'", help="Request line of a plain call.")

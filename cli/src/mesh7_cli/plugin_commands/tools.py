@@ -2,13 +2,18 @@
 
 import click
 
-from mesh7_cli import exits, plugin_options
+from mesh7_cli import exits, plugin_names, plugin_options
 from mesh7_cli.cluster import flags
 from mesh7_cli.cluster.kubectl import Kubectl
 
 
 @click.group("tools", invoke_without_command=True)
-@click.option("--source", metavar="NAME", help="Only the tools of this source.")
+@click.option(
+    "--source",
+    metavar="NAME",
+    shell_complete=plugin_names.sources,
+    help="Only the tools of this source.",
+)
 @plugin_options.form("table", "json", "yaml")
 @flags.connected
 def command(*, kubectl: Kubectl, source: str | None, form: str) -> int:
@@ -31,9 +36,9 @@ def command(*, kubectl: Kubectl, source: str | None, form: str) -> int:
 
 
 @command.command("accept")
-@click.argument("tools", metavar="[NAME]...", nargs=-1)
+@click.argument("tools", metavar="[NAME]...", nargs=-1, shell_complete=plugin_names.unaccepted)
 @click.option(
-    "--all", "sources", metavar="SOURCE", multiple=True,
+    "--all", "sources", metavar="SOURCE", multiple=True, shell_complete=plugin_names.sources,
     help="All tools of this source; may be given again.",
 )  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")

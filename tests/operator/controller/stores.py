@@ -63,7 +63,9 @@ class MemoryStore:
             for one in namespaces
         }
 
-    async def held(self, namespace: str, _: Collection[str]) -> Held | None:
+    async def held(
+        self, namespace: str, _: Collection[str], __: Collection[str] = ()
+    ) -> Held | None:
         self.looks.append(namespace)
         if self.state is not StoreState.CONNECTED:
             return None

@@ -1,7 +1,7 @@
 """When a namespace's held calls are looked at, and how seldom a tenant can have it done."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 
 import pytest
@@ -35,9 +35,11 @@ class _Slow(MemoryStore):
         super().__init__()
         self.passes: Callable[[], None] = lambda: None
 
-    async def held(self, namespace: str, ids: object) -> Held | None:
+    async def held(
+        self, namespace: str, mirrored: Collection[str], told: Collection[str] = ()
+    ) -> Held | None:
         self.passes()
-        return await super().held(namespace, ids)  # type: ignore[arg-type]
+        return await super().held(namespace, mirrored, told)
 
 
 class _Parts:

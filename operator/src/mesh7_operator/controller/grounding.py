@@ -53,7 +53,7 @@ class Grounds:
         if not (is_enrolled or mirrors or grants):
             return None
         waiting = _open(mirrors)
-        held = await self._held(namespace, {*told, *(one.name for one in waiting)})
+        held = await self._held(namespace, {one.name for one in waiting}, told)
         asked = [one.request for one in held.requests.values()] if held else []
         if not (asked or mirrors or grants):
             return None
@@ -87,11 +87,13 @@ class Grounds:
         known = self._board.known(namespace)
         return known.requests, exact(known.grants)
 
-    async def _held(self, namespace: str, ids: Collection[str]) -> Held | None:
+    async def _held(
+        self, namespace: str, mirrored: Collection[str], told: Collection[str]
+    ) -> Held | None:
         if self._store.state is StoreState.NONE:
             # Nobody can ask any more: what was asked is forgotten.
             return Held(store_ms=self._clock.wall_ns() // 10**6, requests={})
-        return await self._store.held(namespace, ids)
+        return await self._store.held(namespace, mirrored, told)
 
 
 def exact(grants: Iterable[Written]) -> tuple[Written, ...]:

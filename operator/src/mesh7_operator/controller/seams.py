@@ -42,7 +42,9 @@ class Store(Protocol):
     async def waiting(self, namespaces: Sequence[str]) -> Mapping[str, int] | None:
         """How many requests are pending or were lately, of each; None while it is lost."""
 
-    async def held(self, namespace: str, ids: Collection[str]) -> Held | None:
+    async def held(
+        self, namespace: str, mirrored: Collection[str], told: Collection[str] = ()
+    ) -> Held | None:
         """Requests that are pending, and these; None while it is lost."""
 
     async def settle(self, namespace: str, settle: Settle, found: bytes) -> bool:
@@ -114,7 +116,7 @@ class NoStore:
     async def waiting(self, _: Sequence[str]) -> None:
         """Nobody can ask."""
 
-    async def held(self, _: str, __: Collection[str]) -> None:
+    async def held(self, _: str, __: Collection[str], ___: Collection[str] = ()) -> None:
         """The same."""
 
     async def settle(self, _: str, __: Settle, ___: bytes) -> bool:

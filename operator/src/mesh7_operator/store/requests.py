@@ -29,8 +29,7 @@ LONGEST_ANSWER: Final = 4 * 1024 * 1024
 MOST_READ_BYTES: Final = 8 * 1024 * 1024
 """Of one namespace's requests in one look; what is beyond is not seen until others have closed."""
 MOST_PENDING: Final = 2 * MOST_OPEN
-_LONGEST_TEXT: Final = 512 * 1024
-_LONGEST_ARGUMENTS: Final = 512 * 1024
+_LONGEST_PART: Final = 512 * 1024
 _PAGE_BYTES: Final = 256 * 1024
 _PAGE: Final = 100
 _SUSPECT_S: Final = 30.0
@@ -80,12 +79,15 @@ class Requests:
         each = zip(namespaces, replies, strict=True)
         return {one: many if isinstance(many, int) else 0 for one, many in each}
 
-    async def read(self, namespace: str, ids: Collection[str]) -> Held | None:
+    async def read(
+        self, namespace: str, mirrored: Collection[str], told: Collection[str] = ()
+    ) -> Held | None:
         """What is pending, and these; None while the store is lost.
 
         Args:
             namespace: whose.
-            ids: asked for beside what is pending; those that are none are left out.
+            mirrored: asked for without their arguments, which were looked at when they were new.
+            told: asked for beside what is pending; those that are none are left out.
         """
         loop = asyncio.get_running_loop()
         if self._suspects.get(namespace, 0.0) > loop.time():
@@ -96,10 +98,10 @@ class Requests:
             return None
         reading = _Reading(node, self._call, namespace)
         try:
-            found = await reading.all(ids)
+            found = await reading.all(mirrored, told)
             if reading.lacks_functions:
                 await keeping.load(self._primary)
-                found = await reading.all(ids)
+                found = await reading.all(mirrored, told)
         finally:
             await self._give_back(node)
         if found is None and resp.TOO_LONG in node.trouble:
@@ -201,20 +203,21 @@ class _Reading:
         self._layout = redis_layout.Layout(namespace)
         self.lacks_functions = False
 
-    async def all(self, ids: Collection[str]) -> Held | None:
+    async def all(self, mirrored: Collection[str], told: Collection[str]) -> Held | None:
         """What is asked for, and what is pending."""
         pending = await self._node.tell("ZRANGE", self._layout.pending, 0, MOST_PENDING - 1)
         if isinstance(pending, Lost):
             return None
-        known = sorted(one for one in ids if decisions.REQUEST_ID.fullmatch(one))[:MOST_MIRRORED]
-        wanted = list(dict.fromkeys([*known, *_ids(pending)]))
-        fitting = await self._fitting(wanted)
-        if fitting is None:
+        # What is mirrored is never left out for what others ask: it would count as forgotten.
+        known = await self._fitting(_named(mirrored), ("t",))
+        others = (one for one in (*_named(told), *_ids(pending)) if one not in mirrored)
+        fresh = await self._fitting(list(dict.fromkeys(others)), ("t", "a"))
+        if known is None or fresh is None:
             return None
-        read = await self._texts(fitting)
-        if read is None:
+        bare, read = await self._bare(known), await self._texts(fresh)
+        if bare is None or read is None:
             return None
-        store_ms, texts = read
+        store_ms, texts = read[0], bare | read[1]
         decided = await self._node.ask([
             ["GETRANGE", self._layout.decision(one), 0, decisions.MAXIMUM_BYTES] for one in texts
         ])  # fmt: skip
@@ -228,22 +231,28 @@ class _Reading:
             return await asyncio.to_thread(_held, store_ms, rows)
         return _held(store_ms, rows)
 
-    async def _fitting(self, ids: Sequence[str]) -> list[str] | None:
-        """Those that are there, and whose texts are not too long to be ours; within the bound."""
+    async def _fitting(self, ids: Sequence[str], parts: Sequence[str]) -> list[str] | None:
+        """Those that are there, and whose parts are not too long to be ours; within the bound."""
         sizes = await self._node.ask([
-            ["HSTRLEN", self._layout.request(one), part] for one in ids for part in ("t", "a")
+            ["HSTRLEN", self._layout.request(one), part] for one in ids for part in parts
         ])  # fmt: skip
         if LOST in sizes:
             return None
         fitting, left = [], MOST_READ_BYTES
-        for one, text, arguments in zip(ids, sizes[::2], sizes[1::2], strict=True):
-            if not isinstance(text, int) or not isinstance(arguments, int):
-                continue  # another type: somebody else's
-            is_ours = 0 < text <= _LONGEST_TEXT and arguments <= _LONGEST_ARGUMENTS
-            if is_ours and text + arguments <= left:
+        for place, one in enumerate(ids):
+            size = _size(sizes[place * len(parts) : (place + 1) * len(parts)])
+            if 0 < size <= left:
                 fitting.append(one)
-                left -= text + arguments
+                left -= size
         return fitting
+
+    async def _bare(self, ids: Sequence[str]) -> dict[str, tuple[bytes, bytes]] | None:
+        """What is there by id, without arguments: those are looked at once, when it is new."""
+        texts = await self._node.ask([["HGET", self._layout.request(one), "t"] for one in ids])
+        if LOST in texts:
+            return None
+        each = zip(ids, texts, strict=True)
+        return {one: (text, b"") for one, text in each if isinstance(text, bytes)}
 
     async def _texts(self, ids: Sequence[str]) -> tuple[int, dict[str, tuple[bytes, bytes]]] | None:
         """The time, and by id what is there; page by page, for others wait meanwhile."""
@@ -265,6 +274,13 @@ class _Reading:
                 return store_ms, found
 
 
+def _size(parts: Sequence[resp.Reply | Lost]) -> int:
+    """Of all parts together; 0 = nothing of ours is there."""
+    sizes = [one if isinstance(one, int) else -1 for one in parts]
+    is_ours = sizes[0] > 0 and all(0 <= one <= _LONGEST_PART for one in sizes)
+    return sum(sizes) if is_ours else 0
+
+
 def _pairs(ids: Sequence[str], pairs: Sequence[resp.Reply]) -> dict[str, tuple[bytes, bytes]]:
     each = zip(ids, pairs[::2], pairs[1::2], strict=False)
     return {
@@ -272,6 +288,10 @@ def _pairs(ids: Sequence[str], pairs: Sequence[resp.Reply]) -> dict[str, tuple[b
         for one, text, arguments in each
         if isinstance(text, bytes)
     }
+
+
+def _named(ids: Collection[str]) -> list[str]:
+    return sorted(one for one in ids if decisions.REQUEST_ID.fullmatch(one))[:MOST_MIRRORED]
 
 
 def _ids(reply: resp.Reply) -> Iterator[str]:

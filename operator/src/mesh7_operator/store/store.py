@@ -202,9 +202,11 @@ class Store:
         """How many requests are pending or were lately, of each; None while the store is lost."""
         return await self._requests.waiting(namespaces)
 
-    async def held(self, namespace: str, ids: Collection[str]) -> requests.Held | None:
+    async def held(
+        self, namespace: str, mirrored: Collection[str], told: Collection[str] = ()
+    ) -> requests.Held | None:
         """Requests that are pending, and these; None while the store is lost."""
-        return await self._requests.read(namespace, ids)
+        return await self._requests.read(namespace, mirrored, told)
 
     async def settle(self, namespace: str, settle: Settle, found: bytes) -> bool:
         """Carry it out; whether it is. What lay there as a decision has to be what was found."""

@@ -122,7 +122,7 @@ class Pod:
         data = self._data = listening.bound("MESH7_LISTEN=", self._settings.listen)
         # The kubelet asks from the start.
         admin = listening.bound("MESH7_ADMIN=", self._settings.admin)
-        await self._serving.serve_admin(self.ready, self._settings.admin_hosts, admin)
+        await self._serving.serve_admin(self.ready, None, admin)
         await self._delivery.start()
         mounted = Mounted(self._settings.bundle_directory, self._delivery.take)
         background = self._serving.background
@@ -303,7 +303,7 @@ def _dial(settings: PodSettings) -> origin.AddressRule:
 
 def _other_pods(settings: PodSettings) -> origin.AddressRule:
     """Which addresses the exchange may have: the agent listens on ours, and is told no token."""
-    own = tuple(ipaddress.ip_network(text.strip("[]")) for text in settings.admin_hosts)
+    own = tuple(ipaddress.ip_network(text.strip("[]")) for text in settings.own_hosts)
     refused = (*origin.IN_CLUSTER.refused, *own)
     return origin.AddressRule(refused=refused, excepted=settings.dialled)
 

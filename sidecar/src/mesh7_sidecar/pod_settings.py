@@ -92,7 +92,7 @@ class PodSettings:
         credentials: where Secret `mesh7-tool-credentials` is mounted; None = nowhere.
         redis: None = no store is configured; limits do what `onStoreLoss` says.
         listen: on loopback, for whoever reaches it is the agent.
-        admin_hosts: beside loopback's, as a `host` header names them.
+        own_hosts: the pod's addresses, IPv6 in brackets; the exchange is at none of them.
         api_server: its address, which no source may have; empty when not known.
         dialled: networks that sources may lie in although a pod does not dial them as a rule.
     """
@@ -108,7 +108,7 @@ class PodSettings:
     redis: ExchangeSettings | GivenRedis | None
     listen: Address
     admin: Address
-    admin_hosts: tuple[str, ...] = ()
+    own_hosts: tuple[str, ...] = ()
     api_server: str = ""
     dialled: tuple[Network, ...] = ()
     first_bundle_s: float = FIRST_BUNDLE_S
@@ -149,7 +149,7 @@ def read(environment: Mapping[str, str]) -> PodSettings:
         redis=_redis(found),
         listen=_loopback(found.address("LISTEN", LISTEN)),
         admin=found.address("ADMIN", ADMIN),
-        admin_hosts=tuple(found.host(text) for text in found.words("POD_IP")),
+        own_hosts=tuple(found.host(text) for text in found.words("POD_IP")),
         api_server=environment.get("KUBERNETES_SERVICE_HOST", ""),
         dialled=tuple(found.network(text) for text in found.words("DIALLED")),
         first_bundle_s=found.seconds("FIRST_BUNDLE", FIRST_BUNDLE_S),

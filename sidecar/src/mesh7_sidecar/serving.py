@@ -152,7 +152,7 @@ class Serving:
         return str(Address(*server.addresses[0]))
 
     async def serve_admin(
-        self, ready: "admin.Ready", hosts: Collection[str], bound: socket.socket
+        self, ready: "admin.Ready", hosts: Collection[str] | None, bound: socket.socket
     ) -> None:
         """Open the admin listener."""
         # Imported here: aiohttp weighs 12 MB, which `mesh7 stdio` and `--admin off` do without.

@@ -66,6 +66,18 @@ async def test_it_has_started_when_main_says_so(running: admin.Admin, readiness:
     assert await ask(running, b"/startz") == (503, {"started": False})
 
 
+async def test_in_a_pod_the_api_server_asks_under_its_own_name(readiness: Readiness) -> None:
+    """Issue 7: `kubectl mesh7 explain POD` asks by the API server's proxy; a browser cannot."""
+    app = admin.admin_app(readiness, lambda: readiness.has_started, hosts=None)
+    running = await admin.serve_admin(app, [listener.tcp_socket("127.0.0.1", 0)])
+    try:
+        assert (await ask(running, b"/readyz", host=b"kubernetes.example:6443"))[0] == 200
+        status, _ = await ask(running, b"/readyz", b"Origin: https://a.example", host=b"a.example")
+        assert status == 403
+    finally:
+        await running.close()
+
+
 @pytest.mark.promise("X13")
 @pytest.mark.parametrize(
     "host", [b"evil.example", b"localhost.evil.example:1", b"127.0.0.1@evil", b"::1", b"10.0.0.8"]

@@ -94,7 +94,7 @@ def test_every_variable_is_read_as_what_it_means() -> None:
         listen=Address("::1", 7),
         admin=Address("::", 8),
         # As a `host` header has it: the kubelet asks an IPv6 pod in brackets.
-        admin_hosts=("10.1.2.3", "[fd00::3]"),
+        own_hosts=("10.1.2.3", "[fd00::3]"),
         api_server="10.96.0.1",
         dialled=(ip_network("10.0.0.0/8"), ip_network("fd00::/8")),
         first_bundle_s=0.5,

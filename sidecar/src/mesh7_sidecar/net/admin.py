@@ -33,12 +33,16 @@ class Admin:
         await self._runner.cleanup()
 
 
-def admin_app(ready: Ready, started: Started, hosts: Collection[str] = ()) -> web.Application:
+def admin_app(
+    ready: Ready, started: Started, hosts: Collection[str] | None = ()
+) -> web.Application:
     """The application; `hosts` are names besides the local ones under which it may be asked.
 
-    The listening address belongs there, without port, IPv6 in brackets.
+    The listening address belongs there, without port, IPv6 in brackets. None = under any: in a
+    pod, where no browser runs, and where the API server's proxy asks under its own name.
     """
-    app = web.Application(middlewares=[_guard(_LOCAL_HOSTS | {host.lower() for host in hosts})])
+    known = None if hosts is None else _LOCAL_HOSTS | {host.lower() for host in hosts}
+    app = web.Application(middlewares=[_guard(known)])
 
     async def healthz(_request: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
@@ -66,11 +70,11 @@ async def serve_admin(app: web.Application, sockets: Sequence[socket.socket]) ->
     return Admin(runner)
 
 
-def _guard(hosts: frozenset[str]) -> typedefs.Middleware:
+def _guard(hosts: frozenset[str] | None) -> typedefs.Middleware:
     @web.middleware
     async def guard(request: web.Request, handler: typedefs.Handler) -> web.StreamResponse:
         named = request.headers.getall("Host", [])
-        if len(named) != 1 or _without_port(named[0]) not in hosts:
+        if len(named) != 1 or (hosts is not None and _without_port(named[0]) not in hosts):
             return _refusal(403, "the `host` header names another place than this listener")
         if any(name in request.headers for name in _BROWSER_HEADERS):
             return _refusal(403, "requests from browsers are not served")

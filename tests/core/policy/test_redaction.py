@@ -51,6 +51,16 @@ def test_several_paths_hide_all_that_they_name() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.promise("A11")
+@pytest.mark.parametrize("path", ["$.card", "$..Card", "$['CARD']"])
+@pytest.mark.parametrize("key", ["card", "Card", "CARD", "\uff23ard"])
+def test_an_agent_that_spells_a_key_otherwise_does_not_get_past_redaction(
+    path: str, key: str
+) -> None:
+    """Conditions fold names alike (docs/user/policies.md); an upstream may read them as one."""
+    assert redacted({key: "4711", "cards": 1}, [path]) == {key: MASK, "cards": 1}
+
+
 @pytest.mark.parametrize("path", ["", "$", "token", "$.", "$.a b", "$['a", "$[x]", "$..*", "$.a$"])
 def test_a_path_that_cannot_be_read_hides_everything(path: str) -> None:
     """The compiler refuses it; whoever gets past it hides too much, never too little."""

@@ -8,7 +8,8 @@ upstream would read as a named one. Pure: no clock, no network, no logging.
 from collections.abc import Mapping
 
 from mesh7_core.policy import cel
-from mesh7_core.policy.named import Named, Part, fold
+from mesh7_core.policy.folding import fold
+from mesh7_core.policy.named import Named, Part
 
 FOLDED = cel.Fault("a key of the call equals a name of the expression but for case or spelling")
 TOO_LARGE = cel.Fault("what the expression names is larger than it may be")

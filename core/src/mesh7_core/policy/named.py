@@ -3,11 +3,11 @@
 Pure: no clock, no network, no logging.
 """
 
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mesh7_core.policy import cel, syntax
+from mesh7_core.policy.folding import fold
 
 
 class Part:
@@ -61,14 +61,6 @@ class Named:
     arguments: Part
     anywhere: frozenset[str]
     anywhere_folded: frozenset[str]
-
-
-def fold(name: str) -> str:
-    """What names have in common that differ in case or in compatible spelling (NFKC) alone."""
-    if name.isascii():
-        return name.lower()
-    once = unicodedata.normalize("NFKC", name).casefold()
-    return unicodedata.normalize("NFKC", once).casefold()
 
 
 def named_by(tree: syntax.Node) -> Named:

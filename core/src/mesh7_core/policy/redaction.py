@@ -1,7 +1,8 @@
 """Values that nobody is to see, taken out of arguments by the JSONPaths of policies' `redact`.
 
-The paths are the compiler's: `.name`, `..name`, `.*`, `[*]`, `[0]` and `['name']` after a `$`. One
-walk holds all of them against a value, so its cost grows with the value and not with its nesting.
+The paths are the compiler's: `.name`, `..name`, `.*`, `[*]`, `[0]` and `['name']` after a `$`. A
+name is every key that folds alike, for an upstream may read `Card` as `card`. One walk holds all
+paths against a value, so its cost grows with the value and not with its nesting.
 Pure: no clock, no network, no logging.
 """
 
@@ -9,6 +10,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
+
+from mesh7_core.policy.folding import fold
 
 MASK: Final = "(redacted)"
 """Stands where something was."""
@@ -21,7 +24,7 @@ _STEP: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One part of a path; `key` None = every member or item."""
+    """One part of a path; `key` is folded when it is a name, None = every member or item."""
 
     key: str | int | None
     is_deep: bool = False
@@ -61,12 +64,12 @@ def _read(path: str) -> _Path:
 
 def _step(part: re.Match[str]) -> _Step:
     if part["deep"]:
-        return _Step(part["below"], is_deep=True)
+        return _Step(fold(part["below"]), is_deep=True)
     if part["any"]:
         return _Step(None)
     if part["at"]:
         return _Step(int(part["at"]))
-    return _Step(part["name"] or part["quoted"])
+    return _Step(fold(part["name"] or part["quoted"]))
 
 
 def _walked(value: object, places: Sequence[_Place]) -> object:
@@ -85,6 +88,8 @@ def _child(key: str | int, value: object, places: Sequence[_Place]) -> object:
 
 
 def _following(key: str | int, places: Sequence[_Place]) -> Iterator[_Place]:
+    if isinstance(key, str):
+        key = fold(key)
     for path, at in places:
         step = path[at]
         if step.is_deep:

@@ -20,6 +20,7 @@ from mesh7_operator.controller.posting import Poster
 from mesh7_operator.controller.seams import Store
 from mesh7_operator.controller.weighing import Weights
 from mesh7_operator.reconciling.plan import Event, StatusChange
+from mesh7_operator.reconciling.world import Written
 
 _LOG: Final = logging.getLogger(__name__)
 _DECIDED: Final = frozenset({State.APPROVED, State.DENIED})
@@ -46,9 +47,11 @@ class Result:
         is_overtaken: something is to be looked at again.
         troubles: what could not be done, one line each.
         made: how many ApprovalRequests were asked for.
+        unsettled: ids of requests of which Redis does not say what the plan does: nobody is told.
     """
 
     is_overtaken: bool = False
+    unsettled: set[str] = field(default_factory=set)
     troubles: list[str] = field(default_factory=list)
     made: int = 0
 
@@ -101,24 +104,28 @@ class Settler:
     def _steps(self, steps: Steps, ground: Ground, result: Result) -> Iterator[Step]:
         namespace = ground.namespace
         for settle in steps.settle:
-            yield partial(self._settle, settle, ground)
+            yield partial(self._settle, settle, ground, result)
         self._forget_made()
         for mirror in steps.mirror:
             if (namespace, mirror.name) not in self._made:
                 result.made += 1
                 yield partial(self._mirror, namespace, mirror)
+        requests = {one.uid: _request_of(one) for one in (*ground.mirrors, *ground.grants)}
         for status in steps.statuses:
-            yield partial(self._set_status, namespace, status)
+            if requests.get(status.uid) not in result.unsettled:
+                yield partial(self._set_status, namespace, status)
         for name, uid in steps.deleted:
             yield partial(self._delete, namespace, name, uid)
         for event in steps.events:
-            yield partial(self._post, ground, event)
+            if not any(one in event.message for one in result.unsettled):
+                yield partial(self._post, ground, event)
 
-    async def _settle(self, settle: Settle, ground: Ground) -> Outcome:
+    async def _settle(self, settle: Settle, ground: Ground, result: Result) -> Outcome:
         after = settle.after
         kept = ground.ledger.get(after.id) if ground.ledger is not None else None
         found = kept.decision if kept is not None else b""
         if not await self._store.settle(ground.namespace, settle, found):
+            result.unsettled.add(after.id)
             return Outcome.OVERTAKEN
         about = {"namespace": ground.namespace, "request": after.id, "state": after.state.value}
         if settle.forged:
@@ -178,3 +185,8 @@ class Settler:
         over = [one for one, at_s in self._made.items() if now_s - at_s > _TELLS_S]
         for one in over:
             del self._made[one]
+
+
+def _request_of(one: Written) -> str:
+    """The request that an ApprovalRequest is, or a Grant answers."""
+    return shapes.text(one.value, "spec", "requestRef", "name") or one.name

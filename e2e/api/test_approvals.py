@@ -31,7 +31,7 @@ def controller(scene: Scene) -> Iterator[Controller]:
         yield controller
 
 
-@pytest.mark.promise("C3")
+@pytest.mark.promise("A12")
 def test_a_held_call_is_shown_and_a_yes_of_the_right_person_reaches_its_sidecar(
     scene: Scene, controller: Controller
 ) -> None:
@@ -103,7 +103,7 @@ def test_whom_the_rule_does_not_name_is_told_so(scene: Scene, controller: Contro
     assert shop.decision(asked) is None
 
 
-@pytest.mark.promise("C3")
+@pytest.mark.promise("A12")
 def test_what_is_forged_in_redis_is_put_right(scene: Scene, controller: Controller) -> None:
     """Issue 7: a Redis writer forging a decision."""
     shop = scene.shop(controller)
@@ -124,7 +124,7 @@ def test_what_is_forged_in_redis_is_put_right(scene: Scene, controller: Controll
     assert shop.mirror(asked)["status"]["state"] == "Pending"
 
 
-@pytest.mark.promise("C3")
+@pytest.mark.promise("A12")
 def test_a_leader_that_dies_between_the_grant_and_the_decision_is_succeeded(scene: Scene) -> None:
     """Issue 7: operator fail-over while waiting: still once."""
     with scene.controlling("first") as first:

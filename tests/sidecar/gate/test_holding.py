@@ -2,7 +2,7 @@
 
 import pytest
 
-from mesh7_core.ledger.asked import Asking, State, Verdict
+from mesh7_core.ledger.asked import MOST_ASKING, Asking, State, Verdict
 from mesh7_core.ledger.protocol import Caps
 from mesh7_core.policy.decision import Verdict as Decided
 from mesh7_core.policy.reasons import Reason
@@ -181,6 +181,19 @@ async def test_pending_requests_are_capped_and_a_refused_one_keeps_no_place(worl
 
     assert third.reason is Reason.TOO_MANY_PENDING
     assert other.decision is None
+
+
+@pytest.mark.promise("A8")
+@in_a_pod_too
+async def test_of_more_rules_than_a_request_may_name_nobody_is_asked(world: World) -> None:
+    """docs/reference/limits.md: a ledger that is read within bounds could not keep it."""
+    world.apply(*(policy(name=f"shop-{number}") for number in range(MOST_ASKING + 1)))
+    refused = Caller(world, world.gate())
+    await world.until(lambda: refused.decision is not None)
+    assert refused.reason is Reason.APPROVAL_UNAVAILABLE
+    world.apply(*(policy(name=f"shop-{number}") for number in range(MOST_ASKING)))
+    asked = await held(world, world.gate())
+    assert asked.decision is None
 
 
 @pytest.mark.promise("A7", "D41")

@@ -30,6 +30,8 @@ LATE: Final = 2
 FULL: Final = 3
 
 ADMITTED: Final = 7
+LONGEST_TEXT: Final = 128 * 1024
+"""Bytes of a request without its arguments; a longer one is none."""
 _SEEN: Final = {
     1: Seen.DENIED,
     2: Seen.SPENT,
@@ -200,7 +202,9 @@ def read_request(
     written: resp.Reply, arguments: resp.Reply, request_id: str
 ) -> approvals.Request | None:
     """The request that is kept under an id; None when what is kept there is not it."""
-    request = approvals.decode(written) if isinstance(written, bytes) else None
+    if not isinstance(written, bytes) or len(written) > LONGEST_TEXT:
+        return None
+    request = approvals.decode(written)
     if request is None or request.id != request_id or request.arguments:
         return None
     try:

@@ -3,11 +3,13 @@
 The bytes are one JSON object. Reading is strict, because a store can be cut short or written to by
 others: a missing, extra or mistyped key, an unknown word, a time before the one it follows, or a
 state that its votes do not carry all read as nothing. Only what releases before did not write may
-be missing, all of it or none: a laptop's requests outlive an update.
+be missing, all of it or none: a laptop's requests outlive an update. So does one of more rules,
+groups or votes than can be: whoever wrote it would have others read it for seconds.
 Pure: no clock, no network, no logging.
 """
 
 import json
+import sys
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final, TypeVar
@@ -60,10 +62,10 @@ def _request(found: object) -> Request:
         id=_named(item, "id"), digest=_named(item, "digest"), agent=_text(item, "agent"),
         pod=_text(item, "pod"), tool=_named(item, "tool"), arguments=_text(item, "arguments"),
         definition=_text(item, "definition"),
-        asking=tuple(_asking(one) for one in _list(item, "asking")),
+        asking=tuple(_asking(one) for one in _list(item, "asking", asked.MOST_ASKING)),
         timeout_ms=_number(item, "timeout_ms"), use_within_ms=_number(item, "use_within_ms"),
         state=_word(item, "state", State),
-        votes=tuple(_vote(one) for one in _list(item, "votes")),
+        votes=tuple(_vote(one) for one in _list(item, "votes", asked.MOST_VOTES)),
         opened_at_ms=_number(item, "opened_at_ms"), decided_at_ms=_number(item, "decided_at_ms"),
         used_at_ms=_number(item, "used_at_ms"), outcome=_text(item, "outcome"),
         trace_id=_text(item, "trace_id"), version=_number(item, "version"),
@@ -76,10 +78,13 @@ def _request(found: object) -> Request:
 
 def _asking(found: object) -> Asking:
     item = _object(found, _ASKING)
+    count = _number(item, "count")
+    if count > asked.MOST_PEOPLE:
+        raise _NotOneError
     return Asking(
         rule=_named(item, "rule"),
-        groups=_texts(item, "groups"),
-        count=_number(item, "count"),
+        groups=_texts(item, "groups", asked.MOST_GROUPS),
+        count=count,
         text=_text(item, "text"),
     )
 
@@ -137,9 +142,9 @@ def _object(found: object, names: frozenset[str]) -> Mapping[str, object]:
     return {**_ADDED, **found}
 
 
-def _list(item: Mapping[str, object], name: str) -> list[object]:
+def _list(item: Mapping[str, object], name: str, most: int = sys.maxsize) -> list[object]:
     found = item[name]
-    if not isinstance(found, list):
+    if not isinstance(found, list) or len(found) > most:
         raise _NotOneError
     return found
 
@@ -158,8 +163,8 @@ def _named(item: Mapping[str, object], name: str) -> str:
     return found
 
 
-def _texts(item: Mapping[str, object], name: str) -> tuple[str, ...]:
-    found = _list(item, name)
+def _texts(item: Mapping[str, object], name: str, most: int = sys.maxsize) -> tuple[str, ...]:
+    found = _list(item, name, most)
     texts = tuple(one for one in found if isinstance(one, str))
     if len(texts) != len(found):
         raise _NotOneError

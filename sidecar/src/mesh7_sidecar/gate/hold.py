@@ -16,7 +16,7 @@ import asyncio
 import contextlib
 from typing import Final, assert_never
 
-from mesh7_core.ledger.asked import State
+from mesh7_core.ledger.asked import MOST_ASKING, State
 from mesh7_core.ledger.protocol import (
     Full,
     Lost,
@@ -201,6 +201,9 @@ class Hold:
             definition=lead.definition,
             trace_id=lead.trace_id,
         )
+        if len(request.asking) > MOST_ASKING:
+            self._refuse(judge.Ledger.UNAVAILABLE)
+            return
         # People may see it, and decide, before the ledger has answered here.
         self._opening = request.id
         opened = await self._ways.ledger.open(request, self._ways.terms.caps)

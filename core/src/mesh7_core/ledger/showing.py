@@ -10,17 +10,19 @@ from dataclasses import dataclass
 from typing import Final
 
 from mesh7_core.api.places import value_at
+from mesh7_core.ledger import masking
 from mesh7_core.ledger.asked import Request
-from mesh7_core.policy import canonical, redaction
+from mesh7_core.policy import canonical
 
 MOST_SHOWN: Final = 16 * 1024
-"""Bytes of arguments that are shown whole, and characters of those that are not."""
+"""Bytes of UTF-8 that people are shown."""
 HEAD: Final = 12 * 1024
 TAIL: Final = 3 * 1024
-"""Characters that are shown of the beginning and of the end."""
+"""Bytes that are shown of the beginning and of the end of what is longer."""
 
 _NOT_ASCII: Final = re.compile(r"[^\x20-\x7e]")
 _UTF_16_BYTES: Final = 2
+_BODY_PARTS: Final = ("body", "bodyHead", "bodyTail")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,17 +30,24 @@ class Shown:
     """One request's arguments for people.
 
     Attributes:
-        text: at most `MOST_SHOWN` characters.
-        size: bytes of the whole, with masks and escapes if that is more.
+        text: at most `MOST_SHOWN` bytes of UTF-8.
+        size: bytes of the whole, with masks and escapes if that is more, and with all of a body.
+        is_whole: all that is forwarded stands there, but for what the paths name.
     """
 
     text: str
     size: int
+    is_whole: bool
 
 
 def is_cut(size: int) -> bool:
-    """Whether arguments of this `Shown.size` are not shown whole."""
+    """Whether arguments of this `Shown.size` are not shown whole; smaller ones may not be, too."""
     return size > MOST_SHOWN
+
+
+def is_whole(request: Request) -> bool:
+    """Whether people who are shown all that is kept see all that is forwarded."""
+    return not request.cut_from_bytes and not _unseen_bytes(request)
 
 
 def shown(request: Request, paths: Sequence[str]) -> Shown:
@@ -47,14 +56,48 @@ def shown(request: Request, paths: Sequence[str]) -> Shown:
     Args:
         request: its arguments are canonical JSON, or what `shortening` left of it.
         paths: JSONPaths of what is masked; they begin at the arguments of the call, of plain HTTP
-            at a body that is JSON.
+            at a body that is JSON, at the query and at the headers.
     """
     if request.cut_from_bytes:
-        return Shown(text=_of_cut(request, paths), size=request.cut_from_bytes)
-    size = len(request.arguments.encode("utf-8", "surrogatepass"))
-    text = _escaped(_masked(request, paths) if paths else request.arguments)
-    size = max(size, len(text))
-    return Shown(text=_shortened(text, text, len(text)) if is_cut(size) else text, size=size)
+        text = _of_cut(request, paths)
+        return Shown(text=text, size=request.cut_from_bytes, is_whole=False)
+    plain = request.arguments
+    found = masking.Masked(text=plain, is_whole=True)
+    if paths:
+        found = masking.masked(plain, _form(request), paths)
+    text = _escaped(found.text)
+    size = max(_bytes(plain), _bytes(text))
+    unseen = _unseen_bytes(request)
+    return Shown(
+        text=_shortened(text, text, size) if is_cut(size) else text,
+        size=size + unseen,
+        is_whole=found.is_whole and not unseen and not is_cut(size),
+    )
+
+
+def _form(request: Request) -> str:
+    return request.mark.partition(":")[0]
+
+
+def _unseen_bytes(request: Request) -> int:
+    """How much of the body of a plain HTTP call does not stand in its text; at least."""
+    if _form(request) != "http":
+        return 0
+    try:
+        value = canonical.read(request.arguments.encode())
+    except (ValueError, RecursionError):
+        return 1
+    size, body = value_at(value, ("bodySize",)), value_at(value, ("body",))
+    parts = [value_at(value, (name,)) for name in _BODY_PARTS]
+    there = sum(_bytes(one) for one in parts if isinstance(one, str))
+    if not isinstance(size, int):
+        return 1
+    is_there = size == there and (isinstance(body, str) or not size)
+    return 0 if is_there else max(size - there, 1)
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def _of_cut(request: Request, paths: Sequence[str]) -> str:
@@ -71,32 +114,11 @@ def _of_cut(request: Request, paths: Sequence[str]) -> str:
 
 
 def _shortened(head: str, tail: str, size: int) -> str:
-    begin, end = head[:HEAD], tail[-TAIL:]
-    return f"{begin} [… {max(size - len(begin) - len(end), 0)} of {size} cut out …] {end}"
-
-
-def _masked(request: Request, paths: Sequence[str]) -> str:
-    try:
-        value = canonical.read(request.arguments.encode())
-    except (ValueError, RecursionError):
-        return canonical.written(redaction.MASK)
-    return canonical.written(_redacted(value, request.mark.partition(":")[0], paths))
-
-
-def _redacted(value: object, form: str, paths: Sequence[str]) -> object:
-    if form == "http" and isinstance(value, dict):
-        body = value.get("body")
-        return {**value, "body": _body(body, paths)} if isinstance(body, str) else value
-    if form == "params" and isinstance(value, dict) and "arguments" in value:
-        return {**value, "arguments": redaction.redacted(value["arguments"], paths)}
-    return redaction.redacted(value, paths)
-
-
-def _body(body: str, paths: Sequence[str]) -> str:
-    try:
-        return canonical.written(redaction.redacted(canonical.read(body.encode()), paths))
-    except (ValueError, RecursionError):
-        return redaction.MASK
+    # By bytes: a sign of four of them is one character, and etcd keeps bytes.
+    begin = head.encode()[:HEAD].decode(errors="ignore")
+    end = tail.encode()[-TAIL:].decode(errors="ignore")
+    cut_out = max(size - _bytes(begin) - _bytes(end), 0)
+    return f"{begin} [… {cut_out} of {size} cut out …] {end}"
 
 
 def _escaped(text: str) -> str:

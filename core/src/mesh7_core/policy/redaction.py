@@ -49,6 +49,26 @@ def redacted(value: object, paths: Iterable[str]) -> object:
         return MASK
 
 
+class Hidden:
+    """Which places paths name, for what is written as names and values and not as JSON."""
+
+    __slots__ = ("_paths",)
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._paths = [_read(path) for path in paths]
+
+    def has(self, keys: Iterable[str | int]) -> bool:
+        """Whether a path names what stands under these keys, or something around it."""
+        if not all(self._paths):
+            return True
+        places = {(path, 0) for path in self._paths}
+        for key in keys:
+            places = set(_following(key, tuple(places)))
+            if any(at == len(path) for path, at in places):
+                return True
+        return False
+
+
 def _read(path: str) -> _Path:
     """Its steps; none when it is no path."""
     found: list[_Step] = []

@@ -127,7 +127,7 @@ def _outside(grant: Written, mirror: Mirrored, ground: Ground) -> Refusal | None
         )
     is_seen = not mirror.is_cut or _spec(grant, "unseen") is True
     if _spec(grant, "effect") == "Allow" and not is_seen:
-        return Refusal(Reason.ARGUMENTS_UNSEEN, "the arguments are too long to be shown whole, "
+        return Refusal(Reason.ARGUMENTS_UNSEEN, "not all that is forwarded can be shown, "
                        "approve with `--unseen` (`unseen: true`) or deny")  # fmt: skip
     return None
 

@@ -67,7 +67,7 @@ class Mirrored:
     Attributes:
         id: the request's, and the object's name.
         asking: as the rules were when it was opened.
-        is_cut: people do not see all of the arguments.
+        is_cut: people do not see all that is forwarded.
     """
 
     written: Written
@@ -109,7 +109,7 @@ def read(written: Written) -> Mirrored | None:
     return Mirrored(
         written=written, id=written.name, tool=tool, digest=digest, pod=pod, uid=uid,
         opened_at_ms=opened_at_ms, expires_at_ms=expires_at_ms, asking=asking,
-        is_cut=showing.is_cut(size),
+        is_cut=value_at(spec, ("unseen",)) is True or showing.is_cut(size),
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from mesh7_core import names
+from mesh7_core.api.places import value_at
 from mesh7_core.ledger import showing
 from mesh7_core.ledger.asked import Asking, Request
 from mesh7_core.policy.rules import Policy
@@ -52,6 +53,8 @@ def manifest(
         "expiresAt": moments.spelled(request.opened_at_ms + request.timeout_ms),
         "pendingOfPod": pending_of_pod,
     }
+    if not shown.is_whole:
+        spec["unseen"] = True
     if request.definition:
         spec["definition"] = request.definition
     if _TRACE.fullmatch(request.trace_id):
@@ -112,7 +115,8 @@ def mirrored_as(
     return Mirrored(
         written=written, id=request.id, tool=request.tool, digest=request.digest,
         pod=request.pod, uid=request.uid, opened_at_ms=request.opened_at_ms,
-        expires_at_ms=request.opened_at_ms + request.timeout_ms, asking=asking, is_cut=False,
+        expires_at_ms=request.opened_at_ms + request.timeout_ms, asking=asking,
+        is_cut=value_at(made, ("spec", "unseen")) is True,
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ tokens stay outside: some clients put a new id there each time.
 Pure: no clock, no network, no logging.
 """
 
-import contextlib
+import codecs
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,8 +21,13 @@ from mesh7_core.policy.voices import Voice
 MOST_AT_ONCE_BYTES: Final = 64 * 1024
 """Of a body that is spelled at once; larger ones are by a thread, so that other calls go on."""
 LONGEST_SHOWN_BYTES: Final = 16 * 1024
-"""Of a plain HTTP body that people are shown as text; beyond that they see size and digest."""
+"""Of a plain HTTP body that people are shown as text; of a longer one they see head and tail."""
+HEAD_BYTES: Final = 8 * 1024
+TAIL_BYTES: Final = 2 * 1024
 
+_LONGEST_CHARACTER: Final = 4
+_RUN: Final = 0x80
+"""First two bits of a byte of UTF-8 that begins no character."""
 _TEXTS: Final = 4
 """What a body is kept as: itself, its texts as parsed (wide characters count), its spelling."""
 _VALUE_BYTES: Final = 64
@@ -154,7 +159,25 @@ def _http(part: calls.HttpPart, body: bytes) -> dict[str, object]:
     if part.headers:
         # A list: a header may come twice.
         said["headers"] = [list(pair) for pair in part.headers]
-    if 0 < len(body) <= LONGEST_SHOWN_BYTES:
-        with contextlib.suppress(UnicodeDecodeError):
-            said["body"] = body.decode()
-    return said
+    return said | _seen(body)
+
+
+def _seen(body: bytes) -> dict[str, str]:
+    """As much of a body as people can read; `ledger.showing` says what they cannot."""
+    try:
+        if 0 < len(body) <= LONGEST_SHOWN_BYTES:
+            return {"body": body.decode()}
+        if body:
+            head = codecs.getincrementaldecoder("utf-8")().decode(body[:HEAD_BYTES])
+            return {"bodyHead": head, "bodyTail": _tail(body[-TAIL_BYTES:])}
+    except UnicodeDecodeError:
+        pass
+    return {}
+
+
+def _tail(part: bytes) -> str:
+    """Its text from the first character on that is whole."""
+    begin = next(
+        (at for at, byte in enumerate(part[:_LONGEST_CHARACTER]) if byte & 0xC0 != _RUN), 0
+    )
+    return part[begin:].decode()

@@ -212,3 +212,20 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(errors.SettingsError):
         state.hold(tmp_path / "file", "mesh7 run", NOW)
+
+
+@pytest.mark.promise("A11")
+def test_the_salt_of_digests_outlives_a_restart_and_tells_nothing_of_the_key(
+    tmp_path: Path,
+) -> None:
+    """A held call keeps its digest when the sidecar's container starts anew."""
+    first = held_by_us(tmp_path)
+    first.release()
+    second = held_by_us(tmp_path)
+    other = held_by_us(tmp_path / "other")
+
+    assert first.salt == second.salt != other.salt
+    assert len(first.salt) == 32
+    assert first.key.hex() not in first.salt
+    for held in (second, other):
+        held.release()

@@ -95,6 +95,7 @@ async def open_judging(  # noqa: PLR0913 - what the gateway is made of
             replicas=lambda _per: settings.replicas,
             # Gateways that share a ledger have to count the same repeats as the same.
             key=held.key if settings.redis is None else b"",
+            salt=held.salt,
         ),
     )
     notes = Notes(home.journal, namespace) if home.is_shared else None

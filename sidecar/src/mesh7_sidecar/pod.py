@@ -192,7 +192,10 @@ class Pod:
             definition_of=definition_of(self._serving.registry),
             # Replicas have to count the same repeats as the same, so no key of our own.
             terms=HoldTerms(
-                hold_s=self._settings.hold_s, caps=self._settings.caps, replicas=self._replicas
+                hold_s=self._settings.hold_s,
+                caps=self._settings.caps,
+                replicas=self._replicas,
+                salt=self._held.salt,
             ),
         )
 

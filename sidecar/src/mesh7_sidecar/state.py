@@ -20,6 +20,7 @@ import stat
 import sys
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import blake2b
 from pathlib import Path
 
 from mesh7_core import errors
@@ -30,6 +31,9 @@ KEY_BYTES = 32
 # sockaddr_un.sun_path holds 108 bytes on Linux and 104 on macOS, one of them the closing NUL.
 MAXIMUM_SOCKET_PATH_BYTES = 107 if sys.platform == "linux" else 103
 
+_SALT = b"mesh7-call-salt"
+"""What it is derived for: other keyed digests of `key` are others."""
+_SALT_BYTES = 16
 _FOLDER_MODE = 0o700
 _FILE_MODE = 0o600
 _MAXIMUM_FILE_BYTES = 4096
@@ -84,6 +88,11 @@ class Held:
 
     def __repr__(self) -> str:
         return f"Held({self.directory})"
+
+    @property
+    def salt(self) -> str:
+        """Of the digests of exact calls, the same at every start; it tells nothing of `key`."""
+        return blake2b(key=self.key, person=_SALT, digest_size=_SALT_BYTES).hexdigest()
 
     def release(self) -> None:
         """Remove the sockets and let the folder go; a second call does nothing."""

@@ -168,6 +168,7 @@ def test_a_source_means_what_is_written() -> None:
         bounds=bundle.Bounds(
             timeout=timedelta(seconds=5), maximum_response_bytes=1024, maximum_concurrency=64
         ),
+        path="/mcp",
     )
 
 

@@ -32,6 +32,12 @@ def test_people_see_who_asks_for_what_and_why() -> None:
         "metadata": {"name": ID, "namespace": SHOP},
         "spec": {
             "tool": "billing.refund",
+            "source": {
+                "name": "billing",
+                "kind": "mcp",
+                "host": "billing.shop.svc",
+                "path": "/live",
+            },
             "agent": {"namespace": SHOP, "serviceAccount": "support"},
             "pod": {"name": POD, "uid": UID},
             "arguments": '{"amount":5,"card":"(redacted)","note":"\\u001b[2J\\u202e"}',
@@ -92,6 +98,7 @@ def test_what_a_sidecar_asks_is_genuine() -> None:
     agent = calls.Agent(namespace=SHOP, service_account="support", pod=POD, uid=UID)
     call = calls.Call(agent, calls.Family.TOOLS, "billing", "refund", {"amount": 7})
     call.source_host = "billing.shop.svc"
+    call.source_digest = worlds.SOURCES["billing"].digest
     call.body = b'{"params":{"name":"refund","arguments":{"amount":7.0,"to":"Zo\xc3\xab"}}}'
     seen = view.view_of(
         Bundle(
@@ -107,8 +114,9 @@ def test_what_a_sidecar_asks_is_genuine() -> None:
     what = sidecar_exact.forwarded(call)
     rules = sidecar_exact.asked_rules(seen, asked)
     request = sidecar_asking.request_for(
-        call, asked, digest=sidecar_exact.digest(call, what.mark, "", rules), what=what,
-        definition="", trace_id="",
+        sidecar_exact.exact_call(call, what.mark, "", "salt"), asked,
+        digest=sidecar_exact.digest(call, what.mark, "", rules, "salt"), text=what.text,
+        trace_id="",
     )  # fmt: skip
     opened = approvals.opened(request, NOON_MS - 5_000)
     steps = plan(worlds.world(opened).ground())

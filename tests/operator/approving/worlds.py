@@ -11,7 +11,9 @@ from mesh7_core.compiling import compiler
 from mesh7_core.delivery import decisions, keys, stamps
 from mesh7_core.ledger import approvals
 from mesh7_core.ledger.asked import Asking, Request, State, Verdict, Vote
-from mesh7_core.policy import canonical, exact
+from mesh7_core.policy import canonical, destination, exact
+from mesh7_core.policy.bundle import Bundle
+from mesh7_core.policy.destination import Destination
 from mesh7_core.policy.rules import Policy, RuleId
 from mesh7_operator.approving.ground import MOST_OPEN, Ground, InLedger
 from mesh7_operator.approving.plan import plan
@@ -66,16 +68,35 @@ spec:
 """,
 }
 
+SOURCE = """
+apiVersion: mesh7.dev/v1alpha1
+kind: ToolSource
+metadata: {name: billing, namespace: shop}
+spec: {mcp: {url: "https://billing.shop.svc/live"}}
+"""
+
 
 def policies(files: Mapping[str, str] = POLICIES) -> Mapping[str, Policy]:
     """Compiled, by id."""
+    return {one.id: one for one in _compiled(files).policies}
+
+
+def sources(text: str = SOURCE) -> Mapping[str, Destination]:
+    """Compiled, by name: where calls go."""
+    compiled = _compiled({"sources.yaml": text})
+    return {name: destination.destination(one) for name, one in compiled.sources.items()}
+
+
+def _compiled(files: Mapping[str, str]) -> Bundle:
     written = {name: text.encode() for name, text in files.items()}
     compiled = compiler.compile_files(written, namespace=SHOP)
     assert compiled.bundle is not None, compiled.diagnostics
-    return {one.id: one for one in compiled.bundle.policies}
+    return compiled.bundle
 
 
 COMPILED = policies()
+SOURCES = sources()
+SALT = "5a17" * 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +109,7 @@ class World:
     grants: tuple[Written, ...] = ()
     pods: Mapping[str, str] | None = field(default_factory=lambda: {POD: UID})
     policies: Mapping[str, Policy] | None = field(default_factory=lambda: COMPILED)
+    sources: Mapping[str, Destination] = field(default_factory=lambda: SOURCES)
     is_lost: bool = False
     now: datetime = NOON
     room: int = MOST_OPEN
@@ -114,6 +136,7 @@ class World:
             mirrors=self.mirrors,
             grants=self.grants,
             policies=self.policies,
+            sources=self.sources,
             pods=self.pods,
             stamps=self.stamps,
             signer=SIGNER,
@@ -158,7 +181,9 @@ def request(
         trace_id="a" * 32,
         uid=UID,
         source_host="billing.shop.svc",
+        source=SOURCES["billing"].digest,
         mark=exact.mark_of("arguments", text),
+        salt=SALT,
     )
     return digested(replace(plain, **changes), known)  # type: ignore[arg-type]
 
@@ -168,8 +193,8 @@ def digested(one: Request, known: Mapping[str, Policy] = COMPILED) -> Request:
     namespace, _, account = one.agent.partition("/")
     call = exact.ExactCall(
         namespace=namespace, service_account=account, pod=one.pod, uid=one.uid, family=one.family,
-        tool=one.tool, source_kind=one.source_kind, source_host=one.source_host, mark=one.mark,
-        definition=one.definition,
+        tool=one.tool, source_kind=one.source_kind, source_host=one.source_host,
+        source=one.source, mark=one.mark, definition=one.definition, salt=one.salt,
     )  # fmt: skip
     voices = [
         voice

@@ -65,13 +65,16 @@ class Time:
         return worlds.NOON_MS * 10**6 + int(self._monotonic_s() * 1e9)
 
 
-def compiled(files: Mapping[str, str] = worlds.POLICIES) -> Compilation:
-    """What these policies come to in the shop."""
+def compiled(
+    files: Mapping[str, str] = worlds.POLICIES, source: str = worlds.SOURCE
+) -> Compilation:
+    """What these policies, and its one source, come to in the shop."""
     written = [_written(yaml.safe_load(text)) for text in files.values()]
     return compilation_of(
         World(
             namespace=SHOP, release_namespace=names.RELEASE_NAMESPACE, labels={}, annotations={},
-            is_enrolled=True, sources=(), grants=(), delivered=None, store=StoreState.CONNECTED,
+            is_enrolled=True, sources=(_written(yaml.safe_load(source)),), grants=(),
+            delivered=None, store=StoreState.CONNECTED,
             policies=tuple(one for one in written if one.namespace == SHOP),
             baseline=tuple(one for one in written if one.namespace != SHOP),
             published=None, keys=FixedKeys.keys, now=worlds.NOON, release=Release(),

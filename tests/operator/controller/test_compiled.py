@@ -28,7 +28,9 @@ def parts() -> Iterator[_Parts]:
 async def test_they_are_those_that_a_sidecar_compiles(parts: _Parts) -> None:
     assert await parts.policies.of("shop") is None
     parts.found["shop"] = held_calls.compiled()
-    assert await parts.policies.of("shop") == held.COMPILED
+    found = await parts.policies.of("shop")
+    assert found is not None
+    assert (found.policies, found.sources) == (held.COMPILED, held.SOURCES)
 
 
 async def test_they_are_compiled_anew_only_when_something_was_delivered_anew(

@@ -56,8 +56,8 @@ def rules_of(*documents: str) -> tuple[str, ...]:
     return exact.asked_rules(seen, judge.needs(seen, call, NOON).asked)
 
 
-def digest_of(call: calls.Call, rules: tuple[str, ...] = ("r",)) -> str:
-    return exact.digest(call, exact.forwarded(call).mark, call.definition, rules)
+def digest_of(call: calls.Call, rules: tuple[str, ...] = ("r",), salt: str = "salt") -> str:
+    return exact.digest(call, exact.forwarded(call).mark, call.definition, rules, salt)
 
 
 @pytest.mark.promise("A1")
@@ -113,7 +113,9 @@ def test_anything_that_is_changed_is_another_call() -> None:
     ]
     elsewhere = refund()
     elsewhere.source_host = "other.example"
-    digests = [digest_of(one) for one in (refund(), *others, elsewhere)]
+    another_account = refund()
+    another_account.source_digest = "sha256:other"
+    digests = [digest_of(one) for one in (refund(), *others, elsewhere, another_account)]
 
     assert len(set(digests)) == len(digests)
     assert digest_of(refund()) != digest_of(refund(), ("r", "s"))
@@ -129,6 +131,27 @@ def test_meta_ids_and_sessions_are_outside() -> None:
     ]
 
     assert {digest_of(one) for one in same} == {digest_of(refund())}
+
+
+@pytest.mark.promise("A1", "A11")
+def test_a_masked_value_cannot_be_tried_out_by_the_digest() -> None:
+    """All else that is in it is shown to people; without the salt they could try out the rest."""
+    assert digest_of(refund(), salt="one") != digest_of(refund(), salt="two")
+
+
+@pytest.mark.promise("A1")
+def test_a_name_beside_a_resource_is_neither_unseen_nor_unbound() -> None:
+    """Of tools and prompts the name is the tool; a resource's is another param, and forwarded."""
+    reads = [forwarding(f'{{"uri":"file:///a"{more}}}') for more in ("", ',"name":"b"')]
+    for one in reads:
+        one.family = calls.Family.RESOURCES
+    plain, named = (exact.forwarded(one) for one in reads)
+    prompt = forwarding('{"name":"create_refund","arguments":{}}')
+    prompt.family = calls.Family.PROMPTS
+
+    assert json.loads(named.text) == {"uri": "file:///a", "name": "b"}
+    assert plain.mark != named.mark
+    assert exact.forwarded(prompt).text == "{}"
 
 
 @pytest.mark.promise("A1")
@@ -175,7 +198,7 @@ def test_edits_elsewhere_leave_the_form_as_it_was() -> None:
 def test_the_digest_is_the_same_after_any_restart() -> None:
     """Pinned: requests in a ledger are found by it. Another form needs another `exact.FORM`."""
     assert digest_of(refund(), rules_of(policy())) == (
-        "sha256:19d2c70e98a4bbc49b3b3ae03f1627578ed4df6d1a284b5622b06cc6011db45d"
+        "sha256:397ed61102888ed7c3b2a4a35c640a21b30a68e69d8890953ba6b8e5684bcc22"
     )
 
 

@@ -12,7 +12,7 @@ from mesh7_core import names
 from mesh7_core.api import sources as written
 from mesh7_core.api.manifests import Document
 from mesh7_core.api.objects import DNS_LABEL
-from mesh7_core.api.places import Path
+from mesh7_core.api.places import Path, value_at
 from mesh7_core.compiling.diagnostics import Findings
 from mesh7_core.compiling.texts import Parser
 from mesh7_core.compiling.urls import BadUrl, Url, parse_url
@@ -31,6 +31,7 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
 _SCHEME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_URL_PATH = re.compile(r"[^:/?#]+://[^/?#]*([^?#]*)")
 _RESERVED_HEADERS = frozenset(
     ("accept", "connection", "content-length", "content-type", "expect", "host", "keep-alive",
      "last-event-id", "mcp-method", "mcp-name", "mcp-protocol-version", "mcp-session-id", "te",
@@ -98,6 +99,7 @@ def compile_source(
         ),
         bounds=_bounds(spec.bounds, sheet),
         hints=_hints(spec.tools.hints, sheet),
+        path=_path(way, document),
     )
 
 
@@ -204,6 +206,16 @@ def _url(text: str, path: Path, sheet: _Sheet) -> Url | None:
     except BadUrl as error:
         sheet.error(path, error.message)
         return None
+
+
+def _path(way: _Way, document: Document) -> str:
+    """Out of what people wrote: what `${NAME}` fills in may be a secret, and this is shown."""
+    if way.transport is bundle.Transport.STDIO:
+        program = value_at(document.value, ("spec", "mcp", "command", 0))
+        return program.rpartition("/")[2] if isinstance(program, str) else ""
+    url = value_at(document.value, ("spec", way.kind.value, "url"))
+    found = _URL_PATH.match(url) if isinstance(url, str) else None
+    return found[1] if found is not None else ""
 
 
 def _headers(spec: written.ToolSourceSpec, way: _Way, sheet: _Sheet) -> tuple[tuple[str, str], ...]:

@@ -4,7 +4,7 @@ Pure: no clock, no network, no logging.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -104,8 +104,9 @@ class Request:
             was withdrawn.
         outcome: of a used one; empty = not known.
         trace_id: of the call that opened it.
-        uid, family, source_kind, source_host, mark: what the digest binds beside the above, so that
-            whoever answers can work it out anew (`policy.exact.ExactCall`).
+        uid, family, source_kind, source_host, source, mark, salt: what the digest binds beside the
+            above, so that whoever answers can work it out anew (`policy.exact.ExactCall`); people
+            are not shown the salt.
         version: grows with every change that is written; time alone changes it not.
     """
 
@@ -131,7 +132,9 @@ class Request:
     family: str = "tools"
     source_kind: str = "mcp"
     source_host: str = ""
+    source: str = ""
     mark: str = ""
+    salt: str = field(default="", repr=False)
     version: int = 1
 
 

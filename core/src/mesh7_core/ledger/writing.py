@@ -3,8 +3,8 @@
 The bytes are one JSON object. Reading is strict, because a store can be cut short or written to by
 others: a missing, extra or mistyped key, an unknown word, a time before the one it follows, or a
 state that its votes do not carry all read as nothing. Only what releases before did not write may
-be missing, all of it or none: a laptop's requests outlive an update. So does one of more rules,
-groups or votes than can be: whoever wrote it would have others read it for seconds.
+be missing, all of it or none: a laptop's requests outlive an update. More rules, groups or votes
+than there can be are none either: reading them would keep others waiting.
 Pure: no clock, no network, no logging.
 """
 
@@ -23,8 +23,8 @@ _REQUEST = frozenset(Request.__dataclass_fields__)
 _ASKING = frozenset(Asking.__dataclass_fields__)
 _VOTE = frozenset(Vote.__dataclass_fields__)
 _ADDED: Final[Mapping[str, object]] = {
-    "uid": "", "family": "tools", "source_kind": "mcp", "source_host": "", "mark": "",
-    "policies": [],
+    "uid": "", "family": "tools", "source_kind": "mcp", "source_host": "", "source": "",
+    "mark": "", "salt": "", "policies": [],
 }  # fmt: skip
 """What the release before did not write, of requests and of votes, and what it meant."""
 _AGREED = (State.APPROVED, State.USED, State.LAPSED)
@@ -72,7 +72,7 @@ def _request(found: object) -> Request:
         cut_from_bytes=_number(item, "cut_from_bytes"),
         uid=_text(item, "uid"), family=_text(item, "family"),
         source_kind=_text(item, "source_kind"), source_host=_text(item, "source_host"),
-        mark=_text(item, "mark"),
+        source=_text(item, "source"), mark=_text(item, "mark"), salt=_text(item, "salt"),
     )  # fmt: skip
 
 

@@ -89,6 +89,8 @@ class Source:
         transport: of an `mcp` source; None for `http`.
         url: absolute http or https URL without a trailing slash change; empty for stdio.
         host: lower-case host of the URL, `stdio` for child processes: CEL's `source.host`.
+        path: of the URL, or the name of a stdio child's program, as people wrote it: `${NAME}` is
+            not filled in. It is for people's eyes.
         command: argv of a stdio child, program first; empty otherwise.
         environment: what the child gets beside the allow-listed names; `${NAME}` is filled in.
         headers: fixed headers sent upstream, lower-case names.
@@ -113,6 +115,7 @@ class Source:
     server_requests: ServerRequests
     bounds: Bounds
     hints: tuple[Hint, ...] = ()
+    path: str = ""
 
 
 class Effect(StrEnum):

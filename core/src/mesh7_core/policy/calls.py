@@ -81,11 +81,12 @@ class Call:
             `{"params": …}`; of a plain HTTP call the request's body, empty unless `judge.is_exact`
             asked for it.
         definition: digest of the tool's definition as listed; empty when it has none.
+        source_digest: of where the source's calls go (`policy.destination`), for the exact call.
     """
 
     __slots__ = (
         "agent", "arguments", "body", "definition", "family", "http", "name", "session", "source",
-        "source_host", "source_kind",
+        "source_digest", "source_host", "source_kind",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - one field each; a dataclass would cost five times as much
@@ -101,6 +102,7 @@ class Call:
         session: str = "",
         body: bytes = b"",
         definition: str = "",
+        source_digest: str = "",
     ) -> None:
         self.agent = agent
         self.family = family
@@ -113,6 +115,7 @@ class Call:
         self.session = session
         self.body = body
         self.definition = definition
+        self.source_digest = source_digest
 
     @property
     def full_name(self) -> ToolName:

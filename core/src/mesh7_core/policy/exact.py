@@ -28,8 +28,11 @@ class ExactCall:
     Attributes:
         uid: of the pod; empty on a laptop. A pod that is made anew under its old name is another.
         tool: `<source>.<tool>`.
+        source: digest of where the source's calls go (`policy.destination`).
         mark: of what is forwarded, by `mark_of`.
         definition: digest of the tool's definition; empty when it has none.
+        salt: the sidecar's; people never see it. Without it whoever sees a digest could try out
+            what was masked.
     """
 
     namespace: str
@@ -40,8 +43,10 @@ class ExactCall:
     tool: str
     source_kind: str
     source_host: str
+    source: str
     mark: str
     definition: str
+    salt: str
 
 
 def mark_of(form: str, text: str) -> str:

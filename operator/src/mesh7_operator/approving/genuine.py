@@ -1,7 +1,7 @@
 """Whether a request in Redis is what it claims; what it says of the rules is never believed.
 
-Rungs, the first that fails is told: its id; its namespace and pod; that it waits now; that each
-rule asks; its times; its digest, worked out anew; its arguments.
+Rungs, the first that fails is told: its id; its namespace and pod; where its call goes; that each
+rule asks; its times; that it waits now; its digest, worked out anew; its arguments.
 Whoever has the namespace's credentials can write one. Pure: no clock, no network, no logging.
 """
 
@@ -14,6 +14,7 @@ from typing import Final
 from mesh7_core.ledger import shortening
 from mesh7_core.ledger.asked import Asking, Request
 from mesh7_core.policy import exact
+from mesh7_core.policy.destination import Destination
 from mesh7_core.policy.rules import Policy, RuleId
 from mesh7_core.policy.voices import Voice
 from mesh7_operator.approving import moments
@@ -53,6 +54,9 @@ def doubt(request: Request, ground: Ground, policies: Mapping[str, Policy]) -> s
     """Why it cannot be what a sidecar asks of people now; empty = it can."""
     if reason := _stranger(request, ground):
         return reason
+    source = ground.source_of(request.tool)
+    if source is None or _goes_elsewhere(request, source):
+        return "its source is not what ToolSource says"
     rules = [one.rule for one in request.asking]
     voices = _voices(rules, policies) if len(set(rules)) == len(rules) <= _MOST_RULES else None
     if not voices:
@@ -63,7 +67,7 @@ def doubt(request: Request, ground: Ground, policies: Mapping[str, Policy]) -> s
         return "its times are not those of the rules that ask"
     if not _is_now(request, ground.store_ms):
         return "it was opened in the future, or its time is over"
-    if _digest(request, voices, policies) != request.digest:
+    if _digest(request, source, voices, policies) != request.digest:
         return "its digest is not that of the call that it shows"
     return _hidden(request)
 
@@ -80,6 +84,11 @@ def _stranger(request: Request, ground: Ground) -> str:
     if any(not 0 < len(text) <= most or not text.isprintable() for text, most in sizes):
         return "its tool or its account has no name that can be shown"
     return "" if _DIGEST.fullmatch(request.definition) else "its definition is no digest"
+
+
+def _goes_elsewhere(request: Request, source: Destination) -> bool:
+    asked = (request.source_kind, request.source_host, request.source)
+    return asked != (source.kind, source.host, source.digest)
 
 
 def _is_now(request: Request, store_ms: int) -> bool:
@@ -99,7 +108,12 @@ def _hidden(request: Request) -> str:
     return "" if is_shown else "the arguments that it shows are not those of its digest"
 
 
-def _digest(request: Request, voices: Sequence[Voice], policies: Mapping[str, Policy]) -> str:
+def _digest(
+    request: Request,
+    source: Destination,
+    voices: Sequence[Voice],
+    policies: Mapping[str, Policy],
+) -> str:
     namespace, _, account = request.agent.partition("/")
     call = exact.ExactCall(
         namespace=namespace,
@@ -108,10 +122,12 @@ def _digest(request: Request, voices: Sequence[Voice], policies: Mapping[str, Po
         uid=request.uid,
         family=request.family,
         tool=request.tool,
-        source_kind=request.source_kind,
-        source_host=request.source_host,
+        source_kind=source.kind,
+        source_host=source.host,
+        source=source.digest,
         mark=request.mark,
         definition=request.definition,
+        salt=request.salt,
     )
     named = {voice.policy: policies[voice.policy] for voice in voices}
     return exact.digest(call, exact.asked_rules(named.values(), voices))

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from mesh7_core.delivery import keys
 from mesh7_core.ledger.asked import Request
+from mesh7_core.policy.destination import Destination
 from mesh7_core.policy.rules import Policy
 from mesh7_operator.reconciling.world import Written
 
@@ -45,6 +46,7 @@ class Ground:
         mirrors: ApprovalRequests as the API server has them; `spec.arguments` left out.
         grants: exact Grants alone (`compilation.is_exact`), whatever their statuses.
         policies: compiled, by id, those of the bundle in force; None: nothing compiles now.
+        sources: by name, where calls go by the same bundle.
         pods: uid by name, of those that requests and mirrors name, that are there and not ending;
             None: they could not be listed, nobody is taken for gone and nothing is decided.
         stamps: public keys of the injector's stamps.
@@ -59,8 +61,13 @@ class Ground:
     mirrors: tuple[Written, ...]
     grants: tuple[Written, ...]
     policies: Mapping[str, Policy] | None
+    sources: Mapping[str, Destination]
     pods: Mapping[str, str] | None
     stamps: tuple[bytes, ...]
     signer: keys.SigningKey = field(repr=False)
     now: datetime
     room: int = MOST_OPEN
+
+    def source_of(self, tool: str) -> Destination | None:
+        """Where this tool's calls go; None: no ToolSource says so."""
+        return self.sources.get(tool.partition(".")[0])

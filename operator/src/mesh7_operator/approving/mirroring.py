@@ -13,6 +13,7 @@ from mesh7_core import names
 from mesh7_core.api.places import value_at
 from mesh7_core.ledger import showing
 from mesh7_core.ledger.asked import Asking, Request
+from mesh7_core.policy.destination import Destination
 from mesh7_core.policy.rules import Policy
 from mesh7_operator.approving import moments, telling
 from mesh7_operator.approving.mirrored import Mirrored, Said, Standing
@@ -29,12 +30,17 @@ _TRACE: Final = re.compile(r"[0-9a-f]{32}")
 
 
 def manifest(
-    request: Request, asking: Sequence[Asking], redact: Sequence[str], pending_of_pod: int
+    request: Request,
+    source: Destination | None,
+    asking: Sequence[Asking],
+    redact: Sequence[str],
+    pending_of_pod: int,
 ) -> Mapping[str, object]:
     """A new ApprovalRequest, without status.
 
     Args:
         request: genuine.
+        source: where its call goes.
         asking: what its rules say now.
         redact: JSONPaths of what nobody is to see.
         pending_of_pod: how many of the pod waited when it was opened, itself included.
@@ -53,6 +59,8 @@ def manifest(
         "expiresAt": moments.spelled(request.opened_at_ms + request.timeout_ms),
         "pendingOfPod": pending_of_pod,
     }
+    if source is not None:
+        spec["source"] = _source(source)
     if not shown.is_whole:
         spec["unseen"] = True
     if request.definition:
@@ -118,6 +126,13 @@ def mirrored_as(
         expires_at_ms=request.opened_at_ms + request.timeout_ms, asking=asking,
         is_cut=value_at(made, ("spec", "unseen")) is True,
     )  # fmt: skip
+
+
+def _source(source: Destination) -> dict[str, object]:
+    found: dict[str, object] = {"name": source.name, "kind": source.kind, "host": source.address}
+    if source.path:
+        found["path"] = source.path
+    return found
 
 
 def _rule(asking: Asking) -> dict[str, object]:

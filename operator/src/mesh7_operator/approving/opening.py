@@ -123,7 +123,8 @@ def _mirror(
     redact = mirroring.redacting(policies, request.agent.partition("/")[2])
     asking = () if asked is None else asked.asking
     turn = max(bisect_right(turns.get(request.uid, []), request.opened_at_ms), 1)
-    manifest = mirroring.manifest(request, asking, redact, turn)
+    source = ground.source_of(request.tool)
+    manifest = mirroring.manifest(request, source, asking, redact, turn)
     mirror = mirroring.mirrored_as(manifest, request, asking)
     standing = Standing(state=State.PENDING, reason=Reason.WAITS)
     status = mirroring.status(mirror, standing, ground.now)

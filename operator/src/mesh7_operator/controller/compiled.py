@@ -1,4 +1,4 @@
-"""Policies as sidecars have them: compiled out of what was delivered, once until that changes."""
+"""Policies and sources as sidecars have them: compiled once out of what was delivered."""
 
 import asyncio
 import logging
@@ -10,6 +10,7 @@ from typing import Final
 
 from mesh7_core.compiling import delivered
 from mesh7_core.errors import BundleError
+from mesh7_core.policy.destination import Destination, destination
 from mesh7_core.policy.rules import Policy
 from mesh7_operator.reconciling.compilation import Compilation
 
@@ -19,11 +20,24 @@ MOST_BYTES: Final = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Compiled:
+    """What held calls of one namespace are checked by.
+
+    Attributes:
+        policies: by id.
+        sources: by name, where their calls go.
+    """
+
+    policies: Mapping[str, Policy]
+    sources: Mapping[str, Destination]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Kept:
-    """One namespace's; `policies` is None when they do not compile."""
+    """One namespace's; `compiled` is None when it does not compile."""
 
     payload: bytes = field(repr=False)
-    policies: Mapping[str, Policy] | None
+    compiled: Compiled | None
 
 
 class CompiledPolicies:
@@ -40,19 +54,19 @@ class CompiledPolicies:
         # One at a time, as elsewhere: threads share the interpreter with the loop.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="approve")
 
-    async def of(self, namespace: str) -> Mapping[str, Policy] | None:
-        """By id; None = there are none in force that could be named."""
+    async def of(self, namespace: str) -> Compiled | None:
+        """Those in force; None = there are none that could be named."""
         found = self._compiled(namespace)
         if found is None or found.is_too_large:
             return None
         kept = self._kept.get(namespace)
         if kept is None or kept.payload != found.payload:
             loop = asyncio.get_running_loop()
-            policies = await loop.run_in_executor(self._thread, _policies, found)
-            kept = _Kept(payload=found.payload, policies=policies)
+            compiled = await loop.run_in_executor(self._thread, _compiled, found)
+            kept = _Kept(payload=found.payload, compiled=compiled)
             self._keep(namespace, kept)
         self._kept.move_to_end(namespace)
-        return kept.policies
+        return kept.compiled
 
     def forget(self, namespace: str) -> None:
         """There is no such namespace any more."""
@@ -71,7 +85,7 @@ class CompiledPolicies:
             self.forget(next(iter(self._kept)))
 
 
-def _policies(compilation: Compilation) -> Mapping[str, Policy] | None:
+def _compiled(compilation: Compilation) -> Compiled | None:
     try:
         bundle = delivered.compile_bundle(compilation.content)
     except BundleError as error:
@@ -80,4 +94,7 @@ def _policies(compilation: Compilation) -> Mapping[str, Policy] | None:
             extra={"namespace": compilation.key.namespace, "error": error.message},
         )
         return None
-    return {one.id: one for one in bundle.policies}
+    return Compiled(
+        policies={one.id: one for one in bundle.policies},
+        sources={name: destination(one) for name, one in bundle.sources.items()},
+    )

@@ -57,7 +57,7 @@ class Grounds:
         asked = [one.request for one in held.requests.values()] if held else []
         if not (asked or mirrors or grants):
             return None
-        policies = await self._policies.of(namespace) if is_enrolled else None
+        compiled = await self._policies.of(namespace) if is_enrolled else None
         answered = {shapes.text(one.value, "spec", "requestRef", "name") for one in grants}
         pods = await self._pods.uids(
             namespace,
@@ -71,7 +71,8 @@ class Grounds:
             store_ms=held.store_ms if held else 0,
             mirrors=mirrors,
             grants=grants,
-            policies=policies,
+            policies=compiled.policies if compiled else None,
+            sources=compiled.sources if compiled else {},
             pods=pods,
             stamps=keys.stamps,
             signer=keys.signer,

@@ -97,6 +97,7 @@ class Gathering:
         call = calls.Call(
             agent, asked.family or calls.Family.TOOLS, served.source.name, name, asked.arguments,
             calls.SourceKind.MCP, served.source.host, None, prepared.counted_session,
+            source_digest=served.digest,
         )  # fmt: skip
 
         def heard(notice: jsonrpc.Message) -> None:

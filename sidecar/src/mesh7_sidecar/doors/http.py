@@ -61,6 +61,7 @@ class HttpDoor:
             served.source.host if served is not None else "",
             calls.HttpPart(method=exchange.method, path=route.path, query=route.query),
             (exchange.header(b"x-session-id") or b"").decode("latin-1"),
+            source_digest=served.digest if served is not None else "",
         )
         passing = _Passing(self._gate, exchange, call, route)
         if served is None:

@@ -70,6 +70,7 @@ class Inbound:
             self.prepared.counted_session,
             self.asked.message.raw,
             self.definition,
+            self.served.digest,
         )
         return call
 

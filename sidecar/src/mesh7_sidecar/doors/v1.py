@@ -92,7 +92,7 @@ class CallDoor:
         call = calls.Call(
             exchange.identity, calls.Family.TOOLS, wanted.source, wanted.tool,
             object_in(fields, "arguments"), calls.SourceKind.MCP, served.source.host, None,
-            wanted.session,
+            wanted.session, source_digest=served.digest,
         )  # fmt: skip
         self._work.run(exchange, self._answer(exchange, served, call, params, wanted.trace_id))
 
@@ -170,6 +170,7 @@ class DecideDoor:
             exchange.identity, calls.Family.TOOLS, source, name, object_in(fields, "arguments"),
             kind, served.source.host if served is not None else "", part, wanted.session,
             b"" if part is not None else b'{"params":%b}' % tool_params(body, name),
+            source_digest=served.digest if served is not None else "",
         )  # fmt: skip
         self._work.run(exchange, self._answer(exchange, served, call, wanted.trace_id))
 

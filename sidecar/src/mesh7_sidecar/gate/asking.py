@@ -11,10 +11,9 @@ from typing import Final
 
 from mesh7_core.ledger.asked import Asking, Request, State, Verdict
 from mesh7_core.ledger.protocol import Lost, Unknown
-from mesh7_core.policy import calls, judge
+from mesh7_core.policy import exact, judge
 from mesh7_core.policy.rules import Approval
 from mesh7_core.policy.voices import Voice
-from mesh7_sidecar.gate import exact
 
 DEFAULT_TIMEOUT: Final = timedelta(minutes=10)
 """Of a rule that says nothing of how long it waits."""
@@ -27,35 +26,39 @@ _REFUSALS: Final = {
 
 
 def request_for(
-    call: calls.Call,
+    call: exact.ExactCall,
     asked: Sequence[Voice],
     *,
     digest: str,
-    what: exact.Forwarded,
-    definition: str,
+    text: str,
     trace_id: str,
 ) -> Request:
-    """A request for one exact call: every rule that asks, the shortest of their times."""
+    """A request for one exact call: every rule that asks, the shortest of their times.
+
+    Args:
+        text: what is forwarded, as people read it.
+    """
     approvals = [voice.approval for voice in asked if voice.approval is not None]
     timeouts = [one.timeout for one in approvals] or [DEFAULT_TIMEOUT]
-    agent = call.agent
     return Request(
         id=_fresh_id(),
         digest=digest,
-        agent=f"{agent.namespace}/{agent.service_account}",
-        pod=agent.pod,
-        tool=call.full_name,
-        arguments=what.text,
-        definition=definition,
+        agent=f"{call.namespace}/{call.service_account}",
+        pod=call.pod,
+        tool=call.tool,
+        arguments=text,
+        definition=call.definition,
         asking=tuple(sorted({voice.id: _asking(voice) for voice in asked}.values(), key=_rule)),
         timeout_ms=min(timeouts) // timedelta(milliseconds=1),
         use_within_ms=use_within(asked) // timedelta(milliseconds=1),
         trace_id=trace_id,
-        uid=agent.uid,
-        family=call.family.value,
-        source_kind=call.source_kind.value,
+        uid=call.uid,
+        family=call.family,
+        source_kind=call.source_kind,
         source_host=call.source_host,
-        mark=what.mark,
+        source=call.source,
+        mark=call.mark,
+        salt=call.salt,
     )
 
 

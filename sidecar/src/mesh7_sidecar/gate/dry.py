@@ -24,6 +24,7 @@ class DryRun:
         words: puts needs into the ledger's words.
         now: the time that policies see.
         now_s: never goes back.
+        salt: of the digests of exact calls.
     """
 
     def __init__(
@@ -33,12 +34,14 @@ class DryRun:
         words: Observing,
         now: Callable[[], datetime],
         now_s: Callable[[], float],
+        salt: str,
     ) -> None:
         self._judged = judged
         self._observe = observe
         self._words = words
         self._now = now
         self._now_s = now_s
+        self._salt = salt
 
     async def decide(self, call: calls.Call) -> Decision:
         """The decision about the call, were it made now; a Hold has no request unless one is open.
@@ -50,7 +53,7 @@ class DryRun:
             return NO_BUNDLE
         view, needs = judged
         while needs.hangs_on_ledger:
-            digest = await _digest(view, needs, call) if needs.asked else ""
+            digest = await self._digest(view, needs, call) if needs.asked else ""
             observed = await self._observe(self._observation(needs, call, digest))
             if observed.seen is Seen.REPEATED:
                 loop = needs.loops[observed.index]
@@ -71,15 +74,14 @@ class DryRun:
             is_dry=True,
         )
 
-
-async def _digest(view: AgentView, needs: judge.Needs, call: calls.Call) -> str:
-    asked = call if call.body or call.http is not None else _with_body(call)
-    if len(asked.body) > exact.MOST_AT_ONCE_BYTES:
-        what = await asyncio.to_thread(exact.forwarded, asked)
-    else:
-        what = exact.forwarded(asked)
-    rules = exact.asked_rules(view, needs.asked)
-    return exact.digest(call, what.mark, call.definition, rules)
+    async def _digest(self, view: AgentView, needs: judge.Needs, call: calls.Call) -> str:
+        asked = call if call.body or call.http is not None else _with_body(call)
+        if len(asked.body) > exact.MOST_AT_ONCE_BYTES:
+            what = await asyncio.to_thread(exact.forwarded, asked)
+        else:
+            what = exact.forwarded(asked)
+        rules = exact.asked_rules(view, needs.asked)
+        return exact.digest(call, what.mark, call.definition, rules, self._salt)
 
 
 def _with_body(call: calls.Call) -> calls.Call:

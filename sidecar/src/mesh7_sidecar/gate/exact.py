@@ -34,7 +34,9 @@ _VALUE_BYTES: Final = 64
 """Of an empty list or object, which are the largest for their spelling."""
 _SMALLEST: Final = 4096
 """Of a call with nothing in it."""
-_OUTSIDE: Final = frozenset({"_meta", "name"})
+_OUTSIDE: Final = frozenset({"_meta"})
+_NAMED: Final = frozenset({"_meta", "name"})
+"""Of tools and prompts: what is called by this name is the tool that the digest is for."""
 _RETRY: Final = frozenset({"requestState", "inputResponses"})
 """What a client adds when it repeats a call that came back with `input_required`."""
 
@@ -71,7 +73,8 @@ def forwarded(call: calls.Call) -> Forwarded:
         text = canonical.written(_http(call.http, call.body))
         mark = exact.mark_of("http", text)
         return Forwarded(text=text, mark=mark, base=mark)
-    params = {name: value for name, value in _params(call.body).items() if name not in _OUTSIDE}
+    outside = _OUTSIDE if call.family is calls.Family.RESOURCES else _NAMED
+    params = {name: value for name, value in _params(call.body).items() if name not in outside}
     form, text = _spelled(params)
     mark = base = exact.mark_of(form, text)
     if not _RETRY.isdisjoint(params):
@@ -100,13 +103,14 @@ def message(arguments: Mapping[str, object]) -> bytes:
     return json.dumps({"params": {"arguments": arguments}}).encode()
 
 
-def exact_call(call: calls.Call, mark: str, definition: str) -> exact.ExactCall:
+def exact_call(call: calls.Call, mark: str, definition: str, salt: str) -> exact.ExactCall:
     """What the digest of a call is over, beside the rules that ask.
 
     Args:
         call: who asks, and for which tool.
         mark: of what is forwarded (`Forwarded.mark` or `base`).
         definition: digest of the tool's definition; empty when it has none.
+        salt: this gateway's (`terms.HoldTerms.salt`).
     """
     agent = call.agent
     return exact.ExactCall(
@@ -118,14 +122,16 @@ def exact_call(call: calls.Call, mark: str, definition: str) -> exact.ExactCall:
         tool=call.full_name,
         source_kind=call.source_kind.value,
         source_host=call.source_host,
+        source=call.source_digest,
         mark=mark,
         definition=definition,
+        salt=salt,
     )
 
 
-def digest(call: calls.Call, mark: str, definition: str, asking: Iterable[str]) -> str:
+def digest(call: calls.Call, mark: str, definition: str, asking: Iterable[str], salt: str) -> str:
     """`sha256:` and 64 hex digits over one exact call (`policy.exact`)."""
-    return exact.digest(exact_call(call, mark, definition), asking)
+    return exact.digest(exact_call(call, mark, definition, salt), asking)
 
 
 def asked_rules(view: AgentView, asked: Sequence[Voice]) -> tuple[str, ...]:

@@ -185,7 +185,7 @@ class Gate:
             holds=holds,
             words=words,
             shares=Shares(words, terms.replicas, now_s),
-            dry=DryRun(self._judged, holds.observe, words, self._now, now_s),
+            dry=DryRun(self._judged, holds.observe, words, self._now, now_s, terms.salt),
             now_s=now_s,
             hold_s=terms.hold_s,
         )

@@ -29,7 +29,7 @@ from mesh7_core.ledger.protocol import (
 )
 from mesh7_core.policy import decision, judge
 from mesh7_core.policy.rules import Action, RuleId
-from mesh7_sidecar.gate import asking, claiming, edge, observing
+from mesh7_sidecar.gate import asking, claiming, edge, exact, observing
 from mesh7_sidecar.gate.claiming import Claimed
 from mesh7_sidecar.gate.waiters import MOST_RACING, Stage, Waiters, each
 from mesh7_sidecar.gate.waiting import Waiter
@@ -194,11 +194,10 @@ class Hold:
         if not self._waiters.living():
             return
         request = asking.request_for(
-            lead.call,
+            exact.exact_call(lead.call, lead.what.mark, lead.definition, self._ways.terms.salt),
             self._needs.asked,
             digest=self.digest,
-            what=lead.what,
-            definition=lead.definition,
+            text=lead.what.text,
             trace_id=lead.trace_id,
         )
         if len(request.asking) > MOST_ASKING:

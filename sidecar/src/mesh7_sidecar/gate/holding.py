@@ -124,7 +124,7 @@ class Holds:
             waiter.answer(judge.decide(needs, judge.NO_LEDGER))
             return
         rules = exact.asked_rules(view, needs.asked)
-        digest = exact.digest(waiter.call, waiter.what.mark, waiter.definition, rules)
+        digest = self._digest(waiter, waiter.what.mark, rules)
         result = self._results.find(digest, self.now_s())
         if result is not None:
             waiter.answer(self._replayed(needs, result))
@@ -203,7 +203,7 @@ class Holds:
             return None
         view, needs = asked
         rules = exact.asked_rules(view, needs.asked)
-        fresh = exact.digest(waiter.call, waiter.what.mark, waiter.definition, rules)
+        fresh = self._digest(waiter, waiter.what.mark, rules)
         return needs if fresh == digest else None
 
     def again(self, waiter: Waiter, full: tuple[RuleId, ...]) -> None:
@@ -217,7 +217,7 @@ class Holds:
         """An approved call starts."""
         asked = self._judged(lead.call)
         rules = exact.asked_rules(asked[0], needs.asked) if asked is not None else ()
-        base = exact.digest(lead.call, lead.what.base, lead.definition, rules)
+        base = self._digest(lead, lead.what.base, rules)
         return self._running(request_id, Run(digest, base))
 
     def end(self, request_id: str, outcome: str) -> None:
@@ -232,6 +232,9 @@ class Holds:
             return
         facts = judge.Facts(ledger=judge.Ledger.UNKNOWN_OUTCOME, request_id=request_id)
         waiter.answer(judge.decide(needs, facts))
+
+    def _digest(self, waiter: Waiter, mark: str, rules: tuple[str, ...]) -> str:
+        return exact.digest(waiter.call, mark, waiter.definition, rules, self.terms.salt)
 
     def _has_room(self, waiter: Waiter) -> bool:
         """Keep what a waiter takes in the account until it is over."""
@@ -272,7 +275,7 @@ class Holds:
         state = waiter.what.request_state
         if not state:
             return False
-        base = exact.digest(waiter.call, waiter.what.base, waiter.definition, rules)
+        base = self._digest(waiter, waiter.what.base, rules)
         found = self._rounds.take(base, state, self.now_s())
         if found is None:
             return False

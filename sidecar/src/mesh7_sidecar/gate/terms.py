@@ -26,9 +26,11 @@ class HoldTerms:
             it counts together; 0 = not known. Asked when the store is lost.
         key: of the digests in loop keys, at most 64 bytes; gateways that share a ledger need
             the same one.
+        salt: of the digests of exact calls; the same at every start.
     """
 
     hold_s: float = 50.0
     caps: protocol.Caps = field(default_factory=protocol.Caps)
     replicas: Callable[[Per], int] = one
     key: bytes = field(default=b"", repr=False)
+    salt: str = field(default="", repr=False)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from mesh7_core import errors
-from mesh7_core.policy import bundle, calls
+from mesh7_core.policy import bundle, calls, destination
 from mesh7_sidecar.net import upstream
 from mesh7_sidecar.net.exchange import Headers
 from mesh7_sidecar.sources.baselines import Baselines
@@ -50,6 +50,7 @@ class Served:
 
     Attributes:
         source: its definition.
+        digest: of where its calls go (`policy.destination`), what approvals are for.
         way: how to reach it with a call; `streams`: with a stream that may last.
         fixed: headers it gets each time, its credential among them.
         problem: why it cannot be used at all; empty when it can.
@@ -65,6 +66,7 @@ class Served:
         "base",
         "catalog",
         "client",
+        "digest",
         "endless",
         "fixed",
         "problem",
@@ -82,6 +84,7 @@ class Served:
         baselines: Baselines,
     ) -> None:
         self.source = source
+        self.digest = destination.source_digest(source)
         self.way = ways.calls
         self.streams = ways.streams
         self._dropped: dict[str, tuple[lists.Dropped, ...]] = {}

@@ -1,26 +1,80 @@
 """Held calls in Redis: read within bounds whatever a tenant writes, and settled decision first."""
 
 import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import pytest
 
 from mesh7_core.ledger import redis_layout
 from mesh7_core.ledger.asked import Request, State
+from mesh7_operator import settings
 from mesh7_operator.approving.steps import Settle
 from mesh7_operator.store import listening, requests
-from mesh7_operator.store.requests import Held
+from mesh7_operator.store.node import Command, Manner, Node
+from mesh7_operator.store.requests import Held, Requests
 from mesh7_operator.store.store import Store
 from tests.conftest import Eventually
 from tests.core.ledger.redis_parts import EVERY_SERVER
 from tests.operator.store import held
-from tests.operator.store.parts import NOW, is_refused, link_of, storing
+from tests.operator.store.parts import LIBRARY, NOW, is_refused, link_of, storing
 from tests.operator.store.test_store_users import documented_rules
 from tests.peers import redis_servers
 
 SHOP = redis_layout.Layout("shop")
 _PATIENCE_S = 30.0
+P = ParamSpec("P")
+R = TypeVar("R")
 _FLOOD = "for _ = 1, ARGV[2] do redis.call('PUBLISH', ARGV[1], 'again') end return 0"
+
+
+class _Standing(ThreadPoolExecutor):
+    """A thread that is busy with something else until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self._free = threading.Event()
+        super().submit(self._free.wait, _PATIENCE_S)
+        self.has_some = asyncio.Event()
+
+    def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        """Told of before it is done."""
+        self.has_some.set()
+        return super().submit(fn, *args, **kwargs)
+
+    def let_go(self) -> None:
+        """It turns to what was handed in meanwhile."""
+        self._free.set()
+
+
+def _call(function: str, keys: Sequence[str], *words: bytes | str | int) -> Command:
+    return ["FCALL", f"{LIBRARY}_{function}", len(keys), *keys, *words]
+
+
+@asynccontextmanager
+async def _node(server: redis_servers.Server) -> AsyncIterator[Node]:
+    url = f"redis://127.0.0.1:{server.port}"
+    chosen = settings.RedisSettings(url=url, nodes=(url,))
+    node = Node(chosen, url, chosen.password, manner=Manner(longest=requests.LONGEST_ANSWER))
+    await node.start(_PATIENCE_S)
+    try:
+        yield node
+    finally:
+        await node.close()
+
+
+async def _until_read(reading: Requests, namespace: str) -> Held:
+    async with asyncio.timeout(_PATIENCE_S):
+        while True:
+            found = await reading.read(namespace, ())
+            if found is not None:
+                return found
+            await asyncio.sleep(0.02)
 
 
 async def _held(store: Store, *ids: str, namespace: str = "shop") -> Held:
@@ -170,6 +224,53 @@ async def test_a_tenant_that_writes_long_or_odd_things_is_read_without_them(
                 link.ask("ZADD", SHOP.pending, 1, b"../" + b"y" * 100_000, 2, b"\xff\x00")
                 assert is_refused(link.ask("SET", SHOP.decision(good.id), "forged"))
             assert await _read(store, odd.id, "../../x") == {good.id: good}
+
+
+@EVERY_SERVER
+@pytest.mark.promise("K9")
+async def test_texts_that_are_made_to_be_slow_to_read_are_few(
+    program: Path, tmp_path: Path
+) -> None:
+    """Security review of issue 7, F1: half a megabyte each, and eight of all."""
+    with redis_servers.running(program, tmp_path) as server:
+        async with storing(server) as store:
+            await store.tend(["shop"], NOW)
+            async with held.ledger_of(server, "shop") as ledger:
+                asked = [await held.opened(ledger, number) for number in range(60)]
+            sizes = dict.fromkeys([one.id for one in asked], 100_000)
+            sizes[asked[0].id] = redis_layout.LONGEST_TEXT + 1
+            with link_of(server, "shop") as link:
+                for one in asked:
+                    plain = replace(one, arguments="", trace_id="")
+                    short = sizes[one.id] - len(redis_layout.write_request(plain))
+                    text = redis_layout.write_request(replace(plain, trace_id="x" * short))
+                    link.ask("HSET", SHOP.request(one.id), "t", text)
+            found = await _read(store)
+            assert asked[0].id not in found
+            assert len(found) == requests.MOST_TEXT_BYTES // 100_000
+
+
+@EVERY_SERVER
+@pytest.mark.promise("K9")
+async def test_while_requests_of_one_namespace_are_decoded_those_of_others_are_read(
+    program: Path, tmp_path: Path
+) -> None:
+    """The same: whoever made all connections wait for its texts made all namespaces wait."""
+    with _Standing() as standing, redis_servers.running(program, tmp_path) as server:
+        async with storing(server) as store:
+            await store.tend(["shop", "evil"], NOW)
+            async with held.ledger_of(server, "shop") as ledger:
+                good = await held.opened(ledger)
+            async with held.ledger_of(server, "evil") as ledger:
+                await held.opened(ledger, 2, '"' + "x" * 100_000 + '"')
+        async with _node(server) as node:
+            only = Requests(node, [node], _call, standing)
+            slow = asyncio.ensure_future(_until_read(only, "evil"))
+            await asyncio.wait_for(standing.has_some.wait(), _PATIENCE_S)
+            assert list((await _until_read(only, "shop")).requests) == [good.id]
+            assert not slow.done()
+            standing.let_go()
+            assert len((await slow).requests) == 1
 
 
 @EVERY_SERVER

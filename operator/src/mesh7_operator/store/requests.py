@@ -2,19 +2,21 @@
 
 All but the decisions was possibly written by whoever has the namespace's credentials: an id or a
 text may be anything and of any length. So a namespace is read over a connection that nobody else
-uses meanwhile, and one that makes an answer too long loses that connection and a while.
+uses meanwhile, and one that makes an answer too long loses that connection and a while. What was
+read is decoded when others have that connection, by a thread that has nothing else to do.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Final
 
 import hiredis
 
 from mesh7_core.delivery import decisions
-from mesh7_core.ledger import approvals, redis_layout, redis_troubles, resp
+from mesh7_core.ledger import approvals, redis_layout, redis_troubles, resp, shortening
 from mesh7_core.ledger.asked import State
 from mesh7_core.ledger.protocol import LOST, Lost
 from mesh7_core.ledger.requests import kept_until
@@ -28,8 +30,11 @@ LONGEST_ANSWER: Final = 4 * 1024 * 1024
 """Bytes; what we ask for is shorter by far."""
 MOST_READ_BYTES: Final = 8 * 1024 * 1024
 """Of one namespace's requests in one look; what is beyond is not seen until others have closed."""
+MOST_TEXT_BYTES: Final = 2 * 1024 * 1024
+"""Of these requests without their arguments, and of those that are mirrored: decoding costs."""
 MOST_PENDING: Final = 2 * MOST_OPEN
-_LONGEST_PART: Final = 512 * 1024
+_LONGEST: Final = {"t": redis_layout.LONGEST_TEXT, "a": shortening.LONGEST_BYTES}
+"""Of the parts of a request: text, arguments."""
 _PAGE_BYTES: Final = 256 * 1024
 _PAGE: Final = 100
 _SUSPECT_S: Final = 30.0
@@ -38,6 +43,8 @@ _LARGE_BYTES: Final = 64 * 1024
 """More is decoded beside the event loop."""
 
 Call = Callable[..., Command]
+_Row = tuple[str, bytes, bytes, bytes]
+"""Id, text, arguments, decision."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,12 +67,16 @@ class Requests:
         primary: where is settled and counted: those answers are short.
         readers: connections for long answers, each for one namespace at a time.
         call: makes a command of a function of our library, its keys and its words.
+        decoding: where what is large is decoded, one namespace after the other.
     """
 
-    def __init__(self, primary: Node, readers: Sequence[Node], call: Call) -> None:
+    def __init__(
+        self, primary: Node, readers: Sequence[Node], call: Call, decoding: Executor
+    ) -> None:
         self._primary = primary
         self._readers = tuple(readers)
         self._call = call
+        self._decoding = decoding
         self._free = list(readers)
         self._turn = asyncio.Condition()
         self._suspects: dict[str, float] = {}
@@ -110,7 +121,13 @@ class Requests:
                 "requests in redis could not be read; see who else may write there",
                 extra={"namespace": namespace, "error": node.trouble},
             )
-        return found
+        return None if found is None else await self._decoded(*found)
+
+    async def _decoded(self, store_ms: int, rows: Sequence[_Row]) -> Held:
+        if sum(len(text) + len(arguments) for _, text, arguments, _ in rows) <= _LARGE_BYTES:
+            return _held(store_ms, rows)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._decoding, _held, store_ms, rows)
 
     async def settle(self, namespace: str, settle: Settle, found: bytes) -> bool:
         """Put the decision there, exchange the request, tell the sidecars; whether that is done.
@@ -203,8 +220,10 @@ class _Reading:
         self._layout = redis_layout.Layout(namespace)
         self.lacks_functions = False
 
-    async def all(self, mirrored: Collection[str], told: Collection[str]) -> Held | None:
-        """What is asked for, and what is pending."""
+    async def all(
+        self, mirrored: Collection[str], told: Collection[str]
+    ) -> tuple[int, list[_Row]] | None:
+        """The time, and as it lies there what is asked for and what is pending."""
         pending = await self._node.tell("ZRANGE", self._layout.pending, 0, MOST_PENDING - 1)
         if isinstance(pending, Lost):
             return None
@@ -223,27 +242,25 @@ class _Reading:
         ])  # fmt: skip
         if LOST in decided:
             return None
-        rows = [
+        return store_ms, [
             (one, *texts[one], found if isinstance(found, bytes) else b"")
             for one, found in zip(texts, decided, strict=True)
         ]
-        if sum(len(row[1]) + len(row[2]) for row in rows) > _LARGE_BYTES:
-            return await asyncio.to_thread(_held, store_ms, rows)
-        return _held(store_ms, rows)
 
     async def _fitting(self, ids: Sequence[str], parts: Sequence[str]) -> list[str] | None:
-        """Those that are there, and whose parts are not too long to be ours; within the bound."""
+        """Those that are there, and whose parts are not too long to be ours; within the bounds."""
         sizes = await self._node.ask([
             ["HSTRLEN", self._layout.request(one), part] for one in ids for part in parts
         ])  # fmt: skip
         if LOST in sizes:
             return None
-        fitting, left = [], MOST_READ_BYTES
+        fitting, left, texts_left = [], MOST_READ_BYTES, MOST_TEXT_BYTES
         for place, one in enumerate(ids):
-            size = _size(sizes[place * len(parts) : (place + 1) * len(parts)])
-            if 0 < size <= left:
+            found = _sizes(parts, sizes[place * len(parts) : (place + 1) * len(parts)])
+            if found and sum(found) <= left and found[0] <= texts_left:
                 fitting.append(one)
-                left -= size
+                left -= sum(found)
+                texts_left -= found[0]
         return fitting
 
     async def _bare(self, ids: Sequence[str]) -> dict[str, tuple[bytes, bytes]] | None:
@@ -274,11 +291,12 @@ class _Reading:
                 return store_ms, found
 
 
-def _size(parts: Sequence[resp.Reply | Lost]) -> int:
-    """Of all parts together; 0 = nothing of ours is there."""
-    sizes = [one if isinstance(one, int) else -1 for one in parts]
-    is_ours = sizes[0] > 0 and all(0 <= one <= _LONGEST_PART for one in sizes)
-    return sum(sizes) if is_ours else 0
+def _sizes(parts: Sequence[str], found: Sequence[resp.Reply | Lost]) -> list[int]:
+    """Of the parts, the text first; empty = nothing of ours is there."""
+    sizes = [one if isinstance(one, int) else -1 for one in found]
+    each = zip(parts, sizes, strict=True)
+    is_ours = sizes[0] > 0 and all(0 <= size <= _LONGEST[part] for part, size in each)
+    return sizes if is_ours else []
 
 
 def _pairs(ids: Sequence[str], pairs: Sequence[resp.Reply]) -> dict[str, tuple[bytes, bytes]]:
@@ -301,9 +319,14 @@ def _ids(reply: resp.Reply) -> Iterator[str]:
             yield text
 
 
-def _held(store_ms: int, rows: Sequence[tuple[str, bytes, bytes, bytes]]) -> Held:
+def _held(store_ms: int, rows: Sequence[_Row]) -> Held:
     found: dict[str, InLedger] = {}
+    left = 2 * MOST_TEXT_BYTES
     for request_id, text, arguments, decision in rows:
+        # They were measured before they were read, and may have grown between.
+        left -= len(text)
+        if left < 0:
+            break
         request = redis_layout.read_request(text, arguments, request_id)
         if request is not None:
             now = approvals.at(request, store_ms)

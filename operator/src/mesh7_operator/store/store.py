@@ -7,6 +7,7 @@ False, `state` and `trouble` say so, and the next round does it. Whoever leads r
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -86,7 +87,9 @@ class Store:
         made = partial(Node, chosen, chosen.url, *known)
         manner = Manner(longest=requests.LONGEST_ANSWER, is_beside=True)
         readers = [made(manner=manner) for _ in range(_READERS)]
-        self._requests = requests.Requests(self._primary, readers, self._call)
+        # What tenants write is decoded beside all that the process has its usual threads for.
+        self._decoding = ThreadPoolExecutor(1, thread_name_prefix="held-calls")
+        self._requests = requests.Requests(self._primary, readers, self._call, self._decoding)
         self._listening = Listening(lambda manner: made(manner=manner))
         self._more = (self._beside, self._listening.node, *readers)
         others = [url for url in dict.fromkeys(chosen.nodes) if url != chosen.url]
@@ -109,6 +112,7 @@ class Store:
         """Let go; the servers keep everything."""
         for node in (self._primary, *self._more, *self._others):
             await node.close()
+        self._decoding.shutdown(wait=False, cancel_futures=True)
 
     @property
     def state(self) -> StoreState:

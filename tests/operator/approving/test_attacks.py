@@ -182,9 +182,9 @@ def test_a_forged_request_is_never_mirrored(change: dict[str, object], why: str)
     [
         {"digest": "sha256:" + "0" * 64},
         {"tool": "billing.look"},
-        {"source_host": "evil.example"},
         {"family": "prompts"},
         {"mark": "arguments:" + "0" * 64},
+        {"salt": "another"},
     ],
 )
 def test_a_request_whose_digest_is_not_of_what_it_shows_is_never_mirrored(
@@ -193,6 +193,51 @@ def test_a_request_whose_digest_is_not_of_what_it_shows_is_never_mirrored(
     steps = plan(worlds.world(replace(worlds.request(), **change)).ground())  # type: ignore[arg-type]
     assert steps.mirror == ()
     assert list(steps.doubted.values()) == ["its digest is not that of the call that it shows"]
+
+
+_ELSEWHERE = [
+    ("/live", "/test"),
+    ("https:", "http:"),
+    ("svc/", "svc:8443/"),
+    ("}}", "}, headers: [{name: X-Tenant, value: b}]}"),
+    ("}}", "}, auth: {key: admin}}"),
+]
+
+
+@pytest.mark.promise("A11")
+@pytest.mark.parametrize(("before", "after"), _ELSEWHERE, ids=[one for _, one in _ELSEWHERE])
+def test_a_yes_is_not_asked_for_a_source_that_leads_elsewhere_by_now(
+    before: str, after: str
+) -> None:
+    """Whoever edits a ToolSource could otherwise have a yes to one API run at another."""
+    assert before in worlds.SOURCE
+    changed = worlds.sources(worlds.SOURCE.replace(before, after))
+    steps = plan(worlds.world(worlds.request(), sources=changed).ground())
+    assert steps.mirror == ()
+    assert list(steps.doubted.values()) == ["its source is not what ToolSource says"]
+    again = worlds.request(2, source=changed["billing"].digest)
+    assert plan(worlds.world(again, sources=changed).ground()).doubted == {}
+    assert again.digest != worlds.request(2).digest
+
+
+@pytest.mark.promise("A11")
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"source_host": "evil.example"},
+        {"source_kind": "http"},
+        {"source": ""},
+        {"tool": "nowhere.refund"},
+    ],
+)
+def test_where_a_call_goes_is_what_the_tool_source_says_and_never_what_redis_says(
+    change: dict[str, object],
+) -> None:
+    """With a digest that fits, too."""
+    forged = worlds.digested(replace(worlds.request(), **change))  # type: ignore[arg-type]
+    steps = plan(worlds.world(forged).ground())
+    assert steps.mirror == ()
+    assert list(steps.doubted.values()) == ["its source is not what ToolSource says"]
 
 
 @pytest.mark.promise("A12")

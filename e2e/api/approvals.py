@@ -5,6 +5,7 @@ The held call is an ApprovalRequest as the controller would write it; nobody ser
 
 import base64
 import contextlib
+import json
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ Object = dict[str, Any]
 RELEASE = controllers.RELEASE
 DIGEST = "sha256:" + "0" * 64
 POD = "support-0"
+KEPT = "example.com/kept"
 PLURALS = ("agentpolicies", "toolsources", "grants", "approvalrequests")
 _RBAC = "rbac.authorization.k8s.io"
 _WRITE = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"]
@@ -170,6 +172,23 @@ def said(kubectl: Kubectl, *arguments: str, stdin: str | None = None) -> str:
     except KubectlError as error:
         return error.stderr
     return ""
+
+
+def keep(court: Court, namespace: str, name: str) -> None:
+    """Put a finalizer on a Grant, as one may have that is older than what admission says of it."""
+    policy = "validatingadmissionpolicy,validatingadmissionpolicybinding"
+    court.cluster.kubectl("delete", policy, "mesh7-finalizers")
+    try:
+        until(lambda: finalized(court.cluster.kubectl, namespace, name) == "", "it is kept",
+              timeout_s=60)  # fmt: skip
+    finally:
+        court.cluster.apply(installed.admission(kinds=installed.POLICIES))
+
+
+def finalized(kubectl: Kubectl, namespace: str, name: str, *finalizers: str) -> str:
+    """What is said against finalizers, these or one, on a Grant; empty = it has them."""
+    patch = json.dumps({"metadata": {"finalizers": [*finalizers] or [KEPT]}})
+    return said(kubectl, "patch", "grant", name, "-n", namespace, "--type=merge", "-p", patch)
 
 
 def trusted(court: Court) -> list[bytes]:

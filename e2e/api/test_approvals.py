@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from e2e.api import held_calls
+from e2e.api import approvals, held_calls
 from e2e.api.controllers import Controller
 from e2e.api.held_calls import Scene
 from e2e.api.test_rights import refused
@@ -88,6 +88,31 @@ def test_two_are_two_people(scene: Scene, controller: Controller) -> None:
     assert shop.decision(asked) is None
     assert shop.mirror(asked)["status"]["state"] == "Pending"
     shop.answer(shop.person("joe", "finance"), mirror)
+    shop.until_state(asked, State.APPROVED)
+    decided = shop.decision(asked)
+    assert decided is not None
+    assert set(decided.by) == {"jane", "joe"}
+
+
+def test_a_yes_that_was_taken_back_does_not_count_though_a_finalizer_keeps_it(
+    scene: Scene, controller: Controller
+) -> None:
+    """Attack: whoever may change Grants keeps one that was deleted, until the second yes comes."""
+    shop = scene.shop(controller)
+    asked = shop.opens("all", "wire.all")
+    mirror = shop.until_mirrored(asked)
+    jane = shop.person("jane", "finance")
+    first = shop.answer(jane, mirror)
+    shop.until_heard(first, "Active")
+    approvals.keep(scene.court, shop.name, first)
+    ada = scene.court.person("ada", "mesh7-admin", namespace=shop.name)
+    ada("delete", "grant", first, "-n", shop.name, "--wait=false")
+    assert "somebody deleted it" in shop.until_heard(first, "Refused")
+    joes = shop.answer(shop.person("joe", "finance"), mirror)
+    shop.until_heard(joes, "Active")
+    assert shop.decision(asked) is None
+    assert shop.mirror(asked)["status"]["state"] == "Pending"
+    shop.answer(jane, mirror)
     shop.until_state(asked, State.APPROVED)
     decided = shop.decision(asked)
     assert decided is not None

@@ -4,8 +4,10 @@ Each attack of issue 7 that ends before the controller sees anything has a test 
 """
 
 import json
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
@@ -271,10 +273,10 @@ def test_without_the_admission_policy_whoever_may_not_approve_gets_no_stamp(cour
         approvals.await_in_force(court)
 
 
-def _standing(court: Court) -> Object:
+def _standing(court: Court, **spec: object) -> Object:
     """A standing permission."""
-    spec = {"requestRef": None, "digest": None, "tools": ["billing.*"]}
-    return court.answer(None, **spec, expiresAt="2099-01-01T00:00:00Z")
+    ends = {"tools": ["billing.*"], "expiresAt": "2099-01-01T00:00:00Z"}
+    return court.answer(None, requestRef=None, digest=None, **(ends | spec))
 
 
 def test_a_namespaces_administrator_lifts_no_veto(court: Court) -> None:
@@ -309,6 +311,82 @@ def test_a_no_is_taken_back_by_those_alone_who_may_say_it(court: Court) -> None:
     assert said(ada, "delete", "grant", no, "-n", court.shop) == ""
 
 
+def _grants(court: Court) -> list[Object]:
+    """One of each kind: a yes, a no, a permission, a veto."""
+    answers = [court.answer(court.held(), effect=effect) for effect in EFFECTS]
+    veto = approvals.veto(court.shop, f"halt-{secrets.token_hex(4)}")
+    return [*answers, _permission(court), veto]
+
+
+def _permission(court: Court) -> Object:
+    """A standing one that a policy lets be given."""
+    rule = {
+        "name": "ask", "tools": ["errands.*"], "action": "RequireApproval",
+        "approval": {"grantable": {"maxDuration": "24h"}},
+    }  # fmt: skip
+    policy = {
+        "apiVersion": names.API_VERSION,
+        "kind": names.AGENT_POLICY,
+        "metadata": {"name": "errands", "namespace": court.shop},
+        "spec": {"selector": {}, "rules": [rule]},
+    }
+    court.cluster.apply(yaml.safe_dump(policy))
+    ends_at = datetime.now(UTC) + timedelta(hours=12)
+    ref = {"namespace": court.shop, "name": "errands"}
+    return _standing(court, policyRef=ref, tools=["errands.*"], expiresAt=ends_at.isoformat())
+
+
+def test_nobody_keeps_a_grant_that_others_take_back(court: Court) -> None:
+    """Attack: a finalizer, so that what was deleted lingers and counts."""
+    wanda = court.person("wanda", "wildcard")
+    for grant in _grants(court):
+        kept = {**grant, "metadata": {**grant["metadata"], "finalizers": [approvals.KEPT]}}
+        assert "nothing keeps a Grant" in refusal(wanda, kept)
+        name = made(wanda, grant)["metadata"]["name"]
+        for who in (wanda, court.cluster.kubectl):
+            for finalizer in (approvals.KEPT, "foregroundDeletion", "orphan"):
+                told = approvals.finalized(who, court.shop, name, finalizer)
+                assert "nothing keeps a Grant" in told
+        how = ["--server-side", "--force-conflicts", "--field-manager=mallory"]
+        text = yaml.safe_dump(kept)
+        assert "nothing keeps a Grant" in said(wanda, "apply", *how, "-f", "-", stdin=text)
+        status = json.dumps({"metadata": {"finalizers": [approvals.KEPT]}})
+        about = ["grant", name, "-n", court.shop]
+        said(court.controller, "patch", *about, "--subresource=status", "--type=merge",
+             "-p", status)  # fmt: skip
+        now = court.cluster.kubectl.json("get", *about)
+        assert "finalizers" not in now["metadata"]
+
+
+def test_a_finalizer_that_is_older_than_the_policy_can_be_taken_away(court: Court) -> None:
+    ada = court.person("ada", "mesh7-admin")
+    name = made(ada, _permission(court))["metadata"]["name"]
+    approvals.keep(court, court.shop, name)
+    more = (approvals.KEPT, "example.com/more")
+    until(
+        lambda: "nothing keeps a Grant" in approvals.finalized(ada, court.shop, name, *more),
+        "the policy is in force again", timeout_s=60,
+    )  # fmt: skip
+    about = ["grant", name, "-n", court.shop]
+    assert said(ada, "label", *about, "a=b") == ""
+    freed = '{"metadata": {"finalizers": null}}'
+    assert said(ada, "patch", *about, "--type=merge", "-p", freed) == ""
+
+
+@pytest.mark.parametrize("cascade", ["background", "foreground", "orphan"])
+def test_a_grant_that_is_deleted_goes_however_it_is_deleted(court: Court, cascade: str) -> None:
+    """The API server's own finalizers are set by no change, and the collector takes them away."""
+    ada = court.person("ada", "mesh7-admin")
+    found = [made(ada, grant)["metadata"]["name"] for grant in _grants(court)]
+    ada("delete", "grant", *found, "-n", court.shop, f"--cascade={cascade}", "--wait=false")
+
+    def left() -> set[str]:
+        listed = court.cluster.kubectl.json("get", "grants", "-n", court.shop)["items"]
+        return {one["metadata"]["name"] for one in listed}.intersection(found)
+
+    until(lambda: not left(), "they are gone", timeout_s=90)
+
+
 @pytest.mark.parametrize("role", ["wildcard", "writer", "mesh7-admin"])
 def test_nobody_forges_a_request(court: Court, role: str) -> None:
     """Attack: people are shown another call than the one they approve."""
@@ -317,12 +395,14 @@ def test_nobody_forges_a_request(court: Court, role: str) -> None:
     forged = approvals.request_of(court.shop, "forged")
     about = ["approvalrequest", name, "-n", court.shop]
     status = ["--subresource=status", "--type=merge", "-p", '{"status": {"state": "Approved"}}']
+    kept = json.dumps({"metadata": {"finalizers": [approvals.KEPT]}})
     for who in (mallory, admin):
         is_without_right = who is mallory and role == "mesh7-admin"
         refused = "forbidden" if is_without_right else "controller alone"
         assert refused in refusal(who, forged)
         assert refused in said(who, "patch", *about, *status)
         assert refused in said(who, "label", *about, "seen=yes")
+        assert refused in said(who, "patch", *about, "--type=merge", "-p", kept)
         assert refused in said(who, "delete", *about)
         assert refused in said(who, "delete", "approvalrequests", "--all", "-n", court.shop)
     assert said(court.controller, "patch", *about, *status) == ""

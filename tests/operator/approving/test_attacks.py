@@ -6,6 +6,7 @@ import pytest
 
 from mesh7_core.ledger.asked import State
 from mesh7_operator.approving.plan import plan
+from mesh7_operator.reconciling.world import Written
 from tests.operator.approving import worlds
 from tests.operator.approving.worlds import NOON_MS, SHOP, STRANGER, World
 
@@ -321,6 +322,44 @@ def test_an_approvalrequest_that_the_controller_did_not_write_is_removed() -> No
     stray = replace(HELD.mirrors[0], name="hello", uid="x", value={"spec": {"tool": "t"}})
     steps = plan(replace(HELD, mirrors=(*HELD.mirrors, stray)).ground())
     assert steps.deleted == (("hello", "x"),)
+
+
+ASKS_ALL = worlds.mirrored(worlds.request(tool="billing.wire", rules=("shop/refunds/huge",)))
+
+
+@pytest.mark.promise("A12")
+def test_a_yes_that_was_taken_back_does_not_count_though_a_finalizer_keeps_it() -> None:
+    """Attack: whoever may change Grants keeps one that was deleted, until the second yes comes."""
+    by_jane = worlds.settled(worlds.granted(ASKS_ALL, worlds.grant(ASKS_ALL)))
+    assert worlds.heard(by_jane) == "Active Counted"
+    taken_back = replace(by_jane, grants=tuple(_ending(one) for one in by_jane.grants))
+    by_joe = worlds.grant(ASKS_ALL, "joes", by="joe")
+    done = worlds.settled(worlds.granted(taken_back, by_joe))
+    assert (worlds.state(done), ID in done.sealed) == ("Pending Waits", False)
+    assert worlds.heard(done) == "Refused BeingDeleted"
+    assert worlds.heard(done, "joes") == "Active Counted"
+    again = worlds.settled(worlds.granted(done, worlds.grant(ASKS_ALL, "again")))
+    assert worlds.state(again) == "Approved Approved"
+
+
+def test_a_no_that_was_deleted_holds_until_it_is_gone() -> None:
+    """Whoever may keep an object may not thereby turn a no into nothing."""
+    no = _ending(worlds.grant(HELD, "no", effect="Deny"))
+    done = worlds.settled(worlds.granted(HELD, no, worlds.grant(HELD)))
+    assert worlds.state(done) == "Denied Denied"
+
+
+def test_what_was_said_of_a_yes_that_counted_stays_when_it_is_deleted_later() -> None:
+    """The first decision stands, and deletion is a new generation of the Grant."""
+    done = worlds.settled(worlds.granted(HELD, worlds.grant(HELD)))
+    late = replace(done, grants=tuple(_ending(one) for one in done.grants))
+    assert worlds.is_empty(plan(late.ground()))
+    assert worlds.heard(late) == "Active Counted"
+
+
+def _ending(one: Written) -> Written:
+    """Somebody deleted it, and a finalizer keeps it."""
+    return replace(one, is_ending=True, generation=one.generation + 1)
 
 
 def test_a_status_approved_without_grants_signs_nothing() -> None:

@@ -250,6 +250,28 @@ def test_what_answers_held_calls_is_told_apart_from_what_is_compiled() -> None:
     assert (len(marks), len(asked)) == (3, 4)
 
 
+@pytest.mark.parametrize("written", [{"requestRef": {"name": "r"}}, {"tools": ["a.*"]}])
+def test_that_somebody_deleted_a_grant_is_seen_though_a_finalizer_keeps_it(
+    written: dict[str, object],
+) -> None:
+    """Attack: a Grant is kept, so that it looks as if nobody had taken it back."""
+    marks, asked = _Marks(), _Marks()
+    board = Board(RELEASE, marks, asked)
+    there = seen.Snapshot(name="shop", namespaces=(_namespace("shop"),))
+    board.tell(replace(there, grants=(_answers(names.GRANT, "yes", 5, **written),)))
+    assert [one.is_ending for one in board.known("shop").grants] == [False]
+    marks.clear()
+    asked.clear()
+    ending = {
+        "name": "yes", "namespace": "shop", "uid": "yes", "resourceVersion": "6",
+        "deletionTimestamp": "2026-11-21T12:00:00Z", "finalizers": ["example.com/kept"],
+    }  # fmt: skip
+    kept = seen.object_of({"kind": names.GRANT, "metadata": ending, "spec": written})
+    board.tell(replace(there, grants=(kept,)))
+    assert [one.is_ending for one in board.known("shop").grants] == [True]
+    assert marks + asked == ["shop"]
+
+
 def test_the_arguments_of_a_held_call_are_not_kept() -> None:
     """They are up to 16 KiB each, and nobody reads them here."""
     kept = _answers(names.APPROVAL_REQUEST, "r", 6, tool="a.b", arguments="x" * 16_384)

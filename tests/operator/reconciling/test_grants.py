@@ -70,6 +70,38 @@ def test_what_answers_one_held_call_is_none_of_the_overlays_business(
     assert worlds.overlay_of(found) == []
 
 
+@pytest.mark.promise("K3")
+def test_a_permission_that_was_deleted_is_out_of_force_though_a_finalizer_keeps_it() -> None:
+    """Attack: whoever may change Grants keeps one that an administrator takes back."""
+    before = worlds.settled(worlds.asking_world(grants=(worlds.permission(),)))
+    assert worlds.overlay_of(before) == ["inc-4711"]
+    ending = replace(before.grants[0], is_ending=True, generation=2)
+    deleted = replace(before, grants=(ending,))
+    plan = reconcile(deleted, compilation_of(before))
+    found = worlds.after(deleted, plan)
+    assert worlds.overlay_of(found) == []
+    assert worlds.condition(found, "inc-4711", "Accepted") == ("False", "BeingDeleted")
+    assert worlds.status_of(found, "inc-4711")["phase"] == "Refused"
+
+
+@pytest.mark.parametrize(
+    "veto", [worlds.veto(), worlds.veto(when="args.amount <")], ids=["right", "broken"]
+)
+def test_a_veto_that_was_deleted_holds_until_it_is_gone(veto: Written) -> None:
+    """Whoever may keep an object may not thereby lift what it stops."""
+    ending = replace(veto, is_ending=True)
+    found = worlds.settled(worlds.asking_world(grants=(ending,)))
+    assert worlds.overlay_of(found) == ["stop"]
+    assert worlds.status_of(found, "stop")["phase"] == "Active"
+
+
+def test_permissions_that_were_deleted_take_no_others_room(many_grants: World) -> None:
+    """Attack: they are kept by finalizers until the overlay has no room for any other."""
+    ending = (replace(one, is_ending=True) for one in many_grants.grants)
+    found = worlds.settled(replace(many_grants, grants=(*ending, worlds.permission())))
+    assert worlds.overlay_of(found) == ["inc-4711", "stop"]
+
+
 def test_a_stamp_is_for_one_grant_alone() -> None:
     """Who may write grants must not reuse what admission signed for another."""
     stamped = worlds.permission()

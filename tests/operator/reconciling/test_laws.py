@@ -44,6 +44,7 @@ GRANTS = (
     worlds.permission(),
     worlds.permission("unstamped", by=None),
     worlds.permission("over", expiresAt="2026-11-21T11:00:00Z"),
+    replace(worlds.permission("deleted"), is_ending=True),
     worlds.permission("wide", maxUses=1000),
     worlds.veto(),
     worlds.veto("odd", when="args.", expiresAt="2026-11-21T12:10:00Z"),

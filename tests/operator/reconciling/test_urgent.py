@@ -40,11 +40,13 @@ def test_the_plan_that_follows_delivers_nothing_again() -> None:
     assert (rest.publish, rest.config_map, rest.annotations) == ((), None, {})
 
 
-def test_a_permission_that_is_gone_changed_or_over_goes_out_too() -> None:
+def test_a_permission_that_is_gone_changed_deleted_or_over_goes_out_too() -> None:
     gone = replace(LATER, grants=(worlds.veto("old"),))
     changed = replace(LATER, grants=(worlds.permission(maxUses=11), worlds.veto("old")))
+    ending = replace(worlds.permission(), is_ending=True)
+    deleted = replace(LATER, grants=(ending, worlds.veto("old")))
     over = worlds.later(LATER, timedelta(hours=1))
-    for world in (gone, changed, over):
+    for world in (gone, changed, deleted, over):
         assert worlds.overlay_of(_after(world)) == ["old"]
 
 

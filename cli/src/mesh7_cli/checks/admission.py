@@ -25,6 +25,7 @@ POLICIES: Final = (
     "mesh7-custody",
     "mesh7-debug-containers",
     "mesh7-enrolment",
+    "mesh7-finalizers",
     "mesh7-grants",
     "mesh7-levels",
     "mesh7-network",

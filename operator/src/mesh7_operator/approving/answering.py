@@ -1,9 +1,9 @@
 """What people answer to one request: Grants in, votes and refusals out.
 
-Rungs, the first that fits refuses: another request of that name, another call, another pod; its
-time is over; its policy does not ask; unseen arguments; nobody knows who made it; an agent made it;
-no group of theirs may; they said it already. In the order in which the API server made them; of
-those of one second what denies comes first, then by name.
+Rungs, the first that fits refuses: another request of that name, another call, another pod; a yes
+that is being deleted; its time is over; its policy does not ask; unseen arguments; nobody knows who
+made it; an agent made it; no group of theirs may; they said it already. In the order in which the
+API server made them; of those of one second what denies comes first, then by name.
 Pure: no clock, no network, no logging.
 """
 
@@ -17,6 +17,7 @@ from mesh7_core.ledger.asked import Verdict, Vote, counts_for, repeats
 from mesh7_operator.approving import moments
 from mesh7_operator.approving.ground import Ground
 from mesh7_operator.approving.mirrored import Mirrored, texts_of
+from mesh7_operator.reconciling import compilation, wording
 from mesh7_operator.reconciling.reasons import Reason
 from mesh7_operator.reconciling.world import Written
 
@@ -80,7 +81,8 @@ def no_such_request(grant: Written) -> Refusal:
 
 
 def _said(grant: Written, mirror: Mirrored, ground: Ground) -> Vote | Refusal:
-    refusal = _about_another(grant, mirror) or _outside(grant, mirror, ground)
+    refusal = _about_another(grant, mirror) or _taken_back(grant)
+    refusal = refusal or _outside(grant, mirror, ground)
     if refusal is not None:
         return refusal
     username = _spec(grant, "grantedBy", "username")
@@ -108,6 +110,13 @@ def _about_another(grant: Written, mirror: Mirrored) -> Refusal | None:
         return Refusal(Reason.NOT_FOR_THIS_POD, f"request `{mirror.id}` is of pod `{mirror.pod}`, "
                        "which `subject.pod` has to name, alone")  # fmt: skip
     return None
+
+
+def _taken_back(grant: Written) -> Refusal | None:
+    """A yes ends with the word to delete it, and a no when it is gone."""
+    if not compilation.is_taken_back(grant):
+        return None
+    return Refusal(Reason.BEING_DELETED, wording.BEING_DELETED)
 
 
 def _outside(grant: Written, mirror: Mirrored, ground: Ground) -> Refusal | None:

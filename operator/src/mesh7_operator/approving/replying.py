@@ -24,7 +24,9 @@ _FINAL: Final = (Phase.ACTIVE.value, Phase.REFUSED.value)
 def is_final(grant: Written) -> bool:
     """Whether its status says what became of it; that there is no such request may change."""
     status = grant.status
-    if status.get("phase") not in _FINAL or status.get("observedGeneration") != grant.generation:
+    # Being deleted is a new generation, and makes nothing unsaid.
+    is_of_it = grant.is_ending or status.get("observedGeneration") == grant.generation
+    if status.get("phase") not in _FINAL or not is_of_it:
         return False
     reason = value_at(status, ("conditions", 0, "reason"))
     return isinstance(reason, str) and reason != Reason.NO_SUCH_REQUEST.value

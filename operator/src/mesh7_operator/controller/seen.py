@@ -107,6 +107,7 @@ def object_of(value: shapes.Object) -> Object:
             name=shapes.text(metadata, "name"),
             uid=shapes.text(metadata, "uid"),
             generation=shapes.number(metadata, "generation"),
+            is_ending=bool(shapes.text(metadata, "deletionTimestamp")),
             value=kept,
             status=shapes.mapping(value, "status"),
         ),

@@ -5,7 +5,7 @@ little: whoever reconciles keeps the last compilation and hands it back.
 Pure: no clock, no network, no logging.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -115,9 +115,21 @@ def is_exact(grant: Written) -> bool:
     )
 
 
+def is_taken_back(grant: Written) -> bool:
+    """Whether a grant permits nothing any more, whatever keeps it from being gone.
+
+    What stops calls does so until it is gone: whoever may keep it may not lift it.
+    """
+    return grant.is_ending and standing.is_permission(grant.value)
+
+
+def _compiled_grants(world: World) -> Iterator[Written]:
+    """Those that stand for themselves and were not taken back."""
+    return (one for one in world.grants if not (is_exact(one) or is_taken_back(one)))
+
+
 def _key(world: World) -> Key:
-    grants = (one for one in world.grants if not is_exact(one))
-    own = (*world.policies, *world.sources, *grants)
+    own = (*world.policies, *world.sources, *_compiled_grants(world))
     return Key(
         namespace=world.namespace,
         release_namespace=world.release_namespace,
@@ -187,7 +199,7 @@ def _compile(key: Key, world: World) -> Compilation:
 def _excess(world: World) -> tuple[str, str, str]:
     """What there is too much of: of policies and sources, of grants, of permissions."""
     policies = [one.value for one in world.policies]
-    grants = [one.value for one in world.grants if not is_exact(one)]
+    grants = [one.value for one in _compiled_grants(world)]
     return (
         bounds.excess_of_policies(policies, (one.value for one in world.sources)),
         bounds.excess_of_grants(grants),
@@ -202,8 +214,8 @@ def _kept(world: World, *, is_permitting: bool) -> set[str]:
     """Files of the grants that are compiled."""
     return {
         one.file
-        for one in world.grants
-        if not is_exact(one) and (is_permitting or not standing.is_permission(one.value))
+        for one in _compiled_grants(world)
+        if is_permitting or not standing.is_permission(one.value)
     }
 
 

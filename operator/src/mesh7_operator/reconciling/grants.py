@@ -1,8 +1,8 @@
 """Grants: which of them are in force, and what their statuses say.
 
-Rungs, the first that fits decides: it lies in the release namespace; its time is over; it does not
-compile; admission has not stamped it; it is valid. Those that answer one held call are not judged
-here but in `approving`.
+Rungs, the first that fits decides: it lies in the release namespace; its time is over; it permits
+and is being deleted; it does not compile; admission has not stamped it; it is valid. Those that
+answer one held call are not judged here but in `approving`.
 Pure: no clock, no network, no logging.
 """
 
@@ -17,7 +17,12 @@ from mesh7_core.api.places import value_at
 from mesh7_core.compiling import standing
 from mesh7_core.delivery import stamps
 from mesh7_operator.reconciling import bundling, conditions, wording
-from mesh7_operator.reconciling.compilation import Compilation, is_exact, is_release
+from mesh7_operator.reconciling.compilation import (
+    Compilation,
+    is_exact,
+    is_release,
+    is_taken_back,
+)
 from mesh7_operator.reconciling.conditions import Condition
 from mesh7_operator.reconciling.reasons import Phase, Reason, Truth, Type
 from mesh7_operator.reconciling.world import World, Written
@@ -56,7 +61,8 @@ def may_stand(written: Written, world: World) -> bool:
     """Whether nothing but its policy can keep a permission from being in force."""
     ends_at = _ends_at(written)
     has_ended = ends_at is not None and ends_at <= world.now
-    return not has_ended and stamps.is_stamped(written.value, world.keys.stamps)
+    is_over = has_ended or is_taken_back(written)
+    return not is_over and stamps.is_stamped(written.value, world.keys.stamps)
 
 
 def next_end(judged: Iterable[Judged], now: datetime) -> datetime | None:
@@ -118,6 +124,8 @@ def _accepted(
         return _refused(Reason.NOT_SERVED_HERE, wording.NOT_SERVED_HERE)
     if ends_at is not None and ends_at <= world.now:
         return _refused(Reason.EXPIRED, f"it ended at {conditions.spelled(ends_at)}")
+    if is_taken_back(written):
+        return _refused(Reason.BEING_DELETED, wording.BEING_DELETED)
     if compilation.excess_of_grants:
         return _refused(
             Reason.OVERLAY_TOO_LARGE,

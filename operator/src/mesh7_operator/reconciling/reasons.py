@@ -39,6 +39,7 @@ class Reason(StrEnum):
     NOT_SERVED_HERE = "NotServedHere"
     NOT_STAMPED = "NotStamped"
     EXPIRED = "Expired"
+    BEING_DELETED = "BeingDeleted"
     OVERLAY_TOO_LARGE = "OverlayTooLarge"
     # where it is obeyed
     SIDECARS_CURRENT = "SidecarsCurrent"

@@ -18,6 +18,10 @@ NOT_ENROLLED: Final = (
     "the namespace is not enrolled, label it `mesh7.dev/injection: enabled` or `on-request`"
 )
 
+BEING_DELETED: Final = (
+    "somebody deleted it, and `metadata.finalizers` keep it; what it permitted ended with that"
+)
+
 
 def accepted(found: Iterable[Diagnostic]) -> Condition:
     """It compiles; what the compiler warns of is told."""

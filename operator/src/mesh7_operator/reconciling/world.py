@@ -22,6 +22,7 @@ class Written:
         value: `apiVersion`, `kind`, `metadata` (name, namespace, labels, uid, generation,
             creationTimestamp and nothing else), `spec`; never changed.
         status: as it stands; empty when it has none.
+        is_ending: somebody deleted it, and a finalizer keeps it.
     """
 
     kind: str
@@ -31,6 +32,7 @@ class Written:
     generation: int
     value: Mapping[str, object] = field(repr=False)
     status: Mapping[str, object] = field(default_factory=dict, repr=False)
+    is_ending: bool = False
 
     @property
     def file(self) -> str:

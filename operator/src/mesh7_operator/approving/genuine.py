@@ -6,25 +6,24 @@ Whoever has the namespace's credentials can write one. Pure: no clock, no networ
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from mesh7_core.ledger import shortening
-from mesh7_core.ledger.asked import Asking, Request
+from mesh7_core.ledger.asked import MOST_ASKING, Asking, Request
 from mesh7_core.policy import exact
 from mesh7_core.policy.destination import Destination
-from mesh7_core.policy.rules import Policy, RuleId
 from mesh7_core.policy.voices import Voice
 from mesh7_operator.approving import moments
 from mesh7_operator.approving.ground import Ground
+from mesh7_operator.approving.rulebook import Rulebook
 
 DEFAULT_TIME: Final = timedelta(minutes=10)
 """Of a rule that says nothing of how long it waits, or how long a yes is good."""
 
 _ID: Final = re.compile(r"r-[a-z0-9]{26}")
-_MOST_RULES: Final = 64
 _LONGEST_TOOL: Final = 281
 _LONGEST_NAME: Final = 253
 _DIGEST: Final = re.compile(r"(sha256:[0-9a-f]{64})?")
@@ -44,13 +43,13 @@ class Asked:
     use_within_ms: int
 
 
-def asked(rules: Sequence[str], policies: Mapping[str, Policy]) -> Asked | None:
+def asked(rules: Sequence[str], book: Rulebook) -> Asked | None:
     """What these rules ask for; None = one of them is not there, or does not ask any more."""
-    voices = _voices(rules, policies)
+    voices = book.voices(rules)
     return None if voices is None else _asked(voices)
 
 
-def doubt(request: Request, ground: Ground, policies: Mapping[str, Policy]) -> str:
+def doubt(request: Request, ground: Ground, book: Rulebook) -> str:
     """Why it cannot be what a sidecar asks of people now; empty = it can."""
     if reason := _stranger(request, ground):
         return reason
@@ -58,7 +57,7 @@ def doubt(request: Request, ground: Ground, policies: Mapping[str, Policy]) -> s
     if source is None or _goes_elsewhere(request, source):
         return "its source is not what ToolSource says"
     rules = [one.rule for one in request.asking]
-    voices = _voices(rules, policies) if len(set(rules)) == len(rules) <= _MOST_RULES else None
+    voices = book.voices(rules) if len(set(rules)) == len(rules) <= MOST_ASKING else None
     if not voices:
         return "a rule that it names is not there or does not ask"
     meant = _asked(voices)
@@ -67,7 +66,7 @@ def doubt(request: Request, ground: Ground, policies: Mapping[str, Policy]) -> s
         return "its times are not those of the rules that ask"
     if not _is_now(request, ground.store_ms):
         return "it was opened in the future, or its time is over"
-    if _digest(request, source, voices, policies) != request.digest:
+    if _digest(request, source, book.written(voices)) != request.digest:
         return "its digest is not that of the call that it shows"
     return _hidden(request)
 
@@ -108,12 +107,7 @@ def _hidden(request: Request) -> str:
     return "" if is_shown else "the arguments that it shows are not those of its digest"
 
 
-def _digest(
-    request: Request,
-    source: Destination,
-    voices: Sequence[Voice],
-    policies: Mapping[str, Policy],
-) -> str:
+def _digest(request: Request, source: Destination, asking: Sequence[str]) -> str:
     namespace, _, account = request.agent.partition("/")
     call = exact.ExactCall(
         namespace=namespace,
@@ -129,19 +123,7 @@ def _digest(
         definition=request.definition,
         salt=request.salt,
     )
-    named = {voice.policy: policies[voice.policy] for voice in voices}
-    return exact.digest(call, exact.asked_rules(named.values(), voices))
-
-
-def _voices(rules: Sequence[str], policies: Mapping[str, Policy]) -> tuple[Voice, ...] | None:
-    found = []
-    for rule in rules:
-        policy = policies.get(rule.rpartition("/")[0])
-        voice = None if policy is None else exact.asking_voice(policy, RuleId(rule))
-        if voice is None:
-            return None
-        found.append(voice)
-    return tuple(found)
+    return exact.digest(call, asking)
 
 
 def _asked(voices: Sequence[Voice]) -> Asked:

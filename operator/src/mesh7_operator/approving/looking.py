@@ -21,6 +21,7 @@ from mesh7_operator.approving import (
 from mesh7_operator.approving.following import Followed, Situation
 from mesh7_operator.approving.ground import Ground
 from mesh7_operator.approving.mirrored import OPEN, Mirrored
+from mesh7_operator.approving.rulebook import Rulebook
 from mesh7_operator.reconciling.plan import Event, StatusChange
 from mesh7_operator.reconciling.reasons import Reason
 from mesh7_operator.reconciling.world import Written
@@ -63,7 +64,7 @@ def looked(ground: Ground, grants: Mapping[str, Sequence[Written]]) -> Iterator[
         grants: as `answering.by_request` has them.
     """
     ledger = ground.ledger or {}
-    asked = cache(partial(genuine.asked, policies=ground.policies or {}))
+    asked = cache(partial(genuine.asked, book=Rulebook(ground.policies or {})))
     for written in ground.mirrors:
         answered = grants.get(written.name, [])
         unheard = [one for one in answered if not replying.is_final(one)]

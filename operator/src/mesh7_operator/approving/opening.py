@@ -12,10 +12,10 @@ from typing import Final
 from mesh7_core.delivery import decisions
 from mesh7_core.delivery.decisions import Decision
 from mesh7_core.ledger.asked import State
-from mesh7_core.policy.rules import Policy
 from mesh7_operator.approving import deciding, genuine, mirrored, mirroring, telling
 from mesh7_operator.approving.ground import MOST_MIRRORED, MOST_OPEN, Ground, InLedger
 from mesh7_operator.approving.mirrored import Standing
+from mesh7_operator.approving.rulebook import Rulebook
 from mesh7_operator.approving.steps import Mirror, Settle
 from mesh7_operator.reconciling.plan import Event
 from mesh7_operator.reconciling.reasons import Reason
@@ -51,9 +51,10 @@ def opened(ground: Ground, open_now: int) -> Opened:
     """
     if ground.ledger is None or ground.policies is None or ground.pods is None:
         return Opened()
-    found, doubted = _genuine(ground, ground.policies, _room(ground, open_now))
+    book = Rulebook(ground.policies)
+    found, doubted = _genuine(ground, book, _room(ground, open_now))
     turns = _turns(ground.ledger)
-    made = [_mirror(one, ground, ground.policies, turns) for one in found]
+    made = [_mirror(one, ground, book, turns) for one in found]
     return Opened(
         mirror=tuple(mirror for mirror, _ in made),
         settle=tuple(one for held in found if (one := deciding.reopened(held)) is not None),
@@ -67,15 +68,13 @@ def _room(ground: Ground, open_now: int) -> int:
     return max(min(ground.room, MOST_OPEN - open_now, MOST_MIRRORED - open_now), 0)
 
 
-def _genuine(
-    ground: Ground, policies: Mapping[str, Policy], room: int
-) -> tuple[list[InLedger], dict[str, str]]:
+def _genuine(ground: Ground, book: Rulebook, room: int) -> tuple[list[InLedger], dict[str, str]]:
     found: list[InLedger] = []
     doubted: dict[str, str] = {}
     for looked_at, (name, held) in enumerate(_waiting(ground, doubted)):
         if len(found) >= room or looked_at >= MOST_LOOKED_AT:
             break
-        reason = genuine.doubt(held.request, ground, policies)
+        reason = genuine.doubt(held.request, ground, book)
         if held.request.id != name:
             reason = "it lies under another id than its own"
         if reason:
@@ -116,11 +115,11 @@ def _is_our_word(held: InLedger, ground: Ground) -> bool:
 
 
 def _mirror(
-    held: InLedger, ground: Ground, policies: Mapping[str, Policy], turns: Mapping[str, list[int]]
+    held: InLedger, ground: Ground, book: Rulebook, turns: Mapping[str, list[int]]
 ) -> tuple[Mirror, Event | None]:
     request = held.request
-    asked = genuine.asked([one.rule for one in request.asking], policies)
-    redact = mirroring.redacting(policies, request.agent.partition("/")[2])
+    asked = genuine.asked([one.rule for one in request.asking], book)
+    redact = mirroring.redacting(ground.policies or {}, request.agent.partition("/")[2])
     asking = () if asked is None else asked.asking
     turn = max(bisect_right(turns.get(request.uid, []), request.opened_at_ms), 1)
     source = ground.source_of(request.tool)

@@ -1,15 +1,19 @@
 """Options that several commands of the plugin share."""
 
+import re
 from collections.abc import Callable
 from typing import Final, ParamSpec, TypeVar
 
 import click
 
 from mesh7_cli import options
+from mesh7_cli.backend import ANY, Pin
 from mesh7_core import names
 
 WAIT_S: Final = 5.0
 """How long the controller is waited for."""
+
+_DIGEST: Final = re.compile("sha256:[0-9a-f]{64}")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,7 +57,7 @@ def no_headers(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def dry_run(command: Callable[P, R]) -> Callable[P, R]:
-    """`--dry-run`, as kubectl has it."""
+    """`--dry-run`, as kubectl has it; alone it means `client` (`flags.normalised`)."""
     return click.option(
         "--dry-run",
         "dry_run",
@@ -73,6 +77,26 @@ def wait(command: Callable[P, R]) -> Callable[P, R]:
         callback=_seconds,
         help="Wait so long for what the controller says; `false`: not at all.  [default: 5s]",
     )(command)
+
+
+def pin(command: Callable[P, R]) -> Callable[P, R]:
+    """`--digest`: the call that was looked at."""
+    return click.option(
+        "--digest",
+        "pin",
+        metavar="DIGEST",
+        callback=_pin,
+        help="Only if the call is still the one of this digest, as `show` has it.",
+    )(command)
+
+
+def _pin(context: click.Context, _: click.Parameter, text: str | None) -> Pin:
+    if text is None:
+        return ANY
+    if not _DIGEST.fullmatch(text):
+        message = f"`{text}` is no digest, write `sha256:` and 64 hexadecimal digits"
+        raise click.UsageError(message, ctx=context)
+    return Pin(digest=text)
 
 
 def _seconds(context: click.Context, parameter: click.Parameter, text: str | None) -> float:

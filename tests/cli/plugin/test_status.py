@@ -202,6 +202,20 @@ def test_a_cluster_without_enrolled_namespaces_says_how_to_begin(
     )
 
 
+def test_who_may_not_list_namespaces_is_not_told_that_none_is_enrolled(
+    kubectl: Fake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Defect A12: `status -A` without rights said what it cannot know."""
+    kubectl.tell(
+        worlds.installed(),
+        forbidden=["namespaces", "pods", "agentpolicies.mesh7.dev", "configmaps"],
+    )
+    assert plugin.exit_code(["status", "-A"]) == 0
+    out, err = capsys.readouterr()
+    assert (out, "no namespace is enrolled" in err) == ("", False)
+    assert err.endswith("mesh7: which namespaces are enrolled cannot be seen – name one with -n\n")
+
+
 def test_a_namespace_that_is_not_there_is_an_error(
     kubectl: Fake, capsys: pytest.CaptureFixture[str]
 ) -> None:

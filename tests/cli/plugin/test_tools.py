@@ -127,12 +127,25 @@ def test_a_dry_run_writes_nothing_and_asks_whether_one_may(
 ) -> None:
     """docs/reference/kubectl-mesh7.md: --dry-run."""
     kubectl.tell([_source(accepted=_KNOWN)])
-    assert _run("accept", "--all", "notes", "--dry-run") == 0
+    assert _run("accept", "--all", "notes", "--dry-run=server") == 0
     lines = capsys.readouterr().out.splitlines()
     assert f"-read: {OLD}" in lines
     assert f"+write: {OTHER}" in lines
     assert lines[-1] == "2 tools would be accepted – run it without --dry-run to do so"
     assert "--dry-run=server" in kubectl.calls()[-1]
+
+
+@pytest.mark.parametrize("words", [["--dry-run"], ["--dry-run=client"], ["--dry-run", "client"]])
+def test_a_dry_run_of_accept_is_spelled_as_everywhere_else(
+    kubectl: Fake, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    """Defect C: it was a switch here and none, client or server elsewhere; alone it is `client`."""
+    kubectl.tell([_source()])
+    assert _run("accept", *words, "notes.read") == 0
+    assert "1 tool would be accepted" in capsys.readouterr().out
+    assert not any("patch" in one for one in kubectl.calls())
+    assert _run("accept", "--dry-run=none", "notes.read") == 0
+    assert "wrote toolsource/notes" in capsys.readouterr().out
 
 
 def test_who_may_not_accept_is_told_so_and_nothing_is_said_to_be_written(

@@ -63,11 +63,17 @@ SWITCHES: Final = frozenset(
     | {"--all", "--all-namespaces", "--no-headers", "--unseen"}
 )
 
+_DRY: Final = "--dry-run"
+_DRY_RUNS: Final = frozenset({"none", "client", "server"})
+
 Given = dict[str, object]
 
 
 def normalised(arguments: Sequence[str]) -> list[str]:
-    """As Go programs take them: `--switch=true`, `-n=shop`, `-o=json` mean what they say."""
+    """As Go programs take them: `--switch=true`, `-n=shop`, `-o=json` mean what they say.
+
+    And as kubectl takes it, `--dry-run` without a value is `client`.
+    """
     kept: list[str] = []
     for position, one in enumerate(arguments):
         if one == "--":
@@ -79,6 +85,8 @@ def normalised(arguments: Sequence[str]) -> list[str]:
             continue
         elif equals and re.fullmatch(r"-[a-zA-Z]", name):
             kept.append(f"{name}{value}")
+        elif one == _DRY and not _DRY_RUNS.intersection(arguments[position + 1 : position + 2]):
+            kept.append(f"{_DRY}=client")
         else:
             kept.append(one)
     return kept

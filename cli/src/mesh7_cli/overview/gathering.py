@@ -38,6 +38,11 @@ class Gathered:
     notes: tuple[str, ...]
     looks: Mapping[str, Look]
 
+    @property
+    def is_blind(self) -> bool:
+        """Whether this person may not see which namespaces are enrolled."""
+        return isinstance(self.looks["enrolled"], Hidden)
+
 
 def gather(kubectl: Kubectl, namespace: str | None, release_namespace: str) -> Gathered:
     """One namespace, or all that are enrolled.

@@ -10,16 +10,14 @@ from mesh7_cli.pinning import listing, reported
 from mesh7_cli.verbs import tools as verb
 
 
-def accept(
-    kubectl: Kubectl, tools: Sequence[str], sources: Sequence[str], *, dry_run: bool
-) -> None:
+def accept(kubectl: Kubectl, tools: Sequence[str], sources: Sequence[str], dry_run: str) -> None:
     """Show the digests of tools as sidecars report them, and write them into their sources.
 
     Args:
         kubectl: the person's.
         tools: full names.
         sources: of which all tools are meant.
-        dry_run: write nothing; the API server still says whether this person may.
+        dry_run: `client` shows what would be written; `server` asks whether this person may, too.
 
     Raises:
         click.UsageError: nothing is named.
@@ -36,20 +34,22 @@ def accept(
         click.echo("\n".join([*definitions.shown(tool), ""]))
     digests = verb.digests(fresh)
     for name, accepted in digests.items():
-        _write(kubectl, found[name], accepted, dry_run=dry_run)
-    click.echo(verb.summary(len(fresh), len(wanted), dry_run=dry_run))
+        _write(kubectl, found[name], accepted, dry_run)
+    click.echo(verb.summary(len(fresh), len(wanted), dry_run=dry_run != "none"))
     for warning in verb.unpinned(map(reported.shape, found.values()), digests):
         output.note(warning)
 
 
-def _write(kubectl: Kubectl, source: Object, digests: Mapping[str, str], *, dry_run: bool) -> None:
+def _write(kubectl: Kubectl, source: Object, digests: Mapping[str, str], dry_run: str) -> None:
+    if dry_run != "none":
+        click.echo("\n".join(map(output.visible, reported.lines(source, digests))))
+    if dry_run == "client":
+        return
     name = output.visible(reading.text(source, "metadata", "name"))
     words = ["patch", listing.RESOURCE, name, f"--namespace={kubectl.namespace()}"]
     # An argument has less room than a list of 500 digests takes.
     words += ["--type=merge", "--patch-file=/dev/stdin", "--output=name"]
-    if dry_run:
-        click.echo("\n".join(map(output.visible, reported.lines(source, digests))))
-        words.append("--dry-run=server")
+    words += ["--dry-run=server"] if dry_run == "server" else []
     kubectl.text(*words, stdin=spelled.compact(reported.accepting(source, digests)))
-    if not dry_run:
+    if dry_run == "none":
         click.echo(f"wrote toolsource/{name}")

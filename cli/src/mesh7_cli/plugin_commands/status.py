@@ -59,7 +59,9 @@ def _table(heads: tuple[str, ...], rows: list[list[str]], *, no_headers: bool) -
 def _tell(found: "Gathered", *, is_wide: bool) -> None:
     for note in found.notes:
         output.note(note)
-    if not found.overviews:
+    if not found.overviews and found.is_blind:
+        output.note("which namespaces are enrolled cannot be seen – name one with -n")
+    elif not found.overviews:
         output.note(
             "no namespace is enrolled – `kubectl label namespace NAME mesh7.dev/injection=enabled`"
         )

@@ -41,10 +41,10 @@ def command(*, kubectl: Kubectl, source: str | None, form: str) -> int:
     "--all", "sources", metavar="SOURCE", multiple=True, shell_complete=plugin_names.sources,
     help="All tools of this source; may be given again.",
 )  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
+@plugin_options.dry_run
 @flags.connected
 def accept(
-    *, kubectl: Kubectl, tools: tuple[str, ...], sources: tuple[str, ...], dry_run: bool
+    *, kubectl: Kubectl, tools: tuple[str, ...], sources: tuple[str, ...], dry_run: str
 ) -> int:
     """Accept the definitions of tools as sidecars see them now, in their ToolSource.
 
@@ -52,5 +52,5 @@ def accept(
     """
     from mesh7_cli.pinning import accepting  # noqa: PLC0415 - see above
 
-    accepting.accept(kubectl, tools, sources, dry_run=dry_run)
+    accepting.accept(kubectl, tools, sources, dry_run)
     return exits.Exit.OK

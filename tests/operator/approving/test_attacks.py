@@ -371,3 +371,51 @@ def test_a_status_approved_without_grants_signs_nothing() -> None:
     done = worlds.after(forged, steps)
     assert worlds.state(done) == "Approved Forgotten"
     assert worlds.is_empty(plan(done.ground()))
+
+
+# One yes, one call
+
+
+@pytest.mark.promise("C3", "A2")
+def test_one_call_is_not_asked_about_twice_at_the_same_time() -> None:
+    """Security review of issue 7, F8: two yeses for who dropped a pointer."""
+    first = worlds.request(1)
+    second = replace(first, id="r-" + "9" * 26, opened_at_ms=first.opened_at_ms + 5)
+    both = worlds.mirrored(first, second)
+    assert [one.name for one in both.mirrors] == [first.id]
+    assert plan(both.ground()).doubted.keys() == {second.id}
+    approved = worlds.settled(worlds.granted(both, worlds.grant(both)))
+    assert worlds.settled(approved).sealed.keys() == {first.id}
+    used = worlds.settled(worlds.used(approved, first.id))
+    assert {one.name for one in used.mirrors} == {first.id, second.id}
+
+
+@pytest.mark.promise("C3", "A2")
+def test_a_yes_that_redis_forgot_is_closed_by_whoever_asks_about_the_call_anew() -> None:
+    """The same: a forgotten one waits for Redis no longer, and nobody waits for it to lapse."""
+    first = worlds.request(1)
+    found = worlds.mirrored(first)
+    found = worlds.settled(worlds.granted(found, worlds.grant(found)))
+    found = worlds.settled(worlds.without_request(found, first.id))
+    assert worlds.state(found) == "Approved Forgotten"
+    second = replace(first, id="r-" + "9" * 26, opened_at_ms=first.opened_at_ms + 5)
+    found = worlds.settled(worlds.with_request(found, second))
+    assert worlds.state(found, first.id) == "Lapsed Forgotten"
+    assert worlds.state(found, second.id) == "Pending Waits"
+    found = worlds.settled(worlds.with_request(found, worlds.forged(first, State.APPROVED)))
+    assert found.requests[first.id].state is State.WITHDRAWN
+
+
+@pytest.mark.promise("C3")
+def test_an_id_whose_request_was_pushed_out_is_nobodys_any_more() -> None:
+    """Security review of issue 7, F7: another call under an id just looked at."""
+    first = worlds.request(1)
+    found = worlds.mirrored(first)
+    found = worlds.settled(worlds.without_request(found, first.id))
+    found = worlds.settled(worlds.later(found, hours=25))
+    assert (found.mirrors, found.gone) == ((), (first.id,))
+    now_ms = NOON_MS + 25 * 60 * worlds.MINUTE - worlds.MINUTE
+    other = worlds.digested(replace(worlds.request(2, opened_at_ms=now_ms), id=first.id))
+    found = worlds.settled(worlds.with_request(found, other))
+    assert found.mirrors == ()
+    assert plan(found.ground()).doubted.keys() == {first.id}

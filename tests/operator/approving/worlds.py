@@ -1,7 +1,7 @@
 """Namespaces with held calls, and what becomes of one when steps are carried out."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +15,7 @@ from mesh7_core.policy import canonical, destination, exact
 from mesh7_core.policy.bundle import Bundle
 from mesh7_core.policy.destination import Destination
 from mesh7_core.policy.rules import Policy, RuleId
-from mesh7_operator.approving.ground import MOST_OPEN, Ground, InLedger
+from mesh7_operator.approving.ground import MOST_MIRRORED_BYTES, MOST_OPEN, Ground, InLedger
 from mesh7_operator.approving.plan import plan
 from mesh7_operator.approving.steps import Mirror, Settle, Steps
 from mesh7_operator.reconciling.world import Written
@@ -113,6 +113,8 @@ class World:
     is_lost: bool = False
     now: datetime = NOON
     room: int = MOST_OPEN
+    most_bytes: int = MOST_MIRRORED_BYTES
+    gone: Collection[str] = ()
     made: int = 0
     stamps: tuple[bytes, ...] = (STAMPER.public,)
 
@@ -142,6 +144,8 @@ class World:
             signer=SIGNER,
             now=self.now,
             room=self.room,
+            most_bytes=self.most_bytes,
+            gone=self.gone,
         )
 
 
@@ -285,7 +289,7 @@ def after(found: World, steps: Steps) -> World:
         for one in found.grants
         if not _is_owned_by(one, gone)
     )
-    return replace(found, mirrors=mirrors, grants=grants)
+    return replace(found, mirrors=mirrors, grants=grants, gone=(*found.gone, *steps.gone))
 
 
 def is_empty(steps: Steps) -> bool:

@@ -34,6 +34,7 @@ class Situation:
 
     Attributes:
         held: what Redis holds of it; None when that is nothing, or another call.
+        is_asked_anew: another request asks about the very same call.
         votes: what stamped Grants say, in order; worked out when somebody asks.
         asked: what rules of the policies in force ask for (`genuine.asked`).
     """
@@ -42,6 +43,7 @@ class Situation:
     mirror: Mirrored
     before: Standing
     held: InLedger | None
+    is_asked_anew: bool
     votes: Callable[[], tuple[Vote, ...]]
     asked: Callable[[tuple[str, ...]], genuine.Asked | None]
 
@@ -120,7 +122,9 @@ def _approved(one: Situation, now: Standing) -> Followed:
     if one.is_pod_gone:
         return _gone(replace(one, before=now), Reason.POD_GONE)
     if held is None:
-        return Followed(now=replace(now, reason=Reason.FORGOTTEN))
+        # One yes for one call: whoever asks anew has the old one closed.
+        state = State.LAPSED if one.is_asked_anew else now.state
+        return Followed(now=replace(now, state=state, reason=Reason.FORGOTTEN))
     if held.request.state is State.WITHDRAWN:
         return _gone(replace(one, before=now), Reason.WITHDRAWN)
     signed = deciding.unsealed(one.mirror, held, ground)

@@ -3,7 +3,7 @@
 Pure: no clock, no network, no logging.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -17,6 +17,8 @@ MOST_MIRRORED = 1_000
 """ApprovalRequests of a namespace, closed ones too; beyond it the longest closed are deleted."""
 MOST_OPEN = 200
 """Of them that wait or can be used; beyond it nothing is mirrored until some close."""
+MOST_MIRRORED_BYTES = 16 * 1024 * 1024
+"""Of a namespace's ApprovalRequests (`mirrored.size_bytes`); the longest closed give way."""
 KEPT_S = 24 * 60 * 60
 """How long an ApprovalRequest stays after it closed."""
 
@@ -53,6 +55,8 @@ class Ground:
         signer: signs decisions.
         now: aware, UTC.
         room: how many new mirrors the flood guard allows now.
+        most_bytes: what all its mirrors may come to; less when the whole cluster's are too much.
+        gone: ids of requests that closed, and whose mirrors were deleted since.
     """
 
     namespace: str
@@ -67,6 +71,8 @@ class Ground:
     signer: keys.SigningKey = field(repr=False)
     now: datetime
     room: int = MOST_OPEN
+    most_bytes: int = MOST_MIRRORED_BYTES
+    gone: Collection[str] = ()
 
     def source_of(self, tool: str) -> Destination | None:
         """Where this tool's calls go; None: no ToolSource says so."""

@@ -4,7 +4,7 @@ One that is closed and on which nothing bears any more is hardly looked at: ther
 Pure: no clock, no network, no logging.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 
@@ -65,12 +65,13 @@ def looked(ground: Ground, grants: Mapping[str, Sequence[Written]]) -> Iterator[
     """
     ledger = ground.ledger or {}
     asked = cache(partial(genuine.asked, book=Rulebook(ground.policies or {})))
+    anew = _asked_anew(ground)
     for written in ground.mirrors:
         answered = grants.get(written.name, [])
         unheard = [one for one in answered if not replying.is_final(one)]
         state = mirrored.state_of(written)
         if state in OPEN or written.name in ledger or unheard:
-            yield _looked(written, answered, unheard, ground, asked)
+            yield _looked(written, answered, unheard, ground, asked, anew)
         else:
             yield Looked(written=written, was=state)
 
@@ -109,6 +110,7 @@ def _looked(
     unheard: Sequence[Written],
     ground: Ground,
     asked: Callable[[tuple[str, ...]], genuine.Asked | None],
+    anew: Collection[str],
 ) -> Looked:
     was = mirrored.state_of(written)
     mirror = mirrored.read(written)
@@ -123,6 +125,7 @@ def _looked(
             mirror=mirror,
             before=before,
             held=held if held is not None and mirror.is_of(held.request) else None,
+            is_asked_anew=mirror.digest in anew,
             asked=asked,
             votes=lambda: tuple(answering.votes_of(answers())),
         )
@@ -138,6 +141,16 @@ def _looked(
     return Looked(
         written=written, was=was, mirror=mirror, followed=followed, replies=tuple(replies)
     )
+
+
+def _asked_anew(ground: Ground) -> Collection[str]:
+    """Digests of calls that open requests ask about which are not mirrored."""
+    known = {one.name for one in ground.mirrors}
+    return {
+        one.request.digest
+        for name, one in (ground.ledger or {}).items()
+        if name not in known and one.request.state in OPEN
+    }
 
 
 def _differing(grant: Written, status: Mapping[str, object]) -> Iterator[StatusChange]:

@@ -4,7 +4,8 @@ The controller alone writes them, and a decision is signed for what stands there
 Redis says. One that cannot be read is nobody's. Pure: no clock, no network, no logging.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +18,8 @@ from mesh7_operator.reconciling.world import Written
 
 OPEN: Final = frozenset({State.PENDING, State.APPROVED})
 
+_AROUND_BYTES: Final = 4 * 1024
+"""Metadata, and who manages which field."""
 _STATES: Final = {state.value.capitalize(): state for state in State}
 _VERDICTS: Final = {verdict.value.capitalize(): verdict for verdict in Verdict}
 _REASONS: Final = {reason.value: reason for reason in Reason}
@@ -140,6 +143,20 @@ def closed_at_ms(written: Written) -> int:
     usable_until_ms = moments.read(written.status.get("usableUntil")) or 0
     since = moments.read(value_at(_ready(written), ("lastTransitionTime",)))
     return max(usable_until_ms, since or 0)
+
+
+def size_bytes(value: Mapping[str, object], status: Mapping[str, object]) -> int:
+    """What one takes of the API server's store, about; its arguments count by their size."""
+    spec = value.get("spec")
+    size = value_at(spec, ("argumentsSize",))
+    rest = {
+        name: one
+        for name, one in (spec.items() if isinstance(spec, dict) else ())
+        if name != "arguments"
+    }
+    written = json.dumps([rest, status], ensure_ascii=False).encode("utf-8", "surrogatepass")
+    shown = min(size, showing.MOST_SHOWN) if isinstance(size, int) else 0
+    return _AROUND_BYTES + len(written) + shown
 
 
 def _ready(written: Written) -> object:

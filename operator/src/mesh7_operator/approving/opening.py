@@ -5,7 +5,7 @@ Pure: no clock, no network, no logging.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -33,6 +33,7 @@ class Opened:
     Attributes:
         ends_at_ms: when those that are mirrored now expire, by the store's clock.
         doubted: why the others are not.
+        size_bytes: of them all (`mirrored.size_bytes`).
     """
 
     mirror: tuple[Mirror, ...] = ()
@@ -40,27 +41,52 @@ class Opened:
     events: tuple[Event, ...] = ()
     ends_at_ms: tuple[int, ...] = ()
     doubted: Mapping[str, str] = field(default_factory=dict)
+    size_bytes: int = 0
 
 
-def opened(ground: Ground, open_now: int) -> Opened:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Open:
+    """What waits or can be used after this round, beside what is mirrored now.
+
+    Attributes:
+        many: how many mirrors.
+        digests: of their calls; two of one call would be two yeses for it.
+        size_bytes: of them all.
+    """
+
+    many: int
+    digests: Collection[str]
+    size_bytes: int
+
+
+def opened(ground: Ground, open_now: Open) -> Opened:
     """New mirrors.
 
     Args:
         ground: while Redis, pods or policies are not known, nothing is mirrored.
-        open_now: mirrors that wait or can be used, after this round.
+        open_now: mirrors that are open already.
     """
     if ground.ledger is None or ground.policies is None or ground.pods is None:
         return Opened()
     book = Rulebook(ground.policies)
-    found, doubted = _genuine(ground, book, _room(ground, open_now))
+    found, doubted = _genuine(ground, book, open_now)
     turns = _turns(ground.ledger)
-    made = [_mirror(one, ground, book, turns) for one in found]
+    made, size_bytes = [], 0
+    for held in found:
+        mirror, event = _mirror(held, ground, book, turns)
+        size = mirrored.size_bytes(mirror.manifest, mirror.status)
+        if open_now.size_bytes + size_bytes + size > ground.most_bytes:
+            break
+        made.append((mirror, event))
+        size_bytes += size
+    found = found[: len(made)]
     return Opened(
         mirror=tuple(mirror for mirror, _ in made),
         settle=tuple(one for held in found if (one := deciding.reopened(held)) is not None),
         events=tuple(event for _, event in made if event is not None),
         ends_at_ms=tuple(one.request.opened_at_ms + one.request.timeout_ms for one in found),
         doubted=doubted,
+        size_bytes=size_bytes,
     )
 
 
@@ -68,19 +94,27 @@ def _room(ground: Ground, open_now: int) -> int:
     return max(min(ground.room, MOST_OPEN - open_now, MOST_MIRRORED - open_now), 0)
 
 
-def _genuine(ground: Ground, book: Rulebook, room: int) -> tuple[list[InLedger], dict[str, str]]:
+def _genuine(
+    ground: Ground, book: Rulebook, open_now: Open
+) -> tuple[list[InLedger], dict[str, str]]:
     found: list[InLedger] = []
     doubted: dict[str, str] = {}
+    digests, room = set(open_now.digests), _room(ground, open_now.many)
     for looked_at, (name, held) in enumerate(_waiting(ground, doubted)):
         if len(found) >= room or looked_at >= MOST_LOOKED_AT:
             break
         reason = genuine.doubt(held.request, ground, book)
         if held.request.id != name:
             reason = "it lies under another id than its own"
+        elif name in ground.gone:
+            reason = "its id is that of a request that closed"
+        elif not reason and held.request.digest in digests:
+            reason = "another request asks about the very same call"
         if reason:
             doubted[name] = reason
         else:
             found.append(held)
+            digests.add(held.request.digest)
     return found, doubted
 
 

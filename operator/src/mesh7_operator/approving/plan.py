@@ -4,7 +4,7 @@ Level-triggered and idempotent: what the steps make of the ground needs no steps
 Pure: no clock, no network, no logging.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -14,7 +14,7 @@ from mesh7_core.ledger.asked import State
 from mesh7_operator.approving import answering, looking, mirrored, moments, opening
 from mesh7_operator.approving.ground import KEPT_S, MOST_MIRRORED, Ground
 from mesh7_operator.approving.looking import Looked
-from mesh7_operator.approving.opening import Opened
+from mesh7_operator.approving.opening import Open, Opened
 from mesh7_operator.approving.steps import Steps
 from mesh7_operator.reconciling.world import Written
 
@@ -28,9 +28,10 @@ def plan(ground: Ground) -> Steps:
     ground = _own(ground)
     grants = answering.by_request(ground.grants)
     found = tuple(looking.looked(ground, grants))
-    opened = opening.opened(ground, sum(one.is_open for one in found))
+    sizes = {one.written.uid: _size(one) for one in found}
+    opened = opening.opened(ground, _open(found, sizes))
     closed = _closed(found, ground)
-    deleted = frozenset(_deleted(found, closed, ground, len(opened.mirror)))
+    deleted = frozenset(_deleted(found, closed, ground, opened, sizes))
     kept = [one for one in found if one.written.uid not in deleted]
     settle = [one.followed.settle for one in found if one.followed is not None]
     statuses = [change for one in kept if (change := looking.status_change(one, ground))]
@@ -44,6 +45,8 @@ def plan(ground: Ground) -> Steps:
         ),
         deleted=tuple((one.written.name, one.written.uid) for one in found
                       if one.written.uid in deleted),
+        gone=tuple(name for _, name, uid in closed if uid in deleted),
+        kept_bytes=opened.size_bytes + sum(sizes[one.written.uid] for one in kept),
         events=(*(told for one in found if (told := looking.event(one))), *opened.events),
         doubted=opened.doubted,
         look_again_at=min(_turns(kept, closed, opened, ground), default=None),
@@ -65,6 +68,19 @@ def _own(ground: Ground) -> Ground:
     )
 
 
+def _size(one: Looked) -> int:
+    return mirrored.size_bytes(one.written.value, one.written.status)
+
+
+def _open(found: Iterable[Looked], sizes: Mapping[str, int]) -> Open:
+    known = [one for one in found if one.is_open]
+    return Open(
+        many=len(known),
+        digests=frozenset(one.mirror.digest for one in known if one.mirror is not None),
+        size_bytes=sum(sizes[one.written.uid] for one in known),
+    )
+
+
 def _closed(found: Iterable[Looked], ground: Ground) -> list[_Closed]:
     """Those that closed, the longest closed first."""
     now_ms = moments.ms_of(ground.now)
@@ -80,15 +96,22 @@ def _closed_at_ms(one: Looked, now_ms: int) -> int:
 
 
 def _deleted(
-    found: Iterable[Looked], closed: Sequence[_Closed], ground: Ground, added: int
+    found: Iterable[Looked],
+    closed: Sequence[_Closed],
+    ground: Ground,
+    opened: Opened,
+    sizes: Mapping[str, int],
 ) -> Iterator[str]:
-    """Uids: strays, those that closed long ago, and the longest closed of too many."""
+    """Uids: strays, those that closed long ago, and the longest closed of too many or too much."""
     now_ms = moments.ms_of(ground.now)
     yield from (one.written.uid for one in found if one.is_stray)
-    is_open = sum(one.is_open for one in found)
-    excess = is_open + len(closed) + added - MOST_MIRRORED
+    of_ours = [one for one in found if not one.is_stray]
+    excess = len(of_ours) + len(opened.mirror) - MOST_MIRRORED
+    too_much = sum(sizes[one.written.uid] for one in of_ours)
+    too_much += opened.size_bytes - ground.most_bytes
     for index, (closed_at_ms, _, uid) in enumerate(closed):
-        if index < excess or closed_at_ms + _KEPT_MS <= now_ms:
+        if index < excess or too_much > 0 or closed_at_ms + _KEPT_MS <= now_ms:
+            too_much -= sizes[uid]
             yield uid
 
 

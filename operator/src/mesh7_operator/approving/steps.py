@@ -49,6 +49,8 @@ class Steps:
         doubted: ids of requests that are not mirrored, and why: what they claim is not so (yet);
             for the log and a counter.
         deleted: names and uids of ApprovalRequests.
+        gone: ids of those of them that closed: none of their requests ever comes again.
+        kept_bytes: what ApprovalRequests come to after this (`mirrored.size_bytes`).
         look_again_at: when the clock alone changes something; None = never.
     """
 
@@ -56,6 +58,8 @@ class Steps:
     mirror: tuple[Mirror, ...] = ()
     statuses: tuple[StatusChange, ...] = ()
     deleted: tuple[tuple[str, str], ...] = ()
+    gone: tuple[str, ...] = ()
+    kept_bytes: int = 0
     events: tuple[Event, ...] = ()
     doubted: Mapping[str, str] = field(default_factory=dict)
     look_again_at: datetime | None = None

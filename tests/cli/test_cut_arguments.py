@@ -54,6 +54,25 @@ def test_watch_takes_a_yes_only_after_all_that_was_kept_was_shown(tmp_path: Path
     assert len(decided(kept)) == 1
 
 
+@pytest.mark.promise("A11")
+def test_watch_takes_a_yes_to_an_unseen_body_only_after_all_that_was_kept_was_shown(
+    tmp_path: Path,
+) -> None:
+    """Attack of issue 7: a body that is padded, or no text, on a card that looks whole."""
+    said = {"method": "POST", "path": "/v1/refunds", "bodySize": 33, "bodyDigest": "sha256:33"}
+    kept = Book(requests={ID: held(arguments=said, unseen=True)})
+    with watching(tmp_path, kept) as terminal:
+        card = terminal.until(PROMPT)
+        assert "! not all that is forwarded can be shown" in card
+        terminal.until("press `f` first", pressing="a")
+        assert decided(kept) == []
+        terminal.until("asked by", pressing="f")
+        terminal.until(PROMPT)
+        terminal.until(f"approved `{ID}`", pressing="a")
+        assert terminal.end(pressing="q") == exits.Exit.OK
+    assert len(decided(kept)) == 1
+
+
 def test_arguments_that_were_let_go_are_not_shown_as_none(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

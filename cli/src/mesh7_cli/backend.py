@@ -6,7 +6,7 @@ objects of docs/reference/control-api.md; what a cluster knows beyond them are f
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 Object = dict[str, object]
 
@@ -20,6 +20,8 @@ class Voice:
         complaint: what stands before a complaint on stderr.
         where: what a command needs beside the name to mean the same; empty, or with a space first.
         request_kind, grant_kind: what stands before a name with `-o name`.
+        revoke_needs: the right that ending a grant takes; empty, or with a space first.
+        place: where is looked, for who finds nothing there; likewise.
     """
 
     program: str
@@ -27,6 +29,12 @@ class Voice:
     where: str = ""
     request_kind: str = ""
     grant_kind: str = ""
+    revoke_needs: str = ""
+    place: str = ""
+
+    def ending(self, *names: str) -> str:
+        """What ends grants, or takes answers back: the command to copy, and who may."""
+        return f"`{self.command('revoke', *names)}`{self.revoke_needs}"
 
     def command(self, *words: str) -> str:
         """A command to copy; a name may be `<namespace>/<name>`."""
@@ -35,6 +43,22 @@ class Voice:
         if not slash:
             return f"{' '.join((self.program, *words))}{self.where}"
         return f"{' '.join((self.program, *before, name))} -n {namespace}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pin:
+    """The one request that a person saw: a name may be that of another a moment later.
+
+    Attributes:
+        uid: of its object; empty = of any.
+        digest: of its call; empty = of any.
+    """
+
+    uid: str = ""
+    digest: str = ""
+
+
+ANY: Final = Pin()
 
 
 class Deciding(Protocol):
@@ -52,11 +76,14 @@ class Deciding(Protocol):
     def request(self, identifier: str) -> Object:
         """One request."""
 
-    def decide(self, verb: str, identifier: str, reason: str, *, unseen: bool = False) -> Object:
+    def decide(
+        self, verb: str, identifier: str, reason: str, *, unseen: bool = False, pin: Pin = ANY
+    ) -> Object:
         """Say `approve` or `deny` to one request; the request after it.
 
         Args:
-            unseen: whether the person decides without having seen all of the arguments.
+            unseen: whether the person decides without having seen all that is forwarded.
+            pin: what they saw; a request that is another one now is refused.
 
         Returns:
             With `isHandedIn` when nobody has said yet what becomes of it; with `notes` to tell.
@@ -68,6 +95,9 @@ class Backend(Deciding, Protocol):
 
     def requests(self, state: str) -> list[Object]:
         """The requests that are `open`, or `all` that are remembered; oldest first."""
+
+    def hint(self) -> str:
+        """Why nothing may wait where it was looked; empty when there is nothing to say."""
 
     def grants(self) -> list[Object]:
         """All standing grants and vetoes."""

@@ -13,6 +13,10 @@ PENDING = "pending"
 FULL_LETTERS = 16 * 1024
 """Longer arguments are shown by head and tail first, so that they push nothing off the screen."""
 PART_LETTERS = 2 * 1024
+UNSEEN = (
+    "not all that is forwarded can be shown: the body is long, is no text, or nothing could be"
+    " hidden from it apart"
+)
 INDENT = "  "
 WIDTH = 11
 
@@ -46,10 +50,10 @@ def brief(request: Mapping[str, object], now: datetime) -> Card:
 
 
 def cut_note(request: Mapping[str, object]) -> str:
-    """That nobody can be shown all of the arguments; empty when somebody can."""
+    """That nobody can be shown all that is forwarded; empty when somebody can."""
     size_bytes = reading.number(request, "argumentsCutFrom")
     if not size_bytes:
-        return ""
+        return UNSEEN if reading.truth(request, "unseen") else ""
     return (
         f"not all of the arguments can be shown: of {size_bytes:,} bytes only head, tail, size "
         "and digest were kept"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mesh7_cli import gateway, ids, options, reading
-from mesh7_cli.backend import Object, Voice
+from mesh7_cli.backend import ANY, Object, Pin, Voice
 
 REQUESTS = "/control/requests"
 GRANTS = "/control/grants"
@@ -35,11 +35,18 @@ class Control:
         """One request."""
         return self._one("GET", identifier, "", None)
 
-    def decide(self, verb: str, identifier: str, reason: str, *, unseen: bool = False) -> Object:
+    def decide(
+        self, verb: str, identifier: str, reason: str, *, unseen: bool = False, pin: Pin = ANY
+    ) -> Object:
         """Say `approve` or `deny` to one request; the request after it."""
         # What the gateway keeps of long arguments is what `mesh7 show` shows: there is no more.
-        del unseen
+        # It makes up its ids and gives none of them twice.
+        del unseen, pin
         return self._one("POST", identifier, f"/{verb}", {"reason": reason})
+
+    def hint(self) -> str:
+        """Nothing: whoever answers is the gateway that was named."""
+        return ""
 
     def grants(self) -> list[Object]:
         """All standing grants and vetoes."""

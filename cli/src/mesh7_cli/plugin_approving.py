@@ -9,7 +9,7 @@ import click
 from mesh7_cli import exits, output
 from mesh7_cli.approving.cluster import SERVER, Cluster, Manner
 from mesh7_cli.approving.everywhere import Everywhere
-from mesh7_cli.backend import Deciding, Object
+from mesh7_cli.backend import ANY, Deciding, Object, Pin
 from mesh7_cli.cluster.kubectl import Kubectl
 from mesh7_cli.verbs import decide
 from mesh7_cli.verbs.layout import Layout
@@ -79,13 +79,19 @@ def answer(  # noqa: PLR0913 - what the options of `approve` and `deny` say
     wait_s: float,
     dry_run: str,
     unseen: bool = False,
+    pin: Pin = ANY,
 ) -> int:
     """Say yes or no to each request, or show the Grants that would say it."""
+    if pin != ANY and len(given) != 1:
+        message = "--digest is of one call, name one request"
+        raise click.UsageError(message, ctx=click.get_current_context())
     asked = home(kubectl, manner=Manner(wait_s=wait_s))
     meant = bare(given, asked.voice.request_kind)
     if dry_run == "none":
-        return code(decide.run(asked, verb, meant, reason, unseen=unseen))
-    drafts = [draft for one in meant for draft in asked.answers(verb, one, reason, unseen=unseen)]
+        return code(decide.run(asked, verb, meant, reason, unseen=unseen, pin=pin))
+    drafts = [
+        draft for one in meant for draft in asked.answers(verb, one, reason, unseen=unseen, pin=pin)
+    ]
     show_dry(asked, drafts, dry_run)
     return exits.Exit.OK
 

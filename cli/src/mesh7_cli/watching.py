@@ -18,7 +18,7 @@ from mesh7_cli import (
     reading,
     spelled,
 )
-from mesh7_cli.backend import Deciding
+from mesh7_cli.backend import ANY, Deciding, Pin
 from mesh7_core import errors
 
 HELP = """\
@@ -90,6 +90,7 @@ class Session:
         self._is_new = True
         self._is_away = False
         self._is_prompted = False
+        self._shown = ANY
 
     def serve(self, follower: changes.Follower) -> None:
         """Show cards and do what the keys say, until `q` or the terminal is gone.
@@ -186,8 +187,9 @@ class Session:
         self._say("\n".join(["", *map(_coloured, card.lines), ""]))
         if not card.is_whole:
             full = "all that was kept of them" if cards.cut_note(request) else "them in full"
-            self._say(f"the arguments are long: `f` shows {full}, then keys count\n")
+            self._say(f"not all of the arguments stand here: `f` shows {full}, then keys count\n")
         self._keys.forget()
+        self._shown = Pin(uid=reading.text(request, "uid"), digest=reading.text(request, "digest"))
         self._desk.show(identifier, self._clock_s(), is_whole=card.is_whole)
 
     def _deny(self) -> None:
@@ -201,7 +203,9 @@ class Session:
     def _decide(self, verb: str, reason: str) -> None:
         try:
             # A yes counts only once all that is kept was shown, with a word of what is not.
-            request = self._backend.decide(verb, self._desk.top, reason, unseen=True)
+            request = self._backend.decide(
+                verb, self._desk.top, reason, unseen=True, pin=self._shown
+            )
         except exits.RefusedError as error:
             self._say(f"mesh7: {error.message}")
             self._desk.put_by()

@@ -3,6 +3,7 @@
 import pytest
 
 from mesh7_cli.approving import answers
+from mesh7_cli.backend import Pin
 from tests.cli.approving import worlds
 from tests.cli.approving.worlds import ID, Object
 
@@ -79,6 +80,44 @@ def test_cut_arguments_are_approved_only_by_whoever_says_unseen() -> None:
         "-n shop`; a yes is for all of it, and needs --unseen"
     )
     assert (objected("approve", cut, unseen=True), objected("deny", cut)) == ("", "")
+
+
+@pytest.mark.promise("A11")
+def test_an_http_body_that_nobody_saw_is_approved_only_by_whoever_says_unseen() -> None:
+    """An attack: a short card, and a body that stands there by its digest alone."""
+    short = worlds.held(unseen=True)
+    assert objected("approve", short) == (
+        f"request `{ID}`: not all that is forwarded can be shown: the body is long, is no text, or "
+        "nothing could be hidden from it apart – look at what there is with `kubectl mesh7 show "
+        f"{ID} -n shop`; a yes is for all of it, and needs --unseen"
+    )
+    assert (objected("approve", short, unseen=True), objected("deny", short)) == ("", "")
+    assert made("approve", short, unseen=True)[0]["spec"]["unseen"] is True
+
+
+@pytest.mark.promise("A1")
+@pytest.mark.parametrize(
+    ("pin", "is_other"),
+    [
+        (Pin(), False),
+        (Pin(uid=f"uid-{ID}", digest=worlds.DIGEST), False),
+        (Pin(digest=worlds.DIGEST), False),
+        (Pin(uid="uid-of-another", digest=worlds.DIGEST), True),
+        (Pin(uid=f"uid-{ID}", digest=f"sha256:{'3' * 64}"), True),
+        (Pin(digest=f"sha256:{'3' * 64}"), True),
+    ],
+)
+def test_an_id_that_was_used_again_is_no_longer_what_was_looked_at(
+    pin: Pin, *, is_other: bool
+) -> None:
+    """An attack: pushed out between `show` and `approve`, and opened anew for another call."""
+    found = answers.mistaken(worlds.held(), pin)
+    assert ("" if found is None else found.message) == (
+        f"request `{ID}` is for another call than the one that was looked at, nothing is said to "
+        f"it – look at what it is now with `kubectl mesh7 show {ID} -n shop`"
+        if is_other
+        else ""
+    )
 
 
 def test_what_closed_is_told_in_the_controllers_words() -> None:

@@ -253,6 +253,7 @@ def test_a_request_is_the_laptops_object_with_what_only_a_cluster_knows() -> Non
     assert left == {
         "id": ID, "namespace": "shop", "state": "pending", "tool": "billing.create_refund",
         "agent": "shop/support", "pod": "support-7d9f", "argumentsCutFrom": None,
+        "uid": f"uid-{ID}", "unseen": False,
         "rules": [worlds.rule(count=2) | {"approvedBy": ["jane"]}],
         "openedAt": worlds.OPENED, "expiresAt": "2999-01-01T00:00:00Z", "usableUntil": None,
         "definition": f"sha256:{'1' * 64}", "digest": worlds.DIGEST,

@@ -178,6 +178,25 @@ def test_a_megabyte_from_the_agent_is_no_more_than_the_cluster_keeps(
     assert len(capsys.readouterr().out) < 2 * showing.MOST_SHOWN
 
 
+@pytest.mark.promise("A1")
+@pytest.mark.parametrize("verb", ["approve", "deny"])
+def test_a_digest_keeps_an_answer_from_a_call_that_took_the_id(
+    kubectl: Fake, capsys: Capture, verb: str
+) -> None:
+    """An attack: the id of a call that was looked at, opened anew for another one."""
+    kubectl.tell([worlds.held(digest=f"sha256:{'3' * 64}")])
+    for more in ([], ["--dry-run=client"]):
+        assert plugin.exit_code([verb, ID, "--digest", worlds.DIGEST, *more]) == 1
+        printed = capsys.readouterr()
+        assert "is for another call than the one that was looked at" in printed.err
+        assert printed.out == ""
+    assert kubectl.made() == []
+    kubectl.tell([worlds.held()])
+    assert plugin.exit_code([verb, ID, f"--digest={worlds.DIGEST}", "--wait=false"]) == 0
+    assert f"`{ID}`: billing.create_refund for shop/support" in capsys.readouterr().out
+    assert [one["spec"]["digest"] for one in kubectl.made()] == [worlds.DIGEST]
+
+
 @pytest.mark.promise("C3")
 def test_a_yes_is_told_as_on_a_laptop(kubectl: Fake, capsys: Capture) -> None:
     """docs/reference/kubectl-mesh7.md, approve; by the name that `-o name` prints, too."""
@@ -273,6 +292,8 @@ def test_a_permission_says_how_to_end_it(kubectl: Fake, capsys: Capture) -> None
             ["approve", ""],
             "an id is empty – give whole ids, as `kubectl mesh7 requests` shows them",
         ),
+        (["approve", ID, "--digest", "sha256:1"], "`sha256:1` is no digest"),
+        (["deny", ID, OTHER, "--digest", worlds.DIGEST], "name one request"),
         (["approve", ID, "--wait", "soon"], "invalid value for `--wait`"),
         (["kill"], "name one AGENT, or say --all to stop every agent of the namespace"),
         (["kill", "support", "--all"], "name one AGENT, or say --all"),

@@ -119,6 +119,27 @@ def test_what_is_decided_elsewhere_makes_room_for_the_next(cluster: Cluster) -> 
     assert cluster.fake.made() == []
 
 
+@pytest.mark.promise("A1", "A11")
+@pytest.mark.parametrize(
+    "changed", [{"digest": f"sha256:{'3' * 64}"}, {"uid": "uid-of-another"}], ids=["digest", "uid"]
+)
+@pytest.mark.parametrize("options", [["watch", "-n", "shop"], ["watch", "-A"]], ids=["one", "all"])
+def test_a_key_decides_about_the_card_that_is_shown_and_not_about_who_took_its_id(
+    cluster: Cluster, changed: dict[str, str], options: list[str]
+) -> None:
+    """An attack: the id is opened anew for another call while its card lies there."""
+    cluster.fake.tell([worlds.held()])
+    with running(options, PROGRAM) as terminal, cluster.watched():
+        terminal.until(PROMPT)
+        other = worlds.held()
+        other["metadata"]["uid"] = changed.get("uid", other["metadata"]["uid"])
+        other["spec"]["digest"] = changed.get("digest", other["spec"]["digest"])
+        cluster.fake.tell([other])
+        terminal.until("is for another call than the one that was looked at", pressing="a")
+        assert terminal.end(pressing="q") == exits.Exit.OK
+    assert cluster.fake.made() == []
+
+
 def test_of_all_namespaces_a_call_is_decided_in_its_own(cluster: Cluster) -> None:
     """`watch -A`: the Grant is made where the pod is."""
     cluster.fake.tell([worlds.held(namespace="lab")])

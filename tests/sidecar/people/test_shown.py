@@ -47,6 +47,7 @@ def test_a_request_is_shown_whole() -> None:
         "pod": "laptop-1",
         "arguments": {"message": "fix", "n": 12345678901234567890123},
         "argumentsCutFrom": None,
+        "unseen": False,
         "rules": [
             {
                 "rule": "default/p/one", "reason": "why", "groups": ["a"], "count": 1,
@@ -132,15 +133,25 @@ def test_arguments_that_were_too_long_to_be_kept_never_pass_for_the_whole() -> N
     kept = shortening.shortened(asked)
     found = _shown(kept)
     size = len(asked.arguments)
-    assert found["argumentsCutFrom"] == size
+    assert (found["argumentsCutFrom"], found["unseen"]) == (size, True)
     assert found["arguments"] == json.loads(kept.arguments)
     listed = json.loads(shown.listed([kept], MOMENT))["requests"][0]
     assert listed["argumentsCutFrom"] == size
     assert f"({size} bytes when it was asked, not all of it was kept)" in listed["arguments"]
 
 
+@pytest.mark.promise("A11")
+def test_an_http_body_that_nobody_saw_does_not_pass_for_the_whole() -> None:
+    """A body that is padded, or no text, stands there by its size and digest alone."""
+    text = '{"bodyDigest":"sha256:0","bodySize":33,"method":"POST","path":"/v1/refunds","query":""}'
+    http = replace(ASKED, arguments=text, mark="http:0")
+    assert _shown(http)["unseen"] is True
+    assert json.loads(shown.listed([http], MOMENT))["requests"][0]["unseen"] is True
+
+
 def test_arguments_that_were_let_go_are_null() -> None:
-    assert _shown(replace(ASKED, arguments=""))["arguments"] is None
+    gone = _shown(replace(ASKED, arguments="", mark="http:0"))
+    assert (gone["arguments"], gone["unseen"]) == (None, False)
 
 
 @pytest.mark.promise("A11")

@@ -8,7 +8,7 @@ from typing import Final
 
 from mesh7_cli import cards, exits, neutral, reading
 from mesh7_cli.approving import records
-from mesh7_cli.backend import Object
+from mesh7_cli.backend import Object, Pin
 from mesh7_core import names
 
 EFFECTS: Final = {"approve": records.YES, "deny": records.NO}
@@ -32,6 +32,22 @@ def objection(verb: str, value: Mapping[str, object], *, unseen: bool) -> exits.
             f"request `{name}` names no rule that asks – see its `spec.rules`"
         )
     return None
+
+
+def mistaken(value: Mapping[str, object], pin: Pin) -> exits.RefusedError | None:
+    """That the ApprovalRequest is not the one that somebody saw; None = it is.
+
+    Whoever writes to a namespace's Redis can have a name stand for another call a moment later.
+    """
+    found = records.request(value)
+    if all(not one or one == found[key] for key, one in (("uid", pin.uid), ("digest", pin.digest))):
+        return None
+    name = neutral.line(str(found["id"]))
+    look = f"kubectl mesh7 show {name} -n {neutral.line(str(found['namespace']))}"
+    return exits.RefusedError(
+        f"request `{name}` is for another call than the one that was looked at, nothing is said "
+        f"to it – look at what it is now with `{look}`"
+    )
 
 
 def policies(value: Mapping[str, object]) -> list[str]:
@@ -60,7 +76,7 @@ def manifests(
     request, where, uid = (
         reading.text(value, "metadata", key) for key in ("name", "namespace", "uid")
     )
-    is_cut = records.request(value)["argumentsCutFrom"] is not None
+    is_cut = records.request(value)["unseen"] is True
     made: list[Object] = []
     for policy in policies(value):
         of, _, name = policy.partition("/")

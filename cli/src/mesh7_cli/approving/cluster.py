@@ -8,7 +8,7 @@ from typing import Final
 
 from mesh7_cli import cards, exits, ids, neutral, plugin_options, reading
 from mesh7_cli.approving import answers, handing_in, paths, records
-from mesh7_cli.backend import Object, Voice
+from mesh7_cli.backend import ANY, Object, Pin, Voice
 from mesh7_cli.cluster import looking
 from mesh7_cli.cluster.errors import NotThereError
 from mesh7_cli.cluster.kubectl import Kubectl
@@ -73,6 +73,26 @@ class Cluster:
             where=where,
             request_kind=f"approvalrequest.{names.GROUP}/",
             grant_kind=f"grant.{names.GROUP}/",
+            revoke_needs=" (needs `delete` on grants)",
+            place=" in any namespace"
+            if self._namespace is None
+            else f" in namespace `{neutral.line(self._namespace)}` (-A looks into all)",
+        )
+
+    def hint(self) -> str:
+        """That nobody can ask in this namespace; empty when somebody may, or that is not seen."""
+        if self._namespace is None:
+            return ""
+        seen = looking.look(self._kubectl, looking.get("namespace", self._namespace))
+        named = f"namespace `{self._namespace}`"
+        if isinstance(seen, looking.Absent):
+            return f"there is no {named} – `kubectl get namespaces`"
+        labels = reading.one(looking.value(seen), "metadata", "labels")
+        if isinstance(seen, looking.Hidden) or names.INJECTION_LABEL in labels:
+            return ""
+        return (
+            f"{named} is not enrolled, no agent is guarded there – `kubectl label namespace "
+            f"{self._namespace} {names.INJECTION_LABEL}=enabled`"
         )
 
     def requests(self, state: str) -> list[Object]:
@@ -98,23 +118,32 @@ class Cluster:
         )
 
     def answers(
-        self, verb: str, identifier: str, reason: str, *, unseen: bool = False
+        self, verb: str, identifier: str, reason: str, *, unseen: bool = False, pin: Pin = ANY
     ) -> list[Object]:
         """The Grants that say it; nothing is handed in yet.
 
         Raises:
-            RefusedError: the call does not wait any more, or was not seen in full.
+            RefusedError: the call does not wait any more, was not seen in full, or is another.
         """
-        return self._drafted(verb, self._value(identifier), reason, unseen=unseen)
+        return self._drafted(verb, self._value(identifier), reason, unseen=unseen, pin=pin)
 
-    def decide(self, verb: str, identifier: str, reason: str, *, unseen: bool = False) -> Object:
+    def decide(
+        self, verb: str, identifier: str, reason: str, *, unseen: bool = False, pin: Pin = ANY
+    ) -> Object:
         """Hand in a yes or a no, and wait for what the controller makes of it."""
         value = self._value(identifier)
-        drafts = self._drafted(verb, value, reason, unseen=unseen)
+        drafts = self._drafted(verb, value, reason, unseen=unseen, pin=pin)
         deadline_s = time.monotonic() + self._manner.wait_s
         handed = handing_in.hand_in(self._kubectl, drafts)
         if self._manner.wait_s <= 0:
-            return _handed_in(value, handed.refusals)
+            return _handed_in(value, handed.grants, handed.refusals)
+        with handing_in.kept(handed.grants):
+            return self._told(verb, value, handed, deadline_s)
+
+    def _told(
+        self, verb: str, value: Object, handed: handing_in.HandedIn, deadline_s: float
+    ) -> Object:
+        """What the controller makes of an answer, as far as it says so in time."""
         said = handing_in.awaited(self._kubectl, handed.grants, deadline_s)
         refused = [str(why) for one in said if (why := records.why_not(one)) is not None]
         notes = (*handed.refusals, *refused)
@@ -122,7 +151,7 @@ class Cluster:
             return self._settled(verb, value, said, notes, deadline_s)
         if all(map(handing_in.is_answered, said)):
             raise exits.RefusedError(neutral.line("; ".join(notes)))
-        return _handed_in(value, notes)
+        return _handed_in(value, said, notes)
 
     def grants(self) -> list[Object]:
         """Standing grants and vetoes; with `has_answers` those to held calls, too."""
@@ -196,7 +225,11 @@ class Cluster:
     def _here(self) -> str:
         return self._kubectl.namespace() if self._namespace is None else self._namespace
 
-    def _drafted(self, verb: str, value: Object, reason: str, *, unseen: bool) -> list[Object]:
+    def _drafted(
+        self, verb: str, value: Object, reason: str, *, unseen: bool, pin: Pin
+    ) -> list[Object]:
+        if (wrong := answers.mistaken(value, pin)) is not None:
+            raise wrong
         if (wrong := answers.objection(verb, value, unseen=unseen)) is not None:
             raise wrong
         return answers.manifests(verb, value, reason, self._new_suffix, unseen=unseen)
@@ -229,15 +262,16 @@ class Cluster:
         """The request after an answer that counts; what became of it may be told a little later."""
         person = reading.text(said[0], "spec", "grantedBy", "username")
         identifier, where = (reading.text(value, "metadata", key) for key in ("name", "namespace"))
-        while True:
+        for pause_s in handing_in.pauses():
             found = paths.one(self._kubectl, paths.REQUESTS, where, identifier)
             after = records.request(found, grants=said)
             is_told = after["state"] != cards.PENDING or _waits_for_others(after, person)
-            if is_told or time.monotonic() >= deadline_s:
+            left_s = handing_in.left(pause_s, deadline_s)
+            if is_told or not left_s:
                 break
-            time.sleep(handing_in.STEP_S)
+            time.sleep(left_s)
         if not is_told:
-            return _handed_in(found, notes)
+            return _handed_in(found, said, notes)
         if after["state"] not in _AGREES[verb]:
             raise answers.objection(verb, found, unseen=True) or exits.RefusedError(
                 f"request `{neutral.line(identifier)}` waits still, the answer was not counted"
@@ -248,35 +282,37 @@ class Cluster:
         """Hand in what is to stand, and wait until it does."""
         deadline_s = time.monotonic() + self._manner.wait_s
         (stored,) = handing_in.hand_in(self._kubectl, [manifest]).grants
-        if self._manner.wait_s > 0:
-            (stored,) = handing_in.awaited(self._kubectl, [stored], deadline_s)
+        is_awaited = self._manner.wait_s > 0
+        if is_awaited:
+            with handing_in.kept([stored]):
+                (stored,) = handing_in.awaited(self._kubectl, [stored], deadline_s)
         made = records.grant(stored)
-        if handing_in.is_accepted(stored) or self._manner.wait_s <= 0:
+        if handing_in.is_accepted(stored):
             return made
         if handing_in.is_answered(stored):
             name = neutral.line(str(made["name"]))
             why = neutral.line(str(made["why"]))
-            again = self.voice.command("revoke", name)
-            raise exits.RefusedError(f"`{name}` is not in force: {why} – `{again}` takes it away")
+            end = self.voice.ending(name)
+            raise exits.RefusedError(f"`{name}` is not in force: {why} – {end} takes it away")
         look = self.voice.command("grants")
-        return made | {
-            "note": f"it is handed in, and no controller has answered yet – see `{look}`"
-        }
+        note = f"no controller has answered yet – see `{look}`" if is_awaited else ""
+        return made | {"isHandedIn": True, "isUnanswered": is_awaited, "note": note}
 
     def _unknown(self, agent: str | None) -> str:
-        """That nobody of that name is here; empty when somebody is, or nobody can tell."""
+        """That nobody of that name is here, or nobody can tell; empty when somebody is."""
         if agent is None:
             return ""
         where = self._here
         seen = looking.look(
             self._kubectl, looking.get("serviceaccount", agent, f"--namespace={where}")
         )
-        if not isinstance(seen, looking.Absent):
+        if isinstance(seen, looking.Seen):
             return ""
-        return (
-            f"there is no service account `{agent}` in namespace `{where}` – is it spelled as "
-            f"`{self.voice.command('requests')}` shows agents?"
-        )
+        named = f"service account `{agent}` in namespace `{where}`"
+        told = f"there is no {named}"
+        if isinstance(seen, looking.Hidden):
+            told = f"that there is a {named} could not be checked, you may not see them"
+        return f"{told} – is it spelled as `{self.voice.command('requests')}` shows agents?"
 
 
 def _waits_for_others(after: Object, person: str) -> bool:
@@ -285,5 +321,6 @@ def _waits_for_others(after: Object, person: str) -> bool:
     return person in said and bool(cards.missing(after))
 
 
-def _handed_in(value: Object, notes: Sequence[str]) -> Object:
-    return records.request(value) | {"isHandedIn": True, "notes": list(notes)}
+def _handed_in(value: Object, grants: Sequence[Object], notes: Sequence[str]) -> Object:
+    found = records.request(value, grants=grants)
+    return found | {"isHandedIn": True, "notes": list(notes)}

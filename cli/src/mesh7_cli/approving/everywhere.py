@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from mesh7_cli.approving.cluster import Cluster
-from mesh7_cli.backend import Object, Voice
+from mesh7_cli.backend import ANY, Object, Pin, Voice
 
 
 class Everywhere:
@@ -26,10 +26,12 @@ class Everywhere:
         where, name = _parts(identifier)
         return _named(self._of(where).request(name))
 
-    def decide(self, verb: str, identifier: str, reason: str, *, unseen: bool = False) -> Object:
+    def decide(
+        self, verb: str, identifier: str, reason: str, *, unseen: bool = False, pin: Pin = ANY
+    ) -> Object:
         """Say `approve` or `deny` to one request; the request after it."""
         where, name = _parts(identifier)
-        return _named(self._of(where).decide(verb, name, reason, unseen=unseen))
+        return _named(self._of(where).decide(verb, name, reason, unseen=unseen, pin=pin))
 
 
 def _parts(identifier: str) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """ApprovalRequests and Grants as people's verbs know them: objects of the control API.
 
-What only a cluster knows are further keys: `namespace`, of a request also `answers`, of a grant
-`phase`, `why` and `request`.
+What only a cluster knows are further keys: `namespace`, of a request also `uid` and `answers`, of a
+grant `phase`, `why` and `request`.
 Pure: no clock, no network, no logging.
 """
 
@@ -106,12 +106,14 @@ def _request(value: Mapping[str, object]) -> Object:
     found: Object = {
         "id": reading.text(value, "metadata", "name"),
         "namespace": where,
+        "uid": reading.text(value, "metadata", "uid"),
         "state": (reading.text(status, "state") or cards.PENDING).lower(),
         "tool": reading.text(spec, "tool"),
         "agent": f"{of}/{reading.text(spec, 'agent', 'serviceAccount')}",
         "pod": reading.text(spec, "pod", "name"),
         "arguments": _arguments(reading.text(spec, "arguments"), is_cut=showing.is_cut(size)),
         "argumentsCutFrom": size if showing.is_cut(size) else None,
+        "unseen": reading.truth(spec, "unseen") or showing.is_cut(size),
         "rules": [dict(one) for one in reading.objects(spec, "rules")],
         "openedAt": _text(spec, "openedAt"),
         "expiresAt": _text(spec, "expiresAt"),

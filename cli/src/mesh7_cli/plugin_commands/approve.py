@@ -3,6 +3,7 @@
 import click
 
 from mesh7_cli import plugin_names, plugin_options
+from mesh7_cli.backend import Pin
 from mesh7_cli.cluster import flags
 from mesh7_cli.cluster.kubectl import Kubectl
 
@@ -10,16 +11,18 @@ from mesh7_cli.cluster.kubectl import Kubectl
 @click.command("approve")
 @plugin_names.some_requests
 @click.option("--reason", metavar="TEXT", default="", help="Why; kept with your name.")
-@click.option("--unseen", is_flag=True, help="Though the arguments are not shown in full.")
+@click.option("--unseen", is_flag=True, help="Though not all that is forwarded is shown.")
+@plugin_options.pin
 @plugin_options.wait
 @plugin_options.dry_run
 @flags.connected
-def command(
+def command(  # noqa: PLR0913 - its options
     *,
     kubectl: Kubectl,
     identifiers: tuple[str, ...],
     reason: str,
     unseen: bool,
+    pin: Pin,
     wait_s: float,
     dry_run: str,
 ) -> int:
@@ -38,4 +41,5 @@ def command(
         wait_s=wait_s,
         dry_run=dry_run,
         unseen=unseen,
+        pin=pin,
     )

@@ -3,6 +3,7 @@
 import click
 
 from mesh7_cli import plugin_names, plugin_options
+from mesh7_cli.backend import Pin
 from mesh7_cli.cluster import flags
 from mesh7_cli.cluster.kubectl import Kubectl
 
@@ -10,6 +11,7 @@ from mesh7_cli.cluster.kubectl import Kubectl
 @click.command("deny")
 @plugin_names.some_requests
 @click.option("--reason", metavar="TEXT", default="", help="Why; the agent reads it.")
+@plugin_options.pin
 @plugin_options.wait
 @plugin_options.dry_run
 @flags.connected
@@ -18,6 +20,7 @@ def command(
     kubectl: Kubectl,
     identifiers: tuple[str, ...],
     reason: str,
+    pin: Pin,
     wait_s: float,
     dry_run: str,
 ) -> int:
@@ -29,5 +32,5 @@ def command(
     from mesh7_cli import plugin_approving  # noqa: PLC0415 - not for `--help`
 
     return plugin_approving.answer(
-        kubectl, "deny", identifiers, reason, wait_s=wait_s, dry_run=dry_run
+        kubectl, "deny", identifiers, reason, wait_s=wait_s, dry_run=dry_run, pin=pin
     )

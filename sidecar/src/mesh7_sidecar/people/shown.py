@@ -13,7 +13,7 @@ from typing import Final
 
 import orjson
 
-from mesh7_core.ledger import asked
+from mesh7_core.ledger import asked, showing
 from mesh7_core.ledger.asked import Request, State
 
 MAXIMUM_LISTED_CHARACTERS: Final = 16 * 1024
@@ -113,6 +113,7 @@ def _one(
             "agent": request.agent, "pod": request.pod}  # fmt: skip
     tail = {
         "argumentsCutFrom": request.cut_from_bytes or None,
+        "unseen": bool(request.arguments) and not showing.is_whole(request),
         "rules": [_rule(asking, request) for asking in request.asking],
         "openedAt": when(request.opened_at_ms),
         "expiresAt": when(request.opened_at_ms + request.timeout_ms),

@@ -32,7 +32,7 @@ def grant(name: str, of: str, *tools: str) -> Object:
     return written(
         names.GRANT, name, effect="Allow", subject={"serviceAccount": "a"}, tools=list(tools),
         policyRef={"namespace": "shop", "name": of}, expiresAt="2026-11-21T10:00:00Z", maxUses=1,
-        reason="r",
+        reason="r", grantedBy={"username": "jane", "groups": ["people"]},
     )  # fmt: skip
 
 

@@ -190,6 +190,48 @@ def test_what_keeps_a_grant_out_of_force_has_a_code(changed: dict[str, object], 
     assert [found for _, _, found in said(ASKING, PLAIN, grant)] == [code]
 
 
+def _asking(**approval: object) -> Document:
+    rule = {
+        "name": "refunds", "tools": ["billing.*"], "action": "RequireApproval",
+        "approval": {"grantable": {"maxDuration": "1h", "maxUses": 5}, **approval},
+    }  # fmt: skip
+    return a_policy("support", {"selector": {}, "rules": [rule]})
+
+
+@pytest.mark.parametrize(
+    ("approval", "why"),
+    [
+        (
+            {"groups": ["finance"]},
+            "it asks people of `finance`, and whoever made the grant is not one of them",
+        ),
+        ({"count": 2}, "it asks 2 people, and a grant is the word of one"),
+    ],
+)
+def test_a_grant_that_would_bypass_groups_or_count_is_refused(
+    approval: dict[str, object], why: str
+) -> None:
+    """docs/reference/grant.md: it is the word of one person."""
+    message = f"it does not stand in for rule `shop/support/refunds`: {why}"
+    expected = [("spec.policyRef", message, Code.BEYOND_GRANTABLE)]
+    assert said(_asking(**approval), a_grant("g", GRANT)) == expected
+
+
+def test_a_grant_of_somebody_whom_the_rule_asks_is_in_force_with_their_groups() -> None:
+    granted_by = {"username": "ada", "groups": ["finance"], "stamp": "c3RhbXA="}
+    documents = [
+        _asking(groups=["finance"]), a_grant("g", {**GRANT, "grantedBy": granted_by})
+    ]  # fmt: skip
+    in_cluster, on_laptop = (
+        compiler.compile_set(documents, namespace="shop", in_cluster=each).bundle
+        for each in (True, False)
+    )
+    assert in_cluster is not None
+    assert on_laptop is not None
+    assert [one.groups for one in in_cluster.grants] == [("finance",)]
+    assert [one.groups for one in on_laptop.grants] == [None]
+
+
 def test_a_stamped_grant_is_at_home_in_a_cluster() -> None:
     """On a laptop the stamp means nothing, which is warned of there."""
     for severity in Severity:

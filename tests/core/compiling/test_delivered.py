@@ -10,9 +10,13 @@ from mesh7_core.compiling import compiler, delivered
 from mesh7_core.delivery import payloads
 from mesh7_core.delivery.payloads import BundleContent, OverlayContent
 from mesh7_core.errors import BundleError
+from mesh7_core.policy import judge
 from mesh7_core.policy.bundle import Bundle, Effect, Grant, Roster
 from mesh7_core.policy.globs import NameGlob
+from mesh7_core.policy.reasons import Reason
+from mesh7_core.policy.view import view_of
 from tests.core.compiling.clustered import a_baseline, a_grant, a_policy, a_source, an_object
+from tests.core.policy.building import AGENT, a_call
 
 ASKING = a_policy("asking", {"selector": {}, "rules": [{
     "name": "ask", "tools": ["billing.*"], "action": "RequireApproval",
@@ -45,6 +49,7 @@ MEANT = Grant(
     maximum_uses=None,
     reason="INC-4711",
     created_at=datetime(2026, 11, 21, 9, 30, tzinfo=UTC),
+    groups=(),
 )
 
 
@@ -170,3 +175,37 @@ def test_what_answers_one_held_call_stands_for_no_other(effect: str) -> None:
 def test_an_overlay_lies_over_a_bundle_of_its_own_namespace() -> None:
     with pytest.raises(BundleError, match="of namespace `bank`, not `shop`"):
         delivered.compile_overlay(OverlayContent(namespace="bank", documents=()), bundle_of())
+
+
+@pytest.mark.promise("P1")
+@pytest.mark.parametrize(
+    ("asked", "makers", "reason"),
+    [
+        ({}, [], Reason.GRANTED),
+        ({"groups": ["finance"]}, ["finance"], Reason.GRANTED),
+        ({"groups": ["finance"]}, [], Reason.APPROVAL_REQUIRED),
+        ({"groups": ["finance"], "count": 2}, ["finance"], Reason.APPROVAL_REQUIRED),
+    ],
+)
+def test_a_delivered_grant_does_not_bypass_groups_and_count(
+    asked: dict[str, object], makers: list[str], reason: Reason
+) -> None:
+    """Also when the policy that asks is newer than the grant, which was in force before."""
+    rule = {
+        "name": "ask", "tools": ["billing.*"], "action": "RequireApproval",
+        "approval": {"grantable": {"maxDuration": "1h"}, **asked},
+    }  # fmt: skip
+    documents = (a_policy("asking", {"selector": {}, "rules": [rule]}),)
+    bundle = bundle_of(BundleContent(namespace="shop", labels={}, documents=documents))
+    granted_by = {"username": "jane", "groups": makers, "stamp": "c3RhbXA="}
+    grant = a_grant("morning", {**PERMISSION, "grantedBy": granted_by})
+    payload = payloads.write_overlay(OverlayContent(namespace="shop", documents=(grant,)))
+    current = delivered.compile_overlay(payloads.read_overlay(payload), bundle)
+    before = tuple(replace(one, groups=tuple(makers)) for one in overlay_of(grant))
+    now = datetime(2026, 11, 21, 9, 45, tzinfo=UTC)
+
+    for grants in (current, before):
+        needs = judge.needs(view_of(bundle, AGENT, grants), a_call(), now)
+        facts = judge.admitting(needs, a_call(), now)
+        decision = judge.decide(needs, facts)
+        assert decision.reason is reason

@@ -63,9 +63,12 @@ def a_rule(  # noqa: PLR0913 - one field each
     limits: Sequence[Limit] = (),
     text: str = "",
     grantable: Grantable | None = None,
+    groups: Sequence[str] = (),
+    count: int = 1,
 ) -> Rule:
     """A rule; its id becomes whole in `a_policy`."""
     globs = [patterns] if isinstance(patterns, str) else patterns
+    approval = replace(APPROVAL, grantable=grantable, groups=tuple(groups), count=count)
     return Rule(
         id=RuleId(name),
         family=family,
@@ -74,7 +77,7 @@ def a_rule(  # noqa: PLR0913 - one field each
         action=Action(action),
         mode=mode,
         limits=tuple(limits),
-        approval=replace(APPROVAL, grantable=grantable) if action == "RequireApproval" else None,
+        approval=approval if action == "RequireApproval" else None,
         text=text,
     )
 
@@ -171,6 +174,7 @@ def a_grant(  # noqa: PLR0913 - one field each
     made_at: datetime | None = NOW,
     uses: int | None = 10,
     text: str = "",
+    groups: tuple[str, ...] | None = None,
 ) -> Grant:
     """A grant or veto; it ends `lasts` after NOW."""
     globs = [patterns] if isinstance(patterns, str) else patterns
@@ -186,6 +190,7 @@ def a_grant(  # noqa: PLR0913 - one field each
         condition=_compiled(when) if when else None,
         reason=text,
         created_at=made_at,
+        groups=groups,
     )
 
 

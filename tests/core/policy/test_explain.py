@@ -168,3 +168,15 @@ def test_the_limit_or_loop_that_is_full_is_the_one_that_refuses(
     view = a_view(a_policy(a_rule("Allow", limits=[a_limit()]), loop=a_loop()))
     rungs = explain(view, a_call(), NOW, Facts(ledger=ledger, limit=limit)).rungs
     assert (rungs[3].outcome, rungs[4].outcome) == expected
+
+
+@pytest.mark.promise("P9")
+def test_why_a_standing_grant_does_not_bypass_groups_and_count_is_told() -> None:
+    finance = a_rule("RequireApproval", grantable=HOUR, groups=["finance"])
+    grant = a_grant(groups=("hr",))
+    told = [one for one in offline(a_view(a_policy(finance), grants=[grant]), a_call(), NOW).rungs
+            if one.step is Step.GRANT]  # fmt: skip
+    why = "it asks people of `finance`, and whoever made the grant is not one of them"
+    assert [(one.outcome, one.detail) for one in told] == [
+        ("silent", f"rule `shop/policy/rule`: {why}")
+    ]

@@ -65,6 +65,8 @@ RULES = st.builds(
     limits=st.sampled_from([[], [a_limit("a")], [a_limit("a"), a_limit("b")]]),
     name=st.sampled_from(["one", "two"]),
     grantable=st.sampled_from([None, HOUR, HOUR]),
+    groups=st.sampled_from([(), (), ("finance",), ("finance", "legal")]),
+    count=st.sampled_from([1, 1, 2]),
 )
 GRANTS = st.lists(
     st.builds(
@@ -74,6 +76,7 @@ GRANTS = st.lists(
         policy=st.sampled_from(["shop/p", "shop/q", "mesh7-system/base-s"]),
         when=st.sampled_from(["", "args.n < 5", "args.m.k == 1"]),
         uses=st.sampled_from([1, 20, 21, None]),
+        groups=st.sampled_from([None, None, (), ("legal",), ("finance", "hr")]),
     ),
     max_size=4,
 )
@@ -294,6 +297,21 @@ def test_a_question_of_the_baseline_is_answered_by_a_grant_for_the_baseline_alon
     if judged_with(found, grants, call).reason is Reason.GRANTED:
         namespaces = {voice.policy.partition("/")[0] for voice in wanted.asked}
         assert namespaces <= {one.policy.partition("/")[0] for one in grants}
+
+
+@pytest.mark.promise("A9")
+@given(found=policies(), grants=GRANTS, call=CALLS)
+def test_a_standing_grant_never_bypasses_groups_and_count(
+    found: list[Policy], grants: list[Grant], call: Call
+) -> None:
+    """In a cluster it is one person's word: it does where one person of a group would."""
+    wanted = needs(view_of(a_bundle(*found, grants=grants), AGENT), call, NOW)
+    for voice, standing in zip(wanted.asked, covering(wanted, call, NOW), strict=True):
+        for one in standing:
+            assert voice.approval is not None
+            if one.groups is not None:
+                assert voice.approval.count == 1
+                assert not voice.approval.groups or {*voice.approval.groups} & {*one.groups}
 
 
 @pytest.mark.promise("A10")

@@ -118,6 +118,31 @@ def test_a_grant_without_a_bound_on_uses_stands_where_the_rule_sets_none() -> No
     assert covered(a_grant(uses=None), a_policy(rule)) == [["shop/grant"]]
 
 
+@pytest.mark.promise("A9")
+@pytest.mark.parametrize(
+    ("groups", "count", "makers", "stands"),
+    [
+        ((), 1, (), True),
+        (("finance", "legal"), 1, ("hr", "legal"), True),
+        # an outsider with the verb `approve`
+        (("finance",), 1, (), False),
+        (("finance",), 1, ("legal",), False),
+        # one person's word for two people's
+        ((), 2, (), False),
+        (("finance",), 2, ("finance",), False),
+        # on the laptop nobody vouches for who made it
+        (("finance",), 2, None, True),
+    ],
+)
+def test_a_standing_grant_does_not_bypass_groups_and_count(
+    groups: tuple[str, ...], count: int, makers: tuple[str, ...] | None, stands: bool
+) -> None:
+    """docs/reference/grant.md: it is the word of one person."""
+    rule = a_rule("RequireApproval", grantable=HOUR, groups=groups, count=count)
+    expected = [["shop/grant"]] if stands else [[]]
+    assert covered(a_grant(groups=makers), a_policy(rule)) == expected
+
+
 @pytest.mark.promise("P4")
 def test_a_namespaces_grant_does_not_answer_for_the_baseline() -> None:
     """Both ask; a grant for one leaves the other's question."""

@@ -28,7 +28,7 @@ def policy(name: str = "support", namespace: str = SHOP, **spec: Any) -> dict[st
 
 
 def grant(name: str = "friday", **spec: Any) -> dict[str, Any]:
-    """A permission that the policy `shop/support` lets people give."""
+    """A permission that the policy `shop/support` lets people give, made by one of `finance`."""
     written = {
         "effect": "Allow",
         "subject": {"serviceAccount": "support"},
@@ -37,6 +37,7 @@ def grant(name: str = "friday", **spec: Any) -> dict[str, Any]:
         "expiresAt": "2026-11-21T10:00:00Z",
         "maxUses": 5,
         "reason": "INC-4711",
+        "grantedBy": {"username": "jane", "groups": ["finance"]},
         **spec,
     }
     return {

@@ -79,6 +79,16 @@ def test_a_grant_keeps_within_what_its_policy_lets_people_give(
     assert _paths(verdict) == [path]
 
 
+@pytest.mark.parametrize("approval", [{"groups": ["finance"]}, {"count": 2}])
+def test_a_grant_that_would_bypass_groups_or_count_is_not_stored(approval: dict[str, Any]) -> None:
+    """docs/administrator/approvers.md: the verb alone replaces neither a group nor two people."""
+    rule = asked.policy()["spec"]["rules"][0]
+    grantable = {"maxDuration": "1h", "maxUses": 20}
+    policy = asked.policy(rules=[{**rule, "approval": {**approval, "grantable": grantable}}])
+    mallory = asked.grant(grantedBy={"username": "mallory"})
+    assert _paths(judging.judge(asked.review(mallory), RELEASE, policy)) == ["spec.policyRef"]
+
+
 def test_a_grant_may_relax_a_baseline_policy() -> None:
     ref = {"namespace": RELEASE, "name": "fence"}
     found = asked.review(asked.grant(policyRef=ref))

@@ -80,6 +80,7 @@ def grant(name: str, policy_name: str) -> _Object:
         "policyRef": {"namespace": NAMESPACE, "name": policy_name},
         "expiresAt": "2026-11-21T18:00:00Z",
         "reason": "INC-4711",
+        "grantedBy": {"username": "jane", "groups": ["finance"]},
     }
     return _object("Grant", name, spec, NAMESPACE)
 

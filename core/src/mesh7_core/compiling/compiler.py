@@ -112,7 +112,8 @@ def compile_set(
             stands (in a cluster).
         namespace_labels: what a baseline's `namespaceSelector` is matched against, beside the
             namespace's name.
-        in_cluster: refuse what is served on a laptop only, with `Code.NOT_SERVED_IN_CLUSTER`.
+        in_cluster: refuse what is served on a laptop only, with `Code.NOT_SERVED_IN_CLUSTER`,
+            and believe `grantedBy` of Grants, which admission fills in.
         release_namespace: where the baseline is.
     """
     findings = Findings()
@@ -187,7 +188,9 @@ class _Run:
             parser = Parser(document, self.findings)
             if not self.in_cluster:
                 check_place(grant.spec, document, self.findings)
-            compiled = compile_grant(grant, document, self.namespace, known, parser)
+            compiled = compile_grant(
+                grant, document, self.namespace, known, parser, in_cluster=self.in_cluster
+            )
             if compiled is not None:
                 found.append(compiled)
         return found

@@ -53,7 +53,7 @@ def compile_overlay(content: OverlayContent, in_force: Bundle) -> tuple[Grant, .
     policies = {one.id: one for one in in_force.policies}
     found = []
     for document in content.documents:
-        compiled = grants.compile_document(document, in_force.namespace, policies)
+        compiled = grants.compile_document(document, in_force.namespace, policies, in_cluster=True)
         if isinstance(compiled, Grant):
             found.append(compiled)
         elif compiled is not None and not standing.is_permission(document.value):

@@ -16,14 +16,15 @@ from mesh7_core.api.quantities import spell_duration
 from mesh7_core.api.suggestions import advice
 from mesh7_core.compiling.diagnostics import Code, Findings, Severity
 from mesh7_core.compiling.texts import Parser
-from mesh7_core.policy import bundle, rules
+from mesh7_core.policy import bundle, rules, standing
 from mesh7_core.policy.calls import Family
 from mesh7_core.policy.globs import NameGlob
 
 MAXIMUM_CHARACTERS = 64 * 1024
 """Of a document made by hand: the control API takes less, in any spelling of it."""
 MOST_ADVISED = 10
-"""Findings of a set, after which is not looked any more which policy a grant may have meant."""
+"""Findings of a set, after which is not looked any more which policy a grant may have meant; and
+rules of which is told why a grant does not stand in for them."""
 MAXIMUM_COMPARED = 1_500_000
 """Characters of globs, when those of a grant are held against those of the rules it relaxes: more
 take longer than an admission may."""
@@ -31,12 +32,13 @@ MAXIMUM_DEPTH = 16
 """How deep its objects and lists may lie in each other; a manifest needs four."""
 
 _MADE: Path = ("metadata", "creationTimestamp")
+_POLICY: Path = ("spec", "policyRef")
 _TOOLS: Path = ("spec", "tools")
 
 
 def compile_grant(
     grant: written.Grant, document: Document, namespace: str, policies: Mapping[str, rules.Policy],
-    parser: Parser,
+    parser: Parser, *, in_cluster: bool,
 ) -> bundle.Grant | None:  # fmt: skip
     """One grant or veto; None for one that answers a held call. Of use only without errors.
 
@@ -46,6 +48,7 @@ def compile_grant(
         namespace: the effective one.
         policies: of the set, by id.
         parser: of the same document; its findings are added to.
+        in_cluster: admission said who made it; elsewhere what it says of that means nothing.
     """
     spec = grant.spec
     effect = bundle.Effect(spec.effect)
@@ -79,12 +82,17 @@ def compile_grant(
         condition=condition,
         reason=spec.reason or "",
         created_at=_created_at(grant.metadata.creation_timestamp, document, parser.findings),
+        groups=_groups(spec) if in_cluster and effect is bundle.Effect.ALLOW else None,
     )
     if is_exact:
         return None
     if policy in policies and patterns:
         _check_bounds(compiled, policies[policy], document, parser.findings)
     return compiled
+
+
+def _groups(spec: written.GrantSpec) -> tuple[str, ...]:
+    return () if spec.granted_by is None else spec.granted_by.groups
 
 
 def read_standing(text: str) -> Mapping[str, object] | None:
@@ -135,14 +143,16 @@ def compile_standing(text: str, in_force: bundle.Bundle) -> bundle.Grant | tuple
 
 
 def compile_document(
-    document: Document, namespace: str, policies: Mapping[str, rules.Policy]
-) -> bundle.Grant | tuple[str, ...] | None:
+    document: Document, namespace: str, policies: Mapping[str, rules.Policy], *,
+    in_cluster: bool = False,
+) -> bundle.Grant | tuple[str, ...] | None:  # fmt: skip
     """A grant or veto beside a bundle; or what is wrong with it; None = it answers a held call.
 
     Args:
         document: of kind Grant.
         namespace: the bundle's.
         policies: the bundle's, by id.
+        in_cluster: see `compile_grant`.
     """
     if document.namespace not in (None, namespace):
         return (f"namespace `{document.namespace}` is not `{namespace}`",)
@@ -150,7 +160,10 @@ def compile_document(
     if isinstance(grant, list):
         return tuple(f"{one.path}: {one.message}" for one in grant)
     findings = Findings()
-    compiled = compile_grant(grant, document, namespace, policies, Parser(document, findings))
+    parser = Parser(document, findings)
+    compiled = compile_grant(
+        grant, document, namespace, policies, parser, in_cluster=in_cluster
+    )  # fmt: skip
     wrong = [one for one in findings.in_order() if one.severity is Severity.ERROR]
     return tuple(f"{one.path}: {one.message}" for one in wrong) or compiled
 
@@ -270,7 +283,27 @@ def _check_bounds(
     for index in sorted(idle):
         findings.warning(document, (*_TOOLS, index), f"no grantable rule of policy "
                          f"`{policy.id}` is about `{grant.patterns[index].text}`")  # fmt: skip
-    _check_widest(grant, bounded, document, findings)
+    _check_widest(grant, _answered(grant, bounded, document, findings), document, findings)
+
+
+def _answered(
+    grant: bundle.Grant, bounded: Sequence[tuple[rules.Rule, rules.Grantable]],
+    document: Document, findings: Findings,
+) -> list[tuple[rules.Rule, rules.Grantable]]:  # fmt: skip
+    """Those for which its maker's word does; of the others it is told why not."""
+    barred = {
+        rule.id: why
+        for rule, _ in bounded
+        if rule.approval is not None and (why := standing.barred(grant, rule.approval))
+    }
+    answered = [pair for pair in bounded if pair[0].id not in barred]
+    for rule, why in list(barred.items())[:MOST_ADVISED]:
+        message = f"it does not stand in for rule `{rule}`: {why}"
+        if answered:
+            findings.warning(document, _POLICY, message)
+        else:
+            findings.error(document, _POLICY, message, Code.BEYOND_GRANTABLE)
+    return answered
 
 
 def _comparisons(asked: Sequence[rules.Rule], patterns: Sequence[NameGlob]) -> int:

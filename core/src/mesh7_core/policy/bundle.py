@@ -138,6 +138,8 @@ class Grant:
         condition: the compiled `when`, None when there is none.
         reason: what people wrote; a vetoed call is told it.
         created_at: None = not known, then its length counts from now.
+        groups: its maker's, as far as the policy names them; None = nobody vouches for who made
+            it (on the laptop), so that no rule's `groups` and `count` are held against it.
     """
 
     id: str
@@ -151,6 +153,7 @@ class Grant:
     condition: Condition | None = None
     reason: str = ""
     created_at: datetime | None = None
+    groups: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

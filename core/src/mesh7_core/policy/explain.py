@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from mesh7_core.policy import judge
+from mesh7_core.policy import judge, standing
 from mesh7_core.policy.bundle import Grant
 from mesh7_core.policy.calls import Call
 from mesh7_core.policy.conditions import Failed, Outcome
@@ -202,15 +202,27 @@ def _loops(needs: judge.Needs, facts: judge.Facts) -> Iterator[Rung]:
 def _grants(needs: judge.Needs, covering: tuple[tuple[Grant, ...], ...]) -> Iterator[Rung]:
     standing_in = {grant.id for grants in covering for grant in grants}
     for one in needs.grants:
+        barred = _barred(one, needs)
         if one.id in standing_in:
             most = "" if one.maximum_uses is None else f", {one.maximum_uses} times at most"
             outcome, detail = "stands in", f"for the people whom `{one.policy}` asks{most}"
+            detail += f", but not for {barred}" if barred else ""
         else:
             outcome = "silent"
-            detail = (
+            detail = barred or (
                 "it has ended, its `when` is not true, or it goes beyond the rule's `grantable`"
             )
         yield Rung(step=Step.GRANT, subject=one.id, outcome=outcome, detail=detail)
+
+
+def _barred(grant: Grant, needs: judge.Needs) -> str:
+    """The rules for which its maker's word does not do, and why."""
+    return "; ".join(
+        f"rule `{voice.id}`: {why}"
+        for voice in needs.asked
+        if voice.policy == grant.policy and voice.approval is not None
+        and (why := standing.barred(grant, voice.approval))
+    )  # fmt: skip
 
 
 def _approvals(needs: judge.Needs, decision: Decision) -> Iterator[Rung]:

@@ -117,8 +117,9 @@ def settle(plan: Plan, enforced: tuple[Voice, ...], would: tuple[Voice, ...]) ->
 def covering(needs: Needs, call: Call, now: datetime) -> tuple[tuple[Grant, ...], ...]:
     """Per voice of `needs.asked`, the standing grants that may stand in for it, by id.
 
-    Their policy is the voice's, their condition is true, they have not ended at `now`, and they
-    lie within the rule's `grantable`. How often they were used is for the ledger to say.
+    Their policy is the voice's, their condition is true, they have not ended at `now`, they lie
+    within the rule's `grantable`, and the word of their maker does (`standing.barred`). How often
+    they were used is for the ledger to say.
     """
     if not needs.grants:
         return ((),) * len(needs.asked)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from mesh7_core.policy.bundle import Grant
 from mesh7_core.policy.calls import Call
-from mesh7_core.policy.rules import Grantable
+from mesh7_core.policy.rules import Approval, Grantable
 from mesh7_core.policy.voices import Voice
 
 MOST_AHEAD = timedelta(minutes=1)
@@ -28,7 +28,7 @@ def covering(
         tuple(
             one
             for one in holding
-            if one.policy == voice.policy and is_within(one, _grantable(voice), now)
+            if one.policy == voice.policy and _stands_in(one, voice.approval, now)
         )
         for voice in asked
     )
@@ -51,6 +51,22 @@ def is_within(grant: Grant, grantable: Grantable | None, now: datetime) -> bool:
     if made is None or made > now + MOST_AHEAD:
         made = now
     return grant.expires_at - made <= grantable.maximum_duration
+
+
+def barred(grant: Grant, approval: Approval) -> str:
+    """Why its maker's word does not do for a rule, for people; empty = it does.
+
+    A standing grant is one person's word, so it answers only where a rule asks one person, and
+    somebody of its maker's groups.
+    """
+    if grant.groups is None:
+        return ""
+    if approval.count > 1:
+        return f"it asks {approval.count} people, and a grant is the word of one"
+    if approval.groups and set(approval.groups).isdisjoint(grant.groups):
+        named = " or ".join(f"`{group}`" for group in approval.groups)
+        return f"it asks people of {named}, and whoever made the grant is not one of them"
+    return ""
 
 
 def use_key(identifier: str, created_at: datetime | None, expires_at: datetime | None) -> str:
@@ -81,5 +97,7 @@ def _holds(grant: Grant, call: Call, now: datetime) -> bool:
     return grant.condition is None or grant.condition.evaluate(call, now) is True
 
 
-def _grantable(voice: Voice) -> Grantable | None:
-    return None if voice.approval is None else voice.approval.grantable
+def _stands_in(grant: Grant, approval: Approval | None, now: datetime) -> bool:
+    if approval is None or barred(grant, approval):
+        return False
+    return is_within(grant, approval.grantable, now)

@@ -128,6 +128,8 @@ def _facts(request: Mapping[str, object], now: datetime) -> Iterator[str]:
     yield _fact("request", _text(request, "id"))
     yield _fact("state", _text(request, "state"))
     yield _fact("tool", _text(request, "tool"))
+    if source := _source(request):
+        yield _fact("source", source)
     yield _fact("agent", f"{_text(request, 'agent')}, pod {_text(request, 'pod')}")
     if opened is not None:
         yield _fact("asked", f"{_text(request, 'openedAt')} ({spans.since(opened, now)} ago)")
@@ -143,6 +145,16 @@ def _facts(request: Mapping[str, object], now: datetime) -> Iterator[str]:
     ):
         if text := _text(request, key):
             yield _fact(name, text)
+
+
+def _source(request: Mapping[str, object]) -> str:
+    """Where the call goes: `billing (http, api.example/live)`; empty when that is not known."""
+    source = reading.one(request, "source")
+    name, kind, host, path = (_text(source, key) for key in ("name", "kind", "host", "path"))
+    # Of a child process it is its program.
+    place = f"{host}{path}" if path.startswith("/") else f"{host} {path}".strip()
+    way = ", ".join(part for part in (kind, place) if part)
+    return f"{name} ({way})" if name and way else name
 
 
 def _left(moment: datetime, now: datetime) -> str:

@@ -9,7 +9,7 @@ import base64
 import contextlib
 import secrets
 import signal
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +29,8 @@ from mesh7_core.ledger.asked import Request, State
 from mesh7_core.ledger.protocol import Caps, Opened
 from mesh7_core.ledger.redis import RedisLedger
 from mesh7_core.ledger.redis_url import RedisServer
-from mesh7_core.policy.rules import Policy
+from mesh7_core.policy.bundle import Bundle
+from mesh7_core.policy.destination import destination
 from mesh7_operator.store import passwords
 from tests.operator.approving import worlds
 from tests.peers import redis_servers
@@ -53,6 +54,11 @@ spec:
     tools: [wire.all]
     action: RequireApproval
     approval: {groups: [finance], count: 2, timeout: 30m, useWithin: 10m}
+---
+apiVersion: mesh7.dev/v1alpha1
+kind: ToolSource
+metadata: {name: wire}
+spec: {mcp: {url: "https://wire.example/live"}}
 """
 _POD = """
 apiVersion: v1
@@ -93,7 +99,7 @@ class Scene:
             cluster.kubectl, "apply", "-n", name, "-f", "-", stdin=_POLICY
         ), "the policy is stored", timeout_s=PATIENCE_S)  # fmt: skip
         shop = Shop(scene=self, name=name)
-        controller.until(lambda: bool(shop.policies()), "it is delivered", PATIENCE_S)
+        controller.until(lambda: shop.bundle() is not None, "it is delivered", PATIENCE_S)
         controller.until(shop.has_user, "its users are there", PATIENCE_S)
         cluster.apply(_POD, name)
         return shop
@@ -111,14 +117,14 @@ class Shop:
     def kubectl(self) -> Kubectl:
         return self.scene.court.cluster.kubectl
 
-    def policies(self) -> Mapping[str, Policy]:
-        """As sidecars compile them; empty before they are delivered."""
+    def bundle(self) -> Bundle | None:
+        """As sidecars compile it; None before all of it is delivered."""
         opened = Delivered(self.scene.court.cluster, self.name).opened()
         if opened is None:
-            return {}
-        bundle = delivered.compile_bundle(payloads.read_bundle(opened.payload))
-        found = {one.id: one for one in bundle.policies}
-        return found if f"{self.name}/payments" in found else {}
+            return None
+        found = delivered.compile_bundle(payloads.read_bundle(opened.payload))
+        is_whole = f"{self.name}/payments" in {one.id for one in found.policies}
+        return found if is_whole and "wire" in found.sources else None
 
     def has_user(self) -> bool:
         """Whether Redis lets its sidecars in."""
@@ -137,7 +143,10 @@ class Shop:
         return asked
 
     def _asked(self, rule: str, tool: str) -> Request:
-        known = self.policies()
+        bundle = self.bundle()
+        assert bundle is not None
+        known = {one.id: one for one in bundle.policies}
+        source = destination(bundle.sources["wire"])
         self._numbers[0] += 1
         plain = worlds.request(
             int.from_bytes(secrets.token_bytes(6), "big"),
@@ -148,6 +157,8 @@ class Shop:
             agent=f"{self.name}/default",
             pod="support-0",
             uid=self.pod_uid(),
+            source_host=source.host,
+            source=source.digest,
         )
         return worlds.digested(plain, known)
 

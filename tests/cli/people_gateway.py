@@ -27,6 +27,7 @@ def held(identifier: str = ID, **changed: object) -> Object:
         "id": identifier,
         "state": "pending",
         "tool": "git.git_commit",
+        "source": {"name": "git", "kind": "mcp", "host": "stdio", "path": "mcp-server-git"},
         "agent": "shop/support",
         "pod": "5f1c",
         "arguments": {"message": "agent: buy bread", "amount": 12},

@@ -138,6 +138,7 @@ def test_show_has_everything_that_a_person_needs(tmp_path: Path, capsys: Capture
         ("request", ID),
         ("state", "pending"),
         ("tool", "git.git_commit"),
+        ("source", "git (mcp, stdio mcp-server-git)"),
         ("agent", "shop/support, pod 5f1c"),
         ("definition", "sha256:11"),
         ("digest", "sha256:22"),
@@ -193,8 +194,14 @@ def test_nothing_that_a_stranger_wrote_reaches_the_terminal_raw(
     vote = {"person": NASTY, "name": NASTY, "verdict": NASTY, "reason": NASTY, "at": NASTY}
     changed = dict.fromkeys(("tool", "agent", "pod", "definition", "digest", "traceId"), NASTY)
     ran = {"id": NASTY, "secondsAgo": 1, "outcome": NASTY}
+    source = dict.fromkeys(("name", "kind", "host", "path"), NASTY)
     request = held(
-        arguments={NASTY: [NASTY]}, rules=[rule], decisions=[vote], ranBefore=[ran], **changed
+        arguments={NASTY: [NASTY]},
+        rules=[rule],
+        decisions=[vote],
+        ranBefore=[ran],
+        source=source,
+        **changed,
     )
     made = granted(
         NASTY, tools=[NASTY], agent=NASTY, policy=NASTY, reason=NASTY, by=NASTY, expiresAt=NASTY

@@ -14,6 +14,9 @@ from tests.cli.approving.worlds import ID, OTHER, Near, Object
 
 Capture = pytest.CaptureFixture[str]
 NAME = f"`{ID}`: billing.create_refund for shop/support"
+BACK = (
+    f"`kubectl mesh7 revoke {ID}-refunds-n0 -n shop` (needs `delete` on grants) takes it back"
+)
 PATIENT = Manner(wait_s=30)
 LACKING = (
     "ValidatingAdmissionPolicy 'mesh7-grants' with binding 'mesh7-grants' denied request: whoever "
@@ -48,6 +51,7 @@ def test_a_yes_that_needs_others_says_who_is_missing() -> None:
     kubectl = Near([value], said={"*": worlds.COUNTED}, after={ID: worlds.waiting(worlds.said())})
     assert said("approve", kubectl) == (
         f"your yes is counted for {NAME} – still missing: 2 more by finance for `shop/refunds/big`"
+        f"; {BACK}"
     )
 
 
@@ -62,6 +66,7 @@ def test_a_yes_counts_for_its_own_policy_alone() -> None:
     )
     assert said("approve", kubectl) == (
         f"your yes is counted for {NAME} – still missing: 1 more by finance for `shop/board/big`"
+        f"; {BACK}"
     )
 
 
@@ -153,7 +158,7 @@ def test_while_nobody_answers_the_person_is_told_how_to_look(fate: Object | None
     kubectl = Near([worlds.held()], said={"*": fate} if fate else {})
     assert said("approve", kubectl, Manner(wait_s=0.001)) == (
         f"your yes is handed in for {NAME}, and not answered yet – see `kubectl mesh7 show {ID} "
-        "-n shop`"
+        f"-n shop`; {BACK}"
     )
 
 
@@ -252,6 +257,7 @@ def test_a_request_is_the_laptops_object_with_what_only_a_cluster_knows() -> Non
     left = {key: value for key, value in found.items() if key not in _LOOKED_AT}
     assert left == {
         "id": ID, "namespace": "shop", "state": "pending", "tool": "billing.create_refund",
+        "source": {"name": "billing", "kind": "http", "host": "api.example", "path": "/live"},
         "agent": "shop/support", "pod": "support-7d9f", "argumentsCutFrom": None,
         "uid": f"uid-{ID}", "unseen": False,
         "rules": [worlds.rule(count=2) | {"approvedBy": ["jane"]}],
@@ -265,6 +271,13 @@ def test_a_request_is_the_laptops_object_with_what_only_a_cluster_knows() -> Non
         ],
         "outcome": "", "pending": 1, "waiting": None, "traceId": "4bf9",
     }  # fmt: skip
+
+
+def test_a_request_that_the_release_before_mirrored_says_nothing_of_its_source() -> None:
+    """An ApprovalRequest lasts a day; an update comes between."""
+    before = worlds.held()
+    del before["spec"]["source"]
+    assert cluster(Near([before])).request(ID)["source"] is None
 
 
 def test_grants_may_be_hidden_and_the_request_is_shown_all_the_same() -> None:
@@ -355,7 +368,7 @@ def test_a_standing_grant_that_is_not_in_force_says_why_and_how_to_take_it_away(
         cluster(kubectl).grant(wish())
     assert told.value.message == (
         "`hand-n0` is not in force: the grants are too many – `kubectl mesh7 revoke hand-n0 -n "
-        "shop` takes it away"
+        "shop` (needs `delete` on grants) takes it away"
     )
 
 
@@ -380,7 +393,7 @@ def test_a_kill_that_no_controller_has_seen_says_so() -> None:
     """It is stored, and nobody knows yet whether sidecars have it."""
     made = cluster(Near([]), Manner(wait_s=0.001)).kill(None, "")
     assert made["note"] == (
-        "it is handed in, and no controller has answered yet – see `kubectl mesh7 grants -n shop`"
+        "no controller has answered yet – see `kubectl mesh7 grants -n shop`"
     )
 
 

@@ -34,6 +34,7 @@ def held(name: str = ID, namespace: str = "shop", **spec: object) -> Object:
         "metadata": {"name": name, "namespace": namespace, "uid": f"uid-{name}"},
         "spec": {
             "tool": "billing.create_refund",
+            "source": {"name": "billing", "kind": "http", "host": "api.example", "path": "/live"},
             "agent": {"namespace": namespace, "serviceAccount": "support"},
             "pod": {"name": "support-7d9f", "uid": "3f0c"},
             "arguments": arguments,
@@ -159,6 +160,14 @@ def namespaced(kind: str, name: str, **parts: object) -> Object:
     return {"kind": kind, "metadata": {"name": name, "namespace": "shop"}, **parts}
 
 
+def enrolled(name: str = "shop", **labels: str) -> Object:
+    """A Namespace whose agents are guarded."""
+    return {
+        "kind": "Namespace",
+        "metadata": {"name": name, "labels": labels or {"mesh7.dev/injection": "enabled"}},
+    }
+
+
 class Near(Kubectl):
     """The program without a process for each question."""
 
@@ -195,6 +204,10 @@ class Fake:
         """What there is from now on."""
         world = {"objects": list(objects), **further}
         (self._folder / "world.json").write_text(json.dumps(world))
+
+    def interrupt(self) -> None:
+        """Whoever asks for a Grant from now on gets a Ctrl-C."""
+        (self._folder / "interrupt").touch()
 
     def made(self) -> list[Object]:
         """Grants that there are."""

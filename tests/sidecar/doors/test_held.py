@@ -108,6 +108,36 @@ async def test_a_source_that_is_edited_while_people_decide_uses_up_no_approval(
     assert served.runs == 1
 
 
+@pytest.mark.promise("A1", "A11")
+@every_way
+async def test_a_yes_is_not_used_for_a_source_that_leads_elsewhere_by_now(
+    tmp_path: Path, pay: Pay, eventually: Eventually
+) -> None:
+    """A header picks another account: the call asks again, at every door."""
+    async with shop.serving_shop(tmp_path, hold_s=0.0) as served:
+        folder = served.gateway.folder
+        written = (folder / "all.yaml").read_text(encoding="utf-8")
+
+        async def rewrite(text: str) -> None:
+            before = _digest(served)
+            parts.write(folder, text)
+            await eventually(lambda: _digest(served) != before)
+
+        first = await pay(served, 5)
+        await served.people.approve(first.request_id)
+        headers = "headers: [{name: x-account, value: savings}]"
+        await rewrite(written.replace("\nspec:\n", f"\nspec:\n  {headers}\n", 2))
+        other = await pay(served, 5)
+        runs = served.runs
+        await rewrite(written)
+        done = await pay(served, 5)
+
+    assert (other.reason, runs) == ("approval-required", 0)
+    assert other.request_id != first.request_id
+    assert done == DONE
+    assert served.runs == 1
+
+
 def _digest(served: shop.Shop) -> object:
     found = served.gateway.status["bundle"]
     assert isinstance(found, dict)

@@ -10,11 +10,18 @@ from hypothesis import strategies as st
 
 from mesh7_core.ledger import shortening
 from mesh7_core.ledger.asked import Asking, Request, State, Verdict, Vote
+from mesh7_core.policy.destination import Destination
 from mesh7_sidecar.people import shown
 from tests.sidecar.people.parts import REQUEST, START_MS
 
 ASKED = replace(REQUEST, opened_at_ms=START_MS)
-MOMENT = shown.Moment(now_ms=START_MS + 60_000, others=(ASKED,), waiting=lambda _: 2)
+MOMENT = shown.Moment(
+    now_ms=START_MS + 60_000, others=(ASKED,), waiting=lambda _: 2, destinations={}
+)
+GIT = Destination(
+    name="git", kind="mcp", host="git.example", address="git.example:8443", path="/live",
+    digest="sha256:live",
+)  # fmt: skip
 
 
 def _shown(request: Request, moment: shown.Moment = MOMENT) -> dict[str, object]:
@@ -37,12 +44,13 @@ def test_a_request_is_shown_whole() -> None:
     ran = replace(
         ASKED, id="r-" + "b" * 26, state=State.USED, used_at_ms=START_MS - 5_000, outcome="ok"
     )
-    request = replace(ASKED, asking=asking, votes=(vote,))
-    moment = replace(MOMENT, others=(ran, request))
+    request = replace(ASKED, asking=asking, votes=(vote,), source=GIT.digest)
+    moment = replace(MOMENT, others=(ran, request), destinations={"git": GIT})
     assert _shown(request, moment) == {
         "id": "r-" + "a" * 26,
         "state": "pending",
         "tool": "git.commit",
+        "source": {"name": "git", "kind": "mcp", "host": "git.example:8443", "path": "/live"},
         "agent": "default/coder",
         "pod": "laptop-1",
         "arguments": {"message": "fix", "n": 12345678901234567890123},
@@ -80,6 +88,14 @@ def test_a_request_is_shown_whole() -> None:
         "waiting": 2,
         "traceId": "4bf92f3577b34da6a3ce929d0e0e4736",
     }  # fmt: skip
+
+
+@pytest.mark.promise("A11")
+def test_a_call_is_not_shown_to_go_where_its_source_leads_only_since_it_was_asked() -> None:
+    """The yes would be for the place that it was asked for."""
+    asked = replace(ASKED, source="sha256:test", source_host="old.example")
+    found = _shown(asked, replace(MOMENT, destinations={"git": GIT}))
+    assert found["source"] == {"name": "git", "kind": "mcp", "host": "old.example", "path": ""}
 
 
 def test_an_approval_says_until_when_it_can_be_used() -> None:

@@ -5,6 +5,7 @@ The controller is played by `tests.peers.deciding`; sidecar, store and tool serv
 
 import asyncio
 import contextlib
+import json
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -47,6 +48,7 @@ class World:
     script: Script
     deciding: Controller
     pod: parts.Pod
+    url: str
 
     @property
     def ran(self) -> list[object]:
@@ -66,6 +68,16 @@ class World:
         question = {"tool": f"shop.{name}", "arguments": {"amount": amount}}
         body = (await self.pod.ask("/v1/decide", question)).body
         return body.get("decision"), body.get("reason")
+
+    async def lead(self, version: int, **spec: object) -> None:
+        """Another ToolSource is delivered, and in force."""
+        sources = tool_source("shop", self.url, **spec)
+        self.store.deliver(Kind.BUNDLE, version, self.operator.bundle(version, TILL, sources))
+
+        async def is_in_force() -> bool:
+            return (await self.pod.readyz()).body["bundle"] == version
+
+        await self.pod.eventually(is_in_force)
 
     async def told(self, text: str) -> None:
         """Wait until the log says so."""
@@ -90,7 +102,7 @@ async def worlds(folder: Path) -> AsyncIterator[World]:
             async with parts.running(folder, operator, given, **files) as pod:
                 await pod.until_ready()
                 await await_store(pod)
-                yield World(operator, store, script, deciding, pod)
+                yield World(operator, store, script, deciding, pod, source.url)
 
 
 @pytest.fixture
@@ -315,6 +327,31 @@ async def test_callers_that_race_for_one_approval_run_it_once(world: World) -> N
     assert world.ran == [{"amount": 5}]
 
 
+@pytest.mark.promise("A1", "A12")
+async def test_a_yes_is_not_used_for_a_source_that_leads_elsewhere_by_now(world: World) -> None:
+    """Whoever edits a ToolSource could otherwise have it run with another account."""
+    assert await world.ask() == "approval-required"
+    asked = await world.deciding.asked()
+    world.deciding.decide(asked.id, said("jane"))
+    await world.lead(2, headers=[{"name": "x-account", "value": "savings"}])
+    assert await world.ask() == "approval-required"
+    other = await world.deciding.asked(but=(asked.id,))
+    assert world.ran == []
+    assert (other.source != asked.source, other.mark) == (True, asked.mark)
+    await world.lead(3, bounds={"timeout": "30s"})
+    assert await world.ask() == ""
+    assert world.ran == [{"amount": 5}]
+
+
+@pytest.mark.promise("A11")
+async def test_a_request_has_a_salt_that_is_each_pods_own(world: World) -> None:
+    """Redis and the operator know it; by a digest without one what is masked could be tried out."""
+    assert await world.ask() == "approval-required"
+    asked = await world.deciding.asked()
+    assert len(asked.salt) == 32
+    assert asked.salt not in world.pod.log + json.dumps(world.pod.audit)
+
+
 @pytest.mark.promise("A1")
 async def test_the_same_pod_name_with_another_uid_asks_for_itself(
     world: World, tmp_path: Path
@@ -334,6 +371,7 @@ async def test_the_same_pod_name_with_another_uid_asks_for_itself(
         other = await world.deciding.asked()
         assert (other.uid, other.pod) == ("uid-2", asked.pod)
         assert other.digest != asked.digest
+        assert other.salt != asked.salt
     assert world.ran == []
 
 

@@ -109,6 +109,7 @@ def _request(value: Mapping[str, object]) -> Object:
         "uid": reading.text(value, "metadata", "uid"),
         "state": (reading.text(status, "state") or cards.PENDING).lower(),
         "tool": reading.text(spec, "tool"),
+        "source": _source(spec),
         "agent": f"{of}/{reading.text(spec, 'agent', 'serviceAccount')}",
         "pod": reading.text(spec, "pod", "name"),
         "arguments": _arguments(reading.text(spec, "arguments"), is_cut=showing.is_cut(size)),
@@ -130,6 +131,13 @@ def _request(value: Mapping[str, object]) -> Object:
     for rule in reading.objects(found, "rules"):
         rule["approvedBy"] = _approvers(rule, found)
     return found
+
+
+def _source(spec: Mapping[str, object]) -> Object | None:
+    """Where its call goes; None of a request that a release before mirrored."""
+    source = reading.one(spec, "source")
+    names = ("name", "kind", "host", "path")
+    return {name: reading.text(source, name) for name in names} if source else None
 
 
 def _arguments(text: str, *, is_cut: bool) -> object:

@@ -14,7 +14,7 @@ from typing import Final
 from mesh7_core.ledger import protocol
 from mesh7_core.ledger.asked import Request, State, Verdict, Vote, counts_for
 from mesh7_core.telemetry.deeds import Act
-from mesh7_sidecar.doors.people_answers import Answer, Ground, deed, lost, refused, unsure
+from mesh7_sidecar.doors.people_answers import Answer, Ground, against, deed, lost, refused, unsure
 from mesh7_sidecar.doors.people_grants import Grants
 from mesh7_sidecar.doors.people_watch import BEAT_S, Watching
 from mesh7_sidecar.doors.work import Work
@@ -111,7 +111,7 @@ class People:
         now_ms = await self._ground.ledger.now_ms()
         if isinstance(requests, protocol.Lost) or isinstance(now_ms, protocol.Lost):
             return None
-        return shown.Moment(now_ms=now_ms, others=requests, waiting=self._ground.waiting)
+        return against(self._ground, now_ms, requests)
 
     # Deciding
 
@@ -164,11 +164,7 @@ class People:
         return refused(403 if obstacle or _is_not_theirs(before, vote) else 409, why)
 
     def _alone(self, request: Request) -> shown.Moment:
-        return shown.Moment(
-            now_ms=self._ground.clock.wall_ns() // 1_000_000,
-            others=(request,),
-            waiting=self._ground.waiting,
-        )
+        return against(self._ground, self._ground.clock.wall_ns() // 1_000_000, (request,))
 
     async def _note_decision(
         self, person: hurdles.Person, request: Request, vote: Vote, refused: str

@@ -1,11 +1,13 @@
 """What the people's doors stand on, and what they answer."""
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from mesh7_core.ledger import protocol
+from mesh7_core.ledger.asked import Request
 from mesh7_core.policy import bundle
+from mesh7_core.policy.destination import destination
 from mesh7_core.telemetry.deeds import Act, Deed
 from mesh7_sidecar.clock import Clock
 from mesh7_sidecar.gate.standing import StandingGrants
@@ -56,6 +58,18 @@ class Answer:
     def send(self, exchange: Exchange) -> None:
         """Answer with it."""
         exchange.respond(self.status, _JSON, self.body)
+
+
+def against(ground: Ground, now_ms: int, requests: Sequence[Request]) -> shown.Moment:
+    """What these requests are shown against."""
+    in_force = ground.bundle()
+    sources = {} if in_force is None else in_force.sources
+    return shown.Moment(
+        now_ms=now_ms,
+        others=requests,
+        waiting=ground.waiting,
+        destinations={name: destination(one) for name, one in sources.items()},
+    )
 
 
 def refused(status: int, why: str) -> Answer:

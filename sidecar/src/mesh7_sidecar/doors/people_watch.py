@@ -10,7 +10,7 @@ from typing import Final
 
 from mesh7_core.ledger import protocol
 from mesh7_core.ledger.asked import Request
-from mesh7_sidecar.doors.people_answers import Ground, lost, refused
+from mesh7_sidecar.doors.people_answers import Ground, against, lost, refused
 from mesh7_sidecar.doors.work import Work
 from mesh7_sidecar.net.exchange import Exchange
 from mesh7_sidecar.people import shown
@@ -115,8 +115,7 @@ class _Watcher:
         now_ms = await self._ground.ledger.now_ms()
         if isinstance(requests, protocol.Lost) or isinstance(now_ms, protocol.Lost):
             return None
-        waiting = self._ground.waiting
-        return requests, shown.Moment(now_ms=now_ms, others=requests, waiting=waiting)
+        return requests, against(self._ground, now_ms, requests)
 
     def _write_open(self, requests: tuple[Request, ...], moment: shown.Moment) -> None:
         still = [each for each in requests if shown.is_open(each)]

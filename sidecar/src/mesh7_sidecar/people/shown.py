@@ -6,7 +6,7 @@ Pure: no clock, no network, no logging.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -15,6 +15,7 @@ import orjson
 
 from mesh7_core.ledger import asked, showing
 from mesh7_core.ledger.asked import Request, State
+from mesh7_core.policy.destination import Destination
 
 MAXIMUM_LISTED_CHARACTERS: Final = 16 * 1024
 """Of arguments in a list; one request by its id is shown whole."""
@@ -41,11 +42,13 @@ class Moment:
         now_ms: by the ledger's clock.
         others: all that are known, the shown ones among them.
         waiting: how many callers wait for a request now.
+        destinations: by source, where calls go now.
     """
 
     now_ms: int
     others: Sequence[Request]
     waiting: Callable[[str], int]
+    destinations: Mapping[str, Destination]
 
 
 def is_open(request: Request) -> bool:
@@ -110,6 +113,7 @@ def _one(
 ) -> bytes:  # fmt: skip
     before = [each for each in ran.get(request.digest, ()) if each.id != request.id]
     head = {"id": request.id, "state": request.state, "tool": request.tool,
+            "source": _source(request, moment),
             "agent": request.agent, "pod": request.pod}  # fmt: skip
     tail = {
         "argumentsCutFrom": request.cut_from_bytes or None,
@@ -130,6 +134,17 @@ def _one(
     return b'%b,"arguments":%b,%b' % (
         rendered(head)[:-1], _arguments(request, characters), rendered(tail)[1:],
     )  # fmt: skip
+
+
+def _source(request: Request, moment: Moment) -> dict[str, str]:
+    """Where its call goes; of one whose ToolSource was changed since, what was kept of it."""
+    name = request.tool.partition(".")[0]
+    found = moment.destinations.get(name)
+    if found is None or found.digest != request.source:
+        host, path = request.source_host, ""
+    else:
+        host, path = found.address, found.path
+    return {"name": name, "kind": request.source_kind, "host": host, "path": path}
 
 
 def _arguments(request: Request, characters: int) -> bytes:

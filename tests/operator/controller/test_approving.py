@@ -158,6 +158,22 @@ async def test_a_closed_request_is_deleted_after_a_day(tmp_path: Path) -> None:
         await place.until(lambda: place.mirrors() == {})
 
 
+@pytest.mark.promise("C3")
+async def test_an_id_that_was_shown_once_is_not_shown_for_another_call(tmp_path: Path) -> None:
+    """Security review of issue 7, F7: another call under an id that was pushed out."""
+    async with placed(tmp_path) as place, asking(place) as ledger:
+        place.work()
+        asked = await place.opens(ledger)
+        await _mirrored(place)
+        await ledger.withdraw(asked.id)
+        await _mirrored(place, "Withdrawn")
+        place.time.ahead_s += 24 * 60 * 60 + 60
+        await place.until(lambda: place.mirrors() == {})
+        await place.opens(ledger, 2, id=asked.id)
+        await place.until(lambda: place.leader.count("mesh7_doubted_requests_total") == 1)
+        assert place.mirrors() == {}
+
+
 @pytest.mark.promise("A12")
 async def test_what_a_redis_writer_makes_up_is_repaired_and_counted(tmp_path: Path) -> None:
     """Issue 7: a Redis writer forging a decision (ignored, counted)."""

@@ -15,11 +15,12 @@ from mesh7_operator.approving.ground import MOST_OPEN, Ground
 from mesh7_operator.approving.steps import Steps
 from mesh7_operator.clock import Clock
 from mesh7_operator.controller.board import Board
-from mesh7_operator.controller.grounding import Grounds, exact
+from mesh7_operator.controller.grounding import Allowed, Grounds, exact
 from mesh7_operator.controller.queue import Queue
-from mesh7_operator.controller.rooming import Rooms
+from mesh7_operator.controller.remembering import Gone
+from mesh7_operator.controller.rooming import Rooms, Shares
 from mesh7_operator.controller.seams import Store
-from mesh7_operator.controller.settling import Settler
+from mesh7_operator.controller.settling import Result, Settler
 from mesh7_operator.controller.weighing import Weights
 
 _LOG: Final = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ class Approvals:
         self._plan = plan
         self._regained = regained
         self._queue = Queue(spacing_s=SPACING_S)
-        self._rooms = Rooms()
+        self._rooms, self._shares, self._gone = Rooms(), Shares(), Gone()
         self._told: dict[str, set[str]] = {}
         self._asking: set[str] = set()
         self._costs_s: dict[str, float] = {}
@@ -92,10 +93,8 @@ class Approvals:
         if request_id and len(ids) < _MOST_TOLD:
             ids.add(request_id)
         now_s = self._clock.monotonic_s()
-        cost_s = self._costs_s.get(namespace, 0.0)
-        after_s = max(SPACING_S, min(_SHARE * cost_s, _LONGEST_SPACING_S))
         quiet_s = self._quiet_until_s.get(namespace, 0.0) - now_s
-        self._queue.mark(namespace, now_s, max(after_s, quiet_s))
+        self._queue.mark(namespace, now_s, max(self._spacing_s(namespace), quiet_s))
         self._turn.set()
 
     async def look_around(self) -> None:
@@ -129,6 +128,8 @@ class Approvals:
         """There is no such namespace any more."""
         self._queue.forget(namespace)
         self._weights.forget(namespace)
+        self._gone.forget(namespace)
+        self._shares.keeps(namespace, 0)
         self._asking.discard(namespace)
         for remembered in (self._told, self._costs_s, self._quiet_until_s):
             remembered.pop(namespace, None)
@@ -137,6 +138,10 @@ class Approvals:
     def age_s(self) -> float:
         """How long the namespace that is due longest has waited."""
         return self._queue.age_s(self._clock.monotonic_s())
+
+    def _spacing_s(self, namespace: str) -> float:
+        cost_s = self._costs_s.get(namespace, 0.0)
+        return max(SPACING_S, min(_SHARE * cost_s, _LONGEST_SPACING_S))
 
     def _has_unanswered(self, namespace: str) -> bool:
         grants = exact(self._board.known(namespace).grants)
@@ -163,6 +168,7 @@ class Approvals:
             await self._has_missed.wait()
             self._has_missed.clear()
             self._regained()
+            self._settler.try_again()
             for namespace in self._board.enrolled():
                 self._quiet_until_s.pop(namespace, None)
                 self.told(namespace, "")
@@ -215,19 +221,18 @@ class Approvals:
         ids.update(list(told)[: _MOST_TOLD - len(ids)])
 
     async def _look_at(self, namespace: str, told: frozenset[str]) -> bool:
-        room = self._rooms.left(namespace, self._clock.monotonic_s())
-        ground = await self._grounds.gather(namespace, told, room)
+        ground = await self._grounds.gather(namespace, told, self._allowed(namespace))
         if ground is None:
             self._weights.none(namespace)
+            self._shares.keeps(namespace, 0)
             self._asking.discard(namespace)
             return True
         if ground.ledger:
             self._asking.add(namespace)
         steps = await self._planned(ground)
         result = await self._settler.apply(steps, ground)
-        if result.made:
-            self._rooms.take(namespace, result.made, self._clock.monotonic_s())
-        self._note(namespace, steps)
+        self._note(namespace, steps, result)
+        self._hear_again(namespace, told & result.unsettled)
         if result.troubles:
             about = {"namespace": namespace, "errors": result.troubles[:10]}
             _LOG.warning("not all of held calls is done", extra=about)
@@ -237,13 +242,29 @@ class Approvals:
         many = len(ground.ledger or ()) + len(ground.mirrors) + len(ground.grants)
         return await asyncio.to_thread(self._plan, ground) if many > _LARGE else self._plan(ground)
 
-    def _note(self, namespace: str, steps: Steps) -> None:
+    def _allowed(self, namespace: str) -> Allowed:
+        now_s = self._clock.monotonic_s()
+        return Allowed(
+            room=self._rooms.left(namespace, now_s),
+            most_bytes=self._shares.of(namespace),
+            gone=self._gone.of(namespace, now_s),
+        )
+
+    def _note(self, namespace: str, steps: Steps, result: Result) -> None:
+        now_s = self._clock.monotonic_s()
+        if result.made:
+            self._rooms.take(namespace, result.made, now_s)
+        self._gone.add(namespace, steps.gone, now_s)
+        self._shares.keeps(namespace, steps.kept_bytes)
+        if (largest := self._shares.largest()) not in {"", namespace}:
+            self.mark(largest)
+        if result.again_s is not None:
+            self._queue.mark(namespace, now_s, max(result.again_s, self._spacing_s(namespace)))
         self._weights.open(namespace, len(self._grounds.open(namespace)))
         for request_id, why in self._weights.doubted(namespace, steps.doubted).items():
             about = {"namespace": namespace, "request": request_id, "why": why}
             _LOG.info("a request is not mirrored", extra=about)
         if steps.look_again_at is not None:
-            now_s = self._clock.monotonic_s()
             self._queue.mark(namespace, now_s, self._until(steps.look_again_at))
 
     def _until(self, moment: datetime) -> float:

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from mesh7_operator.approving import mirrored
 from mesh7_operator.approving.ground import Ground
@@ -14,6 +15,15 @@ from mesh7_operator.controller.seams import KeySource, Store
 from mesh7_operator.reconciling import compilation
 from mesh7_operator.reconciling.world import StoreState, Written
 from mesh7_operator.store.requests import Held
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowed:
+    """The part of a ground that the flood guard knows (`Ground`)."""
+
+    room: int
+    most_bytes: int
+    gone: Collection[str]
 
 
 class Grounds:
@@ -36,13 +46,15 @@ class Grounds:
         self._policies = policies
         self._clock = clock
 
-    async def gather(self, namespace: str, told: Collection[str], room: int) -> Ground | None:
+    async def gather(
+        self, namespace: str, told: Collection[str], allowed: Allowed
+    ) -> Ground | None:
         """The ground of this namespace, now; None = there is nothing to be done in it.
 
         Args:
             namespace: whose.
             told: ids of requests that something was heard of.
-            room: how many may be mirrored.
+            allowed: what the flood guard says of it now.
         """
         if self._board.is_ending(namespace):
             return None
@@ -77,7 +89,9 @@ class Grounds:
             stamps=keys.stamps,
             signer=keys.signer,
             now=self._clock.now(),
-            room=room,
+            room=allowed.room,
+            most_bytes=allowed.most_bytes,
+            gone=allowed.gone,
         )
 
     def open(self, namespace: str) -> tuple[Written, ...]:

@@ -1,6 +1,7 @@
 """Steps become requests, in their order: first what a sidecar waits for, then what people read."""
 
 import logging
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
@@ -17,6 +18,7 @@ from mesh7_operator.cluster.api_server import ApiServer
 from mesh7_operator.controller import seen
 from mesh7_operator.controller.board import Board
 from mesh7_operator.controller.posting import Poster
+from mesh7_operator.controller.rooming import ALL_EVENTS, EVENTS, Rooms
 from mesh7_operator.controller.seams import Store
 from mesh7_operator.controller.weighing import Weights
 from mesh7_operator.reconciling.plan import Event, StatusChange
@@ -26,6 +28,9 @@ _LOG: Final = logging.getLogger(__name__)
 _DECIDED: Final = frozenset({State.APPROVED, State.DENIED})
 _TELLS_S: Final = 15.0
 """By then the watch has told of what we made."""
+_FIRST_PAUSE_S: Final = 0.25
+_LONGEST_PAUSE_S: Final = 30.0
+_MOST_PAUSED: Final = 10_000
 
 
 class Outcome(Enum):
@@ -34,6 +39,14 @@ class Outcome(Enum):
     DONE = "done"
     OVERTAKEN = "overtaken"
     """Somebody else was faster; the next look sees what they did."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pause:
+    """How long a request that Redis did not take is left alone, and until when."""
+
+    pause_s: float
+    until_s: float
 
 
 Step = Callable[[], Awaitable[Outcome]]
@@ -47,6 +60,8 @@ class Result:
         is_overtaken: something is to be looked at again.
         troubles: what could not be done, one line each.
         made: how many ApprovalRequests were asked for.
+        again_s: when requests that Redis did not take are tried again; None = it took all. They
+            are nobody else's loss: a tenant can write what can never be exchanged.
         unsettled: ids of requests of which Redis does not say what the plan does: nobody is told.
     """
 
@@ -54,6 +69,11 @@ class Result:
     unsettled: set[str] = field(default_factory=set)
     troubles: list[str] = field(default_factory=list)
     made: int = 0
+    again_s: float | None = None
+
+    def later(self, pause_s: float) -> None:
+        """Something is tried again after that."""
+        self.again_s = pause_s if self.again_s is None else min(self.again_s, pause_s)
 
 
 class Settler:
@@ -82,6 +102,12 @@ class Settler:
         self._clock = clock
         self._may_write = may_write
         self._made: dict[tuple[str, str], float] = {}
+        self._events = Rooms(EVENTS, ALL_EVENTS)
+        self._paused: OrderedDict[tuple[str, str], _Pause] = OrderedDict()
+
+    def try_again(self) -> None:
+        """Redis is there again: what it did not take, it may take now."""
+        self._paused.clear()
 
     async def apply(self, steps: Steps, ground: Ground) -> Result:
         """Do what they say.
@@ -104,7 +130,8 @@ class Settler:
     def _steps(self, steps: Steps, ground: Ground, result: Result) -> Iterator[Step]:
         namespace = ground.namespace
         for settle in steps.settle:
-            yield partial(self._settle, settle, ground, result)
+            if not self._is_paused(namespace, settle, result):
+                yield partial(self._settle, settle, ground, result)
         self._forget_made()
         for mirror in steps.mirror:
             if (namespace, mirror.name) not in self._made:
@@ -126,7 +153,9 @@ class Settler:
         found = kept.decision if kept is not None else b""
         if not await self._store.settle(ground.namespace, settle, found):
             result.unsettled.add(after.id)
-            return Outcome.OVERTAKEN
+            result.later(self._pause(ground.namespace, after.id))
+            return Outcome.DONE
+        self._paused.pop((ground.namespace, after.id), None)
         about = {"namespace": ground.namespace, "request": after.id, "state": after.state.value}
         if settle.forged:
             self._weights.forged(ground.namespace)
@@ -177,8 +206,28 @@ class Settler:
         return Outcome.DONE
 
     async def _post(self, ground: Ground, event: Event) -> Outcome:
-        await self._poster.post(ground.namespace, event)
+        now_s = self._clock.monotonic_s()
+        if self._events.left(ground.namespace, now_s):
+            self._events.take(ground.namespace, 1, now_s)
+            await self._poster.post(ground.namespace, event)
         return Outcome.DONE
+
+    def _is_paused(self, namespace: str, settle: Settle, result: Result) -> bool:
+        pause = self._paused.get((namespace, settle.after.id))
+        left_s = 0.0 if pause is None else pause.until_s - self._clock.monotonic_s()
+        if left_s > 0.0:
+            result.unsettled.add(settle.after.id)
+            result.later(left_s)
+        return left_s > 0.0
+
+    def _pause(self, namespace: str, request_id: str) -> float:
+        before = self._paused.pop((namespace, request_id), None)
+        pause_s = _FIRST_PAUSE_S if before is None else min(2 * before.pause_s, _LONGEST_PAUSE_S)
+        now_s = self._clock.monotonic_s()
+        self._paused[namespace, request_id] = _Pause(pause_s, now_s + pause_s)
+        if len(self._paused) > _MOST_PAUSED:
+            self._paused.popitem(last=False)
+        return pause_s
 
     def _forget_made(self) -> None:
         now_s = self._clock.monotonic_s()

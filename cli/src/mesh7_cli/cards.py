@@ -10,6 +10,7 @@ from datetime import datetime
 from mesh7_cli import neutral, reading, spans, spelled
 
 PENDING = "pending"
+APPROVED = "approved"
 FULL_LETTERS = 16 * 1024
 """Longer arguments are shown by head and tail first, so that they push nothing off the screen."""
 PART_LETTERS = 2 * 1024
@@ -135,7 +136,7 @@ def _facts(request: Mapping[str, object], now: datetime) -> Iterator[str]:
         yield _fact("asked", f"{_text(request, 'openedAt')} ({spans.since(opened, now)} ago)")
     if expires is not None and _text(request, "state") == PENDING:
         yield _fact("expires", f"{_text(request, 'expiresAt')} ({_left(expires, now)})")
-    if usable is not None:
+    if usable is not None and _text(request, "state") == APPROVED:
         yield _fact("usable", f"until {_text(request, 'usableUntil')} ({_left(usable, now)})")
     for name, key in (
         ("outcome", "outcome"),

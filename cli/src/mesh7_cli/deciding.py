@@ -38,13 +38,29 @@ def said(verb: str, request: Mapping[str, object], voice: Voice) -> str:
     if reading.truth(request, "isHandedIn"):
         look = voice.command("show", neutral.line(reading.text(request, "id")))
         word = "no" if verb == "deny" else "yes"
-        return f"your {word} is handed in for {line}, and not answered yet – see `{look}`"
+        told = f"your {word} is handed in for {line}, and not answered yet – see `{look}`"
+        return told + _back(request, voice)
     if verb == "deny":
         return f"denied {line}"
     if note := cards.cut_note(request):
         line += f" ({note})"
     missing = cards.missing(request)
     if reading.text(request, "state") == cards.PENDING and missing:
-        return f"your yes is counted for {line} – still missing: {'; '.join(missing)}"
+        told = f"your yes is counted for {line} – still missing: {'; '.join(missing)}"
+        return told + _back(request, voice)
     until = cards.usable_until(request)
     return f"approved {line}{f' – usable once, until {until}' if until else ''}"
+
+
+def _back(request: Mapping[str, object], voice: Voice) -> str:
+    """How to take back what was said; empty where that is no object, as on a laptop."""
+    names = [
+        neutral.line(reading.text(one, "name"))
+        for one in reading.objects(request, "answers")
+        if reading.text(one, "phase") != "Refused"
+    ]
+    if not names:
+        return ""
+    *before, last = names
+    where = neutral.line(reading.text(request, "namespace"))
+    return f"; {voice.ending(*before, f'{where}/{last}')} takes it back"

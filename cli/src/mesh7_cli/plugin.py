@@ -104,7 +104,10 @@ def exit_code(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         _complain(_usage(error))
         return exits.Exit.USAGE
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as error:
+        # What was handed in by then stands all the same, and says so.
+        if told := _last_words(error):
+            _complain(f"mesh7: {told}")
         return exits.Exit.INTERRUPTED
     except errors.Mesh7Error as error:
         _complain(f"error: {error.message}")
@@ -121,6 +124,12 @@ def exit_code(arguments: Sequence[str]) -> int:
         _complain(f"error: {crash.report(error, [verb])}")
         return exits.Exit.INTERNAL
     return int(result) if isinstance(result, int) else exits.Exit.OK
+
+
+def _last_words(error: BaseException) -> str:
+    """What whoever was interrupted has to tell; click has put its own error around it."""
+    cause = error.__cause__ if isinstance(error, click.Abort) else error
+    return str(cause) if isinstance(cause, KeyboardInterrupt) else ""
 
 
 def _usage(error: click.ClickException) -> str:

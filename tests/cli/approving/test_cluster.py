@@ -14,9 +14,7 @@ from tests.cli.approving.worlds import ID, OTHER, Near, Object
 
 Capture = pytest.CaptureFixture[str]
 NAME = f"`{ID}`: billing.create_refund for shop/support"
-BACK = (
-    f"`kubectl mesh7 revoke {ID}-refunds-n0 -n shop` (needs `delete` on grants) takes it back"
-)
+BACK = f"`kubectl mesh7 revoke {ID}-refunds-n0 -n shop` (needs `delete` on grants) takes it back"
 PATIENT = Manner(wait_s=30)
 LACKING = (
     "ValidatingAdmissionPolicy 'mesh7-grants' with binding 'mesh7-grants' denied request: whoever "
@@ -392,9 +390,7 @@ def test_a_kill_stops_every_call_and_notes_a_name_that_nobody_has() -> None:
 def test_a_kill_that_no_controller_has_seen_says_so() -> None:
     """It is stored, and nobody knows yet whether sidecars have it."""
     made = cluster(Near([]), Manner(wait_s=0.001)).kill(None, "")
-    assert made["note"] == (
-        "no controller has answered yet – see `kubectl mesh7 grants -n shop`"
-    )
+    assert made["note"] == ("no controller has answered yet – see `kubectl mesh7 grants -n shop`")
 
 
 @pytest.mark.parametrize(("dry_run", "left"), [("", 0), ("none", 0), ("client", 1), ("server", 1)])

@@ -60,13 +60,16 @@ def test_programs_read_names_and_the_control_apis_objects(kubectl: Fake, capsys:
 
 def test_an_empty_queue_is_said_and_never_counted_as_a_line(kubectl: Fake, capsys: Capture) -> None:
     """`kubectl mesh7 requests --no-headers | wc -l` is how many wait."""
-    kubectl.tell([])
+    kubectl.tell([worlds.enrolled()])
+    nothing = "nothing waits in namespace `shop` (-A looks into all)\n"
     assert plugin.exit_code(["requests"]) == 0
-    assert capsys.readouterr() == ("nothing waits\n", "")
+    assert capsys.readouterr() == (nothing, "")
     assert plugin.exit_code(["requests", "--no-headers"]) == 0
-    assert capsys.readouterr() == ("", "nothing waits\n")
+    assert capsys.readouterr() == ("", nothing)
     assert plugin.exit_code(["grants", "--no-headers"]) == 0
-    assert capsys.readouterr() == ("", "no grants and no vetoes stand\n")
+    assert capsys.readouterr() == (
+        "", "no grants and no vetoes stand in namespace `shop` (-A looks into all)\n"
+    )  # fmt: skip
 
 
 @pytest.mark.promise("A11")
@@ -278,7 +281,7 @@ def test_a_permission_says_how_to_end_it(kubectl: Fake, capsys: Capture) -> None
     assert capsys.readouterr() == (
         (
             f"granted `{name}`: billing.create_refund for support until {until}, 3 uses – end it "
-            f"with `kubectl mesh7 revoke {name} -n shop`\n"
+            f"with `kubectl mesh7 revoke {name} -n shop` (needs `delete` on grants)\n"
         ),
         "",
     )
@@ -325,7 +328,7 @@ def test_a_kill_and_its_end_are_told_as_on_a_laptop(kubectl: Fake, capsys: Captu
     name = made["metadata"]["name"]
     assert capsys.readouterr().out == (
         "killed: every call of everybody is refused – lift it with `kubectl mesh7 revoke "
-        f"{name} -n shop`\n"
+        f"{name} -n shop` (needs `delete` on grants)\n"
     )
     assert made["spec"]["reason"] == "it loops"
     assert plugin.exit_code(["revoke", f"grant.mesh7.dev/{name}"]) == 0

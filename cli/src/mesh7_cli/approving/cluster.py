@@ -262,11 +262,12 @@ class Cluster:
         """The request after an answer that counts; what became of it may be told a little later."""
         person = reading.text(said[0], "spec", "grantedBy", "username")
         identifier, where = (reading.text(value, "metadata", key) for key in ("name", "namespace"))
-        for pause_s in handing_in.pauses():
+        steps = handing_in.pauses()
+        while True:
             found = paths.one(self._kubectl, paths.REQUESTS, where, identifier)
             after = records.request(found, grants=said)
             is_told = after["state"] != cards.PENDING or _waits_for_others(after, person)
-            left_s = handing_in.left(pause_s, deadline_s)
+            left_s = handing_in.left(next(steps), deadline_s)
             if is_told or not left_s:
                 break
             time.sleep(left_s)

@@ -10,7 +10,7 @@ from mesh7_cli.backend import Object
 from mesh7_cli.cluster import looking
 from mesh7_cli.cluster.errors import NotThereError
 from mesh7_cli.cluster.kubectl import Kubectl
-from mesh7_core import names
+from mesh7_core import errors, names
 from mesh7_core.compiling import compiler, drafting
 from mesh7_core.delivery import payloads
 from mesh7_core.policy.rules import Policy
@@ -39,18 +39,10 @@ def permission(
     """
     pod = reading.text(wish, "pod")
     agent = reading.text(wish, "agent") or _agent_of(kubectl, namespace, pod)
-    policies, note = _policies(kubectl, namespace, release)
-    uses = reading.number(wish, "uses")
+    asked = _wished(wish, agent)
+    policies, note = _policies(kubectl, namespace, release, asked)
     drafted = drafting.draft(
-        drafting.Wish(
-            tool=reading.text(wish, "tool"),
-            service_account=agent,
-            lasts=timedelta(seconds=reading.number(wish, "forSeconds")),
-            reason=reading.text(wish, "reason"),
-            uses=uses or None,
-            when=reading.text(wish, "when") or None,
-            policy=reading.text(wish, "policy") or None,
-        ),
+        asked,
         policies,
         namespace=namespace,
         suffix=new_suffix(),
@@ -70,6 +62,18 @@ def veto(namespace: str, agent: str | None, reason: str, new_suffix: Callable[[]
         drafting.veto(
             agent, reason, namespace=namespace, suffix=new_suffix(), now=datetime.now(UTC)
         )
+    )
+
+
+def _wished(wish: Mapping[str, object], agent: str) -> drafting.Wish:
+    return drafting.Wish(
+        tool=reading.text(wish, "tool"),
+        service_account=agent,
+        lasts=timedelta(seconds=reading.number(wish, "forSeconds")),
+        reason=reading.text(wish, "reason"),
+        uses=reading.number(wish, "uses") or None,
+        when=reading.text(wish, "when") or None,
+        policy=reading.text(wish, "policy") or None,
     )
 
 
@@ -93,7 +97,9 @@ def _agent_of(kubectl: Kubectl, namespace: str, pod: str) -> str:
     return reading.text(found, "spec", "serviceAccountName") or "default"
 
 
-def _policies(kubectl: Kubectl, namespace: str, release: str) -> tuple[list[Policy], str]:
+def _policies(
+    kubectl: Kubectl, namespace: str, release: str, asked: drafting.Wish
+) -> tuple[list[Policy], str]:
     """Those of the namespace and the baseline's that bear on it, compiled one by one."""
 
     def listing(where: str) -> looking.Question:
@@ -107,14 +113,20 @@ def _policies(kubectl: Kubectl, namespace: str, release: str) -> tuple[list[Poli
             _PLACE: looking.get("namespace", namespace),
         },
     )
+    if isinstance(kind := found[_OWN], looking.Absent):
+        raise errors.ClusterError(kind.note)
     labels = reading.one(looking.value(found[_PLACE]), "metadata", "labels")
-    compiled = [
-        policy
+    own, baseline = (
+        [
+            policy
+            for value in looking.items(found[kind])
+            for policy in _compiled(value, namespace, release, labels)
+        ]
         for kind in (_OWN, _BASELINE)
-        for value in looking.items(found[kind])
-        for policy in _compiled(value, namespace, release, labels)
-    ]
-    return compiled, "; ".join(looking.notes({kind: found[kind] for kind in (_OWN, _BASELINE)}))
+    )
+    # Where a policy of the namespace asks, few may see the baseline, and few need to.
+    of_interest = (_OWN,) if drafting.is_asked_by(own, asked) else (_OWN, _BASELINE)
+    return own + baseline, "; ".join(looking.notes({kind: found[kind] for kind in of_interest}))
 
 
 def _compiled(

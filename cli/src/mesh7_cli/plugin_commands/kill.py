@@ -42,7 +42,6 @@ def command(  # noqa: PLR0913 - one parameter an option
         raise click.UsageError(message, ctx=click.get_current_context())
     chosen = output.Form(form)
     if dry_run == "none":
-        kill.run(asked, agent, reason, chosen)
-    else:
-        plugin_approving.show_dry(asked, [asked.veto(agent, reason)], dry_run, chosen)
+        return kill.run(asked, agent, reason, chosen)
+    plugin_approving.show_dry(asked, [asked.veto(agent, reason)], dry_run, chosen)
     return exits.Exit.OK

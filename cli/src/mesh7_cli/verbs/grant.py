@@ -132,5 +132,7 @@ def _line(made: dict[str, object], backend: Backend) -> str:
     uses = f", {most} {'use' if most == 1 else 'uses'}" if most else ""
     until = reading.text(made, "expiresAt")
     bounds = f"for {who} until {until}{uses}"
-    end = backend.voice.command("revoke", name)
-    return f"granted `{name}`: {tools} {bounds} – end it with `{end}`"
+    word, when = "granted", ""
+    if reading.truth(made, "isHandedIn"):
+        word, when = "handed in", ", as soon as a controller answers"
+    return f"{word} `{name}`: {tools} {bounds}{when} – end it with {backend.voice.ending(name)}"

@@ -10,7 +10,7 @@ from mesh7_cli.verbs.layout import Layout, Names, show
 
 def run(backend: Backend, layout: Layout, now: datetime) -> None:
     """List them."""
-    nothing = "no grants and no vetoes stand"
+    nothing = f"no grants and no vetoes stand{backend.voice.place}"
     names = Names(key="name", kind=backend.voice.grant_kind, nothing=nothing)
     show(backend.grants(), layout, names, lambda one: _columns(one, layout, now))
 

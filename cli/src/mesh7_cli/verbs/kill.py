@@ -2,7 +2,7 @@
 
 import click
 
-from mesh7_cli import output, reading
+from mesh7_cli import exits, output, reading
 from mesh7_cli.backend import Backend
 
 
@@ -13,8 +13,12 @@ def check(agent: str | None) -> None:
         raise click.UsageError(message, ctx=click.get_current_context())
 
 
-def run(backend: Backend, agent: str | None, reason: str, form: output.Form) -> None:
-    """Stop the agent, None = everybody, and say how to lift it."""
+def run(backend: Backend, agent: str | None, reason: str, form: output.Form) -> exits.Exit:
+    """Stop the agent, None = everybody, and say how to lift it.
+
+    Returns:
+        OK when the stop holds, or nobody was waited for; else WRONG: calls may pass still.
+    """
     voice = backend.voice
     made = backend.kill(agent, reason)
     name = output.visible(reading.text(made, "name"))
@@ -23,8 +27,13 @@ def run(backend: Backend, agent: str | None, reason: str, form: output.Form) -> 
     elif form is output.Form.TABLE:
         stopped = output.visible(reading.text(made, "agent") or agent or "")
         whose = "of everybody" if agent is None else f"of `{stopped}`"
-        end = voice.command("revoke", name)
-        click.echo(f"killed: every call {whose} is refused – lift it with `{end}`")
+        word, when = "killed", ""
+        if reading.truth(made, "isHandedIn"):
+            word, when = "handed in", " as soon as a controller answers"
+        click.echo(
+            f"{word}: every call {whose} is refused{when} – lift it with {voice.ending(name)}"
+        )
     else:
         output.write(made, form)
     output.note(reading.text(made, "note"))
+    return exits.Exit.WRONG if reading.truth(made, "isUnanswered") else exits.Exit.OK

@@ -16,11 +16,14 @@ ENDS = {cards.PENDING: "expiresAt", "approved": "usableUntil"}
 def run(backend: Backend, layout: Layout, now: datetime, *, is_all: bool) -> None:
     """List them, oldest first."""
     found = backend.requests("all" if is_all else "open")
-    names = Names(key="id", kind=backend.voice.request_kind, nothing="nothing waits")
+    voice = backend.voice
+    names = Names(key="id", kind=voice.request_kind, nothing=f"nothing waits{voice.place}")
     show(found, layout, names, lambda one: _columns(one, layout, now))
+    if not found and layout.form is output.Form.TABLE:
+        output.note(backend.hint())
     waiting = sum(reading.text(one, "state") == cards.PENDING for one in found)
     if waiting >= LONG_QUEUE and layout.form is output.Form.TABLE:
-        stop = backend.voice.command("kill", "AGENT")
+        stop = voice.command("kill", "AGENT")
         note = f"{waiting} calls wait – `{stop}` stops an agent that asks too much"
         click.echo(note, err=True)
 

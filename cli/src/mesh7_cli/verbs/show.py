@@ -26,7 +26,8 @@ def _show(found: Mapping[str, object], backend: Backend, now: datetime) -> None:
     others = [
         one
         for one in backend.requests("open")
-        if reading.text(one, "agent") == reading.text(found, "agent")
+        if reading.text(one, "state") == cards.PENDING
+        and reading.text(one, "agent") == reading.text(found, "agent")
         and reading.text(one, "id") != reading.text(found, "id")
     ]
     if others:

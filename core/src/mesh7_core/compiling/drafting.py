@@ -80,6 +80,11 @@ def draft(
     })  # fmt: skip
 
 
+def is_asked_by(policies: Iterable[Policy], wish: Wish) -> bool:
+    """Whether any of the policies asks people about what is wished for."""
+    return not _wrong(wish) and any(_asking(one, wish) for one in policies)
+
+
 def veto(
     service_account: str | None, reason: str, *, namespace: str, suffix: str, now: datetime
 ) -> Manifest:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from mesh7_core.policy.rules import Rule
+from mesh7_operator.approving.answering import MOST_ANSWERS, MOST_OF_PERSON
 from mesh7_operator.approving.plan import plan
 from tests.operator.approving import worlds
 
@@ -64,3 +65,37 @@ def test_what_is_open_gives_no_way_and_takes_no_more_than_there_is() -> None:
     assert worlds.is_empty(plan(found.ground()))
     found = worlds.settled(worlds.without_request(found, asked[0].id))
     assert [one.name for one in worlds.settled(found).mirrors] == [one.id for one in asked[1:4]]
+
+
+@pytest.mark.promise("A2")
+def test_of_one_persons_answers_without_end_a_few_are_looked_at() -> None:
+    """Security review of issue 7, F9: each had its stamp verified in each look."""
+    found = worlds.mirrored(worlds.request(1))
+    flood = [
+        worlds.grant(found, f"yes-{number:02d}", by="eve", groups=("interns",))
+        for number in range(MOST_OF_PERSON + 2)
+    ]
+    found = worlds.settled(worlds.granted(found, *flood))
+    heard = [worlds.heard(found, one.name) for one in flood]
+    assert heard == ["Refused NotInGroups"] * MOST_OF_PERSON + ["Refused AlreadySaid"] * 2
+    told = worlds.heard_message(found, flood[-1].name)
+    assert told.startswith("`eve` has answered it 8 times, and no more are looked at")
+    no = worlds.grant(found, "no", by="eve", effect="Deny", made_s=1)
+    assert worlds.state(worlds.settled(worlds.granted(found, no))).startswith("Denied")
+    yes = worlds.grant(found, "yes", by="jane", made_s=1)
+    assert worlds.state(worlds.settled(worlds.granted(found, yes))).startswith("Approved")
+
+
+@pytest.mark.promise("A2")
+def test_of_many_peoples_answers_without_end_a_bound_is_looked_at_and_a_no_is_heard() -> None:
+    """The same, by many accounts."""
+    found = worlds.mirrored(worlds.request(1))
+    flood = [
+        worlds.grant(found, f"yes-{number:03d}", by=f"eve-{number}", groups=("interns",))
+        for number in range(MOST_ANSWERS + 1)
+    ]
+    found = worlds.settled(worlds.granted(found, *flood))
+    assert worlds.heard(found, flood[-2].name) == "Refused NotInGroups"
+    assert worlds.heard(found, flood[-1].name) == "Refused AlreadySaid"
+    no = worlds.grant(found, "no", by="jane", effect="Deny", made_s=1)
+    assert worlds.state(worlds.settled(worlds.granted(found, no))).startswith("Denied")

@@ -7,6 +7,7 @@ API server made them; of those of one second what denies comes first, then by na
 Pure: no clock, no network, no logging.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -21,6 +22,10 @@ from mesh7_operator.reconciling import compilation, wording
 from mesh7_operator.reconciling.reasons import Reason
 from mesh7_operator.reconciling.world import Written
 
+MOST_OF_PERSON: Final = 8
+"""Yeses of one person for one policy that are looked at, and as many noes; a stamp costs."""
+MOST_ANSWERS: Final = 256
+"""Yeses to one request that are looked at, and as many noes."""
 _EFFECTS: Final = {"Allow": Verdict.APPROVE, "Deny": Verdict.DENY}
 
 
@@ -52,8 +57,9 @@ def answers(mirror: Mirrored, grants: Iterable[Written], ground: Ground) -> tupl
     """What each of a request's Grants says, in order; whether it is too late is not asked here."""
     found: list[Answer] = []
     votes: list[Vote] = []
+    heard: Counter[tuple[str, ...]] = Counter()
     for one in grants:
-        said = _said(one, mirror, ground)
+        said = _said(one, mirror, ground, heard)
         if isinstance(said, Vote):
             said = _repeated(said, votes) or said
         if isinstance(said, Vote):
@@ -80,9 +86,11 @@ def no_such_request(grant: Written) -> Refusal:
     return Refusal(Reason.NO_SUCH_REQUEST, message)
 
 
-def _said(grant: Written, mirror: Mirrored, ground: Ground) -> Vote | Refusal:
+def _said(
+    grant: Written, mirror: Mirrored, ground: Ground, heard: Counter[tuple[str, ...]]
+) -> Vote | Refusal:
     refusal = _about_another(grant, mirror) or _taken_back(grant)
-    refusal = refusal or _outside(grant, mirror, ground)
+    refusal = refusal or _outside(grant, mirror, ground) or _beyond(grant, heard)
     if refusal is not None:
         return refusal
     username = _spec(grant, "grantedBy", "username")
@@ -97,6 +105,21 @@ def _said(grant: Written, mirror: Mirrored, ground: Ground) -> Vote | Refusal:
     if any(counts_for(one, vote) for one in mirror.asking):
         return vote
     return _not_in_groups(vote, mirror)
+
+
+def _beyond(grant: Written, heard: Counter[tuple[str, ...]]) -> Refusal | None:
+    """Whoever may answer may answer without end, and each stamp would be verified in each look."""
+    effect, name = str(_spec(grant, "effect")), str(_spec(grant, "grantedBy", "username"))
+    heard[effect, name, _policy(grant)] += 1
+    if heard[effect, name, _policy(grant)] > MOST_OF_PERSON:
+        said = f"`{name}` has answered it {MOST_OF_PERSON} times"
+    elif heard[effect,] >= MOST_ANSWERS:
+        said = f"it has {MOST_ANSWERS} answers"
+    else:
+        heard[effect,] += 1
+        return None
+    return Refusal(Reason.ALREADY_SAID, f"{said}, and no more are looked at; delete those that do "
+                   "not count and answer anew")  # fmt: skip
 
 
 def _about_another(grant: Written, mirror: Mirrored) -> Refusal | None:

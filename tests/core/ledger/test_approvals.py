@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh7_core.ledger import approvals
+from mesh7_core.ledger import approvals, asked
 from mesh7_core.ledger.approvals import Asking, Refused, Request, State, Verdict, Vote
 from tests.core.ledger import contract
 from tests.core.ledger.contract import MINUTE, NO, rule, vote
@@ -119,8 +119,8 @@ def test_it_is_approved_when_every_rule_has_its_people_and_denied_by_one_no(
             taken.append(one)
             request = after
 
-    people = [one.person for one in taken]
     yes = [one for one in taken if one.verdict is Verdict.APPROVE]
+    people = [one.person for one in yes]
     has_all = all(
         len({one.person for one in yes if not each.groups or set(each.groups) & set(one.groups)})
         >= each.count
@@ -201,6 +201,33 @@ def test_a_tally_keeps_the_time_of_the_decision() -> None:
 
     assert (told.state, told.decided_at_ms) == (State.APPROVED, T0 + MINUTE)
     assert approvals.tally(PENDING, [vote()], T0 + 11 * MINUTE).state is State.EXPIRED
+
+
+@pytest.mark.promise("A6")
+def test_a_no_counts_after_ones_own_yes() -> None:
+    """docs/reference/grant.md: one valid no is the end, whoever said yes before."""
+    request = approvals.opened(contract.request(asking=(rule(count=2),)), T0)
+    half = moved(approvals.vote(request, vote(), T0))
+
+    turned = moved(approvals.vote(half, vote(verdict=NO), T0 + 1))
+
+    assert (half.state, turned.state) == (State.PENDING, State.DENIED)
+    assert approvals.tally(request, [vote(), vote(verdict=NO)], NOW).state is State.DENIED
+    assert approvals.decode(approvals.encode(turned)) == turned
+    assert approvals.decode(approvals.encode(replace(turned, votes=turned.votes[::-1]))) is None
+    assert isinstance(approvals.vote(turned, vote(), T0 + 2), Refused)
+
+
+@given(SAID)
+def test_what_reads_as_repeated_is_what_repeats(votes: list[Vote]) -> None:
+    """Bytes of a hostile store are read at once, and judged as `asked.repeats` would."""
+    request = replace(LIVES[State.DENIED], votes=(*votes, vote("zoe", NO)))
+    repeated = any(
+        asked.repeats(one, before)
+        for at, one in enumerate(request.votes)
+        for before in request.votes[:at]
+    )
+    assert (approvals.decode(approvals.encode(request)) is None) == repeated
 
 
 def test_one_person_speaks_for_one_policy_after_another() -> None:

@@ -104,6 +104,41 @@ def test_count_two_by_one_person_twice_is_one() -> None:
     assert worlds.heard(done, "again") == "Refused AlreadySaid"
 
 
+def test_who_takes_their_yes_back_is_not_counted_by_a_second_yes() -> None:
+    """docs/reference/grant.md: deleting the first is told to take the answer back."""
+    first, again = worlds.grant(WIRE, "first"), worlds.grant(WIRE, "again", made_s=1)
+    half = worlds.settled(worlds.granted(WIRE, first, again))
+    assert "by Grant `first`" in worlds.heard_message(half, "again")
+    back = quiet(worlds.settled(replace(half, grants=half.grants[1:])))
+    assert worlds.heard(back, "again") == "Refused AlreadySaid"
+    assert "decisions" not in worlds.status_of(back.mirrors)
+    anew = quiet(worlds.settled(worlds.granted(back, worlds.grant(back, "anew", made_s=2))))
+    assert worlds.heard(anew, "anew") == "Active Counted"
+
+
+def test_a_no_counts_after_ones_own_yes() -> None:
+    """docs/reference/grant.md: one valid no is the end, whoever said yes before."""
+    half = worlds.settled(worlds.granted(WIRE, worlds.grant(WIRE)))
+    no = worlds.grant(WIRE, "no", effect="Deny", made_s=1)
+    done = quiet(worlds.settled(worlds.granted(half, no)))
+    assert worlds.state(done) == "Denied Denied"
+    assert (worlds.heard(done), worlds.heard(done, "no")) == ("Active Counted", "Active Counted")
+    signed = worlds.decision(done, done.mirrors[0].name)
+    assert signed is not None
+    assert (signed.is_approved, signed.by) == (False, ("jane",))
+
+
+def test_a_second_no_counts_when_the_first_was_taken_back_before_anybody_could_decide() -> None:
+    """A no is always heard: that it was one too many is the past of a lost Redis."""
+    lost = replace(WIRE, is_lost=True)
+    first, again = (worlds.grant(WIRE, name, effect="Deny") for name in ("1", "2"))
+    told = worlds.settled(worlds.granted(lost, first, again))
+    assert worlds.heard(told, "2") == "Refused AlreadySaid"
+    done = quiet(worlds.settled(replace(told, grants=told.grants[1:], is_lost=False)))
+    assert worlds.state(done) == "Denied Denied"
+    assert worlds.heard(done, "2") == "Active Counted"
+
+
 def test_who_takes_their_yes_back_in_time_said_nothing() -> None:
     half = worlds.settled(worlds.granted(WIRE, worlds.grant(WIRE)))
     back = quiet(worlds.settled(replace(half, grants=())))

@@ -124,7 +124,8 @@ def vote(request: Request, vote: Vote, now_ms: int) -> Request | Refused:
     """Count one person's yes or no.
 
     A vote counts for every rule that names no group or one of the voter's, so one person may
-    serve several rules; who serves none is refused. One no of anybody who counts is the end.
+    serve several rules; who serves none is refused. One no of anybody who counts is the end, also
+    of somebody who said yes before.
 
     Returns:
         The request with the vote, approved once each rule has its number of distinct people;

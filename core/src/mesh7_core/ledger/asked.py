@@ -153,11 +153,18 @@ def counts_for(asking: Asking, vote: Vote) -> bool:
 
 
 def repeats(vote: Vote, before: Vote) -> bool:
-    """Whether the same person speaks again, and for a policy that they have spoken for."""
-    if vote.person != before.person:
+    """Whether the same person speaks again, and for a policy that they have spoken for.
+
+    A no after a yes of one's own is none: whoever finds out more may always stop it.
+    """
+    if vote.person != before.person or _turns(vote, before):
         return False
     spoken, again = before.policies, vote.policies
     return not spoken or not again or not set(spoken).isdisjoint(again)
+
+
+def _turns(vote: Vote, before: Vote) -> bool:
+    return vote.verdict is Verdict.DENY and before.verdict is Verdict.APPROVE
 
 
 def supporters(asking: Asking, votes: tuple[Vote, ...]) -> tuple[str, ...]:

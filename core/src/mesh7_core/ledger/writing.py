@@ -124,15 +124,17 @@ def _is_true(request: Request) -> bool:
 
 def _is_repeated(votes: tuple[Vote, ...]) -> bool:
     """Whether a vote repeats an earlier one (`asked.repeats`); as many as a hostile store has."""
-    spoken: dict[str, set[str]] = {}
+    spoken: dict[tuple[str, Verdict], set[str]] = {}
     for one in votes:
-        before = spoken.get(one.person)
-        if before is None:
-            spoken[one.person] = set(one.policies)
-        elif not before or not one.policies or not before.isdisjoint(one.policies):
-            return True
-        else:
-            before.update(one.policies)
+        # A no repeats no yes.
+        against = Verdict if one.verdict is Verdict.APPROVE else (Verdict.DENY,)
+        for verdict in against:
+            before = spoken.get((one.person, verdict))
+            if before is not None and not (
+                before and one.policies and before.isdisjoint(one.policies)
+            ):
+                return True
+        spoken.setdefault((one.person, one.verdict), set()).update(one.policies)
     return False
 
 

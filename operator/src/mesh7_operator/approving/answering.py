@@ -2,8 +2,9 @@
 
 Rungs, the first that fits refuses: another request of that name, another call, another pod; a yes
 that is being deleted; its time is over; its policy does not ask; unseen arguments; nobody knows who
-made it; an agent made it; no group of theirs may; they said it already. In the order in which the
-API server made them; of those of one second what denies comes first, then by name.
+made it; an agent made it; no group of theirs may; they said it already, which no no after a yes is.
+In the order in which the API server made them; of those of one second what denies comes first, then
+by name.
 Pure: no clock, no network, no logging.
 """
 
@@ -56,14 +57,11 @@ def by_request(grants: Iterable[Written]) -> Mapping[str, list[Written]]:
 def answers(mirror: Mirrored, grants: Iterable[Written], ground: Ground) -> tuple[Answer, ...]:
     """What each of a request's Grants says, in order; whether it is too late is not asked here."""
     found: list[Answer] = []
-    votes: list[Vote] = []
     heard: Counter[tuple[str, ...]] = Counter()
     for one in grants:
         said = _said(one, mirror, ground, heard)
         if isinstance(said, Vote):
-            said = _repeated(said, votes) or said
-        if isinstance(said, Vote):
-            votes.append(said)
+            said = _spare(one, said) or _repeated(said, found) or said
         found.append(Answer(written=one, said=said))
     return tuple(found)
 
@@ -181,13 +179,24 @@ def _not_in_groups(vote: Vote, mirror: Mirrored) -> Refusal:
     )
 
 
-def _repeated(vote: Vote, before: Iterable[Vote]) -> Refusal | None:
-    said = next((one for one in before if repeats(vote, one)), None)
-    if said is None:
+def _spare(grant: Written, vote: Vote) -> Refusal | None:
+    """A yes that was told to be one too many stays that, also when the first is taken back."""
+    told = value_at(grant.status, ("conditions", 0))
+    if vote.verdict is Verdict.DENY or not isinstance(told, dict):
         return None
-    word = "approved" if said.verdict is Verdict.APPROVE else "denied"
-    return Refusal(Reason.ALREADY_SAID, f"`{vote.name}` {word} it already, and each person counts "
-                   "once; delete that Grant to take it back")  # fmt: skip
+    if told.get("reason") != Reason.ALREADY_SAID.value:
+        return None
+    return Refusal(Reason.ALREADY_SAID, str(told.get("message")))
+
+
+def _repeated(vote: Vote, before: Iterable[Answer]) -> Refusal | None:
+    for one in before:
+        if isinstance(one.said, Vote) and repeats(vote, one.said):
+            word = "approved" if one.said.verdict is Verdict.APPROVE else "denied"
+            return Refusal(Reason.ALREADY_SAID, f"`{vote.name}` {word} it already by Grant "
+                           f"`{one.written.name}`, and each person counts once; `kubectl mesh7 "
+                           f"revoke {one.written.name}` takes that back")  # fmt: skip
+    return None
 
 
 def _vote(grant: Written, username: str) -> Vote:

@@ -22,7 +22,11 @@ _FINAL: Final = (Phase.ACTIVE.value, Phase.REFUSED.value)
 
 
 def is_final(grant: Written) -> bool:
-    """Whether its status says what became of it; that there is no such request may change."""
+    """Whether its status says what became of it; that there is no such request may change.
+
+    While its request is pending it is heard anew all the same, since others may come before it;
+    but a yes that was one too many stays one (`answering`).
+    """
     status = grant.status
     # Being deleted is a new generation, and makes nothing unsaid.
     is_of_it = grant.is_ending or status.get("observedGeneration") == grant.generation

@@ -5,6 +5,7 @@ A thread and a pipe, so that whoever waits for a key can wait for changes with t
 
 import os
 import queue
+import select
 import threading
 from collections.abc import Iterator
 from typing import Final, Protocol, Self
@@ -17,7 +18,7 @@ from mesh7_core import errors
 FIRST_PAUSE_S: Final = 0.2
 LONGEST_PAUSE_S: Final = 5.0
 AGAIN_S: Final = 1.0
-"""Between two connections that ended as they should."""
+"""Between two connections that ended as they should, and between two looks for a signal."""
 ENDING_S: Final = 5.0
 MOST: Final = 500
 """Events that wait to be taken; whoever tells more waits, or is asked anew."""
@@ -69,6 +70,9 @@ class Follower:
 
     def take(self) -> Iterator[Event]:
         """The events there are; waits for the first."""
+        # In turns: a signal that comes just before the wait does not end it.
+        while not select.select([self._awake], [], [], AGAIN_S)[0]:
+            pass
         count = len(os.read(self._awake, MOST))
         for _ in range(count):
             self._room.release()

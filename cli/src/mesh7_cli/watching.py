@@ -13,6 +13,7 @@ from mesh7_cli import (
     deciding,
     desk,
     exits,
+    following,
     keys,
     output,
     reading,
@@ -99,7 +100,10 @@ class Session:
             Mesh7Error: the gateway was never there, or does not let this person watch.
         """
         while True:
-            ready, _, _ = select.select([self._keys.fileno(), follower.fileno()], [], [])
+            # A signal that comes just before the wait does not end it: look again soon.
+            ready, _, _ = select.select(
+                [self._keys.fileno(), follower.fileno()], [], [], following.AGAIN_S
+            )
             if follower.fileno() in ready:
                 for event in follower.take():
                     self._learn(event)

@@ -131,9 +131,8 @@ def test_two_people_are_counted_and_the_first_is_told_who_is_missing(shop: Shop)
     first = jane("approve", asked.id, PATIENT)
     assert first.code == 0, first.err
     assert first.out.startswith(f"your yes is counted for `{asked.id}`: ")
-    assert first.out.endswith(
-        f" – still missing: 1 more by finance for `{shop.name}/payments/all`\n"
-    )
+    assert f" – still missing: 1 more by finance for `{shop.name}/payments/all`; " in first.out
+    assert first.out.endswith(" (needs `delete` on grants) takes it back\n")
     again = jane("approve", asked.id, PATIENT)
     assert (again.code, again.out) == (1, "")
     assert "`jane` approved it already" in again.err
@@ -198,7 +197,7 @@ def test_a_kill_is_in_force_and_lifted_by_whoever_may(shop: Shop) -> None:
     assert (veto["effect"], veto["agent"], veto["by"]) == ("Deny", "default", "jane")
     assert killed.out == (
         "killed: every call of `default` is refused – lift it with `kubectl mesh7 revoke "
-        f"{veto['name']} -n {shop.name}`\n"
+        f"{veto['name']} -n {shop.name}` (needs `delete` on grants)\n"
     )
     refused = jane("revoke", veto["name"])
     assert (refused.code, refused.out) == (1, "")

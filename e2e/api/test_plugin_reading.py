@@ -157,7 +157,7 @@ def test_a_definition_is_accepted_by_whoever_has_the_verb(
     listed = plugin("tools", "-n", namespace).out
     assert f"notes.read  new         (hidden) {_DIGEST}" in listed
     editor = person(plugin, namespace, "erin", "mesh7-policy-editor")
-    for words in (("--dry-run",), ()):
+    for words in (("--dry-run=server",), ()):
         refused = plugin(
             "tools", "accept", "notes.read", "-n", namespace, *words, kubeconfig=editor
         )

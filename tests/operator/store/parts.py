@@ -12,6 +12,7 @@ import hiredis
 from mesh7_core.ledger import functions
 from mesh7_core.ledger.redis_url import RedisServer
 from mesh7_operator import settings
+from mesh7_operator.clock import Clock
 from mesh7_operator.store import passwords
 from mesh7_operator.store.store import Store
 from tests.peers import redis_servers
@@ -20,6 +21,7 @@ MASTER = b"a secret of the controller and the exchange"
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 LIBRARY = functions.library_of(functions.written()).name
 PATIENCE_S = 30.0
+CLOCK = Clock(wall_ns=lambda: int(NOW.timestamp() * 1e9), monotonic_s=time.monotonic)
 
 
 @asynccontextmanager
@@ -30,13 +32,14 @@ async def storing(
     password_file: Path | None = None,
     user: str = "",
     own: Sequence[str] = (),
+    clock: Clock = CLOCK,
 ) -> AsyncIterator[Store]:
     """A store whose address is the first server and whose nodes are all of them."""
     urls = [f"redis://{user and user + '@'}127.0.0.1:{one.port}" for one in servers]
     chosen = settings.RedisSettings(
         url=urls[0], nodes=tuple(urls), password_file=password_file, mode=mode
     )
-    store = Store(chosen, lambda: master, own=own)
+    store = Store(chosen, lambda: master, clock, own=own)
     await store.start()
     try:
         yield store

@@ -9,7 +9,7 @@ from mesh7_operator.store.store import Store
 from tests.conftest import Eventually
 from tests.core.ledger.redis_parts import EVERY_SERVER
 from tests.operator.exchange.certificates import write_pair
-from tests.operator.store.parts import MASTER, NOW
+from tests.operator.store.parts import CLOCK, MASTER, NOW
 from tests.peers import redis_servers
 
 
@@ -27,7 +27,7 @@ async def test_nobody_is_trusted_before_it_is_known_and_a_change_ends_no_connect
         async with redis_servers.proxying(server.port, tls=context) as proxy:
             url = f"rediss://127.0.0.1:{proxy.port}"
             chosen = settings.RedisSettings(url=url, nodes=(url,))
-            store = Store(chosen, lambda: MASTER, authorities=lambda: known[0])
+            store = Store(chosen, lambda: MASTER, CLOCK, authorities=lambda: known[0])
 
             def greetings() -> int:
                 return sum(b"HELLO" in written for written in proxy.writes)

@@ -90,8 +90,9 @@ class Layout:
     def decision(self, request_id: str) -> str:
         """Where the signed decision about a request lies, as a text (`delivery.decisions`).
 
-        The operator writes it before it exchanges the request, and lets it lapse at `until_ms`;
-        users of the namespace may only read it.
+        The operator writes it before it exchanges the request, and lets it stay as long as that
+        does (`requests.kept_until`), beyond its own `until_ms`. Users of the namespace may only
+        read it.
         """
         return f"{self._deliveries}v:{request_id}"
 

@@ -18,7 +18,7 @@ class Settle:
     Attributes:
         before: as it was read; whoever changed it meanwhile wins, and the next round looks again.
         after: approved, denied, withdrawn, or pending again where somebody else decided.
-        decision: put there first, as long as `Decision.until_ms` says; empty = none.
+        decision: put there first, for as long as the request is kept; empty = none.
         forged: why what was there was nobody's word, for logs and a counter; empty = it was ours.
     """
 

@@ -173,10 +173,11 @@ class Leading:
         if self._redis is None:
             return NoStore()
         if not self._is_redis_embedded:
-            return store.Store(self._redis, lambda: self._master)
+            return store.Store(self._redis, lambda: self._master, self._clock)
         return store.Store(
             self._redis,
             lambda: self._master,
+            self._clock,
             password=self._embedded_password,
             authorities=lambda: self._redis_authorities,
             own=furniture.OPERATOR_RULES.split(),

@@ -16,6 +16,7 @@ import hiredis
 from mesh7_core.delivery import decisions
 from mesh7_core.ledger import redis_layout, redis_troubles, resp, resp_client
 from mesh7_core.ledger.protocol import LOST
+from mesh7_operator.clock import Clock
 from mesh7_operator.store.node import Manner, Node
 
 _LOG: Final = logging.getLogger(__name__)
@@ -30,9 +31,11 @@ class Listening:
 
     Args:
         make: a connection of its own, of this manner.
+        clock: by which messages are too many, and long enough not listened to.
     """
 
-    def __init__(self, make: Callable[[Manner], Node]) -> None:
+    def __init__(self, make: Callable[[Manner], Node], clock: Clock) -> None:
+        self._clock = clock
         self._told: Callable[[str, str], None] = _nobody
         self._missed: Callable[[], None] = _nothing
         self._wanted: dict[bytes, str] = {}
@@ -62,7 +65,7 @@ class Listening:
 
     async def follow(self, namespaces: Collection[str]) -> None:
         """Listen to these, and to no others."""
-        now_s = asyncio.get_running_loop().time()
+        now_s = self._clock.monotonic_s()
         self._wanted = {redis_layout.Layout(one).channel.encode(): one for one in namespaces}
         for channel, since_s in list(self._muted.items()):
             if now_s - since_s >= MUTED_S or channel not in self._wanted:
@@ -104,7 +107,7 @@ class Listening:
                 pass
 
     def _is_flooding(self, channel: bytes) -> bool:
-        now_s = asyncio.get_running_loop().time()
+        now_s = self._clock.monotonic_s()
         if now_s - self._counted_s >= 1.0:
             self._counts.clear()
             self._counted_s = now_s

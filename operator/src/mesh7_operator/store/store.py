@@ -21,6 +21,7 @@ from mesh7_core.ledger.protocol import Lost
 from mesh7_core.ledger.redis_url import parse_url
 from mesh7_operator import settings
 from mesh7_operator.approving.steps import Settle
+from mesh7_operator.clock import Clock
 from mesh7_operator.reconciling.plan import Publish
 from mesh7_operator.reconciling.world import Published, StoreState
 from mesh7_operator.store import keeping, passwords, requests, rules
@@ -60,6 +61,7 @@ class Store:
     Args:
         chosen: where it is, and who the operator is there.
         master: the secret that passwords follow from, asked for anew each time.
+        clock: for spans.
         password: of the operator's own user, the same; None = that of the settings.
         authorities: who vouches for the servers, the same; None = those of the settings.
         own: what the operator's own user may do, where the operator says that; else empty.
@@ -72,6 +74,8 @@ class Store:
         self,
         chosen: settings.RedisSettings,
         master: Callable[[], bytes],
+        clock: Clock,
+        *,
         password: Callable[[], str | None] | None = None,
         authorities: Callable[[], str] | None = None,
         own: Sequence[str] = (),
@@ -90,7 +94,7 @@ class Store:
         # What tenants write is decoded beside all that the process has its usual threads for.
         self._decoding = ThreadPoolExecutor(1, thread_name_prefix="held-calls")
         self._requests = requests.Requests(self._primary, readers, self._call, self._decoding)
-        self._listening = Listening(lambda manner: made(manner=manner))
+        self._listening = Listening(lambda manner: made(manner=manner), clock)
         self._more = (self._beside, self._listening.node, *readers)
         others = [url for url in dict.fromkeys(chosen.nodes) if url != chosen.url]
         self._others = [Node(chosen, url, *known) for url in others]

@@ -78,6 +78,7 @@ def answer(  # noqa: PLR0913 - what the options of `approve` and `deny` say
     *,
     wait_s: float,
     dry_run: str,
+    form: str,
     unseen: bool = False,
     pin: Pin = ANY,
 ) -> int:
@@ -87,18 +88,18 @@ def answer(  # noqa: PLR0913 - what the options of `approve` and `deny` say
         raise click.UsageError(message, ctx=click.get_current_context())
     asked = home(kubectl, manner=Manner(wait_s=wait_s))
     meant = bare(given, asked.voice.request_kind)
+    chosen = output.Form(form)
     if dry_run == "none":
-        return code(decide.run(asked, verb, meant, reason, unseen=unseen, pin=pin))
+        ended = decide.run(asked, verb, meant, reason, unseen=unseen, pin=pin, form=chosen)
+        return code(ended)
     drafts = [
         draft for one in meant for draft in asked.answers(verb, one, reason, unseen=unseen, pin=pin)
     ]
-    show_dry(asked, drafts, dry_run)
+    show_dry(asked, drafts, dry_run, chosen)
     return exits.Exit.OK
 
 
-def show_dry(
-    asked: Cluster, drafts: Sequence[Object], dry_run: str, form: output.Form = output.Form.YAML
-) -> None:
+def show_dry(asked: Cluster, drafts: Sequence[Object], dry_run: str, form: output.Form) -> None:
     """Print manifests; of a dry run at the server what that would make of them."""
     made = list(drafts)
     if dry_run == SERVER:

@@ -44,7 +44,10 @@ SAYINGS = {
 
 
 def print_changes(follower: changes.Follower, form: output.Form) -> None:
-    """Print each open request and each change as one line, until interrupted; decide nothing."""
+    """Print each open request and each change, until interrupted; decide nothing.
+
+    A line each, but for YAML, which is a document each.
+    """
     seen: dict[str, tuple[str, int]] = {}
     while True:
         for event in follower.take():
@@ -76,6 +79,9 @@ def _print_change(
         seen.pop(identifier, None)
     if form is output.Form.JSON:
         click.echo(spelled.compact(request))
+    elif form is output.Form.YAML:
+        click.echo("---")
+        output.write(request, form)
     else:
         click.echo(cards.one_line(request, LONGEST_LINE))
 

@@ -1,10 +1,12 @@
 """What the commands about held calls say is so: defects that a reviewer found, each by its name."""
 
 import itertools
+import json
 import subprocess
 import sys
 
 import pytest
+import yaml
 
 from mesh7_cli import plugin
 from mesh7_cli.approving import handing_in
@@ -192,3 +194,39 @@ def test_a_used_call_is_not_said_to_be_usable(
     kubectl.tell([worlds.held() | {"status": status}])
     assert plugin.exit_code(["show", ID]) == 0
     assert ("\nusable " in capsys.readouterr().out) is is_usable
+
+
+@pytest.mark.parametrize("verb", ["approve", "deny"])
+def test_an_answer_says_its_grants_to_programs(kubectl: Fake, capsys: Capture, verb: str) -> None:
+    """Defects A5 and C: `approve` never printed the Grant's name, and had no `-o`."""
+    kubectl.tell([worlds.held()])
+    assert plugin.exit_code([verb, ID, "--wait=false", "-o", "name"]) == 0
+    (made,) = kubectl.made()
+    name = made["metadata"]["name"]
+    assert capsys.readouterr() == (f"grant.mesh7.dev/{name}\n", "")
+    kubectl.tell([worlds.held()])
+    assert plugin.exit_code([verb, "r-missing", ID, "--wait=false", "-o", "json"]) == 1
+    (after,) = json.loads(capsys.readouterr().out)
+    assert (after["id"], after["isHandedIn"], len(after["answers"])) == (ID, True, 1)
+    assert plugin.exit_code([verb, ID, "--dry-run", "-o", "name"]) == 0
+    assert capsys.readouterr().out.startswith(f"grant.mesh7.dev/{ID}-refunds-")
+
+
+def test_what_was_revoked_is_said_to_programs(kubectl: Fake, capsys: Capture) -> None:
+    """Defect C: `revoke` had no `-o`."""
+    kubectl.tell([worlds.granted(), worlds.granted("hand-other")])
+    assert plugin.exit_code(["revoke", "hand-abcde", "-o", "name"]) == 0
+    assert capsys.readouterr().out == "grant.mesh7.dev/hand-abcde\n"
+    assert plugin.exit_code(["revoke", "hand-other", "-o", "yaml"]) == 0
+    (was,) = yaml.safe_load(capsys.readouterr().out)
+    assert (was["name"], was["tools"]) == ("hand-other", ["billing.create_refund"])
+    assert kubectl.made() == []
+
+
+def test_show_takes_the_forms_that_lists_take(kubectl: Fake, capsys: Capture) -> None:
+    """Defect C: `show` had no `-o wide` and no `-o name`."""
+    kubectl.tell([worlds.held()])
+    assert plugin.exit_code(["show", f"approvalrequest.mesh7.dev/{ID}", "-o", "name"]) == 0
+    assert capsys.readouterr().out == f"approvalrequest.mesh7.dev/{ID}\n"
+    assert plugin.exit_code(["show", ID, "-o", "wide"]) == 0
+    assert capsys.readouterr().out.startswith("request     ")

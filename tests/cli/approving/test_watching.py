@@ -210,3 +210,19 @@ def test_who_may_not_look_is_told_and_nothing_is_tried_for_ever(
     )  # fmt: skip
     assert done.returncode == exits.Exit.WRONG
     assert "ClusterRole `mesh7-viewer`" in capfd.readouterr().err
+
+
+def test_off_a_terminal_each_change_may_be_a_document(cluster: Cluster) -> None:
+    """Defect C: `watch` had no `-o yaml`, as everything else that programs read."""
+    cluster.fake.tell([worlds.held()])
+    process = subprocess.Popen(
+        [sys.executable, *PROGRAM, "watch", "-n", "shop", "-o", "yaml"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "---\n"
+        assert process.stdout.readline() == f"id: {ID}\n"
+    finally:
+        process.terminate()
+        process.communicate()

@@ -15,6 +15,7 @@ from mesh7_cli.cluster.kubectl import Kubectl
 @plugin_options.pin
 @plugin_options.wait
 @plugin_options.dry_run
+@plugin_options.form("table", "json", "yaml", "name")
 @flags.connected
 def command(  # noqa: PLR0913 - its options
     *,
@@ -25,6 +26,7 @@ def command(  # noqa: PLR0913 - its options
     pin: Pin,
     wait_s: float,
     dry_run: str,
+    form: str,
 ) -> int:
     """Say yes to held calls, each by its whole NAME.
 
@@ -40,6 +42,7 @@ def command(  # noqa: PLR0913 - its options
         reason,
         wait_s=wait_s,
         dry_run=dry_run,
+        form=form,
         unseen=unseen,
         pin=pin,
     )

@@ -14,8 +14,9 @@ from mesh7_cli.cluster.kubectl import Kubectl
 @plugin_options.pin
 @plugin_options.wait
 @plugin_options.dry_run
+@plugin_options.form("table", "json", "yaml", "name")
 @flags.connected
-def command(
+def command(  # noqa: PLR0913 - one parameter an option
     *,
     kubectl: Kubectl,
     identifiers: tuple[str, ...],
@@ -23,6 +24,7 @@ def command(
     pin: Pin,
     wait_s: float,
     dry_run: str,
+    form: str,
 ) -> int:
     """Say no to held calls, each by its whole NAME.
 
@@ -32,5 +34,5 @@ def command(
     from mesh7_cli import plugin_approving  # noqa: PLC0415 - not for `--help`
 
     return plugin_approving.answer(
-        kubectl, "deny", identifiers, reason, wait_s=wait_s, dry_run=dry_run, pin=pin
+        kubectl, "deny", identifiers, reason, wait_s=wait_s, dry_run=dry_run, form=form, pin=pin
     )

@@ -11,7 +11,7 @@ from mesh7_cli.cluster.kubectl import Kubectl
 
 @click.command("show")
 @click.argument("identifier", metavar="NAME", shell_complete=plugin_names.requests)
-@plugin_options.form("table", "json", "yaml")
+@plugin_options.form("table", "wide", "json", "yaml", "name")
 @flags.connected
 def command(*, kubectl: Kubectl, identifier: str, form: str) -> int:
     """Show one held call: who asks, for what, by which rules.
@@ -26,5 +26,7 @@ def command(*, kubectl: Kubectl, identifier: str, form: str) -> int:
     asked = plugin_approving.home(kubectl)
     given = plugin_approving.bare([identifier], asked.voice.request_kind)
     (whole,) = ids.whole(given, asked.voice.program)
-    show.run(asked, whole, output.Form(form), datetime.now(UTC))
+    # What `wide` adds elsewhere stands there anyway.
+    chosen = output.Form.TABLE if form == "wide" else output.Form(form)
+    show.run(asked, whole, chosen, datetime.now(UTC))
     return exits.Exit.OK

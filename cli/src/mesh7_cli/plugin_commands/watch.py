@@ -16,8 +16,8 @@ from mesh7_cli.cluster.kubectl import Kubectl
     "-o",
     "--output",
     "form",
-    type=click.Choice([output.Form.TABLE.value, output.Form.JSON.value]),
-    help="Print a line for each change and decide nothing; `json`: a JSON object a line.",
+    type=click.Choice([output.Form.TABLE.value, output.Form.JSON.value, output.Form.YAML.value]),
+    help="Print each change and decide nothing: a line, a JSON object a line, or a YAML document.",
 )
 @flags.connected
 def command(*, kubectl: Kubectl, everywhere: bool, form: str | None) -> int:

@@ -16,6 +16,8 @@ def run(backend: Backend, identifier: str, form: output.Form, now: datetime) -> 
     found = backend.request(identifier)
     if form is output.Form.TABLE:
         _show(found, backend, now)
+    elif form is output.Form.NAME:
+        click.echo(output.visible(f"{backend.voice.request_kind}{reading.text(found, 'id')}"))
     else:
         output.write(found, form)
 

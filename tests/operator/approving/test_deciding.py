@@ -116,6 +116,16 @@ def test_who_takes_their_yes_back_is_not_counted_by_a_second_yes() -> None:
     assert worlds.heard(anew, "anew") == "Active Counted"
 
 
+def test_who_said_it_already_reads_which_grant_counts_and_what_takes_it_back() -> None:
+    """Defect A5: it told of `that Grant`, and named neither it, the command nor the right."""
+    first, again = worlds.grant(WIRE, "first"), worlds.grant(WIRE, "again", made_s=1)
+    half = worlds.settled(worlds.granted(WIRE, first, again))
+    assert worlds.heard_message(half, "again") == (
+        "`jane` approved it already by Grant `first`, and each person counts once; `kubectl mesh7 "
+        "revoke first -n shop` takes that back (needs `delete` on grants)"
+    )
+
+
 def test_a_no_counts_after_ones_own_yes() -> None:
     """docs/reference/grant.md: one valid no is the end, whoever said yes before."""
     half = worlds.settled(worlds.granted(WIRE, worlds.grant(WIRE)))

@@ -193,9 +193,10 @@ def _repeated(vote: Vote, before: Iterable[Answer]) -> Refusal | None:
     for one in before:
         if isinstance(one.said, Vote) and repeats(vote, one.said):
             word = "approved" if one.said.verdict is Verdict.APPROVE else "denied"
+            name, where = one.written.name, one.written.namespace
             return Refusal(Reason.ALREADY_SAID, f"`{vote.name}` {word} it already by Grant "
-                           f"`{one.written.name}`, and each person counts once; `kubectl mesh7 "
-                           f"revoke {one.written.name}` takes that back")  # fmt: skip
+                           f"`{name}`, and each person counts once; `kubectl mesh7 revoke {name} "
+                           f"-n {where}` takes that back (needs `delete` on grants)")  # fmt: skip
     return None
 
 

@@ -270,10 +270,11 @@ def test_a_rule_that_does_not_ask_is_not_answered() -> None:
 
 @pytest.mark.promise("A8")
 def test_a_flood_is_mirrored_as_far_as_there_is_room_the_oldest_first() -> None:
-    flood = [worlds.request(n, opened_at_ms=NOON_MS - 60_000 + n) for n in range(1, 300)]
-    steps = plan(worlds.world(*reversed(flood), room=7).ground())
+    flood = [worlds.of_another_pod(n, opened_at_ms=NOON_MS - 60_000 + n) for n in range(1, 300)]
+    pods = worlds.MANY_PODS
+    steps = plan(worlds.world(*reversed(flood), room=7, pods=pods).ground())
     assert [one.name for one in steps.mirror] == [one.id for one in flood[:7]]
-    full = worlds.settled(worlds.world(*flood, room=1_000))
+    full = worlds.settled(worlds.world(*flood, room=1_000, pods=pods))
     assert len(full.mirrors) == 200
     assert worlds.is_empty(plan(full.ground()))
 

@@ -7,8 +7,10 @@ import pytest
 
 from mesh7_core.policy.rules import Rule
 from mesh7_operator.approving.answering import MOST_ANSWERS, MOST_OF_PERSON
+from mesh7_operator.approving.ground import MOST_OPEN_OF_POD
 from mesh7_operator.approving.plan import plan
 from tests.operator.approving import worlds
+from tests.operator.approving.worlds import NOON_MS
 
 
 class _Counted(tuple[Rule, ...]):
@@ -27,7 +29,8 @@ def test_a_rule_is_looked_for_once_however_many_requests_name_it() -> None:
     """Security review of issue 7, F1: requests times rules times rules is what a look had cost."""
     policy = worlds.COMPILED["shop/refunds"]
     known = {**worlds.COMPILED, policy.id: replace(policy, rules=_Counted(policy.rules))}
-    found = worlds.world(*(worlds.request(number) for number in range(1, 101)), policies=known)
+    asked = (worlds.of_another_pod(number) for number in range(1, 101))
+    found = worlds.world(*asked, policies=known, pods=worlds.MANY_PODS)
     _Counted.gone_through = 0
     assert len(plan(found.ground()).mirror) == 100
     assert _Counted.gone_through <= 10
@@ -99,3 +102,34 @@ def test_of_many_peoples_answers_without_end_a_bound_is_looked_at_and_a_no_is_he
     assert worlds.heard(found, flood[-1].name) == "Refused AlreadySaid"
     no = worlds.grant(found, "no", by="jane", effect="Deny", made_s=1)
     assert worlds.state(worlds.settled(worlds.granted(found, no))).startswith("Denied")
+
+
+@pytest.mark.promise("K10")
+def test_one_pod_that_asks_without_end_hides_no_call_of_another() -> None:
+    """Lifecycle review of issue 7: 200 of one pod were shown, and nothing of its neighbour."""
+    flood = [worlds.request(number) for number in range(1, 251)]
+    other = worlds.of_another_pod(900, opened_at_ms=NOON_MS - 30_000)
+    found = worlds.mirrored(*flood, other, pods={worlds.POD: worlds.UID, **worlds.MANY_PODS})
+    shown = [one.id for one in (*flood[:MOST_OPEN_OF_POD], other)]
+    assert [one.name for one in found.mirrors] == shown
+    assert worlds.is_empty(plan(found.ground()))
+    found = worlds.settled(worlds.without_request(found, flood[0].id))
+    assert worlds.settled(found).mirrors[-1].name == flood[MOST_OPEN_OF_POD].id
+
+
+@pytest.mark.promise("K10")
+def test_asking_and_withdrawing_in_a_loop_erases_nothing_of_who_decided() -> None:
+    """The same review: the longest closed were deleted, and their Grants with them."""
+    asked = [worlds.request(number) for number in range(1, 8)]
+    found = worlds.mirrored(*asked)
+    size = plan(found.ground()).kept_bytes // len(asked)
+    no = worlds.grant(found, "no", to=asked[0].id, effect="Deny")
+    found = worlds.settled(worlds.granted(found, no))
+    for one in asked[1:]:
+        found = worlds.later(worlds.without_request(found, one.id), seconds=1)
+        found = worlds.settled(found)
+    found = worlds.settled(replace(found, most_bytes=3 * size))
+    assert found.mirrors[0].name == asked[0].id
+    assert 2 <= len(found.mirrors) <= 3
+    assert [one.name for one in found.grants] == ["no"]
+    assert worlds.is_empty(plan(found.ground()))

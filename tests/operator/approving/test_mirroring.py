@@ -217,11 +217,11 @@ def test_look_again_when_a_request_expires_or_an_approval_lapses() -> None:
 
 @pytest.mark.promise("A8")
 def test_of_more_than_a_thousand_the_longest_closed_are_deleted() -> None:
-    found = worlds.world()
+    found = worlds.world(pods=worlds.MANY_PODS)
     for batch in range(5):
         found = denied(worlds.later(found, seconds=5), first=batch * 200 + 1)
     assert len(found.mirrors) == 1_000
-    more = [worlds.request(9_000 + n, opened_at_ms=found.store_ms - 5) for n in range(3)]
+    more = [worlds.of_another_pod(9_000 + n, opened_at_ms=found.store_ms - 5) for n in range(3)]
     found = replace(found, requests={one.id: one for one in more}, room=1_000)
     steps = plan(found.ground())
     assert sorted(name for name, _ in steps.deleted) == [f"r-{n:026d}" for n in (1, 2, 3)]
@@ -232,7 +232,8 @@ def test_of_more_than_a_thousand_the_longest_closed_are_deleted() -> None:
 
 def denied(found: World, first: int) -> World:
     """The world with 200 more that were denied."""
-    asked = [worlds.request(n, opened_at_ms=found.store_ms - 10) for n in range(first, first + 200)]
+    at_ms = found.store_ms - 10
+    asked = [worlds.of_another_pod(n, opened_at_ms=at_ms) for n in range(first, first + 200)]
     held = worlds.settled(replace(found, requests={one.id: one for one in asked}, room=1_000))
     no = [worlds.grant(held, f"no-{one.id}", to=one.id, effect="Deny") for one in asked]
     return replace(worlds.settled(worlds.granted(held, *no)), requests={}, grants=())

@@ -192,6 +192,15 @@ def request(
     return digested(replace(plain, **changes), known)  # type: ignore[arg-type]
 
 
+MANY_PODS = {f"{POD}-{number}": f"{UID}-{number}" for number in range(2_000)}
+
+
+def of_another_pod(number: int, **changes: object) -> Request:
+    """One of a pod that asks for nothing else; `MANY_PODS` has it."""
+    name = f"{POD}-{number % len(MANY_PODS)}"
+    return request(number, pod=name, uid=MANY_PODS[name], **changes)  # type: ignore[arg-type]
+
+
 def digested(one: Request, known: Mapping[str, Policy] = COMPILED) -> Request:
     """The same with the digest of what it says."""
     namespace, _, account = one.agent.partition("/")

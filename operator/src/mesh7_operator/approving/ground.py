@@ -14,9 +14,11 @@ from mesh7_core.policy.rules import Policy
 from mesh7_operator.reconciling.world import Written
 
 MOST_MIRRORED = 1_000
-"""ApprovalRequests of a namespace, closed ones too; beyond it the longest closed are deleted."""
+"""ApprovalRequests of a namespace, closed ones too; beyond it closed ones are deleted."""
 MOST_OPEN = 200
 """Of them that wait or can be used; beyond it nothing is mirrored until some close."""
+MOST_OPEN_OF_POD = 20
+"""Of these, so that one pod hides no other's; as many as a sidecar opens unless it is told else."""
 MOST_MIRRORED_BYTES = 16 * 1024 * 1024
 """Of a namespace's ApprovalRequests (`mirrored.size_bytes`); the longest closed give way."""
 KEPT_S = 24 * 60 * 60

@@ -1,10 +1,13 @@
 """Requests that nobody mirrored yet: the oldest genuine ones, as many as there is room for.
 
+Of one pod there is room for some, so that none that asks without end hides what another waits for.
+
 What Redis says people decided of them without our signature is nobody's word: they wait again.
 Pure: no clock, no network, no logging.
 """
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -13,7 +16,13 @@ from mesh7_core.delivery import decisions
 from mesh7_core.delivery.decisions import Decision
 from mesh7_core.ledger.asked import State
 from mesh7_operator.approving import deciding, genuine, mirrored, mirroring, telling
-from mesh7_operator.approving.ground import MOST_MIRRORED, MOST_OPEN, Ground, InLedger
+from mesh7_operator.approving.ground import (
+    MOST_MIRRORED,
+    MOST_OPEN,
+    MOST_OPEN_OF_POD,
+    Ground,
+    InLedger,
+)
 from mesh7_operator.approving.mirrored import Standing
 from mesh7_operator.approving.rulebook import Rulebook
 from mesh7_operator.approving.steps import Mirror, Settle
@@ -51,11 +60,13 @@ class Open:
     Attributes:
         many: how many mirrors.
         digests: of their calls; two of one call would be two yeses for it.
+        pods: how many of each pod, by uid.
         size_bytes: of them all.
     """
 
     many: int
     digests: Collection[str]
+    pods: Mapping[str, int]
     size_bytes: int
 
 
@@ -100,9 +111,12 @@ def _genuine(
     found: list[InLedger] = []
     doubted: dict[str, str] = {}
     digests, room = set(open_now.digests), _room(ground, open_now.many)
+    pods = Counter(open_now.pods)
     for looked_at, (name, held) in enumerate(_waiting(ground, doubted)):
         if len(found) >= room or looked_at >= MOST_LOOKED_AT:
             break
+        if pods[held.request.uid] >= MOST_OPEN_OF_POD:
+            continue
         reason = genuine.doubt(held.request, ground, book)
         if held.request.id != name:
             reason = "it lies under another id than its own"
@@ -115,6 +129,7 @@ def _genuine(
         else:
             found.append(held)
             digests.add(held.request.digest)
+            pods[held.request.uid] += 1
     return found, doubted
 
 

@@ -4,6 +4,7 @@ Level-triggered and idempotent: what the steps make of the ground needs no steps
 Pure: no clock, no network, no logging.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -77,6 +78,7 @@ def _open(found: Iterable[Looked], sizes: Mapping[str, int]) -> Open:
     return Open(
         many=len(known),
         digests=frozenset(one.mirror.digest for one in known if one.mirror is not None),
+        pods=Counter(one.mirror.uid for one in known if one.mirror is not None),
         size_bytes=sum(sizes[one.written.uid] for one in known),
     )
 
@@ -102,17 +104,36 @@ def _deleted(
     opened: Opened,
     sizes: Mapping[str, int],
 ) -> Iterator[str]:
-    """Uids: strays, those that closed long ago, and the longest closed of too many or too much."""
+    """Uids: strays, those that closed long ago, and of too many or too much those that say least.
+
+    First those that nobody decided, then the others, each the longest closed first: whoever asks
+    and withdraws in a loop erases nothing of who allowed what.
+    """
     now_ms = moments.ms_of(ground.now)
     yield from (one.written.uid for one in found if one.is_stray)
     of_ours = [one for one in found if not one.is_stray]
     excess = len(of_ours) + len(opened.mirror) - MOST_MIRRORED
     too_much = sum(sizes[one.written.uid] for one in of_ours)
     too_much += opened.size_bytes - ground.most_bytes
-    for index, (closed_at_ms, _, uid) in enumerate(closed):
+    decided = {one.written.uid for one in of_ours if _is_decided(one)}
+
+    def order(one: _Closed) -> tuple[bool, bool, _Closed]:
+        closed_at_ms, _, uid = one
+        return closed_at_ms + _KEPT_MS > now_ms, uid in decided, one
+
+    for index, one in enumerate(sorted(closed, key=order)):
+        closed_at_ms, _, uid = one
         if index < excess or too_much > 0 or closed_at_ms + _KEPT_MS <= now_ms:
             too_much -= sizes[uid]
             yield uid
+
+
+def _is_decided(one: Looked) -> bool:
+    """Whether anybody's word stands there; what time or the pod alone closed tells of nobody."""
+    if one.state not in {State.WITHDRAWN, State.EXPIRED}:
+        return True
+    now = mirrored.standing(one.written) if one.followed is None else one.followed.now
+    return bool(now.decisions)
 
 
 def _turns(

@@ -71,9 +71,7 @@ def _answer(world: Any, arguments: list[str], stdin: Callable[[], str]) -> str:
         case ["config", "view"]:
             return str(world.get("namespace", ""))
         case ["get", path] if "raw" in flags:
-            if path not in world["raw"]:
-                raise RefusedError("Error from server (NotFound): the server could not find it")
-            return json.dumps(world["raw"][path])
+            return _raw(world, path)
         case ["get", kind, *names]:
             return _got(world, kind, names, flags)
         case ["patch", kind, name]:
@@ -84,6 +82,17 @@ def _answer(world: Any, arguments: list[str], stdin: Callable[[], str]) -> str:
             return _reviewed(world, stdin())
         case _:
             raise RefusedError(f"error: unknown command {words[0]!r}")
+
+
+def _raw(world: Any, path: str) -> str:
+    if "pods/proxy" in world.get("forbidden", ()) and "/proxy/" in path:
+        raise RefusedError(
+            'Error from server (Forbidden): pods "x" is forbidden: User "jane" cannot get resource '
+            '"pods/proxy" in API group "" in the namespace "shop"'
+        )
+    if path not in world["raw"]:
+        raise RefusedError("Error from server (NotFound): the server could not find it")
+    return json.dumps(world["raw"][path])
 
 
 def _got(world: Any, kind: str, names: list[str], flags: dict[str, str]) -> str:

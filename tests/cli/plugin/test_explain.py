@@ -272,3 +272,29 @@ def test_pods_are_completed(kubectl: Fake) -> None:
     kubectl.tell(_world())
     words = ["explain", "-n", "shop", "we"]
     assert plugin_completing.complete(words)[0] == ["web-1"]
+
+
+def test_who_may_not_ask_the_pod_is_told_which_right_that_takes(
+    kubectl: Fake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Defect C: it said that the pod could not be asked, and not that a right is missing."""
+    kubectl.tell(_world(), forbidden=["pods/proxy"])
+    code, answer, _ = _explained(capsys, "notes.read")
+    assert (code, answer["notes"][0]) == (
+        0,
+        (
+            "you may not ask the pod itself – that takes `get` on `pods/proxy`, which none of our "
+            "ClusterRoles has"
+        ),
+    )
+
+
+def test_an_approver_who_sees_no_pods_is_told_which_role_shows_them(
+    kubectl: Fake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Defect C: ClusterRole mesh7-approver alone is not enough for `explain`."""
+    kubectl.tell(_world(), forbidden=["pod", "configmap", "namespace"])
+    assert plugin.exit_code(["explain", "web-1", "notes.read", "-n", "shop"]) == 1
+    err = capsys.readouterr().err
+    assert "`jane` may not list pod in namespace `shop`" in err
+    assert "bind ClusterRole `view` (kubectl create rolebinding in `shop`)" in err

@@ -6,6 +6,7 @@ from typing import Final
 
 from mesh7_cli import reading
 from mesh7_cli.cluster import looking
+from mesh7_cli.cluster.errors import ForbiddenError
 from mesh7_cli.cluster.kubectl import Kubectl, Object, read
 from mesh7_cli.cluster.looking import Absent, Hidden, Look, Seen
 from mesh7_cli.explaining import delivered, obeyed
@@ -20,6 +21,10 @@ from mesh7_core.policy.calls import Agent
 _PORT: Final = 7008
 _PATIENCE: Final = "5s"
 _OF_POLICIES: Final = "agentpolicies"
+_NOT_ASKED: Final = (
+    "you may not ask the pod itself – that takes `get` on `pods/proxy`, which none of our "
+    "ClusterRoles has"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +73,8 @@ def survey(kubectl: Kubectl, pod: str) -> Surveyed:
         found["bundle"], f"ConfigMap `{names.BUNDLE_CONFIG_MAP}` in namespace `{namespace}`"
     )
     in_force, notes = _judged_by(config_map, there, found["namespace"])
+    if isinstance(found["readiness"], Hidden):
+        notes.append(_NOT_ASKED)
     return Surveyed(
         agent=Agent(
             namespace=namespace,
@@ -94,11 +101,17 @@ def _questions(namespace: str, pod: str) -> dict[str, looking.Question]:
 
 
 def _readiness(kubectl: Kubectl, namespace: str, pod: str) -> Object:
-    """What its sidecar says; nothing where it cannot be asked, for whatever reason."""
+    """What its sidecar says; nothing where it cannot be asked, but for a right that is missing.
+
+    Raises:
+        ForbiddenError: this person may not ask it.
+    """
     path = f"/api/v1/namespaces/{namespace}/pods/{pod}:{_PORT}/proxy/readyz"
     try:
         # Nobody waits for a pod that a network policy hides.
         return read(kubectl.text("get", "--raw", path, f"--request-timeout={_PATIENCE}"))
+    except ForbiddenError:
+        raise
     except errors.ClusterError:
         return {}
 

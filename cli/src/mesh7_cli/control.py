@@ -36,12 +36,15 @@ class Control:
         return self._one("GET", identifier, "", None)
 
     def decide(
-        self, verb: str, identifier: str, reason: str, *, unseen: bool = False, pin: Pin = ANY
+        self,
+        verb: str,
+        identifier: str,
+        reason: str,
+        *,
+        unseen: bool = False,  # noqa: ARG002 - `show` shows all that the gateway keeps
+        pin: Pin = ANY,  # noqa: ARG002 - the gateway gives none of its ids twice
     ) -> Object:
         """Say `approve` or `deny` to one request; the request after it."""
-        # What the gateway keeps of long arguments is what `mesh7 show` shows: there is no more.
-        # It makes up its ids and gives none of them twice.
-        del unseen, pin
         return self._one("POST", identifier, f"/{verb}", {"reason": reason})
 
     def hint(self) -> str:

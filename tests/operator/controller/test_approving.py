@@ -12,13 +12,19 @@ from mesh7_core.ledger.asked import Request, State, Verdict, Vote
 from mesh7_operator.approving.ground import Ground
 from mesh7_operator.approving.plan import plan
 from mesh7_operator.approving.steps import Steps
+from mesh7_operator.clock import Clock
 from mesh7_operator.cluster import resources
+from mesh7_operator.controller.grounding import Allowed, Grounds
+from mesh7_operator.controller.living import Pods
 from tests.conftest import Eventually
 from tests.operator.approving import worlds
-from tests.operator.controller.held_calls import SHOP, Place, asking, compiled, placed
+from tests.operator.controller.held_calls import SHOP, FixedKeys, Place, asking, compiled, placed
 from tests.operator.store.parts import storing
 
 SHORT = {name: text.replace("timeout: 5m", "timeout: 1s") for name, text in worlds.POLICIES.items()}
+
+
+STANDING = Clock(wall_ns=lambda: worlds.NOON_MS * 10**6, monotonic_s=lambda: 100.0)
 
 
 async def _mirrored(place: Place, state: str = "Pending") -> None:
@@ -144,6 +150,35 @@ async def test_before_a_decision_the_pod_is_looked_up(tmp_path: Path) -> None:
         place.grant()
         await place.until(lambda: place.heard().startswith("Refused"))
         assert place.decision(asked.id) is None
+
+
+@pytest.mark.promise("A12")
+async def test_the_pod_of_a_half_answered_request_is_looked_up_once(tmp_path: Path) -> None:
+    """Lifecycle review of issue 7: each look asked for the pod of each that waits for a second."""
+    async with placed(tmp_path) as place, asking(place) as ledger:
+        place.work()
+        await place.opens(ledger, tool="billing.wire", rules=("shop/refunds/huge",))
+        await _mirrored(place)
+        grounds = Grounds(
+            board=place.leader.board, store=place.store, keyrings=FixedKeys(),
+            pods=Pods(place.api, STANDING), policies=place.leader.policies, clock=STANDING,
+        )  # fmt: skip
+
+        async def lookups() -> int:
+            place.server.asked.clear()
+            assert (
+                await grounds.gather(SHOP, (), Allowed(room=1, most_bytes=1, gone=())) is not None
+            )
+            return sum(path.endswith(f"/pods/{worlds.POD}") for _, path in place.server.asked)
+
+        assert [await lookups(), await lookups()] == [1, 0]
+        place.grant()
+        await place.until(lambda: place.heard() == "Active Counted")
+        await place.stop()
+        assert await lookups() == 0
+        place.grant("second", by="bob", groups=("board",))
+        await place.leader.tell()
+        assert await lookups() == 1
 
 
 async def test_a_closed_request_is_deleted_after_a_day(tmp_path: Path) -> None:

@@ -91,6 +91,14 @@ async def test_what_is_no_name_is_never_asked_for(parts: _Parts, name: str) -> N
     assert parts.asked() == []
 
 
+async def test_nothing_is_kept_of_a_namespace_that_is_gone(parts: _Parts) -> None:
+    """Lifecycle review of issue 7: memory that grew with every namespace there ever was."""
+    assert await parts.pods.uids("shop", {"a": {"1"}}, NOBODY) == {"a": "1"}
+    parts.pods.forget("shop")
+    assert await parts.pods.uids("shop", {"a": {"1"}}, NOBODY) == {"a": "1"}
+    assert parts.asked() == ["/a", "/a"]
+
+
 async def test_when_the_api_server_does_not_say_nobody_is_gone(parts: _Parts) -> None:
     parts.server.troubles = [(403, {})]
     assert await parts.pods.uids("shop", {"a": {"1"}}, NOBODY) is None

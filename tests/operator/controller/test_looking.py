@@ -67,10 +67,14 @@ class _Parts:
             regained=lambda: None,
         )  # fmt: skip
         for name in ("shop", "bank"):
-            there = seen.Namespace(
-                revision=1, uid=name, labels={names.INJECTION_LABEL: "enabled"}, annotations={}
-            )
-            self.board.tell(seen.Snapshot(name=name, namespaces=(there,)))
+            self.make(name)
+
+    def make(self, name: str) -> None:
+        """It is there, and enrolled."""
+        there = seen.Namespace(
+            revision=1, uid=name, labels={names.INJECTION_LABEL: "enabled"}, annotations={}
+        )
+        self.board.tell(seen.Snapshot(name=name, namespaces=(there,)))
 
     def looks(self, namespace: str = "shop") -> int:
         return self.store.looks.count(namespace)
@@ -174,3 +178,24 @@ async def test_a_namespace_that_is_being_deleted_is_left_alone(
     parts.approvals.mark("bank")
     await eventually(lambda: parts.looks("bank") == 1)
     assert parts.looks("shop") == 0
+
+
+async def test_nothing_of_a_look_outlives_a_namespace_that_was_forgotten_meanwhile(
+    parts: _Parts, eventually: Eventually
+) -> None:
+    """Lifecycle review of issue 7: what a look cost was remembered for ever."""
+
+    def passes() -> None:
+        parts.now_s += 1.0
+        parts.board.tell(seen.Snapshot(name="shop"))
+        parts.approvals.forget("shop")
+
+    parts.store.passes = passes
+    parts.approvals.mark("shop")
+    await eventually(lambda: parts.looks() == 1)
+    parts.store.passes = lambda: None
+    await eventually(lambda: parts.approvals.age_s == 0)
+    parts.make("shop")
+    parts.approvals.told("shop", "")
+    parts.now_s += 0.06
+    await eventually(lambda: parts.looks() == 2)

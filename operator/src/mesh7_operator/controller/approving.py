@@ -129,6 +129,7 @@ class Approvals:
         self._queue.forget(namespace)
         self._weights.forget(namespace)
         self._gone.forget(namespace)
+        self._grounds.forget(namespace)
         self._shares.keeps(namespace, 0)
         self._asking.discard(namespace)
         for remembered in (self._told, self._costs_s, self._quiet_until_s):
@@ -142,6 +143,10 @@ class Approvals:
     def _spacing_s(self, namespace: str) -> float:
         cost_s = self._costs_s.get(namespace, 0.0)
         return max(SPACING_S, min(_SHARE * cost_s, _LONGEST_SPACING_S))
+
+    def _is_gone(self, namespace: str) -> bool:
+        known = self._board.known(namespace)
+        return known.namespace is None and not (known.requests or known.grants)
 
     def _has_unanswered(self, namespace: str) -> bool:
         grants = exact(self._board.known(namespace).grants)
@@ -199,6 +204,9 @@ class Approvals:
         if is_done:
             self._quiet_until_s.pop(namespace, None)
             self._queue.done(namespace, now_s)
+            if self._is_gone(namespace):
+                # It was forgotten during this look, which has remembered it again.
+                self.forget(namespace)
         else:
             self._quiet_until_s[namespace] = now_s + self._queue.failed(namespace, now_s)
         self._busy -= 1

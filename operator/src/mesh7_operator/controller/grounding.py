@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from mesh7_operator.approving import mirrored
+from mesh7_operator.approving import mirrored, replying
 from mesh7_operator.approving.ground import Ground
 from mesh7_operator.clock import Clock
 from mesh7_operator.cluster import shapes
@@ -70,7 +70,9 @@ class Grounds:
         if not (asked or mirrors or grants):
             return None
         compiled = await self._policies.of(namespace) if is_enrolled else None
-        answered = {shapes.text(one.value, "spec", "requestRef", "name") for one in grants}
+        # A decision hangs on what nobody has been told of yet; half of one is not asked for again.
+        unheard = (one for one in grants if not replying.is_final(one))
+        answered = {shapes.text(one.value, "spec", "requestRef", "name") for one in unheard}
         pods = await self._pods.uids(
             namespace,
             _by_name(itertools.chain(_pods(waiting), ((one.pod, one.uid) for one in asked))),
@@ -97,6 +99,10 @@ class Grounds:
     def open(self, namespace: str) -> tuple[Written, ...]:
         """ApprovalRequests that wait or can be used."""
         return _open(self._known(namespace)[0])
+
+    def forget(self, namespace: str) -> None:
+        """There is no such namespace any more."""
+        self._pods.forget(namespace)
 
     def _known(self, namespace: str) -> tuple[tuple[Written, ...], tuple[Written, ...]]:
         known = self._board.known(namespace)

@@ -68,6 +68,10 @@ class Pods:
         self._remember(namespace, kept)
         return {name: one.uid for name, one in kept.items() if one.uid}
 
+    def forget(self, namespace: str) -> None:
+        """There is no such namespace any more."""
+        self._seen.pop(namespace, None)
+
     def _remember(self, namespace: str, kept: dict[str, _Seen]) -> None:
         if kept:
             self._seen[namespace] = kept

@@ -248,7 +248,7 @@ def grant(guarded: Guarded, name: str) -> None:
             "policyRef": {"namespace": guarded.namespace, "name": "support"},
             "expiresAt": f"{ends_at:%Y-%m-%dT%H:%M:%SZ}",
             "reason": "INC-4711",
-            "grantedBy": {"username": "ada"},
+            "grantedBy": {"username": "ada", "groups": ["finance"]},
         },
     }
     # What is stamped is what is stored, defaults of the schema filled in.

@@ -127,7 +127,7 @@ async def running(
     stopping = asyncio.Event()
     task = asyncio.create_task(program.run(chosen, CLOCK, stopping))
     await _ready(chosen.metrics, task)
-    store = Store(where, lambda: MASTER)
+    store = Store(where, lambda: MASTER, CLOCK)
     await store.start()
     yield Running(
         cluster=cluster, redis=redis, store=store, url=f"https://{chosen.listen}",

@@ -153,6 +153,16 @@ class People:
             return response.status
 
 
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What is behind a shop, and where."""
+
+    mcp: Script
+    api: Script
+    mcp_url: str
+    api_url: str
+
+
 @dataclass
 class Shop:
     """A gateway that serves, what is behind it and who decides."""
@@ -177,8 +187,8 @@ Pay = Callable[[Shop, int], Coroutine[None, None, Told]]
 
 
 @contextlib.asynccontextmanager
-async def serving_shop(place: Path, *manifests: str, **changes: object) -> AsyncIterator[Shop]:
-    """A shop while the block runs; without manifests its payments are held."""
+async def sources() -> AsyncIterator[Sources]:
+    """What is behind a shop, while the block runs."""
 
     async def pay(talk: Talk) -> web.StreamResponse:
         return talk.answer(text_result(PAID))
@@ -188,23 +198,37 @@ async def serving_shop(place: Path, *manifests: str, **changes: object) -> Async
 
     mcp = Script(tools=[tool("pay"), tool("look")], calls={"pay": pay})
     api = Script(everything=post)
+    async with serving(mcp) as shop, serving(api) as http:
+        yield Sources(mcp, api, shop.url, http.url)
+
+
+@contextlib.asynccontextmanager
+async def serving_shop(
+    place: Path, *manifests: str, behind: Sources | None = None, **changes: object
+) -> AsyncIterator[Shop]:
+    """A shop while the block runs; without manifests its payments are held.
+
+    Args:
+        place: of its folder and its state.
+        manifests: its policies.
+        behind: sources that outlive it; None = its own.
+        changes: of its settings.
+    """
     settings = {"allow_scripted_approval": True} | changes
-    async with (
-        serving(mcp) as shop,
-        serving(api) as http,
-        parts.running(
-            place,
-            parts.source("shop", shop.url),
-            parts.source("api", http.url, kind="http"),
-            *(manifests or (POLICY,)),
-            **settings,
-        ) as gateway,
-    ):
+    async with contextlib.AsyncExitStack() as stack:
+        found = await stack.enter_async_context(sources()) if behind is None else behind
+        gateway = await stack.enter_async_context(
+            parts.running(
+                place,
+                parts.source("shop", found.mcp_url),
+                parts.source("api", found.api_url, kind="http"),
+                *(manifests or (POLICY,)),
+                **settings,
+            )
+        )
         people = People(gateway.directory / "gateway.sock")
-        try:
-            yield Shop(gateway, people, mcp, api)
-        finally:
-            await people.close()
+        stack.push_async_callback(people.close)
+        yield Shop(gateway, people, found.mcp, found.api)
 
 
 async def pay_modern(shop: Shop, amount: int) -> Told:

@@ -328,15 +328,16 @@ async def test_a_gateway_that_stops_answers_its_held_calls_and_keeps_their_reque
     tmp_path: Path, pay: Pay
 ) -> None:
     """Design 6.2: pending at once; after the restart the same call finds its request approved."""
-    async with shop.serving_shop(tmp_path) as served:
-        calling = asyncio.create_task(pay(served, 5))
-        (request,) = await served.people.asked()
-        await served.gateway.stop()
-        told = await calling
-    async with shop.serving_shop(tmp_path) as served:
-        calling = asyncio.create_task(pay(served, 5))
-        assert [each["id"] for each in await served.people.asked()] == [request["id"]]
-        await served.people.approve(request["id"])
-        assert await calling == DONE
+    async with shop.sources() as behind:
+        async with shop.serving_shop(tmp_path, behind=behind) as served:
+            calling = asyncio.create_task(pay(served, 5))
+            (request,) = await served.people.asked()
+            await served.gateway.stop()
+            told = await calling
+        async with shop.serving_shop(tmp_path, behind=behind) as served:
+            calling = asyncio.create_task(pay(served, 5))
+            assert [each["id"] for each in await served.people.asked()] == [request["id"]]
+            await served.people.approve(request["id"])
+            assert await calling == DONE
 
     assert (told.reason, told.request_id) == ("approval-required", request["id"])

@@ -167,6 +167,21 @@ def test_an_http_body_that_is_there_is_seen(body: str) -> None:
 
 
 @pytest.mark.promise("A11")
+@pytest.mark.parametrize(
+    "text", ["2026-01-05", "6f9619ff-8b86-011d-b42d-00c04fc964ff", "4711" * 5, "a-0"]
+)
+def test_a_date_a_uuid_or_a_long_number_makes_no_seen_body_an_unseen_one(text: str) -> None:
+    """Review of issue 7: its size read as a spelling, and approvers were told of a cut body."""
+    for request in (plain_http(f'{{"at":"{text}"}}'), plain_http("{}", f"at={text}")):
+        assert showing.is_whole(request)
+        assert showing.shown(request, []).is_whole
+        assert showing.shown(request, ["$.card"]).is_whole
+        assert json.loads(showing.shown(request, ["$.at"]).text)["bodySize"] > 0
+    unseen = plain_http(f'{{"at":"{text}"}}').arguments.replace('"bodySize":', '"bodySize":9')
+    assert not showing.is_whole(replace(PLAIN, arguments=unseen, mark="http:0"))
+
+
+@pytest.mark.promise("A11")
 def test_a_masked_body_cannot_be_computed_from_its_digest() -> None:
     """Four digits of a card are 10,000 digests."""
     found = json.loads(showing.shown(plain_http('{"card":"4711"}'), ["$.card"]).text)

@@ -37,6 +37,8 @@ def spelling(body: bytes) -> bytes:
 def read(body: bytes) -> object:
     """Strict JSON in UTF-8 as a value for `written`, numbers as they were spelled.
 
+    Integers may be spellings, too: nothing is to be counted with what stands there.
+
     Raises:
         ValueError: it is not strict JSON.
     """

@@ -118,6 +118,19 @@ def test_one_pod_that_asks_without_end_hides_no_call_of_another() -> None:
 
 
 @pytest.mark.promise("K10")
+def test_calls_that_were_approved_take_no_place_of_those_that_wait() -> None:
+    """Review of issue 7: a pod's sidecar lets 20 wait, and the approved ones hid some of them."""
+    first = [worlds.request(number) for number in range(1, MOST_OPEN_OF_POD + 1)]
+    found = worlds.mirrored(*first)
+    yes = (worlds.grant(found, f"yes-{one.id}", to=one.id) for one in first)
+    found = worlds.settled(worlds.granted(found, *yes))
+    assert all(worlds.state(found, one.id).startswith("Approved") for one in first)
+    second = worlds.request(100)
+    found = worlds.settled(worlds.with_request(found, second))
+    assert worlds.state(found, second.id).startswith("Pending")
+
+
+@pytest.mark.promise("K10")
 def test_asking_and_withdrawing_in_a_loop_erases_nothing_of_who_decided() -> None:
     """The same review: the longest closed were deleted, and their Grants with them."""
     asked = [worlds.request(number) for number in range(1, 8)]

@@ -18,7 +18,7 @@ MOST_MIRRORED = 1_000
 MOST_OPEN = 200
 """Of them that wait or can be used; beyond it nothing is mirrored until some close."""
 MOST_OPEN_OF_POD = 20
-"""Of these, so that one pod hides no other's; as many as a sidecar opens unless it is told else."""
+"""Of these that wait, so that one pod hides no other's; a sidecar opens as many by itself."""
 MOST_MIRRORED_BYTES = 16 * 1024 * 1024
 """Of a namespace's ApprovalRequests (`mirrored.size_bytes`); the longest closed give way."""
 KEPT_S = 24 * 60 * 60

@@ -60,7 +60,7 @@ class Open:
     Attributes:
         many: how many mirrors.
         digests: of their calls; two of one call would be two yeses for it.
-        pods: how many of each pod, by uid.
+        pods: how many of each pod wait, by uid.
         size_bytes: of them all.
     """
 

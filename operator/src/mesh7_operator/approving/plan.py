@@ -78,7 +78,9 @@ def _open(found: Iterable[Looked], sizes: Mapping[str, int]) -> Open:
     return Open(
         many=len(known),
         digests=frozenset(one.mirror.digest for one in known if one.mirror is not None),
-        pods=Counter(one.mirror.uid for one in known if one.mirror is not None),
+        pods=Counter(
+            one.mirror.uid for one in known if one.mirror is not None and one.state is State.PENDING
+        ),
         size_bytes=sum(sizes[one.written.uid] for one in known),
     )
 

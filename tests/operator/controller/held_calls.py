@@ -34,7 +34,7 @@ from mesh7_operator.reconciling.compilation import Compilation, compilation_of
 from mesh7_operator.reconciling.world import Keys, Release, StoreState, World, Written
 from tests.fakes import api_server as fakes
 from tests.operator.approving import worlds
-from tests.operator.store.held import ledger_of
+from tests.operator.store.held import ledger_of, patiently_opened
 from tests.operator.store.parts import NOW, storing
 from tests.peers import redis_servers
 
@@ -241,7 +241,7 @@ class Place:
     async def opens(self, ledger: RedisLedger, number: int = 1, **changes: object) -> Request:
         """A sidecar asks."""
         asked = worlds.request(number, **changes)  # type: ignore[arg-type]
-        opened = await ledger.open(asked, CAPS)
+        opened = await patiently_opened(ledger, asked, CAPS)
         assert opened == Opened(asked.id), opened
         return asked
 

@@ -4,6 +4,7 @@ It is started as a program of its own: `e2e/api/test_plugin.py` asks the same of
 """
 
 import json
+import math
 import re
 import sys
 import time
@@ -35,6 +36,8 @@ def main() -> None:
     world = json.loads((folder / "world.json").read_text())
     with (folder / "calls").open("a") as log:
         log.write(json.dumps(sys.argv[1:]) + "\n")
+    if len((folder / "calls").read_text().splitlines()) > world.get("refused_calls", math.inf):
+        world["stderr"] = ""
     if world.get("sleep"):
         (folder / "started").touch()
         time.sleep(world["sleep"])

@@ -130,6 +130,24 @@ def test_calls_that_were_approved_take_no_place_of_those_that_wait() -> None:
     assert worlds.state(found, second.id).startswith("Pending")
 
 
+@pytest.mark.promise("K8")
+def test_a_request_that_is_too_much_to_be_read_now_is_not_forgotten() -> None:
+    """Review of issue 7: mirrors beyond two megabytes of texts were closed as withdrawn."""
+    one, other = worlds.request(1), worlds.request(2)
+    found = worlds.mirrored(one, other)
+    found = worlds.granted(found, worlds.grant(found, to=one.id))
+    hidden = worlds.settled(replace(found, left_out={one.id}))
+    assert worlds.state(hidden, one.id).startswith("Pending")
+    assert worlds.heard(hidden).startswith("Pending")
+    steps = plan(worlds.later(hidden, days=1).ground())
+    assert steps.look_again_at is None or steps.look_again_at > hidden.now
+    assert worlds.state(worlds.settled(hidden), one.id).startswith("Pending")
+    found = worlds.settled(replace(hidden, left_out=()))
+    assert worlds.state(found, one.id).startswith("Approved")
+    found = worlds.settled(replace(found, left_out={one.id}))
+    assert worlds.state(found, one.id).startswith("Approved")
+
+
 @pytest.mark.promise("K10")
 def test_asking_and_withdrawing_in_a_loop_erases_nothing_of_who_decided() -> None:
     """The same review: the longest closed were deleted, and their Grants with them."""

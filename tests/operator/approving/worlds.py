@@ -115,6 +115,7 @@ class World:
     room: int = MOST_OPEN
     most_bytes: int = MOST_MIRRORED_BYTES
     gone: Collection[str] = ()
+    left_out: Collection[str] = ()
     made: int = 0
     stamps: tuple[bytes, ...] = (STAMPER.public,)
 
@@ -130,6 +131,7 @@ class World:
                 request=approvals.at(one, self.store_ms), decision=self.sealed.get(name, b"")
             )
             for name, one in self.requests.items()
+            if name not in self.left_out
         }
         return Ground(
             namespace=SHOP,
@@ -146,6 +148,7 @@ class World:
             room=self.room,
             most_bytes=self.most_bytes,
             gone=self.gone,
+            left_out=self.left_out,
         )
 
 

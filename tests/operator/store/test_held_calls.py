@@ -281,6 +281,13 @@ async def test_texts_that_are_made_to_be_slow_to_read_are_few(
             found = await _read(store)
             assert asked[0].id not in found
             assert len(found) == requests.MOST_TEXT_BYTES // 100_000
+            mirrored = {one.id for one in asked[1:31]}
+            now = await _held(store, mirrored=mirrored)
+            # What is there and too much is told apart from what is forgotten.
+            unread = mirrored - now.requests.keys()
+            assert len(unread) == len(mirrored) - len(found)
+            assert unread <= set(now.left_out)
+            assert asked[0].id not in now.left_out
 
 
 @EVERY_SERVER

@@ -45,7 +45,9 @@ class Ground:
     Attributes:
         ledger: by id: those that are pending there, and whatever else was asked for by id (every
             open mirror, those that somebody told of); a mirror that is not in it is forgotten
-            there. None while Redis is lost: nothing is closed, decided or mirrored then.
+            there, unless it is left out. None while Redis is lost: nothing is closed, decided or
+            mirrored then.
+        left_out: ids of what is there, and was too much to be read: nothing of it is known now.
         store_ms: Redis's clock; 0 while it is lost.
         mirrors: ApprovalRequests as the API server has them; `spec.arguments` left out.
         grants: exact Grants alone (`compilation.is_exact`), whatever their statuses.
@@ -75,6 +77,7 @@ class Ground:
     room: int = MOST_OPEN
     most_bytes: int = MOST_MIRRORED_BYTES
     gone: Collection[str] = ()
+    left_out: Collection[str] = ()
 
     def source_of(self, tool: str) -> Destination | None:
         """Where this tool's calls go; None: no ToolSource says so."""

@@ -5,7 +5,7 @@ Pure: no clock, no network, no logging.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 
 from mesh7_core.ledger.asked import State
@@ -116,6 +116,9 @@ def _looked(
     mirror = mirrored.read(written)
     if mirror is None:
         return Looked(written=written, was=was, is_stray=True)
+    if written.name in ground.left_out:
+        # For this one it is as if Redis were lost: it is there, and forgotten by nobody.
+        ground = replace(ground, ledger=None)
     answers = cache(partial(answering.answers, mirror, answered, ground))
     before = mirrored.standing(written)
     held = (ground.ledger or {}).get(written.name)

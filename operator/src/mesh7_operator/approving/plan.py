@@ -150,6 +150,8 @@ def _turns(
     if not ground.store_ms:
         return
     for one in kept:
+        if one.written.name in ground.left_out:
+            continue
         if one.is_open and one.mirror is not None and one.followed is not None:
             is_pending = one.state is State.PENDING
             until_ms = one.followed.now.usable_until_ms

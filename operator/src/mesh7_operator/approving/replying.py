@@ -74,7 +74,9 @@ def _counted(vote: Vote, standing: Standing) -> bool:
 def undecided(ground: Ground) -> tuple[Reason, str] | None:
     """Why nothing can be decided now; None = it can."""
     if ground.ledger is None:
-        return Reason.STORE_LOST, "the controller cannot reach Redis, it is looked at when it can"
+        return Reason.STORE_LOST, (
+            "the controller cannot read the request in Redis now, it is looked at when it can"
+        )
     if ground.policies is None:
         return Reason.NO_POLICIES, (
             f"no policies are in force in namespace `{ground.namespace}`: it is not enrolled, or "

@@ -82,6 +82,7 @@ class Grounds:
         return Ground(
             namespace=namespace,
             ledger=held.requests if held else None,
+            left_out=held.left_out if held else (),
             store_ms=held.store_ms if held else 0,
             mirrors=mirrors,
             grants=grants,

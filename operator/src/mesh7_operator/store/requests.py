@@ -53,11 +53,13 @@ class Held:
 
     Attributes:
         store_ms: Redis's clock when it was read.
-        requests: by id; what is not there, or none of ours, is left out.
+        requests: by id; what is not there, or none of ours, is missing.
+        left_out: ids of what is there, and was more than is read in one look.
     """
 
     store_ms: int
     requests: Mapping[str, InLedger] = field(repr=False)
+    left_out: Collection[str] = frozenset()
 
 
 class Requests:
@@ -121,13 +123,15 @@ class Requests:
                 "requests in redis could not be read; see who else may write there",
                 extra={"namespace": namespace, "error": node.trouble},
             )
-        return None if found is None else await self._decoded(*found)
+        return None if found is None else await self._decoded(*found, reading.left_out)
 
-    async def _decoded(self, store_ms: int, rows: Sequence[_Row]) -> Held:
+    async def _decoded(
+        self, store_ms: int, rows: Sequence[_Row], left_out: Collection[str]
+    ) -> Held:
         if sum(len(text) + len(arguments) for _, text, arguments, _ in rows) <= _LARGE_BYTES:
-            return _held(store_ms, rows)
+            return _held(store_ms, rows, left_out)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._decoding, _held, store_ms, rows)
+        return await loop.run_in_executor(self._decoding, _held, store_ms, rows, left_out)
 
     async def settle(self, namespace: str, settle: Settle, found: bytes) -> bool:
         """Put the decision there, exchange the request, tell the sidecars; whether that is done.
@@ -219,11 +223,13 @@ class _Reading:
         self._call = call
         self._layout = redis_layout.Layout(namespace)
         self.lacks_functions = False
+        self.left_out: set[str] = set()
 
     async def all(
         self, mirrored: Collection[str], told: Collection[str]
     ) -> tuple[int, list[_Row]] | None:
         """The time, and as it lies there what is asked for and what is pending."""
+        self.left_out.clear()
         pending = await self._node.tell("ZRANGE", self._layout.pending, 0, MOST_PENDING - 1)
         if isinstance(pending, Lost):
             return None
@@ -257,10 +263,14 @@ class _Reading:
         fitting, left, texts_left = [], MOST_READ_BYTES, MOST_TEXT_BYTES
         for place, one in enumerate(ids):
             found = _sizes(parts, sizes[place * len(parts) : (place + 1) * len(parts)])
-            if found and sum(found) <= left and found[0] <= texts_left:
-                fitting.append(one)
-                left -= sum(found)
-                texts_left -= found[0]
+            if not found:
+                continue
+            if sum(found) > left or found[0] > texts_left:
+                self.left_out.add(one)
+                continue
+            fitting.append(one)
+            left -= sum(found)
+            texts_left -= found[0]
         return fitting
 
     async def _bare(self, ids: Sequence[str]) -> dict[str, tuple[bytes, bytes]] | None:
@@ -319,19 +329,21 @@ def _ids(reply: resp.Reply) -> Iterator[str]:
             yield text
 
 
-def _held(store_ms: int, rows: Sequence[_Row]) -> Held:
+def _held(store_ms: int, rows: Sequence[_Row], left_out: Collection[str]) -> Held:
     found: dict[str, InLedger] = {}
+    too_much = set(left_out)
     left = 2 * MOST_TEXT_BYTES
     for request_id, text, arguments, decision in rows:
         # They were measured before they were read, and may have grown between.
         left -= len(text)
         if left < 0:
-            break
+            too_much.add(request_id)
+            continue
         request = redis_layout.read_request(text, arguments, request_id)
         if request is not None:
             now = approvals.at(request, store_ms)
             found[request_id] = InLedger(request=now, decision=decision)
-    return Held(store_ms=store_ms, requests=found)
+    return Held(store_ms=store_ms, requests=found, left_out=frozenset(too_much))
 
 
 def _is_overtaken(settle: Settle, now_ms: int) -> bool:

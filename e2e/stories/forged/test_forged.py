@@ -47,9 +47,17 @@ def test_what_somebody_writes_into_redis_is_nobodys_word(
     """Issue 7: a Redis writer forging a decision – ignored, counted; the operator undoes it."""
     with refunds.asked(shop, order) as call:
         request = refunds.await_request(shop, order, "Pending")
-        assert _forged(shop, name_of(request)) == {"state": "approved", "is_laid": False}
         told = f"the decision about request `{name_of(request)}` in Redis is ignored"
-        shop.until(lambda: told in _log(shop), "the sidecar counts it")
+        forged: list[Line] = []
+
+        def is_noticed() -> bool:
+            # The operator may undo it before the sidecar has looked: then it is done again.
+            forged.append(_forged(shop, name_of(request)))
+            return told in _log(shop)
+
+        shop.until(is_noticed, "the sidecar counts it")
+        assert "approved" in [one["state"] for one in forged]
+        assert not any(one["is_laid"] for one in forged)
         assert refunds.paid(shop, order) == []
         assert not call.is_over()
         # Nobody but people open it: it waits as before, and their word is heard.

@@ -1,4 +1,5 @@
 import contextlib
+import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +8,7 @@ import pytest
 
 from e2e.stories import inside, refunds
 from e2e.stories.ground import Line, Story
-from e2e.stories.refunds import Person, is_paid, name_of, state_of, uid_of
+from e2e.stories.refunds import AGENT, Person, is_paid, name_of, state_of, uid_of
 from e2e.stories.releases import Release
 from mesh7_core import names
 
@@ -23,7 +24,7 @@ def test_a_sidecar_is_killed_while_its_call_waits(shop: Story, order: str, jane:
         inside.send(uid_of(shop.pod(pod)), "mesh7_sidecar", signal.SIGKILL)
         assert not is_paid(order)(call.answer())
     jane.does("approve", name_of(request), "--reason", _WHY)
-    shop.until(lambda: is_paid(order)(refunds.answered(shop, order, pod=pod)), "a repeat gets it")
+    _until_paid(shop, order, pod)
     assert len(refunds.paid(shop, order)) == 1
     assert name_of(refunds.await_request(shop, order, "Used", pod=pod)) == name_of(request)
     assert len(refunds.requests(shop, order)) == 1
@@ -42,10 +43,12 @@ def test_a_leader_dies_between_a_grant_and_its_decision(
         with _frozen(release):
             typed = aside.submit(jane.types, "approve", name_of(request), "--reason", _WHY)
             shop.until(lambda: bool(refunds.grants(shop, request)), "she has said so")
-            assert state_of(refunds.await_request(shop, order, "Pending")) == "Pending"
-            assert refunds.paid(shop, order) == []
-        assert is_paid(order)(call.answer())
+            # Nothing is said of what is there meanwhile: the other one may lead already.
+        first = call.answer()
         typed.result()
+    # A call that was not held long enough is answered when the agent asks again.
+    if not is_paid(order)(first):
+        _until_paid(shop, order)
     assert len(refunds.paid(shop, order)) == 1
     [said] = refunds.await_request(shop, order, "Used")["status"]["decisions"]
     assert said["username"] == "jane"
@@ -71,11 +74,13 @@ def test_a_redis_that_forgets_runs_nothing_and_people_are_asked_anew(
     fresh = _asked_anew(shop, order, pod, request)
     assert refunds.paid(shop, order) == []
     jane.does("approve", name_of(fresh), "--reason", _WHY)
-    shop.until(lambda: is_paid(order)(refunds.answered(shop, order, pod=pod)), "it is paid")
+    _until_paid(shop, order, pod)
     assert len(refunds.paid(shop, order)) == 1
     assert name_of(refunds.await_request(shop, order, "Used", pod=pod)) == name_of(fresh)
     assert state_of(_again(shop, order, request)) == "Withdrawn"
     shop.delete("pod", pod)
+    # Others' tests go on with the agent that all share.
+    shop.until(lambda: not refunds.troubles(shop, AGENT), "its sidecar has its store again")
 
 
 @pytest.mark.promise("A12")
@@ -105,11 +110,19 @@ def _frozen(release: Release) -> Iterator[None]:
     where = ("lease", "mesh7-controller", "-n", names.RELEASE_NAMESPACE)
     holder = str(release.cluster.kubectl.json("get", *where)["spec"]["holderIdentity"])
     uid = uid_of(_of_release(release, holder.rpartition("-")[0]))
-    inside.send(uid, "mesh7-operator", signal.SIGSTOP)
+    [process] = inside.processes(uid, "mesh7-operator")
+    os.kill(process, signal.SIGSTOP)
     try:
         yield
     finally:
-        inside.send(uid, "mesh7-operator", signal.SIGKILL)
+        # Its kubelet does not bear it for ever, either.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+
+
+def _until_paid(shop: Story, order: str, pod: str = AGENT) -> None:
+    """The agent repeats its call until it gets what was approved."""
+    shop.until(lambda: is_paid(order)(refunds.answered(shop, order, pod=pod)), "a repeat gets it")
 
 
 def _asked_anew(shop: Story, order: str, pod: str, before: Line) -> Line:

@@ -26,7 +26,7 @@ from mesh7_core import names
 from mesh7_core.compiling import delivered
 from mesh7_core.delivery import decisions, envelopes, keys, payloads
 from mesh7_core.ledger.asked import Request, State
-from mesh7_core.ledger.protocol import Caps, Opened
+from mesh7_core.ledger.protocol import Caps, Lost, Opened
 from mesh7_core.ledger.redis import RedisLedger
 from mesh7_core.ledger.redis_url import RedisServer
 from mesh7_core.policy.bundle import Bundle
@@ -139,7 +139,9 @@ class Shop:
     def opens(self, rule: str = "big", tool: str = "wire.send") -> Request:
         """The pod asks."""
         asked = self._asked(rule, tool)
-        assert self.with_ledger(lambda ledger: ledger.open(asked, CAPS)) == Opened(asked.id)
+        # Whoever opens twice joins.
+        opened = self.answered(lambda ledger: ledger.open(asked, CAPS))
+        assert opened == Opened(asked.id), opened
         return asked
 
     def _asked(self, rule: str, tool: str) -> Request:
@@ -192,6 +194,19 @@ class Shop:
                 await ledger.close()
 
         return asyncio.run(asked())
+
+    def answered(self, ask: Callable[[RedisLedger], Awaitable[_Answer | Lost]]) -> _Answer:
+        """The same, once Redis answers in time; what was lost before may have been done."""
+        found: list[_Answer] = []
+
+        def has_come() -> bool:
+            answer = self.with_ledger(ask)
+            if not isinstance(answer, Lost):
+                found.append(answer)
+            return bool(found)
+
+        until(has_come, "redis answers a sidecar", timeout_s=PATIENCE_S)
+        return found[0]
 
     def server(self) -> RedisServer:
         """Redis, and who its sidecars are there."""

@@ -7,13 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from mesh7_core.ledger import approvals
+from mesh7_core.ledger import approvals, redis_layout
 from mesh7_core.ledger.approvals import State
 from mesh7_core.ledger.asked import Refused, Request
-from mesh7_core.ledger.protocol import LOST, Changed, Seen, Standing, Unknown, Use
+from mesh7_core.ledger.protocol import LOST, Caps, Changed, Seen, Standing, Unknown, Use
 from tests.architecture.tree import ROOT
 from tests.conftest import Eventually
-from tests.core.ledger.contract import MINUTE, asked, observed, opened, plain, request, vote, window
+from tests.core.ledger.contract import (
+    MINUTE,
+    asked,
+    observed,
+    opened,
+    plain,
+    request,
+    rule,
+    vote,
+    window,
+)
 from tests.core.ledger.redis_parts import EVERY_SERVER, NAMESPACE, SECRET, connected, seen
 from tests.peers import redis_servers
 
@@ -157,6 +167,26 @@ async def test_a_forged_or_truncated_request_is_not_there_and_said_once(
                 f"redis at 127.0.0.1:{server.port}: what is kept as request `{first}` is none of"
                 " ours; it is ignored, see who else may write there"
             ) == 1
+
+
+@EVERY_SERVER
+@pytest.mark.promise("K9")
+async def test_what_nobody_could_read_afterwards_is_not_written(
+    program: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Review of issue 7: a request that no reader takes was opened, and waited unseen."""
+    rules = tuple(replace(rule(f"r{one}"), text="x" * 4_000) for one in range(20))
+    caps = Caps(per_pod=1, per_namespace=1)
+    with redis_servers.running(program, tmp_path) as server:
+        async with connected(server.port) as ledger:
+            assert await ledger.open(request(asking=rules), caps) is LOST
+            assert await ledger.requests() == ()
+            assert "a call of `git.commit`: its rules come to 8" in caplog.text
+            identity = await opened(ledger, request(asking=rules[:15]))
+            before = await ledger.request(identity)
+            chatty = replace(vote(), name="y" * redis_layout.LONGEST_TEXT)
+            assert isinstance(await ledger.vote(identity, chatty), Refused)
+            assert await ledger.request(identity) == before
 
 
 @EVERY_SERVER

@@ -292,6 +292,25 @@ async def test_texts_that_are_made_to_be_slow_to_read_are_few(
 
 @EVERY_SERVER
 @pytest.mark.promise("K9")
+async def test_what_nobody_could_read_afterwards_is_not_settled(
+    program: Path, tmp_path: Path
+) -> None:
+    """Review of issue 7: an approval beyond the bound of its readers was none to them."""
+    with redis_servers.running(program, tmp_path) as server:
+        async with storing(server) as store:
+            await store.tend(["shop"], NOW)
+            async with held.ledger_of(server, "shop") as ledger:
+                before = await held.opened(ledger)
+                settle = held.approved(before, before.opened_at_ms + 1)
+                chatty = replace(held.JANE, name="y" * redis_layout.LONGEST_TEXT)
+                long = replace(settle, after=replace(settle.after, votes=(chatty,)))
+                assert not await store.settle("shop", long, b"")
+                assert server.tell("EXISTS", SHOP.decision(before.id)) == 0
+                assert await _settled(store, ledger, settle) == settle.after
+
+
+@EVERY_SERVER
+@pytest.mark.promise("K9")
 async def test_while_requests_of_one_namespace_are_decoded_those_of_others_are_read(
     program: Path, tmp_path: Path
 ) -> None:

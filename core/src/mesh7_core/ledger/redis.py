@@ -146,6 +146,9 @@ class RedisLedger:
     async def open(self, request: Request, caps: Caps) -> Opened | Full | Lost:
         """Ask people, or join."""
         layout = self._layout
+        if why := redis_layout.too_long(request):
+            self._store.keep_out(why)
+            return LOST
         for _ in range(_TRIES):
             now_ms = await self.now_ms()
             if isinstance(now_ms, Lost):
@@ -287,6 +290,8 @@ class RedisLedger:
             after = plan(before, now_ms)
             if isinstance(after, Refused):
                 return after
+            if len(redis_layout.write_request(after)) > redis_layout.LONGEST_TEXT:
+                return Refused(f"request `{request_id}` would be longer than any may be")
             match await self._exchange(before, after, now_ms, windows, digest):
                 case [int(code)] if code == DONE:
                     return after

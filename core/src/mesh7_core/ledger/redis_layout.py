@@ -32,6 +32,8 @@ FULL: Final = 3
 ADMITTED: Final = 7
 LONGEST_TEXT: Final = 128 * 1024
 """Bytes of a request without its arguments; a longer one is none."""
+LONGEST_NEW_TEXT: Final = LONGEST_TEXT // 2
+"""Of one that is opened; there has to be room for what people say."""
 _SEEN: Final = {
     1: Seen.DENIED,
     2: Seen.SPENT,
@@ -192,6 +194,18 @@ def read_observed(reply: resp.Reply, observation: Observation) -> tuple[Observed
 def write_request(request: approvals.Request) -> bytes:
     """What changes of a request; its arguments never do and are written once, beside it."""
     return approvals.encode(replace(request, arguments=""))
+
+
+def too_long(request: approvals.Request) -> str:
+    """Why it is not opened; empty = it is short enough."""
+    size = len(write_request(request))
+    if size <= LONGEST_NEW_TEXT:
+        return ""
+    return (
+        f"people are not asked about a call of `{request.tool}`: its rules come to {size} bytes, "
+        f"and {LONGEST_NEW_TEXT} is the most; have fewer rules ask about it, or give them shorter "
+        "texts and fewer groups"
+    )
 
 
 def write_arguments(request: approvals.Request) -> bytes:

@@ -150,6 +150,10 @@ class Store:
         """Something was read that nobody of ours has written; it is as if it were not there."""
         self._log(f"redis at {self._place}: {what}; it is ignored, see who else may write there")
 
+    def keep_out(self, what: str) -> None:
+        """Something of ours is not written there."""
+        self._log(f"redis at {self._place}: {what}")
+
     def _refused(self, error: hiredis.ReplyError) -> None:
         self._log(
             f"redis at {self._place}: the new credentials are not taken:"

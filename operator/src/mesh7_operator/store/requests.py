@@ -136,7 +136,8 @@ class Requests:
     async def settle(self, namespace: str, settle: Settle, found: bytes) -> bool:
         """Put the decision there, exchange the request, tell the sidecars; whether that is done.
 
-        It is not when the store is lost, or somebody else was faster: then look again.
+        It is not when the store is lost, or somebody else was faster: then look again. Nor is it
+        when nobody could read it afterwards.
 
         Args:
             namespace: whose.
@@ -147,13 +148,19 @@ class Requests:
         now_ms = await self._now_ms()
         if now_ms is None or _is_overtaken(settle, now_ms):
             return False
-        layout = redis_layout.Layout(namespace)
+        layout, text = redis_layout.Layout(namespace), redis_layout.write_request(settle.after)
+        if len(text) > redis_layout.LONGEST_TEXT:
+            about = {"namespace": namespace, "request": settle.after.id, "bytes": len(text)}
+            _LOG.warning(
+                "a request is not settled: it would be longer than any may be", extra=about
+            )
+            return False
         if settle.decision and not await self._put(layout, settle, found, now_ms):
             return False
         after = settle.after
         exchange = self._call(
             "exchange", layout.of_request(after), after.id, settle.before.version, after.version,
-            redis_layout.write_request(after), now_ms, *redis_layout.standing_of(after),
+            text, now_ms, *redis_layout.standing_of(after),
             layout.channel, "",
         )  # fmt: skip
         return await self._tell(exchange) == [redis_layout.DONE]

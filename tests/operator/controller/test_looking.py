@@ -3,15 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 
 from mesh7_core import names
 from mesh7_operator import metrics
+from mesh7_operator.approving.ground import InLedger
 from mesh7_operator.approving.steps import Steps
 from mesh7_operator.clock import Clock
 from mesh7_operator.cluster.api_server import ApiServer
-from mesh7_operator.controller import seen
+from mesh7_operator.controller import rooming, seen
 from mesh7_operator.controller.approving import Approvals
 from mesh7_operator.controller.board import Board
 from mesh7_operator.controller.compiled import CompiledPolicies
@@ -24,6 +26,7 @@ from mesh7_operator.reconciling.world import StoreState
 from mesh7_operator.store.requests import Held
 from tests.conftest import Eventually
 from tests.fakes import api_server as fakes
+from tests.operator.approving import worlds
 from tests.operator.controller.held_calls import FixedKeys
 from tests.operator.controller.stores import MemoryStore
 
@@ -46,6 +49,7 @@ class _Parts:
     def __init__(self, api: ApiServer) -> None:
         self.now_s = 1_000.0
         self.store = _Slow()
+        self.kept: dict[str, int] = {}
         clock = Clock(wall_ns=lambda: int(self.now_s * 1e9), monotonic_s=lambda: self.now_s)
         self.board = Board("mesh7-system", lambda _: None)
         measured = metrics.ControllerMetrics(metrics.registry())
@@ -63,7 +67,7 @@ class _Parts:
             ),
             weights=weights,
             clock=clock,
-            plan=lambda _: Steps(),
+            plan=lambda ground: Steps(kept_bytes=self.kept.get(ground.namespace, 0)),
             regained=lambda: None,
         )  # fmt: skip
         for name in ("shop", "bank"):
@@ -78,6 +82,9 @@ class _Parts:
 
     def looks(self, namespace: str = "shop") -> int:
         return self.store.looks.count(namespace)
+
+    def has_looked(self, times: int) -> bool:
+        return self.looks() == times
 
 
 @asynccontextmanager
@@ -137,6 +144,26 @@ async def test_a_look_that_takes_long_is_not_asked_for_by_messages_soon(
     # What the API server tells of does not wait for that.
     parts.approvals.mark("shop")
     await eventually(lambda: parts.looks() == 2)
+
+
+async def test_the_largest_namespace_is_not_looked_at_after_each_look_at_another(
+    parts: _Parts, eventually: Eventually
+) -> None:
+    """Review of issue 7: it was marked at once each time, though all of it was open."""
+    asked = InLedger(request=worlds.request(1))
+    for name, size in (("bank", 2 * rooming.MOST_BYTES), ("shop", 1)):
+        parts.kept[name] = size
+        parts.store.held_there[name] = Held(store_ms=1, requests={asked.request.id: asked})
+    parts.approvals.mark("bank")
+    await eventually(lambda: parts.looks("bank") == 1)
+    for look in (1, 2, 3):
+        parts.approvals.mark("shop")
+        await eventually(partial(parts.has_looked, look))
+        parts.now_s += 0.1
+        await eventually(lambda: parts.approvals.age_s == 0)
+    assert parts.looks("bank") == 1
+    parts.now_s += 5
+    await eventually(lambda: parts.looks("bank") == 2)
 
 
 async def test_the_round_asks_at_once_and_marks_where_something_waits(

@@ -265,7 +265,8 @@ class Approvals:
         self._gone.add(namespace, steps.gone, now_s)
         self._shares.keeps(namespace, steps.kept_bytes)
         if (largest := self._shares.largest()) not in {"", namespace}:
-            self.mark(largest)
+            # What it keeps may all be open: then no look at it makes room, however often.
+            self._queue.mark(largest, now_s, _LONGEST_SPACING_S)
         if result.again_s is not None:
             self._queue.mark(namespace, now_s, max(result.again_s, self._spacing_s(namespace)))
         self._weights.open(namespace, len(self._grounds.open(namespace)))

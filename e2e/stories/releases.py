@@ -172,7 +172,7 @@ def values(images: Mapping[str, str]) -> Values:
             **{one: _image(images[one]) for one in ("operator", "sidecar")},
         },
         # Ten minutes are for clusters with many nodes.
-        "certificates": {"spread": 6},
+        "certificates": {"spread": 20},
         "redis": {"embedded": {"image": images["redis"], "program": "redis-server"}},
     }
 

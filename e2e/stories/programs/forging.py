@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from mesh7_core.delivery import decisions, keys
+from mesh7_core.delivery import decisions, envelopes, keys, payloads
 from mesh7_core.delivery.decisions import Decision
 from mesh7_core.ledger import functions, redis, redis_layout, redis_store
 from mesh7_core.ledger.approvals import Request, Verdict, Vote
@@ -56,8 +56,19 @@ async def forge(request_id: str) -> None:
 async def _exchanged(settings: pod_settings.PodSettings, folder: Path) -> RedisServer:
     given = settings.redis
     assert isinstance(given, pod_settings.ExchangeSettings)
-    access = await Exchange(given, folder, Sweep(), rule=origin.AddressRule()).ask()
-    return access.server
+    known = _authorities(settings)
+    exchange = Exchange(given, folder, Sweep(), lambda: known, rule=origin.AddressRule())
+    return (await exchange.ask()).server
+
+
+def _authorities(settings: pod_settings.PodSettings) -> tuple[str, ...]:
+    """Those that the bundle brings, as the sidecar believes them: they may have been rotated."""
+    sealed = (settings.bundle_directory / "bundle").read_bytes()
+    header = envelopes.read_header(sealed)
+    assert isinstance(header, envelopes.Header)
+    opened = envelopes.unseal(sealed, envelopes.Kind.BUNDLE, settings.namespace, [header.key])
+    assert isinstance(opened, envelopes.Opened)
+    return payloads.read_bundle(opened.payload).authorities
 
 
 async def _lay(server: RedisServer, decision: Decision) -> bool:

@@ -137,6 +137,24 @@ async def test_a_rotation_waits_for_every_replica_that_runs(parts: Parts, tmp_pa
     assert [len(told) for told in parts.told] == [1, 2, 1]
 
 
+@pytest.mark.promise("K7")
+async def test_namespaces_hear_of_an_authority_before_an_injector_can_give_it_to_a_pod(
+    parts: Parts,
+) -> None:
+    """Seen on a busy node: pods were refused for an authority that no Namespace named yet."""
+    keeping = parts.keeping()
+    await keeping.look()
+    before = await parts.leaf(Program.INJECTOR)
+    await authority_secrets.rotate(parts.api, NAMESPACE, parts.now)
+    await keeping.look()
+    following = (await parts.authorities()).following
+    assert following is not None
+    assert following.certificate in parts.told[-1]
+    assert await parts.leaf(Program.INJECTOR) == before
+    await keeping.look()
+    assert following.certificate in ((await parts.leaf(Program.INJECTOR)).authorities or ())
+
+
 @pytest.mark.parametrize(
     "mode", [settings.Certificates.CERT_MANAGER, settings.Certificates.EXTERNAL]
 )

@@ -81,8 +81,10 @@ class Certifying:
         for _ in range(_MOST_LOOKS):
             look = await self._look()
             # Before anything that may fail: bundles are not to forget whom pods trust.
-            if (known := look.found.authorities) is not None:
-                self._take(known.trusted)
+            if (known := look.found.authorities) is not None and self._take(known.trusted):
+                # Namespaces are to hear of it before an injector gives it to a pod: the next look
+                # goes on.
+                return
             steps = planning.plan(
                 self._clock.now(), look.found, await self._served(look), self._terms
             )
@@ -203,8 +205,13 @@ class Certifying:
         for name, text in shown.items():
             self._metrics.certificate_days.labels(name).set(_days(text, now))
 
-    def _take(self, authorities: tuple[str, ...]) -> None:
-        """Trust them; a kubelet may give an injector for a while what lay there before."""
+    def _take(self, authorities: tuple[str, ...]) -> bool:
+        """Trust them; a kubelet may give an injector for a while what lay there before.
+
+        Returns:
+            Whether one has come to those that were known.
+        """
+        has_more = bool(self.authorities) and not set(authorities) <= set(self.accepted)
         now = self._clock.now()
         self._seen |= dict.fromkeys(authorities, now)
         self._seen = {
@@ -214,6 +221,7 @@ class Certifying:
         if (authorities, accepted) != (self.authorities, self.accepted):
             self.authorities, self.accepted = authorities, accepted
             self._changed()
+        return has_more
 
 
 def _short(program: Program) -> str:

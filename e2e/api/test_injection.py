@@ -303,10 +303,16 @@ def test_why_a_controllers_pod_may_not_be_is_in_its_event(there: Guarded, kind: 
 
 def test_a_dry_run_leaves_nothing_behind(there: Guarded) -> None:
     shop = there.namespace("enabled")
-    before = re.findall("(?m)^mesh7_injections_total.*", there.injector.ask("/metrics"))
-    assert there.refusal(_pod(shop)) == ""
-    assert "host-network" in there.refusal(_pod(shop, hostNetwork=True))
-    assert re.findall("(?m)^mesh7_injections_total.*", there.injector.ask("/metrics")) == before
+
+    def is_uncounted() -> bool:
+        before = re.findall("(?m)^mesh7_injections_total.*", there.injector.ask("/metrics"))
+        assert there.refusal(_pod(shop)) == ""
+        assert "host-network" in there.refusal(_pod(shop, hostNetwork=True))
+        after = re.findall("(?m)^mesh7_injections_total.*", there.injector.ask("/metrics"))
+        return after == before
+
+    # A controller may make a pod of another test at the same moment, but not each time.
+    assert any(is_uncounted() for _ in range(10))
 
 
 def test_a_level_holds_from_the_next_pod_on(there: Guarded) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from e2e.cluster.waiting import ClusterError
 
-_PATIENCE_S = 60.0
+_PATIENCE_S = 110.0
 
 
 class KubectlError(ClusterError):

@@ -50,6 +50,8 @@ RESYNC_S: Final = 600.0
 REPORTS_S: Final = 5.0
 APPROVALS_S: Final = 5.0
 KEYS_S: Final = 10.0
+STAMPS_S: Final = 1.0
+"""While nobody's stamp is known: an injector that starts for the first time has just made it."""
 CERTIFICATES_S: Final = 8.0
 SECRETS_S: Final = 60.0
 USERS_S: Final = 30.0
@@ -232,6 +234,7 @@ class Leading:
             again(APPROVALS_S, "approvals", self._approvals.look_around),
             again(REPORTS_S, "reports", self._acknowledgements.look),
             again(KEYS_S, "keys", self._look_at_keys),
+            again(STAMPS_S, "stamps", self._await_stamps),
             again(CERTIFICATES_S, "certificates", self._certifying.look),
             again(SECRETS_S, "secrets", self._keep_secrets),
             again(USERS_S, "users", self._tend),
@@ -242,6 +245,10 @@ class Leading:
         await self._keyrings.look()
         await self._read_master()
         await furniture.keep_trust(self._api, self._release_namespace, self._keyrings.keys)
+
+    async def _await_stamps(self) -> None:
+        if not self._keyrings.keys.stamps:
+            await self._keyrings.look()
 
     async def _keep_secrets(self) -> None:
         await furniture.keep_stamp_key(self._api, self._release_namespace, secrets.token_bytes)

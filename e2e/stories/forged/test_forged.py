@@ -102,6 +102,7 @@ def _by_token(cluster: Cluster, token: str) -> Kubectl:
     for one in kubeconfig["users"]:
         one["user"] = {"token": token}
     path = cluster.folder / "kubeconfigs" / "agent-by-token.yaml"
+    path.parent.mkdir(exist_ok=True)
     path.touch(mode=0o600)
     path.write_text(yaml.safe_dump(kubeconfig))
     return Kubectl(program=cluster.program, kubeconfig=path, home=cluster.folder)

@@ -125,10 +125,10 @@ def test_kinds_and_objects_outlive_their_chart(there: There) -> None:
         for line in (charts.ROOT / "docs/administrator/uninstall.md").read_text().splitlines()
         if line.startswith("kubectl delete crd ")
     ]
-    # Not waited for: an API server that nobody asked for a kind yet, as no controller runs here,
-    # goes on saying `storage is (re)initializing` to itself, and never ends deleting it.
+    # No controller runs here that would have asked for them: of a kind that nobody has asked for
+    # an API server says `storage is (re)initializing` to itself, and never ends deleting it.
     there.cluster.kubectl("get", "mesh7", "--all-namespaces")
-    deleted = there.cluster.kubectl(*line[1:], "--wait=false").splitlines()
+    deleted = there.cluster.kubectl(*line[1:]).splitlines()
     assert len(deleted) == len(list((charts.ROOT / "crds").glob("*.yaml")))
 
 

@@ -114,7 +114,9 @@ async def test_the_higher_version_wins_whichever_way_it_comes(tmp_path: Path) ->
             )
             await sidecar.mounted.look()
             assert (sidecar.says(), sidecar.versions) == ("vetoed", (8, 8))
-            assert sidecar.refused == {Refusal.OLD: 2}
+            # Redis may be asked once more before it has 8, and 3 be refused twice.
+            assert set(sidecar.refused) == {Refusal.OLD}
+            assert sidecar.refused[Refusal.OLD] >= 2
             behind.tell("FLUSHALL")
             sidecar.config_map.write(
                 overlay=operator.overlay(9), bundle=operator.bundle(9, DENYING)

@@ -12,7 +12,7 @@ from mesh7_core.delivery import decisions
 from mesh7_core.delivery.decisions import Decision
 from mesh7_core.ledger import approvals
 from mesh7_core.ledger.asked import Request, State, Verdict, Vote
-from mesh7_operator.approving.genuine import Asked
+from mesh7_core.ledger.asking import Asked
 from mesh7_operator.approving.ground import Ground, InLedger
 from mesh7_operator.approving.mirrored import OPEN, Mirrored, Said, Standing
 from mesh7_operator.approving.steps import Settle

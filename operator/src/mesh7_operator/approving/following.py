@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from mesh7_core.ledger.asked import State, Vote
-from mesh7_operator.approving import deciding, genuine, moments
+from mesh7_core.ledger.asking import Asked
+from mesh7_operator.approving import deciding, moments
 from mesh7_operator.approving.deciding import Told
 from mesh7_operator.approving.ground import Ground, InLedger
 from mesh7_operator.approving.mirrored import Mirrored, Standing
@@ -45,7 +46,7 @@ class Situation:
     held: InLedger | None
     is_asked_anew: bool
     votes: Callable[[], tuple[Vote, ...]]
-    asked: Callable[[tuple[str, ...]], genuine.Asked | None]
+    asked: Callable[[tuple[str, ...]], Asked | None]
 
     @property
     def is_pod_gone(self) -> bool:
@@ -98,7 +99,7 @@ def _pending(one: Situation) -> Followed:
     return _asked(one, held, asked)
 
 
-def _asked(one: Situation, held: InLedger, asked: genuine.Asked) -> Followed:
+def _asked(one: Situation, held: InLedger, asked: Asked) -> Followed:
     told = one.told(held)
     found = deciding.decided(told, asked) if told.votes else None
     if found is not None:
@@ -168,7 +169,7 @@ def _contradicted(one: Situation, held: InLedger, now: Standing) -> Followed:
     return _decided(one, now if signed is None else signed)
 
 
-def _is_as_asked(mirror: Mirrored, asked: genuine.Asked | None) -> bool:
+def _is_as_asked(mirror: Mirrored, asked: Asked | None) -> bool:
     """Whether the rules that asked still ask the same people, for as long."""
     if asked is None:
         return False

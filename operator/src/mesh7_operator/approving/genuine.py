@@ -7,46 +7,27 @@ Whoever has the namespace's credentials can write one. Pure: no clock, no networ
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import Final
 
+from mesh7_core.delivery import decisions
 from mesh7_core.ledger import shortening
-from mesh7_core.ledger.asked import MOST_ASKING, Asking, Request
+from mesh7_core.ledger.asked import MOST_ASKING, Request
+from mesh7_core.ledger.asking import Asked, asked_of
 from mesh7_core.policy import exact
 from mesh7_core.policy.destination import Destination
-from mesh7_core.policy.voices import Voice
 from mesh7_operator.approving import moments
 from mesh7_operator.approving.ground import Ground
 from mesh7_operator.approving.rulebook import Rulebook
 
-DEFAULT_TIME: Final = timedelta(minutes=10)
-"""Of a rule that says nothing of how long it waits, or how long a yes is good."""
-
-_ID: Final = re.compile(r"r-[a-z0-9]{26}")
 _LONGEST_TOOL: Final = 281
 _LONGEST_NAME: Final = 253
 _DIGEST: Final = re.compile(r"(sha256:[0-9a-f]{64})?")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What the rules in force say of a request that they ask for.
-
-    Attributes:
-        asking: sorted by rule.
-        timeout_ms, use_within_ms: the least that a rule says.
-    """
-
-    asking: tuple[Asking, ...]
-    timeout_ms: int
-    use_within_ms: int
-
-
 def asked(rules: Sequence[str], book: Rulebook) -> Asked | None:
     """What these rules ask for; None = one of them is not there, or does not ask any more."""
     voices = book.voices(rules)
-    return None if voices is None else _asked(voices)
+    return None if voices is None else asked_of(voices)
 
 
 def doubt(request: Request, ground: Ground, book: Rulebook) -> str:
@@ -60,7 +41,7 @@ def doubt(request: Request, ground: Ground, book: Rulebook) -> str:
     voices = book.voices(rules) if len(set(rules)) == len(rules) <= MOST_ASKING else None
     if not voices:
         return "a rule that it names is not there or does not ask"
-    meant = _asked(voices)
+    meant = asked_of(voices)
     times = (request.timeout_ms, request.use_within_ms)
     if times != (meant.timeout_ms, meant.use_within_ms):
         return "its times are not those of the rules that ask"
@@ -73,7 +54,7 @@ def doubt(request: Request, ground: Ground, book: Rulebook) -> str:
 
 def _stranger(request: Request, ground: Ground) -> str:
     namespace, _, account = request.agent.partition("/")
-    if not _ID.fullmatch(request.id):
+    if not decisions.REQUEST_ID.fullmatch(request.id):
         return "its id is none"
     if namespace != ground.namespace:
         return "its agent is of another namespace"
@@ -124,29 +105,3 @@ def _digest(request: Request, source: Destination, asking: Sequence[str]) -> str
         salt=request.salt,
     )
     return exact.digest(call, asking)
-
-
-def _asked(voices: Sequence[Voice]) -> Asked:
-    approvals = [one.approval for one in voices if one.approval is not None]
-    asking = {one.id: _asking(one) for one in voices}
-    return Asked(
-        asking=tuple(asking[rule] for rule in sorted(asking)),
-        timeout_ms=_milliseconds(min([one.timeout for one in approvals], default=DEFAULT_TIME)),
-        use_within_ms=_milliseconds(
-            min([one.use_within for one in approvals], default=DEFAULT_TIME)
-        ),
-    )
-
-
-def _asking(voice: Voice) -> Asking:
-    approval = voice.approval
-    return Asking(
-        rule=voice.id,
-        groups=() if approval is None else approval.groups,
-        count=1 if approval is None else approval.count,
-        text=voice.text,
-    )
-
-
-def _milliseconds(span: timedelta) -> int:
-    return span // timedelta(milliseconds=1)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 
 from mesh7_core.ledger.asked import State
+from mesh7_core.ledger.asking import Asked
 from mesh7_operator.approving import (
     answering,
     following,
@@ -109,7 +110,7 @@ def _looked(
     answered: Sequence[Written],
     unheard: Sequence[Written],
     ground: Ground,
-    asked: Callable[[tuple[str, ...]], genuine.Asked | None],
+    asked: Callable[[tuple[str, ...]], Asked | None],
     anew: Collection[str],
 ) -> Looked:
     was = mirrored.state_of(written)

@@ -11,9 +11,9 @@ from typing import Final
 
 from mesh7_core import errors, names
 from mesh7_core.delivery.envelopes import Kind
-from mesh7_operator.cluster import api_server, resources
+from mesh7_operator.cluster import resources
 from mesh7_operator.cluster.api_server import ApiServer
-from mesh7_operator.controller import seen
+from mesh7_operator.controller import seen, statuses
 from mesh7_operator.controller.board import Board
 from mesh7_operator.controller.posting import Poster
 from mesh7_operator.controller.seams import Store
@@ -163,13 +163,4 @@ class Applier:
         await self.api.merge(resources.NAMESPACES, "", plan.namespace, patch)
 
     async def _set_status(self, namespace: str, change: StatusChange) -> None:
-        try:
-            written = await self.api.set_status(
-                resources.OURS[change.kind], namespace, change.name, change.uid, change.status
-            )
-        except (api_server.NotFound, api_server.Invalid) as error:
-            if isinstance(error, api_server.Invalid) and not error.is_failed_test:
-                raise
-            # It is gone, or another of its name came; the watch will tell, or has told.
-            return
-        self.board.wrote_status(change.uid, seen.revision(written), change.status)
+        await statuses.write(self.api, self.board, namespace, change)

@@ -15,7 +15,7 @@ from mesh7_operator.approving.steps import Mirror, Settle, Steps
 from mesh7_operator.clock import Clock
 from mesh7_operator.cluster import api_server, resources, shapes
 from mesh7_operator.cluster.api_server import ApiServer
-from mesh7_operator.controller import seen
+from mesh7_operator.controller import statuses
 from mesh7_operator.controller.board import Board
 from mesh7_operator.controller.posting import Poster
 from mesh7_operator.controller.rooming import ALL_EVENTS, EVENTS, Rooms
@@ -137,7 +137,8 @@ class Settler:
             if (namespace, mirror.name) not in self._made:
                 result.made += 1
                 yield partial(self._mirror, namespace, mirror)
-        requests = {one.uid: _request_of(one) for one in (*ground.mirrors, *ground.grants)}
+        known = (*ground.mirrors, *ground.grants) if result.unsettled else ()
+        requests = {one.uid: _request_of(one) for one in known}
         for status in steps.statuses:
             if requests.get(status.uid) not in result.unsettled:
                 yield partial(self._set_status, namespace, status)
@@ -183,18 +184,11 @@ class Settler:
 
     async def _set_status(self, namespace: str, change: StatusChange) -> Outcome:
         try:
-            written = await self._api.set_status(
-                resources.OURS[change.kind], namespace, change.name, change.uid, change.status
-            )
-        except (api_server.NotFound, api_server.Invalid) as error:
-            if isinstance(error, api_server.Invalid) and not error.is_failed_test:
-                raise
-            # It is gone, or another of its name came; the watch will tell, or has told.
-            return Outcome.DONE
+            is_written = await statuses.write(self._api, self._board, namespace, change)
         except api_server.Conflict:
             return Outcome.OVERTAKEN
-        self._board.wrote_status(change.uid, seen.revision(written), change.status)
-        self._weights.told(change)
+        if is_written:
+            self._weights.told(change)
         return Outcome.DONE
 
     async def _delete(self, namespace: str, name: str, uid: str) -> Outcome:

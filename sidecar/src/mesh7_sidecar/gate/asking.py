@@ -6,17 +6,14 @@ Pure but for the made-up id: no clock, no network, no logging.
 import base64
 import secrets
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Final
 
-from mesh7_core.ledger.asked import Asking, Request, State, Verdict
+from mesh7_core.ledger.asked import Request, State, Verdict
+from mesh7_core.ledger.asking import asked_of
 from mesh7_core.ledger.protocol import Lost, Unknown
 from mesh7_core.policy import exact, judge
-from mesh7_core.policy.rules import Approval
 from mesh7_core.policy.voices import Voice
 
-DEFAULT_TIMEOUT: Final = timedelta(minutes=10)
-"""Of a rule that says nothing of how long it waits."""
 _REFUSALS: Final = {
     State.EXPIRED: judge.Ledger.EXPIRED,
     State.LAPSED: judge.Ledger.EXPIRED,
@@ -38,8 +35,7 @@ def request_for(
     Args:
         text: what is forwarded, as people read it.
     """
-    approvals = [voice.approval for voice in asked if voice.approval is not None]
-    timeouts = [one.timeout for one in approvals] or [DEFAULT_TIMEOUT]
+    meant = asked_of(asked)
     return Request(
         id=_fresh_id(),
         digest=digest,
@@ -48,9 +44,9 @@ def request_for(
         tool=call.tool,
         arguments=text,
         definition=call.definition,
-        asking=tuple(sorted({voice.id: _asking(voice) for voice in asked}.values(), key=_rule)),
-        timeout_ms=min(timeouts) // timedelta(milliseconds=1),
-        use_within_ms=use_within(asked) // timedelta(milliseconds=1),
+        asking=meant.asking,
+        timeout_ms=meant.timeout_ms,
+        use_within_ms=meant.use_within_ms,
         trace_id=trace_id,
         uid=call.uid,
         family=call.family,
@@ -60,12 +56,6 @@ def request_for(
         mark=call.mark,
         salt=call.salt,
     )
-
-
-def use_within(asked: Sequence[Voice]) -> timedelta:
-    """How long people's yes can be used: the least that a rule says."""
-    said = [voice.approval.use_within for voice in asked if voice.approval is not None]
-    return min(said, default=DEFAULT_TIMEOUT)
 
 
 def hold_of(asked: Sequence[Voice], hold_s: float) -> float:
@@ -85,20 +75,6 @@ def denial(request: Request | Unknown | Lost) -> str:
         return ""
     words = [vote.reason for vote in request.votes if vote.verdict is Verdict.DENY]
     return words[-1] if words else ""
-
-
-def _asking(voice: Voice) -> Asking:
-    approval: Approval | None = voice.approval
-    return Asking(
-        rule=voice.id,
-        groups=() if approval is None else approval.groups,
-        count=1 if approval is None else approval.count,
-        text=voice.text,
-    )
-
-
-def _rule(asking: Asking) -> str:
-    return asking.rule
 
 
 def _fresh_id() -> str:

@@ -17,6 +17,7 @@ import contextlib
 from typing import Final, assert_never
 
 from mesh7_core.ledger.asked import MOST_ASKING, State
+from mesh7_core.ledger.asking import asked_of
 from mesh7_core.ledger.protocol import (
     Full,
     Lost,
@@ -230,7 +231,7 @@ class Hold:
         ways, self._stage = self._ways, Stage.CLAIMING
         claimed = await claiming.claim(
             ways.ledger, ways.journal, request_id, self.digest, observation.windows,
-            usable_s=asking.use_within(self._needs.asked).total_seconds(),
+            usable_s=asked_of(self._needs.asked).use_within_ms / 1000,
             is_wanted=self._is_wanted,
         )  # fmt: skip
         self._stage = Stage.LOOKING

@@ -10,6 +10,7 @@ RUN_READY := .venv/.ready/run-$(call key,requirements/run.txt $(MEMBERS))
 DEV_READY := .venv/.ready/dev-$(call key,requirements/dev.txt)
 BENCH_READY := .venv/.ready/bench-$(call key,requirements/bench.txt)
 MCP1_READY := .venv-mcp1/.ready/mcp1-$(call key,requirements/mcp1.txt)
+PHOENIX_READY := .venv-phoenix/.ready/phoenix-$(call key,requirements/phoenix.txt)
 NPM_READY := .cache/npm/.ready/npm-$(call key,requirements/npm/package-lock.json)
 
 .DEFAULT_GOAL := help
@@ -24,7 +25,7 @@ help:  ## list these words
 run: $(RUN_READY)  ## guard two real MCP servers with the policy of examples/quickstart
 	@examples/quickstart/prepare && exec $(BIN)/mesh7 run examples/quickstart $(ARGS)
 
-test: $(DEV_READY) $(MCP1_READY) $(NPM_READY)  ## run every test; ARGS="-k word" for some
+test: $(DEV_READY) $(MCP1_READY) $(PHOENIX_READY) $(NPM_READY)  ## run every test; ARGS="-k word" for some
 	@exec $(BIN)/python -m pytest $(ARGS)
 
 check: check-format check-lint check-types check-imports check-dependencies check-examples  ## format, lint, types, imports, dependencies, examples (-k shows all)
@@ -121,7 +122,7 @@ plugin: $(DEV_READY)  ## make dist/kubectl-mesh7.pyz, which runs with any Python
 pins: $(DEV_READY)  ## compile requirements/*.in into hash-pinned *.txt again
 	@requirements/prepare pins
 
-clean:  ## remove caches, dist and build; .venv and .venv-mcp1 stay (delete them for a fresh start)
+clean:  ## remove caches, dist and build; .venv and .venv-* stay (delete them for a fresh start)
 	rm -rf dist build .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find core sidecar operator cli tests e2e bench images -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -133,5 +134,7 @@ $(BENCH_READY): $(RUN_READY)
 	@requirements/prepare bench $@
 $(MCP1_READY): $(RUN_READY)
 	@requirements/prepare mcp1 $@
+$(PHOENIX_READY): $(RUN_READY)
+	@requirements/prepare phoenix $@
 $(NPM_READY): $(DEV_READY)
 	@requirements/prepare npm $@

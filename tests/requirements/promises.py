@@ -26,6 +26,7 @@ _ISSUE = "issue 3, The gateway on a laptop"
 _OPERATOR = "issue 5, The operator"
 _INJECTION = "issue 6, Injection and delivery"
 _APPROVALS = "issue 7, Approvals through Kubernetes"
+_SEEING = "issue 8, Seeing"
 _ATTACKS = "THREAT_MODEL.md, attack table"
 _DEFECTS = "defects reproduced in a predecessor"
 _DESIGN = "the design's list of promises"
@@ -195,7 +196,22 @@ PROMISES: dict[str, Promise] = {
             "C3": "kubectl mesh7: the laptop's words, kubectl's flags, every form, exit codes",
         },
     ),
+    **_table(
+        _SEEING,
+        {
+            "T1": "one trace from agent to tool over OTLP, by header and by _meta",
+            "T2": "outcomes, approvals and denials are in the trace (D15)",
+            "T3": "a collector that is down or slow costs no latency; what is dropped is counted",
+            "T4": "metrics have bounded labels; alerts and dashboard name none that is not there",
+            "T5": "the audit shows an edit, a cut, another order, a gap; people's deeds are in it",
+            "T6": "secrets and arguments are in no telemetry unless asked for (D50, X24)",
+            "D50": "the audit file is private, rotated, and says what could not be written",
+            "W10": "no field of an audit record can be changed unseen, and no tail be cut",
+        },
+    ),
 }
 
-OPEN: dict[str, str] = {}
+OPEN: dict[str, str] = dict.fromkeys(
+    ("T1", "T2", "T3", "T4", "T5", "T6", "D50", "W10"), "issue 8 is being built"
+)
 """Promises that no test is tied to yet, and why. An entry that is tied must be removed."""

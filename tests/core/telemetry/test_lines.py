@@ -10,6 +10,7 @@ from mesh7_core.policy import calls
 from mesh7_core.policy.decision import Decision, Verdict
 from mesh7_core.policy.reasons import Reason
 from mesh7_core.telemetry import lines
+from mesh7_core.telemetry.passage import Passage
 from mesh7_core.telemetry.records import Outcome, Record
 
 KEY = b"k" * 32
@@ -33,8 +34,8 @@ def record(
         agent, calls.Family.TOOLS, "s", name, arguments or {}, calls.SourceKind.MCP, "", None, ""
     )
     return Record(
-        call, ALLOWED, Outcome.OK, ended_ns=1_795_219_200_123_456_789, duration_ns=1_234_567,
-        door="v1", bundle="sha256:0",
+        call, ALLOWED, Outcome.OK, Passage("v1", 0), ended_ns=1_795_219_200_123_456_789,
+        duration_ns=1_234_567, bundle="sha256:0",
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from mesh7_core import errors
 from mesh7_core.policy import calls
 from mesh7_core.policy.decision import Decision, Verdict
 from mesh7_core.policy.reasons import Reason
+from mesh7_core.telemetry.passage import Passage
 from mesh7_core.telemetry.records import Outcome, Record
 from mesh7_sidecar.gate import generations
 from mesh7_sidecar.gate.audit import audit_file
@@ -32,7 +33,7 @@ def record(number: int) -> Record:
     call = calls.Call(
         AGENT, calls.Family.TOOLS, "s", str(number), {}, calls.SourceKind.MCP, "", None, ""
     )
-    return Record(call, ALLOWED, Outcome.OK, ended_ns=0, duration_ns=0, door="v1", bundle="")
+    return Record(call, ALLOWED, Outcome.OK, Passage("v1", 0), ended_ns=0, duration_ns=0, bundle="")
 
 
 def render(one: Record) -> bytes:

@@ -57,7 +57,7 @@ class Lines:
     def _common(self, record: Record) -> bytes:
         """What all calls of one agent with one decision and outcome have in common."""
         decision, agent = record.decision, record.call.agent
-        place = (id(decision), id(agent), record.outcome, record.door, record.bundle)
+        place = (id(decision), id(agent), record.outcome, record.passage.door, record.bundle)
         found = self._remembered.get(place)
         # An id is given to another object once its owner is gone, so look who it is.
         if found is not None and found[0] is decision and found[1] is agent:
@@ -99,7 +99,7 @@ def _render(record: Record) -> bytes:
             "pod": call.agent.pod,
         },
         "outcome": record.outcome,
-        "door": record.door,
+        "door": record.passage.door,
         "bundle": record.bundle,
     }
     if decision.limit:
@@ -121,14 +121,14 @@ def _occasional(record: Record) -> bytes:
     """The fields that a line carries only when they say something."""
     call = record.call
     if not (
-        record.detail or record.status or call.session or record.trace_id or call.http is not None
+        record.detail or record.status or call.session or record.passage.trace_id or call.http is not None
     ):
         return b""
     said: dict[str, object] = {
         "detail": record.detail,
         "status": record.status,
         "session": _cut(call.session),
-        "traceId": record.trace_id,
+        "traceId": record.passage.trace_id,
     }
     if call.http is not None:
         # The query may carry a secret; the path is what policy judged.

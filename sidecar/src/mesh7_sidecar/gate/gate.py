@@ -13,6 +13,7 @@ from mesh7_core.policy import calls, judge
 from mesh7_core.policy.decision import NO_BUNDLE, UNKNOWN_TOOL, Decision, Verdict
 from mesh7_core.policy.reasons import Reason
 from mesh7_core.telemetry import records
+from mesh7_core.telemetry.passage import Passage
 from mesh7_sidecar.bundles.current import Current
 from mesh7_sidecar.clock import Clock
 from mesh7_sidecar.gate import edge, kept
@@ -270,11 +271,10 @@ class Gate:
                 call,
                 decision,
                 outcome,
+                Passage(door, started_ns),
                 ended_ns=self._clock.wall_ns(),
                 duration_ns=self.monotonic_ns() - started_ns,
-                door=door,
                 bundle=self.current.digest,
-                trace_id=trace_id,
                 detail=detail,
                 status=status,
             )

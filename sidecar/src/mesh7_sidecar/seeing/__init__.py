@@ -1,0 +1,1 @@
+"""What others see of a running gateway: its spans and its metrics."""

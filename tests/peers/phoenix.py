@@ -1,0 +1,134 @@
+"""Arize Phoenix as a process: a real backend of traces, fed over OTLP/HTTP, asked over REST.
+
+Of a span it keeps ids, parent, name, times, status and attributes; neither its kind nor its links.
+"""
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from tests.peers import ports
+
+PROGRAM: Final = Path(__file__).parents[2] / ".venv-phoenix" / "bin" / "phoenix"
+"""`make test` sets it up."""
+_START_S: Final = 90.0
+_PATIENCE_S: Final = 60.0
+_STEP_S: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A span as Phoenix has it.
+
+    Attributes:
+        status: `OK`, `ERROR` or `UNSET`.
+    """
+
+    name: str
+    trace_id: str
+    span_id: str
+    parent_id: str
+    status: str
+    attributes: dict[str, object]
+
+
+class Phoenix:
+    """A running one.
+
+    Attributes:
+        address: of its web server, where OTLP is taken and questions are answered.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def spans(self, trace_id: str = "") -> list[Kept]:
+        """Those of one trace, or all of them; the oldest first."""
+        wanted = {"limit": "1000"} | ({"trace_id": trace_id} if trace_id else {})
+        answer = httpx.get(f"{self.address}/v1/projects/default/spans", params=wanted, timeout=30)
+        answer.raise_for_status()
+        found: list[dict[str, object]] = answer.json()["data"]
+        return [_kept(one) for one in sorted(found, key=lambda one: str(one["start_time"]))]
+
+    def await_spans(self, trace_id: str, claim: Callable[[Sequence[Kept]], bool]) -> list[Kept]:
+        """The spans of a trace once the claim holds of them.
+
+        Raises:
+            TimeoutError: it does not come to hold.
+        """
+        deadline = time.monotonic() + _PATIENCE_S
+        while not claim(found := self.spans(trace_id)):
+            if time.monotonic() > deadline:
+                names = [one.name for one in found]
+                raise TimeoutError(f"trace {trace_id} has no more than {names}")
+            time.sleep(_STEP_S)
+        return found
+
+
+def _kept(found: dict[str, object]) -> Kept:
+    context, attributes = found["context"], found["attributes"]
+    assert isinstance(context, dict)
+    assert isinstance(attributes, dict)
+    return Kept(
+        name=str(found["name"]),
+        trace_id=context["trace_id"],
+        span_id=context["span_id"],
+        parent_id=str(found["parent_id"] or ""),
+        status=str(found["status_code"]),
+        attributes=attributes,
+    )
+
+
+@contextlib.contextmanager
+def running(folder: Path, host: str = "127.0.0.1") -> Iterator[Phoenix]:
+    """One with a database of its own, while the block runs.
+
+    Args:
+        folder: for what it keeps, and its log.
+        host: the address that it listens on.
+    """
+    port = ports.free()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "PHOENIX_WORKING_DIR": str(folder),
+        "PHOENIX_HOST": host,
+        "PHOENIX_PORT": str(port),
+        "PHOENIX_GRPC_PORT": str(ports.free()),
+        "PHOENIX_TELEMETRY_ENABLED": "false",
+    }
+    address = f"http://{host}:{port}"
+    with (
+        (folder / "phoenix.log").open("wb") as log,
+        subprocess.Popen(
+            [PROGRAM, "serve"], env=environment, cwd=folder, stdout=log, stderr=log
+        ) as process,
+    ):
+        try:
+            _await_start(address, process, folder)
+            yield Phoenix(address)
+        finally:
+            process.kill()
+
+
+def _await_start(address: str, process: subprocess.Popen[bytes], folder: Path) -> None:
+    deadline = time.monotonic() + _START_S
+    while not _answers(address):
+        if time.monotonic() > deadline or process.poll() is not None:
+            said = (folder / "phoenix.log").read_text("utf-8", errors="replace")
+            raise RuntimeError(f"Phoenix did not start:\n{said[-2000:]}")
+        time.sleep(_STEP_S)
+
+
+def _answers(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/healthz", timeout=5).is_success
+    except httpx.TransportError:
+        return False

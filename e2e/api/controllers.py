@@ -105,7 +105,7 @@ def controlling(
 def install(cluster: Cluster) -> None:
     """The kinds, and the release namespace."""
     cluster.apply(ROOT / "crds")
-    plurals = ("agentpolicies", "toolsources", "grants", "approvalrequests")
+    plurals = ("agentpolicies", "toolsources", "grants", "approvalrequests", "auditqueries")
     kinds = [f"crd/{plural}.{names.GROUP}" for plural in plurals]
     cluster.kubectl.wait("condition=Established", *kinds)
     cluster.apply(f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {RELEASE}}}")

@@ -16,7 +16,7 @@ from e2e.cluster.kubectl import KubectlError
 from e2e.cluster.waiting import until
 
 CRDS = Path(__file__).parents[2] / "crds"
-PLURALS = ("agentpolicies", "approvalrequests", "grants", "toolsources")
+PLURALS = ("agentpolicies", "approvalrequests", "auditqueries", "grants", "toolsources")
 BROKEN = crd_cases.read("broken")
 ACCEPTED = crd_cases.read("accepted")
 _AT = "2026-11-21T09:00:00Z"
@@ -153,6 +153,7 @@ def test_short_names_and_the_category_lead_to_the_kinds(served: Cluster) -> None
     found = {line.split()[0]: line.split()[1] for line in said.splitlines()}
     assert found == {
         "agentpolicies": "m7p", "toolsources": "m7s", "grants": "m7g", "approvalrequests": "m7r",
+        "auditqueries": "m7a",
     }  # fmt: skip
 
 
@@ -312,6 +313,38 @@ def test_what_is_asked_cannot_be_changed(served: Cluster, place: str) -> None:
     with pytest.raises(KubectlError, match="what is asked cannot be changed"):
         served.kubectl(
             "patch", f"m7r/{name}", "-n", place, "--type=merge", "-p", '{"spec":{"tool":"a.b"}}'
+        )
+
+
+def _query(name: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "mesh7.dev/v1alpha1",
+        "kind": "AuditQuery",
+        "metadata": {"name": name},
+        "spec": {"requestedBy": "jane@example.com", "decision": "Deny"},
+    }
+
+
+@pytest.mark.promise("K2")
+def test_get_shows_a_question_about_the_audit_in_columns(served: Cluster, place: str) -> None:
+    name = _fresh("audit")
+    _apply(served, place, _query(name))
+    _set_status(served, place, f"m7a/{name}", {"phase": "Done", "records": ["{}"]})
+
+    header, line = served.kubectl("get", "m7a", name, "-n", place).splitlines()
+
+    assert header.split() == ["NAME", "VERIFY", "DECISION", "PHASE", "AGE"]
+    assert line.split()[1:3] == ["Deny", "Done"]
+
+
+def test_a_question_about_the_audit_cannot_be_changed(served: Cluster, place: str) -> None:
+    """Its answer would be one to another question."""
+    name = _fresh("audit")
+    _apply(served, place, _query(name))
+
+    with pytest.raises(KubectlError, match="what is asked cannot be changed, ask anew"):
+        served.kubectl(
+            "patch", f"m7a/{name}", "-n", place, "--type=merge", "-p", '{"spec":{"limit":5}}'
         )
 
 

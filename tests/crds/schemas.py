@@ -19,6 +19,7 @@ FILES = {
     names.TOOL_SOURCE: "toolsources",
     names.GRANT: "grants",
     names.APPROVAL_REQUEST: "approvalrequests",
+    names.AUDIT_QUERY: "auditqueries",
 }
 MODELS: Mapping[str, type[objects.Model]] = manifests.MODELS
 

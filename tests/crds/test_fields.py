@@ -33,13 +33,18 @@ _KEYS = {
     },
     "Grant": {"status.conditions": ["type"]},
     "ApprovalRequest": {"spec.rules": ["rule"], "status.conditions": ["type"]},
+    "AuditQuery": {},
 }
-_SHORT = {"AgentPolicy": "m7p", "ToolSource": "m7s", "Grant": "m7g", "ApprovalRequest": "m7r"}
+_SHORT = {
+    "AgentPolicy": "m7p", "ToolSource": "m7s", "Grant": "m7g", "ApprovalRequest": "m7r",
+    "AuditQuery": "m7a",
+}  # fmt: skip
 _COLUMNS = {
     "AgentPolicy": "Ready Mode Pods Current Version Age | Default Accepted",
     "ToolSource": "Ready Kind Tools Drifted Age | URL Protocol",
     "Grant": "Effect Subject Tools By Expires Uses Phase Age | Reason",
     "ApprovalRequest": "State Tool Agent Rule Expires Age | Pod",
+    "AuditQuery": "Verify Decision Phase Age | By Message",
 }
 
 

@@ -8,6 +8,7 @@ AGENT_POLICY = "AgentPolicy"
 TOOL_SOURCE = "ToolSource"
 GRANT = "Grant"
 APPROVAL_REQUEST = "ApprovalRequest"
+AUDIT_QUERY = "AuditQuery"
 POLICY_CASES = "PolicyCases"
 """Of files that `mesh7 test` reads; no cluster has this kind."""
 

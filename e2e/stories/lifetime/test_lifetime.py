@@ -18,7 +18,7 @@ _READ = "files.read"
 _ONE = calls({"source": "files", "tool": "read", "arguments": {"name": "notes.txt"}})
 _KINDS = tuple(
     f"{one}.{names.GROUP}"
-    for one in ("agentpolicies", "toolsources", "grants", "approvalrequests")
+    for one in ("agentpolicies", "toolsources", "grants", "approvalrequests", "auditqueries")
 )  # fmt: skip
 _OF_KINDS = {
     f"Namespace /{NAMESPACE}",

@@ -13,6 +13,7 @@ from mesh7_core import names
 KINDS: Final = {
     "agentpolicies": names.AGENT_POLICY,
     "approvalrequests": names.APPROVAL_REQUEST,
+    "auditqueries": names.AUDIT_QUERY,
     "grants": names.GRANT,
     "toolsources": names.TOOL_SOURCE,
 }

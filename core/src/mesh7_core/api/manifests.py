@@ -198,6 +198,10 @@ def _our_kind(document: Document, kind: str) -> Document | Problem:
         return document.problem(
             ("kind",), f"`{kind}` objects are written by the controller only, remove it"
         )
+    if kind == names.AUDIT_QUERY:
+        return document.problem(
+            ("kind",), f"an `{kind}` asks a cluster and is no policy, remove it"
+        )
     return document.problem(
         ("kind",), f"unknown kind `{shown(kind)[1:-1]}`, {suggestions.advice(kind, list(MODELS))}"
     )

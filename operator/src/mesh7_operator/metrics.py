@@ -1,15 +1,14 @@
-"""What the controller counts and measures, by name; docs/reference/metrics.md explains each.
+"""The metrics of the operator's programs, made from the one table of instruments.
 
-Labels are bounded: namespaces that are enrolled, and closed sets of words.
+What each of them means is said there (`mesh7_core.telemetry.operator_instruments`), and in
+docs/reference/telemetry.md, which is generated from it.
 """
-
-from typing import Final
 
 import prometheus_client
 from prometheus_client import Counter, Gauge, Histogram
 
-_LAG_BUCKETS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
-_WORK_BUCKETS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+from mesh7_core.telemetry import operator_instruments
+from mesh7_core.telemetry.instruments import Instrument
 
 
 def registry() -> prometheus_client.CollectorRegistry:
@@ -19,149 +18,75 @@ def registry() -> prometheus_client.CollectorRegistry:
     return fresh
 
 
+class Making:
+    """Makes metrics of one registry, as the table says."""
+
+    def __init__(self, registry: prometheus_client.CollectorRegistry) -> None:
+        self._registry = registry
+
+    def counter(self, one: Instrument) -> Counter:
+        """A counter; its samples end in `_total`."""
+        return Counter(one.family, one.help, one.label_names, registry=self._registry)
+
+    def gauge(self, one: Instrument) -> Gauge:
+        """A gauge."""
+        return Gauge(one.family, one.help, one.label_names, registry=self._registry)
+
+    def histogram(self, one: Instrument) -> Histogram:
+        """A histogram with the buckets of the table."""
+        return Histogram(
+            one.family, one.help, one.label_names, buckets=one.buckets, registry=self._registry
+        )
+
+
 class ApiMetrics:
     """Of every program that speaks to the API server."""
 
     def __init__(self, registry: prometheus_client.CollectorRegistry) -> None:
-        self.errors = Counter(
-            "mesh7_api_errors",
-            "Requests that the API server did not do",
-            ["verb", "kind", "error"],
-            registry=registry,
-        )
+        self.errors = Making(registry).counter(operator_instruments.API_ERRORS)
 
 
 class ControllerMetrics:
     """The controller's; each attribute is one metric."""
 
     def __init__(self, registry: prometheus_client.CollectorRegistry) -> None:
-        self.leader = Gauge(
-            "mesh7_leader", "1 where this process holds the Lease", registry=registry
-        )
-        self.queue_depth = Gauge(
-            "mesh7_queue_depth", "Namespaces that wait to be reconciled", registry=registry
-        )
-        self.queue_age = Gauge(
-            "mesh7_queue_age_seconds",
-            "How long the namespace that is due longest has waited",
-            registry=registry,
-        )
-        self.reconciles = Histogram(
-            "mesh7_reconcile_seconds",
-            "One namespace: gathered, reconciled, applied",
-            ["outcome"],
-            buckets=_WORK_BUCKETS,
-            registry=registry,
-        )
-        self.watch_restarts = Counter(
-            "mesh7_watch_restarts", "Watches begun anew", ["kind"], registry=registry
-        )
-        self.failed_rounds = Counter(
-            "mesh7_failed_rounds",
-            "Rounds of upkeep that were not done",
-            ["round", "outcome"],
-            registry=registry,
-        )
-        self.certificate_days = Gauge(
-            "mesh7_certificate_days",
-            "Days that a certificate is still valid",
-            ["certificate"],
-            registry=registry,
-        )
-        self.certificates_made = Counter(
-            "mesh7_certificates_made", "Certificates issued", ["certificate"], registry=registry
-        )
-        self.authorities = Gauge(
-            "mesh7_authorities", "Authorities that are trusted now", registry=registry
-        )
+        making = Making(registry)
         self.api = ApiMetrics(registry)
-        self._measure_what_is_delivered(registry)
-        self._measure_what_is_guarded(registry)
-        self._measure_what_people_decide(registry)
+        self.leader = making.gauge(operator_instruments.LEADER)
+        self.queue_depth = making.gauge(operator_instruments.QUEUE_DEPTH)
+        self.queue_age = making.gauge(operator_instruments.QUEUE_AGE)
+        self.reconciles = making.histogram(operator_instruments.RECONCILE)
+        self.watch_restarts = making.counter(operator_instruments.WATCH_RESTARTS)
+        self.failed_rounds = making.counter(operator_instruments.FAILED_ROUNDS)
+        self.certificate_days = making.gauge(operator_instruments.CERTIFICATE_DAYS)
+        self.certificates_made = making.counter(operator_instruments.CERTIFICATES_MADE)
+        self.authorities = making.gauge(operator_instruments.AUTHORITIES)
+        self._measure_what_is_delivered(making)
+        self._measure_what_is_guarded(making)
+        self._measure_what_people_decide(making)
 
-    def _measure_what_is_delivered(self, registry: prometheus_client.CollectorRegistry) -> None:
-        self.bundle_version = Gauge(
-            "mesh7_bundle_version", "In force (Unix ms)", ["namespace"], registry=registry
-        )
-        self.bundle_bytes = Gauge(
-            "mesh7_bundle_bytes", "Size as delivered", ["namespace"], registry=registry
-        )
-        self.propagation = Histogram(
-            "mesh7_propagation_seconds",
-            "From a bundle's version to the first report of each sidecar that obeys it",
-            buckets=_LAG_BUCKETS,
-            registry=registry,
-        )
-        self.stale_sidecars = Gauge(
-            "mesh7_stale_sidecars",
-            "Sidecars that report an older bundle than the one in force",
-            ["namespace"],
-            registry=registry,
-        )
-        self.store = Gauge(
-            "mesh7_store_state", "1 for how it stands with Redis", ["state"], registry=registry
-        )
-        self.store_trouble = Gauge(
-            "mesh7_store_trouble",
-            "1 for what is wrong with a server of Redis",
-            ["trouble"],
-            registry=registry,
-        )
+    def _measure_what_is_delivered(self, making: Making) -> None:
+        self.bundle_version = making.gauge(operator_instruments.BUNDLE_VERSION)
+        self.bundle_bytes = making.gauge(operator_instruments.BUNDLE_BYTES)
+        self.propagation = making.histogram(operator_instruments.PROPAGATION)
+        self.stale_sidecars = making.gauge(operator_instruments.STALE_SIDECARS)
+        self.store = making.gauge(operator_instruments.STORE_STATE)
+        self.store_trouble = making.gauge(operator_instruments.STORE_TROUBLE)
 
-    def _measure_what_is_guarded(self, registry: prometheus_client.CollectorRegistry) -> None:
-        def gauge(name: str, about: str) -> Gauge:
-            return Gauge(name, about, ["namespace"], registry=registry)
+    def _measure_what_is_guarded(self, making: Making) -> None:
+        self.guarded_pods = making.gauge(operator_instruments.GUARDED_PODS)
+        self.unguarded_pods = making.gauge(operator_instruments.UNGUARDED_PODS)
+        self.outdated_pods = making.gauge(operator_instruments.OUTDATED_PODS)
+        self.unready_sidecars = making.gauge(operator_instruments.UNREADY_SIDECARS)
+        self.network_policies = making.gauge(operator_instruments.NETWORK_POLICIES)
 
-        self.guarded_pods = gauge("mesh7_guarded_pods", "Pods with a sidecar")
-        self.unguarded_pods = gauge(
-            "mesh7_unguarded_pods", "Pods without a sidecar that should have one"
-        )
-        self.outdated_pods = gauge(
-            "mesh7_outdated_pods", "Pods whose sidecar has another image than those of today"
-        )
-        self.unready_sidecars = gauge(
-            "mesh7_unready_sidecars", "Pods that run while their sidecar is not ready"
-        )
-        self.network_policies = Gauge(
-            "mesh7_network_policies",
-            "Namespaces with NetworkPolicy mesh7-guarded",
-            ["egress"],
-            registry=registry,
-        )
-
-    def _measure_what_people_decide(self, registry: prometheus_client.CollectorRegistry) -> None:
-        self.open_requests = Gauge(
-            "mesh7_open_requests",
-            "ApprovalRequests that wait or can be used",
-            ["namespace"],
-            registry=registry,
-        )
-        self.decisions = Counter(
-            "mesh7_decisions", "Held calls that people decided", ["verdict"], registry=registry
-        )
-        self.refused_answers = Counter(
-            "mesh7_refused_answers",
-            "Grants that answer a held call and do not count",
-            registry=registry,
-        )
-        self.forged_requests = Counter(
-            "mesh7_forged_requests",
-            "Requests in Redis whose state was nobody's word, and was repaired",
-            ["namespace"],
-            registry=registry,
-        )
-        self.doubted_requests = Counter(
-            "mesh7_doubted_requests",
-            "Requests in Redis that are not what they claim to be, and are not mirrored",
-            ["namespace"],
-            registry=registry,
-        )
-        self.decision_seconds = Histogram(
-            "mesh7_decision_seconds",
-            "From the creation of the last Grant that was needed to the decision in Redis",
-            buckets=_LAG_BUCKETS,
-            registry=registry,
-        )
+    def _measure_what_people_decide(self, making: Making) -> None:
+        self.open_requests = making.gauge(operator_instruments.OPEN_REQUESTS)
+        self.decisions = making.counter(operator_instruments.DECISIONS)
+        self.refused_answers = making.counter(operator_instruments.REFUSED_ANSWERS)
+        self.forged_requests = making.counter(operator_instruments.FORGED_REQUESTS)
+        self.doubted_requests = making.counter(operator_instruments.DOUBTED_REQUESTS)
+        self.decision_seconds = making.histogram(operator_instruments.DECISION)
 
     def forget(self, namespace: str) -> None:
         """It is no longer enrolled: drop its series."""

@@ -111,7 +111,7 @@ def test_a_kind_in_the_chart_is_that_of_crds_and_stays() -> None:
         assert text == charts.kept(path.read_text())
         (found,) = yaml.safe_load_all(text)
         assert found["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
-    assert len(list((charts.CRDS_CHART / "templates").iterdir())) == 4
+    assert len(list((charts.CRDS_CHART / "templates").iterdir())) == 5
 
 
 def test_the_page_of_values_is_current() -> None:

@@ -16,9 +16,11 @@ ALLOWED: dict[str, set[Right]] = {
         *((verb, f"{plural}.mesh7.dev", "*", "everywhere")
           for plural in _OURS for verb in ("list", "watch")),
         *(("patch", f"{plural}/status.mesh7.dev", "*", "everywhere")
-          for plural in (*_OURS, "approvalrequests")),
+          for plural in (*_OURS, "approvalrequests", "auditqueries")),
         *((verb, "approvalrequests.mesh7.dev", "*", "everywhere")
           for verb in ("list", "watch", "create", "delete")),
+        *((verb, "auditqueries.mesh7.dev", "*", "everywhere")
+          for verb in ("list", "watch", "delete")),
         ("list", "namespaces", "*", "everywhere"),
         ("watch", "namespaces", "*", "everywhere"),
         ("patch", "namespaces", "*", "everywhere"),  # two annotations; see admission/
@@ -73,7 +75,8 @@ ALLOWED: dict[str, set[Right]] = {
         *((verb, "configmaps", "mesh7-bundle", "everywhere") for verb in ("list", "delete")),
         *((verb, "networkpolicies.networking.k8s.io", "mesh7-guarded", "everywhere")
           for verb in ("list", "delete")),
-        *((verb, "approvalrequests.mesh7.dev", "*", "everywhere") for verb in ("list", "delete")),
+        *((verb, f"{plural}.mesh7.dev", "*", "everywhere")
+          for plural in ("approvalrequests", "auditqueries") for verb in ("list", "delete")),
         *((verb, "namespaces", "*", "everywhere") for verb in ("list", "patch")),
         *((verb, "secrets", f"mesh7-{name}", "release") for verb in ("get", "delete")
           for name in ("authority", "injector-certificate", "exchange-certificate",
@@ -120,7 +123,12 @@ PEOPLE: dict[str, set[Right]] = {
         ("debug", "pods.mesh7.dev", "*", "everywhere"),
         ("enrol", "namespaces.mesh7.dev", "*", "everywhere"),
     },
+    "mesh7-auditor": {
+        (verb, "auditqueries.mesh7.dev", "*", "everywhere")
+        for verb in ("get", "list", "watch", "create", "delete")
+    },
 }
+_ANCHORS = "mesh7-anchors-reader"
 _EVERYBODY = "mesh7-settings-reader"
 _ISSUER = "system:service-account-issuer-discovery"
 _PLACES = {"": "everywhere", "mesh7-system": "release", "mesh7-system-test": "test"}
@@ -225,6 +233,26 @@ def test_a_role_for_people_is_as_listed(role: str) -> None:
     found = rendered.of_kind("ClusterRole")
     assert sorted(found) == sorted({*PEOPLE, *(one for one in ALLOWED if one in found)})
     assert set(_rights(found[role])) == PEOPLE[role]
+
+
+@pytest.mark.promise("K10", "T5")
+def test_nobody_reads_the_audit_but_auditors() -> None:
+    """Whoever sees policies, writes them or approves does not thereby see what everybody called."""
+    readers = {
+        name
+        for name, role in rendered.of_kind("ClusterRole").items()
+        if any("auditqueries" in right[1] for right in _rights(role))
+    }
+    # The sweep deletes them.
+    assert readers == {"mesh7-auditor", "mesh7-controller", "mesh7-sweep"}
+
+
+@pytest.mark.promise("K10")
+def test_signed_heads_are_read_by_whom_an_administrator_names() -> None:
+    found = rendered.of_kind("Role")[_ANCHORS]
+    assert set(_rights(found)) == {("get", "configmaps", "*", "release")}
+    bound = {one["roleRef"]["name"] for one in rendered.of_kind("RoleBinding").values()}
+    assert _ANCHORS not in bound
 
 
 def test_approving_reaches_nobody_by_the_stock_roles() -> None:

@@ -250,6 +250,36 @@ def test_what_answers_held_calls_is_told_apart_from_what_is_compiled() -> None:
     assert (len(marks), len(asked)) == (3, 4)
 
 
+def _query(name: str, revision: int, **status: object) -> seen.Object:
+    metadata = {
+        "name": name, "namespace": "shop", "uid": name, "resourceVersion": str(revision)
+    }  # fmt: skip
+    value = {"kind": names.AUDIT_QUERY, "metadata": metadata, "spec": {}, "status": status}
+    return seen.query_of(value)
+
+
+def test_a_question_about_the_audit_makes_nothing_else_look() -> None:
+    """Attack: questions without end must not have bundles made without end."""
+    marks, asked, inquired = _Marks(), _Marks(), _Marks()
+    board = Board(RELEASE, marks, asked, inquired)
+    there = seen.Snapshot(name="shop", namespaces=(_namespace("shop"),))
+    board.tell(there)
+    for each in (marks, asked, inquired):
+        each.clear()
+    board.tell(replace(there, queries=(_query("q", 5),)))
+    assert (marks, asked, inquired) == ([], [], ["shop"])
+    assert [one.name for one in board.known("shop").queries] == ["q"]
+    assert board.told(names.AUDIT_QUERY) == {"q"}
+    board.deleted_request("q")
+    assert board.known("shop").queries == ()
+
+
+def test_the_answer_to_a_question_about_the_audit_is_not_kept() -> None:
+    """Up to half a megabyte, and nobody reads it here."""
+    kept = _query("q", 6, phase="Done", records=["x" * 16_384])
+    assert kept.written.status == {"phase": "Done"}
+
+
 @pytest.mark.parametrize("written", [{"requestRef": {"name": "r"}}, {"tools": ["a.*"]}])
 def test_that_somebody_deleted_a_grant_is_seen_though_a_finalizer_keeps_it(
     written: dict[str, object],

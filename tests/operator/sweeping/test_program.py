@@ -27,6 +27,7 @@ ALL = (
     resources.SECRETS,
     resources.LEASES,
     resources.APPROVAL_REQUESTS,
+    resources.AUDIT_QUERIES,
     *resources.WEBHOOKS,
 )
 
@@ -89,6 +90,7 @@ async def parts() -> AsyncIterator[_Parts]:
         found.put(resources.CONFIG_MAPS, "mesh7-trust", RELEASE)
         found.put(resources.CONFIG_MAPS, "mesh7-stamp-public", RELEASE, data={"a": "b"})
         found.put(resources.APPROVAL_REQUESTS, f"r-{'0' * 26}", "shop")
+        found.put(resources.AUDIT_QUERIES, "audit-bcdfg", "shop")
         found.put(resources.CONFIG_MAPS, "mine", "shop")
         found.put(resources.NETWORK_POLICIES, "mine", "shop")
         found.put(resources.SECRETS, "mesh7-tool-credentials", "shop")

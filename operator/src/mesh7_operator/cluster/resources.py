@@ -57,6 +57,7 @@ AGENT_POLICIES: Final = _ours("agentpolicies", names.AGENT_POLICY)
 TOOL_SOURCES: Final = _ours("toolsources", names.TOOL_SOURCE)
 GRANTS: Final = _ours("grants", names.GRANT)
 APPROVAL_REQUESTS: Final = _ours("approvalrequests", names.APPROVAL_REQUEST)
+AUDIT_QUERIES: Final = _ours("auditqueries", names.AUDIT_QUERY)
 CONFIG_MAPS: Final = _core("configmaps", "ConfigMap")
 SECRETS: Final = _core("secrets", "Secret")
 PODS: Final = _core("pods", "Pod")
@@ -95,7 +96,7 @@ WEBHOOKS: Final = tuple(
 )
 OURS: Final = {
     resource.kind: resource
-    for resource in (AGENT_POLICIES, TOOL_SOURCES, GRANTS, APPROVAL_REQUESTS)
+    for resource in (AGENT_POLICIES, TOOL_SOURCES, GRANTS, APPROVAL_REQUESTS, AUDIT_QUERIES)
 }
 WATCHED: Final = (*OURS.values(), NAMESPACES, CONFIG_MAPS, NETWORK_POLICIES)
 """What the controller's watch follows."""

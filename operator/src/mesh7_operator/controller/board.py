@@ -30,6 +30,7 @@ class Known:
     Attributes:
         namespace: None = there is none of that name.
         requests: ApprovalRequests, without their arguments.
+        queries: AuditQueries, without their answers.
         config_map: None = there is none.
         sealed: what we wrote as the ConfigMap last, whatever lies there now.
         network_policy: None = there is none.
@@ -43,6 +44,7 @@ class Known:
     config_map: seen.ConfigMap | None
     sealed: seen.ConfigMap | None
     network_policy: seen.NetworkPolicy | None = None
+    queries: tuple[Written, ...] = ()
 
 
 class Board:
@@ -53,6 +55,7 @@ class Board:
         mark: told which namespace has changed.
         asked: told where held calls have: ApprovalRequests, and the Grants that answer them. Those
             are no business of `mark`.
+        inquired: told where AuditQueries have; those are nobody else's business.
     """
 
     def __init__(
@@ -60,10 +63,12 @@ class Board:
         release_namespace: str,
         mark: Callable[[str], None],
         asked: Callable[[str], None] = _nobody,
+        inquired: Callable[[str], None] = _nobody,
     ) -> None:
         self._release_namespace = release_namespace
         self._mark = mark
         self._asked = asked
+        self._inquired = inquired
         self._snapshots: dict[str, seen.Snapshot] = {}
         self._own_maps = OwnWrites[seen.ConfigMap]()
         self._own_networks = OwnWrites[seen.NetworkPolicy]()
@@ -77,6 +82,10 @@ class Board:
         self._snapshots[snapshot.name] = snapshot
         self._own_maps.deleted(snapshot.name, snapshot.deleted_revision)
         self._own_networks.deleted(snapshot.name, snapshot.deleted_network_revision)
+        if before is None or before.queries != snapshot.queries:
+            self._inquired(snapshot.name)
+            if before is not None and replace(before, queries=snapshot.queries) == snapshot:
+                return
         if before is None or _answers(before) != _answers(snapshot):
             self._asked(snapshot.name)
             if before is not None and _rest(before) == _rest(snapshot):
@@ -109,7 +118,7 @@ class Board:
             self._gone.add(found.uid)
 
     def deleted_request(self, uid: str) -> None:
-        """We did."""
+        """We did; an AuditQuery, too."""
         self._gone.add(uid)
 
     def wrote_status(self, uid: str, revision: int, status: shapes.Object) -> None:
@@ -203,6 +212,7 @@ class Board:
             sources=self._written(snapshot.sources),
             grants=self._written(snapshot.grants),
             requests=self._written(snapshot.requests),
+            queries=self._written(snapshot.queries),
             config_map=self._own_maps.newest(namespace, snapshot.config_maps, self._gone),
             sealed=self._sealed.get(namespace),
             network_policy=self._own_networks.newest(
@@ -251,8 +261,9 @@ def _rest(snapshot: seen.Snapshot) -> seen.Snapshot:
     """All the rest; which deletion brought it is told by what is missing."""
     others = tuple(one for one in snapshot.grants if not compilation.is_exact(one.written))
     return replace(
-        snapshot, grants=others, requests=(), deleted_revision=0, deleted_network_revision=0
-    )
+        snapshot, grants=others, requests=(), queries=(), deleted_revision=0,
+        deleted_network_revision=0,
+    )  # fmt: skip
 
 
 def _is_raised(before: seen.Snapshot, after: seen.Snapshot) -> bool:
@@ -278,7 +289,10 @@ def _is_raised(before: seen.Snapshot, after: seen.Snapshot) -> bool:
 def _all(
     snapshot: seen.Snapshot,
 ) -> Iterator[tuple[str, seen.Object | seen.Namespace | seen.ConfigMap | seen.NetworkPolicy]]:
-    for objects in (snapshot.policies, snapshot.sources, snapshot.grants, snapshot.requests):
+    ours = (
+        snapshot.policies, snapshot.sources, snapshot.grants, snapshot.requests, snapshot.queries,
+    )  # fmt: skip
+    for objects in ours:
         for one in objects:
             yield one.written.kind, one
     for namespace in snapshot.namespaces:

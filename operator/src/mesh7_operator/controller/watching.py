@@ -357,6 +357,8 @@ def _compact(resource: Resource, value: shapes.Object) -> object:
             return seen.network_policy_of(value)
         case resources.APPROVAL_REQUESTS.kind:
             return seen.request_of(value)
+        case resources.AUDIT_QUERIES.kind:
+            return seen.query_of(value)
         case _:
             return seen.object_of(value)
 
@@ -371,6 +373,7 @@ def _snapshot(
         sources=_values(kinds, resources.TOOL_SOURCES, seen.Object),
         grants=_values(kinds, resources.GRANTS, seen.Object),
         requests=_values(kinds, resources.APPROVAL_REQUESTS, seen.Object),
+        queries=_values(kinds, resources.AUDIT_QUERIES, seen.Object),
         config_maps=_values(kinds, resources.CONFIG_MAPS, seen.ConfigMap),
         network_policies=_values(kinds, resources.NETWORK_POLICIES, seen.NetworkPolicy),
         deleted_revision=deleted if told is resources.CONFIG_MAPS else 0,

@@ -88,18 +88,19 @@ async def named(api: ApiServer, resource: Resource, name: str) -> AsyncIterator[
 
 
 async def requests(api: ApiServer) -> AsyncIterator[Trace]:
-    """All held calls: nobody answers them any more, and nothing of them holds a namespace back.
+    """All held calls, and questions about the audit: nobody answers them any more.
 
     Raises:
         ApiError: not answered.
     """
-    with contextlib.suppress(api_server.NotFound):  # the kind itself is gone
-        async for one in api.list_metadata(resources.APPROVAL_REQUESTS):
-            yield Trace(
-                resource=resources.APPROVAL_REQUESTS,
-                namespace=shapes.text(one, "metadata", "namespace"),
-                name=shapes.text(one, "metadata", "name"),
-            )
+    for resource in (resources.APPROVAL_REQUESTS, resources.AUDIT_QUERIES):
+        with contextlib.suppress(api_server.NotFound):  # the kind itself is gone
+            async for one in api.list_metadata(resource):
+                yield Trace(
+                    resource=resource,
+                    namespace=shapes.text(one, "metadata", "namespace"),
+                    name=shapes.text(one, "metadata", "name"),
+                )
 
 
 async def annotations(api: ApiServer) -> AsyncIterator[Trace]:

@@ -1,0 +1,171 @@
+"""A bounded queue and one thread that empties it: whoever adds never waits, and never fails.
+
+What is dropped is counted; the log says once that a collector does not take what it is sent, and
+once that it does again.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Generic, Protocol, TypeVar
+
+from mesh7_core.otlp.counts import Counts, Lost
+from mesh7_core.otlp.settings import Target
+
+Item = TypeVar("Item")
+Given_contra = TypeVar("Given_contra", contravariant=True)
+_LOG: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one batch.
+
+    Attributes:
+        sent: items that were taken.
+        lost: why the others were not; None = all were.
+        cause: the same for people (`answered 401`); empty = all were taken.
+    """
+
+    sent: int
+    lost: Lost | None = None
+    cause: str = ""
+
+
+class Sink(Protocol[Given_contra]):
+    """Sends batches; used by one thread, but for `stop`."""
+
+    def send(self, items: Sequence[Given_contra]) -> Outcome:
+        """One batch, tried again within the target's time. Does not raise."""
+        ...
+
+    def stop(self) -> None:
+        """Try nothing again from now on. From any thread, and more than once."""
+        ...
+
+
+class Sender(Generic[Item]):
+    """A queue and its thread.
+
+    Args:
+        signal: `spans`, `log records`, `metrics`: for the thread's name and the log.
+        target: where to, and the bounds.
+        open_sink: called in the thread, because what it imports takes long.
+
+    Attributes:
+        counts: what became of all that was added.
+    """
+
+    def __init__(self, signal: str, target: Target, open_sink: Callable[[], Sink[Item]]) -> None:
+        self.counts = Counts()
+        self._signal = signal
+        self._target = target
+        self._open_sink = open_sink
+        self._sink: Sink[Item] | None = None
+        self._waiting: deque[Item] = deque()
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._accounts = threading.Lock()
+        self._flying = 0
+        self._is_failing = False
+        self._is_abandoned = False
+        # A daemon: a collector that never answers must not keep the program from ending.
+        self._thread = threading.Thread(target=self._run, name=f"otlp {signal}", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Items that wait to be sent."""
+        return len(self._waiting)
+
+    def add(self, item: Item) -> None:
+        """Have it sent later, or count it as dropped. From any thread."""
+        waiting = self._waiting
+        if len(waiting) >= self._target.most_waiting:
+            self.counts.lost[Lost.QUEUE_FULL] += 1
+        elif self._closing.is_set():
+            self.counts.lost[Lost.CLOSED] += 1
+        else:
+            waiting.append(item)
+            if len(waiting) >= self._target.batch:
+                self._wake.set()
+
+    def close(self, within_s: float) -> None:
+        """Send what waits, for as long at most; what is left is dropped and counted.
+
+        A collector that took nothing last time is not waited for.
+        """
+        if self._closing.is_set():
+            return
+        self._closing.set()
+        self._wake.set()
+        if self._is_failing:
+            self._stop()
+        self._thread.join(within_s)
+        if self._thread.is_alive():
+            self._stop()
+            with self._accounts:
+                self._is_abandoned = True
+                self.counts.lost[Lost.CLOSED] += self._flying + len(self._waiting)
+                self._waiting.clear()
+
+    def _stop(self) -> None:
+        if self._sink is not None:
+            self._sink.stop()
+
+    def _run(self) -> None:
+        sink = self._open_sink()
+        self._sink = sink
+        while not self._closing.is_set():
+            self._wake.wait(self._target.delay_s)
+            self._wake.clear()
+            self._send(sink, len(self._waiting))
+        self._send(sink, len(self._waiting))
+        sink.stop()
+
+    def _send(self, sink: Sink[Item], count: int) -> None:
+        """Send so many in batches: one that comes meanwhile waits for company."""
+        while count > 0 and not self._is_abandoned:
+            if self._closing.is_set() and self._is_failing:
+                with self._accounts:
+                    self.counts.lost[Lost.CLOSED] += len(self._waiting)
+                    self._waiting.clear()
+                return
+            batch = self._take(min(count, self._target.batch))
+            count -= len(batch) or count
+            if batch:
+                self._note(sink.send(batch))
+
+    def _take(self, most: int) -> list[Item]:
+        with self._accounts:
+            batch = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+            self._flying = len(batch)
+        return batch
+
+    def _note(self, outcome: Outcome) -> None:
+        with self._accounts:
+            flying, self._flying = self._flying, 0
+            if self._is_abandoned:
+                return
+            self.counts.sent += outcome.sent
+            if outcome.lost is not None:
+                self.counts.lost[outcome.lost] += flying - outcome.sent
+        self._tell(outcome)
+
+    def _tell(self, outcome: Outcome) -> None:
+        if (outcome.lost is not None) == self._is_failing:
+            return
+        self._is_failing = outcome.lost is not None
+        if self._is_failing:
+            _LOG.warning(
+                "telemetry: %s are dropped and counted: the collector at %s %s; "
+                "this is not said again until it takes them",
+                self._signal, self._target.place, outcome.cause,
+            )  # fmt: skip
+        else:
+            _LOG.warning(
+                "telemetry: the collector at %s takes %s again; %d were dropped until now",
+                self._target.place, self._signal, sum(self.counts.lost.values()),
+            )  # fmt: skip

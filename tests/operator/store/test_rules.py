@@ -9,7 +9,7 @@ from mesh7_operator.store import rules
 from tests.architecture import tree
 
 _CALLED = re.compile(r"redis\.call\('(\w+)'")
-_OPERATORS = {"type"}
+_OPERATORS = {"llen", "lpop", "type", "xadd"}
 """Commands of functions that the operator alone calls."""
 USER = "m7-shop-82909"
 WANTED = {USER: rules.rules_of("shop", "secret")}
@@ -18,7 +18,8 @@ LINE = (
     " #2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"
     " ~m7:{shop}:* %R~m7b:{shop}:* resetchannels &m7:{shop}:* &m7b:{shop}:delivered -@all "
 )
-COMMANDS = " ".join(f"+{command}" for command in reversed(rules.COMMANDS))
+APPENDS = "(%W~m7a:{shop}:inbox resetchannels -@all +rpush)"
+COMMANDS = " ".join([*(f"+{command}" for command in reversed(rules.COMMANDS)), APPENDS])
 
 
 @pytest.mark.promise("K14")
@@ -37,8 +38,9 @@ def test_the_rules_are_those_of_the_documentation() -> None:
         "~m7:{shop}:*", "%R~m7b:{shop}:*", "resetchannels", "&m7:{shop}:*",
         "&m7b:{shop}:delivered", "-@all",
     )  # fmt: skip
+    assert f"`{APPENDS}`".replace("shop", "NAMESPACE") in page
     assert "+select" not in rules.rules_of("shop", "secret")
-    assert rules.rules_of("shop", "secret", database=3)[-1] == "+select"
+    assert rules.rules_of("shop", "secret", database=3)[-2:] == ("+select", APPENDS)
 
 
 def test_a_user_as_it_should_be_is_left_alone() -> None:
@@ -53,6 +55,8 @@ def test_a_user_as_it_should_be_is_left_alone() -> None:
         LINE + COMMANDS + " +config",
         LINE + COMMANDS + " +@all",
         LINE + COMMANDS + " (~* +@all)",
+        LINE + COMMANDS.removesuffix(f" {APPENDS}"),
+        LINE + COMMANDS.replace("+rpush)", "+rpush +ltrim)"),
         LINE + "+" + COMMANDS[1:].partition(" +")[2],
         (LINE + COMMANDS).replace("-@all ", "") + " -@all",
         (LINE + COMMANDS).replace("-@all", "+@all"),

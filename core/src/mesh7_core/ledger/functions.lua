@@ -28,6 +28,14 @@
 --
 --   bundle         hash     v = version, t = envelope
 --   overlay        hash     the same
+--
+-- The audit lies under m7a:{<namespace>}: where users append to the inbox and may nothing else.
+--
+--   inbox          list     segments as `audit_entries.py` writes them
+--   audit          stream   the same, moved here by the operator: k = kind, c = chain, n, m = first
+--                           and last block, h = hash of the last, r = records, u = pod uid,
+--                           p = pod, b = bytes; o = 1 on those that the operator wrote itself;
+--                           x = size of something that is no segment
 
 local MOST_EXACT = 256
 local DAY_MS = 86400000
@@ -47,6 +55,9 @@ local MOST_KEYS = 10000
 local MOST_WORDS = 50000
 local MOST_TOGETHER = 1000
 local MOST_DIGITS = 16
+local LONGEST_HEADER = 400
+local LONGEST_SEGMENT = 1048576
+local MOST_SEGMENTS = 500
 
 local DENIED, SPENT, REPEATED, GRANTED, APPROVED, PENDING, ADMITTED = 1, 2, 3, 4, 5, 6, 7
 local DONE, OTHERWISE, LATE, FULL = 0, 1, 2, 3
@@ -714,6 +725,53 @@ local function reports(keys, argv)
   return found
 end
 
+---------------------------------------------------------------------------------- audit
+
+local HEADER = '^(%l+) ([a-z2-7]+) (%d+) (%d+) (%x+) (%d+) (%S+) (%S+)$'
+
+local function add_segment(audit, text)
+  local ends = string.find(string.sub(text, 1, LONGEST_HEADER), '\n', 1, true)
+  local kind, chain, first, last, hash, records, uid, pod
+  if ends and #text <= LONGEST_SEGMENT then
+    kind, chain, first, last, hash, records, uid, pod =
+      string.match(string.sub(text, 1, ends - 1), HEADER)
+  end
+  if not kind then return redis.call('XADD', audit, '*', 'x', #text) end
+  return redis.call('XADD', audit, '*', 'k', kind, 'c', chain, 'n', first, 'm', last, 'h', hash,
+    'r', records, 'u', uid, 'p', pod, 'b', string.sub(text, ends + 1))
+end
+
+-- Move what was appended. KEYS: inbox, audit. ARGV: how many segments and bytes are enough.
+-- Answers how many were moved, and how many are left.
+local function gather(keys, argv)
+  local moved, left = 0, tonumber(argv[2])
+  if redis.call('TYPE', keys[1]).ok == 'list' then
+    while moved < math.min(tonumber(argv[1]), MOST_SEGMENTS) and left > 0 do
+      local text = redis.call('LPOP', keys[1])
+      if not text then break end
+      add_segment(keys[2], text)
+      moved, left = moved + 1, left - #text
+    end
+  end
+  return { moved, moved > 0 and redis.call('LLEN', keys[1]) or 0 }
+end
+
+-- KEYS: audit. ARGV: where to begin, where to end, 1 = from the end, how many segments and bytes
+-- are enough. Answers ids and fields, as XRANGE does: one more than is enough of the bytes.
+local function segments(keys, argv)
+  local command, from, to = 'XRANGE', argv[1], argv[2]
+  if argv[3] == '1' then command, from, to = 'XREVRANGE', to, from end
+  local found, left = {}, tonumber(argv[5])
+  while #found < math.min(tonumber(argv[4]), MOST_SEGMENTS) and left > 0 do
+    local one = redis.call(command, keys[1], from, to, 'COUNT', 1)[1]
+    if not one then break end
+    found[#found + 1] = one
+    for _, field in ipairs(one[2]) do left = left - #field end
+    from = '(' .. one[1]
+  end
+  return found
+end
+
 redis.register_function('@LIBRARY@_observe', observe)
 redis.register_function('@LIBRARY@_give_back', give_back)
 redis.register_function('@LIBRARY@_open', open)
@@ -736,3 +794,5 @@ end
 register_for_operator('@LIBRARY@_deliver', deliver)
 register_for_operator('@LIBRARY@_delivered', delivered)
 register_for_operator('@LIBRARY@_reports', reports)
+register_for_operator('@LIBRARY@_gather', gather)
+register_for_operator('@LIBRARY@_segments', segments)

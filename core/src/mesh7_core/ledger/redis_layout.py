@@ -2,7 +2,8 @@
 
 All keys of a namespace share one hash tag, so a Redis Cluster keeps them on one node, and an ACL
 user is held to a namespace by `~m7:{<namespace>}:*`. What the operator delivers lies beside, under
-`m7b:{<namespace>}:`, where such a user may only read. What is read back was possibly written by
+`m7b:{<namespace>}:`, where such a user may only read, and the audit under `m7a:{<namespace>}:`,
+where it may only append to one list. What is read back was possibly written by
 somebody else: whatever is not exactly what we write reads as None.
 Pure: no clock, no network, no logging.
 """
@@ -61,6 +62,10 @@ class Layout:
         of_reports: what sidecars report, and when they did.
         of_arguments: how much of requests' arguments is kept.
         pending: ids of the requests that wait, by until when.
+        audit_inbox: a list, to which the namespace's users may append and do nothing else: neither
+            read nor trim (`audit_entries.written`).
+        audit: a stream, to which the operator moves what lies in that list; no user of the
+            namespace has any right to it.
     """
 
     def __init__(self, namespace: str) -> None:
@@ -74,6 +79,8 @@ class Layout:
         self.of_reports = (f"{prefix}reports", f"{prefix}seen")
         self._deliveries = f"m7b:{{{namespace}}}:"
         self.delivered = f"{self._deliveries}delivered"
+        self.audit_inbox = f"m7a:{{{namespace}}}:inbox"
+        self.audit = f"m7a:{{{namespace}}}:audit"
         self._prefix = prefix
         self._cells = f"{prefix}w:"
         self._leases = f"{prefix}l:"

@@ -25,11 +25,11 @@ PASSWORD: Final = "password"  # noqa: S105 - a key's name
 USERS: Final = "users.acl"
 _SEED_BYTES: Final = 32
 OPERATOR_RULES: Final = (
-    "resetkeys ~m7:* ~m7b:* resetchannels &m7:* &m7b:* -@all +hello +ping +select +role +acl|list"
-    " +acl|users +acl|setuser +acl|deluser +client|kill +function|list +function|load"
+    "resetkeys ~m7:* ~m7b:* ~m7a:* resetchannels &m7:* &m7b:* -@all +hello +ping +select +role"
+    " +acl|list +acl|users +acl|setuser +acl|deluser +client|kill +function|list +function|load"
     " +function|delete +fcall +time +type +get +getrange +set +del +pexpire +persist +publish"
     " +subscribe +unsubscribe +hget +hset +hdel +hlen +hexists +hstrlen +zadd +zcard +zrange +zrem"
-    " +zremrangebyscore"
+    " +zremrangebyscore +llen +lpop +rpush +xadd +xrange +xrevrange +xlen +xtrim"
 )
 """docs/administrator/redis.md says the same."""
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from mesh7_core.ledger import redis_layout
 from mesh7_operator.store import passwords
 
 COMMANDS: Final = (
@@ -79,6 +80,8 @@ def rules_of(namespace: str, password: str, *, database: int = 0) -> tuple[str, 
         f"&m7b:{{{namespace}}}:delivered",
         "-@all",
         *(f"+{command}" for command in commands),
+        # What it says it has said: nothing there is ever read, changed or trimmed by its writer.
+        f"(%W~{redis_layout.Layout(namespace).audit_inbox} resetchannels -@all +rpush)",
     )
 
 
@@ -91,7 +94,7 @@ def changes(wanted: Mapping[str, tuple[str, ...]], listed: Sequence[str]) -> Cha
     """
     found = {}
     for line in listed:
-        words = line.split(" ")
+        words = _words(line)
         if len(words) > 1 and words[0] == "user" and passwords.owner_of(words[1]) is not None:
             found[words[1]] = words[2:]
     return Changes(
@@ -118,6 +121,12 @@ def open_to_all(listed: Sequence[str]) -> tuple[str, ...]:
         and {"on", "nopass"} <= set(words[2:])
         and any("+" in word for word in words[2:])
     )
+
+
+def _words(line: str) -> list[str]:
+    """A line of ACL LIST; what stands in one pair of parentheses is one word."""
+    outside, opened, inside = line.partition(" (")
+    return [*outside.split(" "), *([opened[1:] + inside] if opened else [])]
 
 
 def _is_as(wanted: Sequence[str], listed: Sequence[str]) -> bool:

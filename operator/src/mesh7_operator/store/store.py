@@ -24,7 +24,7 @@ from mesh7_operator.approving.steps import Settle
 from mesh7_operator.clock import Clock
 from mesh7_operator.reconciling.plan import Publish
 from mesh7_operator.reconciling.world import Published, StoreState
-from mesh7_operator.store import keeping, passwords, requests, rules
+from mesh7_operator.store import audit, keeping, passwords, requests, rules
 from mesh7_operator.store.listening import Listening
 from mesh7_operator.store.node import Command, Manner, Node
 from mesh7_operator.store.reporting import Reporting
@@ -66,6 +66,9 @@ class Store:
         authorities: who vouches for the servers, the same; None = those of the settings.
         own: what the operator's own user may do, where the operator says that; else empty.
 
+    Attributes:
+        audit: what sidecars append of their audit, and the controller of its own.
+
     Raises:
         SettingsError: a URL cannot be used.
     """
@@ -95,7 +98,9 @@ class Store:
         self._decoding = ThreadPoolExecutor(1, thread_name_prefix="held-calls")
         self._requests = requests.Requests(self._primary, readers, self._call, self._decoding)
         self._listening = Listening(lambda manner: made(manner=manner), clock)
-        self._more = (self._beside, self._listening.node, *readers)
+        auditing = made(manner=Manner(longest=audit.LONGEST_ANSWER, is_beside=True))
+        self.audit = audit.Audit(auditing, self._primary, self._call)
+        self._more = (self._beside, self._listening.node, auditing, *readers)
         others = [url for url in dict.fromkeys(chosen.nodes) if url != chosen.url]
         self._others = [Node(chosen, url, *known) for url in others]
         # Users and functions are kept where the nodes are named; the address may be one of them.

@@ -14,6 +14,7 @@ from mesh7_core.ledger.protocol import Lost
 from mesh7_core.policy import calls
 from mesh7_core.telemetry import deeds
 from mesh7_sidecar import homes
+from mesh7_sidecar.audit.share import by_share
 from mesh7_sidecar.bundles.current import Current
 from mesh7_sidecar.clock import Clock
 from mesh7_sidecar.doors.people import People
@@ -27,6 +28,7 @@ from mesh7_sidecar.net import processes
 from mesh7_sidecar.people import shown
 from mesh7_sidecar.people.clients import UNSEEN, Clients
 from mesh7_sidecar.people.hurdles import Rules
+from mesh7_sidecar.seeing.tracing import Untraced
 from mesh7_sidecar.settings import Settings
 from mesh7_sidecar.sources.registry import Registry
 from mesh7_sidecar.state import Held
@@ -84,8 +86,8 @@ async def open_judging(  # noqa: PLR0913 - what the gateway is made of
     gate = Gate(
         current,
         clock=clock,
-        append=audit.append if audit is not None else None,
-        audit=settings.audit,
+        consumers=by_share(audit.append, settings.audit) if audit is not None else (),
+        traces=Untraced(),
         ledger=home.ledger,
         journal=home.journal,
         definition_of=definition_of(registry),

@@ -27,6 +27,7 @@ from mesh7_core.policy import bundle, calls
 from mesh7_core.policy.rules import Per
 from mesh7_core.telemetry import lines
 from mesh7_sidecar import listening, pod_settings, serving
+from mesh7_sidecar.audit.share import by_share
 from mesh7_sidecar.bundles.delivered import Delivery
 from mesh7_sidecar.bundles.freshness import GRANTS_LAST, Freshness
 from mesh7_sidecar.bundles.mounted import Mounted
@@ -46,6 +47,7 @@ from mesh7_sidecar.net.sweep import Sweep
 from mesh7_sidecar.pod_settings import ExchangeSettings, GivenRedis, Network, PodSettings
 from mesh7_sidecar.redis_access import Exchange, Keeping
 from mesh7_sidecar.reporting import Reporting
+from mesh7_sidecar.seeing.tracing import Untraced
 from mesh7_sidecar.settings import AuditShare
 from mesh7_sidecar.sources.baselines import Baselines
 from mesh7_sidecar.sources.credentials import Credentials
@@ -182,11 +184,12 @@ class Pod:
         return () if in_force is None else in_force.authorities
 
     def _made_gate(self) -> Gate:
+        share = self._settings.audit
         return Gate(
             self._serving.current,
             clock=self._clock,
-            append=self._audit.append if self._audit is not None else None,
-            audit=self._settings.audit,
+            consumers=by_share(self._audit.append, share) if self._audit is not None else (),
+            traces=Untraced(),
             ledger=self._ledger,
             journal=self._journal,
             definition_of=definition_of(self._serving.registry),

@@ -12,6 +12,7 @@ from mesh7_core.ledger.protocol import Caps, Full, Lost, Observation, Observed, 
 from mesh7_core.policy import calls
 from mesh7_core.policy.decision import Verdict
 from mesh7_core.policy.reasons import Reason
+from mesh7_core.telemetry.passage import Passage
 from mesh7_core.telemetry.records import Outcome
 from mesh7_sidecar.doors import asking
 from mesh7_sidecar.gate.gate import Gate
@@ -90,7 +91,10 @@ def refunding(
         calls.Family.TOOLS, "billing", "create_refund", {"amount": 500},
         calls.SourceKind.MCP, one.source.host,
     )  # fmt: skip
-    return asyncio.create_task(asking.ask(gate, one, one.client, call, "tools/call", PARAMS, "v1"))
+    passage = Passage("v1", 0)
+    return asyncio.create_task(
+        asking.ask(gate, one, one.client, call, "tools/call", PARAMS, passage)
+    )
 
 
 @pytest.mark.promise("A7")

@@ -30,6 +30,7 @@ from mesh7_core.ledger.protocol import (
 from mesh7_core.policy import calls
 from mesh7_core.policy.decision import Decision
 from mesh7_core.policy.reasons import Reason
+from mesh7_core.telemetry.context import Context
 from mesh7_core.telemetry.records import Outcome, Record
 from mesh7_sidecar.bundles.current import Current
 from mesh7_sidecar.clock import Clock
@@ -38,7 +39,7 @@ from mesh7_sidecar.gate.gate import Gate
 from mesh7_sidecar.gate.journal import Journal
 from mesh7_sidecar.gate.terms import HoldTerms
 from mesh7_sidecar.gate.waiting import Wait
-from mesh7_sidecar.settings import AuditShare
+from mesh7_sidecar.seeing.tracing import Untraced
 from tests.core.ledger.signing import Signed
 from tests.told_time import ToldTime
 
@@ -251,8 +252,8 @@ class World:
                 monotonic_ns=lambda: int(self.loop.time() * 1e9),
                 monotonic_s=self.loop.time,
             ),
-            append=self.records.append,
-            audit=AuditShare.ALL,
+            consumers=(self.records.append,),
+            traces=Untraced(),
             ledger=ledger if self.signed is None else self.signed.over(ledger),
             journal=journal,
             definition_of=self._definition_of,
@@ -342,7 +343,7 @@ class Caller:
         *,
         result: bytes = b'{"n":1}',
         is_slow: bool = False,
-        trace_id: str = "",
+        caller: Context | None = None,
     ) -> None:
         self.world = world
         self.gate = gate
@@ -354,7 +355,8 @@ class Caller:
         self.replayed: kept.Kept | None = None
         self.answers = 0
         self.is_served = True
-        gate.judge(self.call, self._answered, self._waits, trace_id, lambda: self.is_served)
+        self.passage = gate.traces.begin("mcp", gate.monotonic_ns(), caller)
+        gate.judge(self.call, self.passage, self._answered, self._waits, lambda: self.is_served)
 
     @property
     def reason(self) -> Reason | None:
@@ -375,7 +377,7 @@ class Caller:
         assert self.decision is not None
         if keeps:
             self.gate.keep(self.decision, kept.McpResult(self.result))
-        self.gate.record(self.call, self.decision, outcome, "mcp", 0)
+        self.gate.record(self.call, self.decision, outcome, self.passage)
 
     def _waits(self, wait: Wait) -> None:
         assert self.shown is None
@@ -386,13 +388,13 @@ class Caller:
         self.decision = decision
         if decision.reason is Reason.REPLAYED:
             self.replayed = self.gate.replay(decision)
-            self.gate.record(self.call, decision, Outcome.OK, "mcp", 0)
+            self.gate.record(self.call, decision, Outcome.OK, self.passage)
         elif decision.verdict.value == "Allow":
             self.world.ran.append(self.call)
             if not self.is_slow:
                 self.finish()
         else:
-            self.gate.record(self.call, decision, Outcome.REFUSED, "mcp", 0)
+            self.gate.record(self.call, decision, Outcome.REFUSED, self.passage)
 
 
 def in_told_time(

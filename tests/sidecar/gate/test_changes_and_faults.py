@@ -12,6 +12,7 @@ from mesh7_core.ledger.protocol import Caps, Opened
 from mesh7_core.policy.decision import Decision
 from mesh7_core.policy.decision import Verdict as Decided
 from mesh7_core.policy.reasons import Reason
+from mesh7_core.telemetry.passage import Passage
 from mesh7_core.telemetry.records import Outcome
 from mesh7_sidecar.gate.terms import HoldTerms
 from tests.sidecar.gate.parts import (
@@ -338,7 +339,7 @@ async def test_a_door_that_fails_at_its_answer_keeps_nobody_from_theirs(world: W
     def fail(_: object) -> None:
         raise RuntimeError("a defect")
 
-    gate.judge(refund(), fail)
+    gate.judge(refund(), Passage("mcp", 0), fail)
     other = Caller(world, gate)
     await world.until(lambda: other.request_id != "")
     await world.vote(other.request_id)
@@ -348,8 +349,7 @@ async def test_a_door_that_fails_at_its_answer_keeps_nobody_from_theirs(world: W
         refund(),
         _approved_as(other.request_id),
         Outcome.FAILED,
-        "mcp",
-        0,
+        Passage("mcp", 0),
     )
     await world.until(lambda: other.decision is not None)
 

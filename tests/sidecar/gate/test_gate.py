@@ -13,13 +13,14 @@ from mesh7_core.ledger.memory import MemoryLedger
 from mesh7_core.policy import calls, view
 from mesh7_core.policy.decision import Decision, Verdict
 from mesh7_core.policy.reasons import Reason
+from mesh7_core.telemetry.passage import Passage
 from mesh7_core.telemetry.records import Outcome, Record
 from mesh7_sidecar.bundles.current import MAXIMUM_VIEWS, Current
 from mesh7_sidecar.clock import Clock
-from mesh7_sidecar.gate.gate import Gate
+from mesh7_sidecar.gate.gate import Consumer, Gate
 from mesh7_sidecar.gate.journal import Journal
 from mesh7_sidecar.gate.terms import HoldTerms
-from mesh7_sidecar.settings import AuditShare
+from mesh7_sidecar.seeing.tracing import Untraced
 from tests.sidecar.lifecycle.parts import policy
 
 AT_NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -69,14 +70,12 @@ class Build:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
 
-    def __call__(
-        self, current: Current, kept: list[Record] | None = None, share: str = "all"
-    ) -> Gate:
+    def __call__(self, current: Current, *consumers: Consumer) -> Gate:
         return Gate(
             current,
             clock=CLOCK,
-            append=kept.append if kept is not None else None,
-            audit=AuditShare(share),
+            consumers=consumers,
+            traces=Untraced(),
             ledger=MemoryLedger(lambda: 0),
             journal=self._journal,
             definition_of=_as_it_was,
@@ -118,7 +117,7 @@ def test_before_the_first_bundle_everything_is_denied(gate: Build) -> None:
 def test_the_answer_comes_once_and_is_the_decision(gate: Build) -> None:
     told: list[Decision] = []
     judge = gate(in_force())
-    judge.judge(call(), told.append)
+    judge.judge(call(), Passage("v1", 0), told.append)
 
     assert told == [judge.decide(call())]
     assert told[0].verdict is Verdict.ALLOW
@@ -130,16 +129,16 @@ def test_policies_see_the_time_of_the_clock_that_was_handed_in(gate: Build) -> N
     assert gate(in_force()).decide(call("early")).verdict is Verdict.DENY
 
 
-@pytest.mark.parametrize(("share", "kept"), [("all", 2), ("denied", 1), ("off", 0)])
-def test_the_share_says_which_records_are_kept(gate: Build, share: str, kept: int) -> None:
-    """docs/reference/audit.md; what is counted does not depend on it."""
-    records: list[Record] = []
-    judge = gate(in_force(), records, share)
+def test_every_consumer_gets_every_record(gate: Build) -> None:
+    """Design 3: one record feeds span, metrics and audit line."""
+    first: list[Record] = []
+    second: list[Record] = []
+    judge = gate(in_force(), first.append, second.append)
     for name in ("echo", "other"):
-        judge.record(call(name), judge.decide(call(name)), Outcome.OK, "v1", 0)
+        judge.record(call(name), judge.decide(call(name)), Outcome.OK, Passage("v1", 0))
 
-    assert len(records) == kept
-    assert all(each.decision.verdict is Verdict.DENY for each in records[-1:])
+    assert first == second
+    assert [each.decision.verdict for each in first] == [Verdict.ALLOW, Verdict.DENY]
     assert (judge.counts.allowed, judge.counts.denied) == (1, 1)
 
 

@@ -6,6 +6,7 @@ from mesh7_core.ledger.asked import MOST_ASKING, Asking, State, Verdict
 from mesh7_core.ledger.protocol import Caps
 from mesh7_core.policy.decision import Verdict as Decided
 from mesh7_core.policy.reasons import Reason
+from mesh7_core.telemetry.context import Context
 from mesh7_core.telemetry.records import Outcome
 from mesh7_sidecar.gate import kept
 from mesh7_sidecar.gate.terms import HoldTerms
@@ -342,7 +343,7 @@ async def test_a_stopping_gateway_answers_everybody_at_once(world: World) -> Non
 async def test_a_request_outlives_its_gateway_and_is_joined_by_the_next(world: World) -> None:
     """flux7 40: a pending request outlives a restart, with its trace id."""
     before = world.gate()
-    caller = Caller(world, before, trace_id="ab" * 16)
+    caller = Caller(world, before, caller=Context("ab" * 16, "cd" * 8, is_sampled=False))
     await world.until(lambda: caller.request_id != "")
     await before.close()
     repeat = await held(world, world.gate())

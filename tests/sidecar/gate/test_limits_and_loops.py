@@ -11,6 +11,7 @@ from mesh7_core.ledger.asked import State
 from mesh7_core.ledger.protocol import Observation, Observed, Seen
 from mesh7_core.policy.decision import Verdict as Decided
 from mesh7_core.policy.reasons import Reason
+from mesh7_core.telemetry.passage import Passage
 from mesh7_core.telemetry.records import Outcome
 from mesh7_sidecar.gate.terms import HoldTerms
 from tests.sidecar.gate.parts import Caller, FaultyLedger, World, held, in_told_time, policy, refund
@@ -233,7 +234,7 @@ async def test_a_doors_own_defect_is_its_own(world: World) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        world.gate().judge(refund(), fail)
+        world.gate().judge(refund(), Passage("mcp", 0), fail)
     assert len(told) == 1
 
 
@@ -264,7 +265,7 @@ async def test_a_dry_run_is_no_outcome_of_the_call_that_was_approved(world: Worl
     dry = await gate.dry_run(refund())
     assert dry.reason is Reason.APPROVED
     await world.until(lambda: caller.reason is Reason.APPROVED)
-    gate.record(refund(), dry, Outcome.DRY_RUN, "decide", 0)
+    gate.record(refund(), dry, Outcome.DRY_RUN, Passage("decide", 0))
     caller.finish()
     await world.quiet()
     assert (await world.request(caller.request_id)).outcome == "ok"

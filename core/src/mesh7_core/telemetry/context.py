@@ -5,15 +5,25 @@ Source: https://www.w3.org/TR/trace-context/. Pure: no clock, no network, no log
 
 import re
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Final
 
 _TRACEPARENT: Final = re.compile(
     r"(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
 )
+# Also for us: a state goes out as a header, and what comes in `_meta` could hold anything.
+_MEMBER: Final = re.compile(
+    r"[a-z0-9][a-z0-9_\-*/@]{0,255}=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
+)
 _SAMPLED: Final = 1
 _VERSION: Final = "00"
+TRACEPARENT: Final = "traceparent"
+TRACESTATE: Final = "tracestate"
+"""As both headers and both keys of `_meta` are called."""
 MOST_STATE: Final = 512
 """Characters of a `tracestate`; a longer one is left out, as the specification allows."""
+MOST_MEMBERS: Final = 32
+_SPAN_BYTES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +49,10 @@ class Context:
 
 
 def read(traceparent: str | None, tracestate: str | None = None) -> Context | None:
-    """What a caller says of itself; None when it says nothing, or nothing valid."""
+    """What a caller says of itself; None when it says nothing, or nothing valid.
+
+    A `tracestate` that is too long or not spelled as it should be is left out, and nothing else.
+    """
     if traceparent is None:
         return None
     match = _TRACEPARENT.fullmatch(traceparent)
@@ -47,5 +60,20 @@ def read(traceparent: str | None, tracestate: str | None = None) -> Context | No
         return None
     if match[1] == _VERSION and match[5]:
         return None
-    state = tracestate if tracestate is not None and len(tracestate) <= MOST_STATE else ""
+    state = tracestate if tracestate and _is_state(tracestate) else ""
     return Context(match[2], match[3], bool(int(match[4], 16) & _SAMPLED), state)
+
+
+def child(parent: Context, name: str) -> Context:
+    """The span `name` within a span of ours; the same two always make the same one."""
+    said = f"{parent.trace_id}{parent.span_id}{name}".encode()
+    identifier = blake2b(said, digest_size=_SPAN_BYTES).hexdigest()
+    return Context(parent.trace_id, identifier, parent.is_sampled, parent.state)
+
+
+def _is_state(text: str) -> bool:
+    if len(text) > MOST_STATE:
+        return False
+    members = [member.strip(" \t") for member in text.split(",")]
+    named = [member for member in members if member]
+    return len(named) <= MOST_MEMBERS and all(_MEMBER.fullmatch(member) for member in named)

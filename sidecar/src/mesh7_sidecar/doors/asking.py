@@ -13,15 +13,17 @@ from mesh7_core import errors
 from mesh7_core.policy import calls
 from mesh7_core.policy.decision import SOURCE_UNAVAILABLE, Decision, Verdict
 from mesh7_core.policy.reasons import Reason
+from mesh7_core.telemetry.passage import Passage
 from mesh7_core.telemetry.records import Outcome
+from mesh7_sidecar.doors import traced
 from mesh7_sidecar.doors.waiting import left
 from mesh7_sidecar.gate.gate import Gate
 from mesh7_sidecar.gate.kept import McpResult
 from mesh7_sidecar.gate.waiting import Wait
-from mesh7_sidecar.sources.client import SourceClient, ignore
+from mesh7_sidecar.sources.client import NONE, Beside, SourceClient, ignore
 from mesh7_sidecar.sources.conversation import Answer
 from mesh7_sidecar.sources.registry import Served
-from mesh7_sidecar.wire import headers, jsonrpc, mirrored, splice
+from mesh7_sidecar.wire import headers, jsonrpc, mirrored, propagation, splice
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,7 @@ async def ask(  # noqa: PLR0913 - each says another thing
     call: calls.Call,
     method: str,
     params: bytes,
-    door: str,
-    trace_id: str = "",
+    passage: Passage,
     on_notice: Callable[[jsonrpc.Message], None] = ignore,
     on_wait: Callable[[], None] = lambda: None,
 ) -> Answer | Replayed | Refusal | Failure:
@@ -82,27 +83,28 @@ async def ask(  # noqa: PLR0913 - each says another thing
 
     Args:
         params: the request's `params` as JSON, the upstream's own names in it.
+        passage: of the call.
         on_notice: gets notifications that precede the answer.
         on_wait: told when people have to be asked.
     """
-    started_ns = gate.monotonic_ns()
     call.body = b'{"params":%b}' % params
 
     def record(decision: Decision, outcome: Outcome, detail: str = "") -> None:
-        gate.record(call, decision, outcome, door, started_ns, trace_id, detail)
+        gate.record(call, decision, outcome, passage, detail)
 
     if served.problem:
         record(SOURCE_UNAVAILABLE, Outcome.REFUSED)
         return Failure(served.problem)
     decision = await refused_by_list(served, call)
     if decision is None:
-        decision = await _Judging(gate, served, call, record).decided(on_wait, trace_id)
+        decision = await _Judging(gate, served, call, record).decided(on_wait, passage)
+    passage.judged_ns = gate.monotonic_ns()
     if decision.verdict is not Verdict.ALLOW:
         record(decision, Outcome.REFUSED)
         return Refusal(gate.told(call, decision))
     if decision.reason is Reason.REPLAYED:
         return _replay(gate, decision, record)
-    made = _Made(gate, call, decision, record)
+    made = _Made(gate, call, decision, passage, record)
     return await made.by(client, method, params, on_notice, _repeated(served, call))
 
 
@@ -118,7 +120,7 @@ class _Judging:
         self._is_over = False
         self._decided: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
 
-    async def decided(self, on_wait: Callable[[], None], trace_id: str) -> Decision:
+    async def decided(self, on_wait: Callable[[], None], passage: Passage) -> Decision:
         """The decision. Whoever stops waiting for it leaves: nothing runs for them."""
 
         def waits(wait: Wait) -> None:
@@ -128,7 +130,7 @@ class _Judging:
             else:
                 on_wait()
 
-        self._gate.judge(self._call, self._answer, waits, trace_id, self._is_served)
+        self._gate.judge(self._call, passage, self._answer, waits, self._is_served)
         try:
             return await self._decided
         except asyncio.CancelledError:
@@ -177,10 +179,18 @@ def _replay(gate: Gate, decision: Decision, record: _Record) -> Replayed | Refus
 class _Made:
     """One call that is made."""
 
-    def __init__(self, gate: Gate, call: calls.Call, decision: Decision, record: _Record) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        call: calls.Call,
+        decision: Decision,
+        passage: Passage,
+        record: _Record,
+    ) -> None:
         self._gate = gate
         self._call = call
         self._decision = decision
+        self._passage = passage
         self._record = record
 
     async def by(
@@ -192,9 +202,14 @@ class _Made:
         repeated: headers.HeaderList,
     ) -> Answer | Failure:
         """What the source answers."""
-        decision = self._decision
+        decision, sampled = self._decision, self._passage.sampled
+        fields = NONE
+        if sampled is not None:
+            span = traced.client(sampled)
+            fields, params = propagation.named(span), propagation.params(params, span)
+        beside = Beside(repeated, fields, self._sent)
         try:
-            answer = await client.request(method, params, on_notice, repeated)
+            answer = await client.request(method, params, on_notice, beside)
         except errors.UpstreamError as error:
             self._record(decision, Outcome.FAILED, "unavailable")
             return Failure(error.message)
@@ -211,6 +226,10 @@ class _Made:
             self._keep(answer)
         self._record(decision, *_outcome(answer))
         return answer
+
+    def _sent(self, body: bytes) -> None:
+        self._passage.sent_ns = self._gate.monotonic_ns()
+        self._passage.sent_body = body
 
     def _keep(self, answer: Answer) -> None:
         body = splice.remove_own_meta(answer.body, ("result", "_meta"))

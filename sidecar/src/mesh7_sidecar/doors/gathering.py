@@ -11,14 +11,15 @@ from mesh7_core import errors
 from mesh7_core.policy import calls
 from mesh7_core.policy.decision import NO_BUNDLE, UNKNOWN_TOOL, Decision, Verdict
 from mesh7_core.policy.reasons import Reason
+from mesh7_core.telemetry.passage import Passage
 from mesh7_core.telemetry.records import Outcome
-from mesh7_sidecar.doors import asking, server_messages
+from mesh7_sidecar.doors import asking, server_messages, traced
 from mesh7_sidecar.doors.prepared import Prepared
 from mesh7_sidecar.doors.resources import Shelves
 from mesh7_sidecar.doors.state import McpState
 from mesh7_sidecar.sources.conversation import Answer
 from mesh7_sidecar.sources.registry import LIST_S, Served
-from mesh7_sidecar.wire import answers, jsonrpc, lists, mcp, meta, names, splice, trace
+from mesh7_sidecar.wire import answers, jsonrpc, lists, mcp, meta, names, splice
 
 log = logging.getLogger("mesh7.doors")
 
@@ -100,13 +101,15 @@ class Gathering:
             source_digest=served.digest,
         )  # fmt: skip
 
+        passage = self._passage(prepared, asked, served)
+
         def heard(notice: jsonrpc.Message) -> None:
             if server_messages.may_pass(served, None, notice):
                 watcher.notice(meta.without_ours(notice))
 
         found = await asking.ask(
             self._state.gate, served, served.client, call, asked.message.method,
-            _params(asked, name), DOOR, _trace(prepared, asked), heard, watcher.wait,
+            _params(asked, name), passage, heard, watcher.wait,
         )  # fmt: skip
         if isinstance(found, asking.Refusal):
             status, _, body = answers.refusal(found.decision, asked, asked.name)
@@ -161,12 +164,18 @@ class Gathering:
             agent, asked.family or calls.Family.TOOLS, source, name, asked.arguments,
             session=prepared.counted_session,
         )  # fmt: skip
-        gate = self._state.gate
-        gate.record(
-            call, decision, Outcome.REFUSED, DOOR, gate.monotonic_ns(), _trace(prepared, asked)
-        )
+        passage = self._passage(prepared, asked, None)
+        self._state.gate.record(call, decision, Outcome.REFUSED, passage)
         status, _, body = answers.refusal(decision, asked, asked.name)
         return status, body
+
+    def _passage(self, prepared: Prepared, asked: mcp.Asked, served: Served | None) -> Passage:
+        gate = self._state.gate
+        named = asked.message.params.get("_meta")
+        passage = gate.traces.begin(DOOR, gate.monotonic_ns(), prepared.caller, named)
+        if passage.sampled is not None:
+            traced.describe(passage.sampled, asked, served)
+        return passage
 
     async def _list(self, agent: calls.Agent, asked: mcp.Asked) -> Answered:
         """All sources' entries in the order of their names, in one page.
@@ -279,12 +288,6 @@ def _params(asked: mcp.Asked, name: str) -> bytes:
     if asked.kind is mcp.Kind.READ:
         return params
     return splice.replace(params, ("name",), orjson.dumps(name))
-
-
-def _trace(prepared: Prepared, asked: mcp.Asked) -> str:
-    meta = asked.message.params.get("_meta")
-    written = meta.get("traceparent") if isinstance(meta, dict) else None
-    return trace.trace_id(written) if isinstance(written, str) else prepared.trace_id
 
 
 def _translated(asked: mcp.Asked, found: Answer) -> bytes:

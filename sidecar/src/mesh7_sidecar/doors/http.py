@@ -13,6 +13,7 @@ from mesh7_core.policy import calls
 from mesh7_core.policy.decision import UNKNOWN_SOURCE, Decision, Verdict
 from mesh7_core.policy.reasons import Reason
 from mesh7_core.telemetry.records import Outcome
+from mesh7_sidecar.doors import traced
 from mesh7_sidecar.doors.waiting import left
 from mesh7_sidecar.gate.gate import Gate
 from mesh7_sidecar.gate.kept import HttpAnswer
@@ -20,7 +21,7 @@ from mesh7_sidecar.gate.waiting import Wait
 from mesh7_sidecar.net import upstream
 from mesh7_sidecar.net.exchange import Exchange, Headers, RequestHead
 from mesh7_sidecar.sources.registry import Registry, Served
-from mesh7_sidecar.wire import answers, headers, paths, trace
+from mesh7_sidecar.wire import answers, headers, paths, propagation
 
 DOOR: Final = "http"
 ERROR_STATUS: Final = 400
@@ -69,7 +70,7 @@ class HttpDoor:
         elif self._gate.is_exact(call):
             passing.collect(served)
         else:
-            self._gate.judge(call, lambda decision: passing.decided(served, decision))
+            passing.judge(served)
 
 
 class _Passing:
@@ -82,8 +83,10 @@ class _Passing:
         self._exchange = exchange
         self._call = call
         self._route = route
-        self._started_ns = gate.monotonic_ns()
-        self._trace = dict(exchange.headers).get(b"traceparent")
+        ambient = headers.trace_context(exchange.headers)
+        self._passage = gate.traces.begin(DOOR, gate.monotonic_ns(), ambient)
+        if self._passage.sampled is not None:
+            self._passage.sampled.method = exchange.method
         self._decision: Decision | None = None
         self._sending: upstream.Sending | None = None
         self._status = 0
@@ -97,19 +100,25 @@ class _Passing:
             # Before anybody is asked: people could not read it either.
             self._answer_failure(415, COMPRESSED)
         else:
-            self._exchange.collect(MAXIMUM_EXACT_BYTES, lambda _, body: self._judge(served, body))
+            self._exchange.collect(
+                MAXIMUM_EXACT_BYTES, lambda _, body: self._collected(served, body)
+            )
 
-    def _judge(self, served: Served, body: bytes) -> None:
+    def _collected(self, served: Served, body: bytes) -> None:
         self._call.body = body
         if self._call.http is not None:
             fields = headers.bearing(self._exchange.headers)
             self._call.http = replace(self._call.http, headers=fields)
         self._is_collected = True
+        self.judge(served)
+
+    def judge(self, served: Served) -> None:
+        """Ask the gate; nobody waits for people about a request whose body is not here."""
         self._gate.judge(
             self._call,
+            self._passage,
             lambda decision: self.decided(served, decision),
             self._hold,
-            trace.trace_id(self._trace),
             served.is_open,
         )
 
@@ -131,6 +140,7 @@ class _Passing:
     def decided(self, served: Served, decision: Decision) -> None:
         """Pass the request on when it is allowed, else answer the refusal."""
         self._decision = decision
+        self._passage.judged_ns = self._gate.monotonic_ns()
         self._exchange.on_gone = None
         if self._exchange.is_gone:
             self._record(Outcome.GONE)
@@ -211,15 +221,27 @@ class _Passing:
         request = upstream.Request(
             self._exchange.method,
             served.target(self._route.target),
-            headers.http_request_headers(self._exchange.headers)
+            self._sent_headers(served)
             + _length(self._exchange.headers if has_body else [])
             + served.fixed,
             None if has_body else self._call.body,
         )
+        self._passage.sent_ns = self._passage.judged_ns
+        self._passage.sent_body = request.body or b""
         self._exchange.on_gone = self._gone
         self._sending = served.way.send(request, self)
         if has_body:
             self._exchange.stream(_AgentBody(self._exchange, self._sending))
+
+    def _sent_headers(self, served: Served) -> Headers:
+        fields, sampled = (
+            headers.http_request_headers(self._exchange.headers),
+            self._passage.sampled,
+        )
+        if sampled is None:
+            return fields
+        traced.address(sampled, served)
+        return propagation.headers(fields, traced.client(sampled))
 
     def _has_body(self) -> bool:
         return not self._exchange.is_received or self._exchange.head.length != 0
@@ -241,10 +263,7 @@ class _Passing:
 
     def _record(self, outcome: Outcome, *, detail: str = "", status: int = 0) -> None:
         if self._decision is not None:
-            self._gate.record(
-                self._call, self._decision, outcome, DOOR, self._started_ns,
-                trace.trace_id(self._trace), detail, status,
-            )  # fmt: skip
+            self._gate.record(self._call, self._decision, outcome, self._passage, detail, status)
             self._decision = None
 
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from mesh7_core.policy import calls
 from mesh7_core.policy.decision import Decision
+from mesh7_core.telemetry.passage import Passage
 from mesh7_core.telemetry.records import Outcome
 from mesh7_sidecar.doors.prepared import Prepared
 from mesh7_sidecar.doors.sessions import Session
@@ -29,15 +30,16 @@ class Inbound:
         mirrored: arguments of the called tool that its definition wants repeated as headers.
         is_streaming: the answer became an event stream while the call was held.
         session: the legacy session it belongs to, if any.
-        started_ns: monotonic.
+        passage: of this message; set once it is read.
     """
 
     __slots__ = (
         "asked", "call", "decision", "definition", "end_wait", "exchange", "is_streaming",
-        "mirrored", "prepared", "served", "session", "started_ns", "state",
+        "mirrored", "passage", "prepared", "served", "session", "state",
     )  # fmt: skip
 
     asked: mcp.Asked
+    passage: Passage
 
     def __init__(
         self, state: McpState, exchange: Exchange, prepared: Prepared, served: Served
@@ -53,7 +55,6 @@ class Inbound:
         self.end_wait: Callable[[], None] | None = None
         self.is_streaming = False
         self.session: Session | None = None
-        self.started_ns = 0
 
     def call_to(self, family: calls.Family, name: str) -> calls.Call:
         """What is judged: this agent's use of a name of this source."""
@@ -97,9 +98,7 @@ class Inbound:
         """Write the call's one record; what was not judged has none, and nothing has two."""
         call, self.call = self.call, None
         if call is not None and self.decision is not None:
-            self.state.gate.record(
-                call, self.decision, outcome, DOOR, self.started_ns, self.prepared.trace_id, detail
-            )
+            self.state.gate.record(call, self.decision, outcome, self.passage, detail)
 
     def forget_request(self) -> None:
         """Let go of what was asked, but for what its answer is checked against."""

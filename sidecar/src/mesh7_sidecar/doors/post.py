@@ -11,15 +11,16 @@ from typing import Final
 from mesh7_core.policy import calls, decision
 from mesh7_core.policy.decision import Decision, Verdict
 from mesh7_core.policy.reasons import Reason
+from mesh7_core.telemetry.passage import Passage
 from mesh7_core.telemetry.records import Outcome
-from mesh7_sidecar.doors import held
-from mesh7_sidecar.doors.inbound import Inbound
+from mesh7_sidecar.doors import held, traced
+from mesh7_sidecar.doors.inbound import DOOR, Inbound
 from mesh7_sidecar.doors.relay import Relay
 from mesh7_sidecar.doors.sessions import answers_nothing, unknown_session
 from mesh7_sidecar.doors.waiting import CANCELLED
 from mesh7_sidecar.gate.kept import McpResult
 from mesh7_sidecar.net import upstream
-from mesh7_sidecar.wire import answers, jsonrpc, mcp, meta, mirrored
+from mesh7_sidecar.wire import answers, jsonrpc, mcp, meta, mirrored, propagation
 
 _KIND = mcp.Kind
 _JUDGED: Final = frozenset({_KIND.READ, _KIND.PROMPT, _KIND.SUBSCRIBE, _KIND.COMPLETE})
@@ -32,7 +33,7 @@ _BY_PEOPLE: Final = frozenset({Reason.APPROVED, Reason.GRANTED})
 
 def read(inbound: Inbound, body: bytes) -> None:
     """Take the whole body."""
-    inbound.started_ns = inbound.state.gate.monotonic_ns()
+    started_ns = inbound.state.gate.monotonic_ns()
     message = jsonrpc.parse(body)
     if not isinstance(message, jsonrpc.Message):
         answers.respond_malformed(inbound.exchange.respond, message)
@@ -42,6 +43,7 @@ def read(inbound: Inbound, body: bytes) -> None:
         answers.respond_malformed(inbound.exchange.respond, asked)
         return
     inbound.asked = asked
+    inbound.passage = _passage(inbound, started_ns)
     # In either era: the id goes on to the source, whatever the source makes of it (X16).
     if inbound.prepared.session and not _find_session(inbound):
         return
@@ -53,6 +55,17 @@ def read(inbound: Inbound, body: bytes) -> None:
         _after_reading(inbound, lambda: _take(inbound, asked.kind))
     else:
         _take(inbound, asked.kind)
+
+
+def _passage(inbound: Inbound, started_ns: int) -> Passage:
+    """Of what is judged and recorded; the rest goes on as it came, and is not traced."""
+    gate, asked, caller = inbound.state.gate, inbound.asked, inbound.prepared.caller
+    if asked.kind is not _TOOL_CALL and asked.kind not in _JUDGED:
+        return Passage(DOOR, started_ns, caller)
+    passage = gate.traces.begin(DOOR, started_ns, caller, asked.message.params.get("_meta"))
+    if passage.sampled is not None:
+        traced.describe(passage.sampled, asked, inbound.served, inbound.prepared.session)
+    return passage
 
 
 def _find_session(inbound: Inbound) -> bool:
@@ -170,15 +183,16 @@ def _judge(inbound: Inbound) -> None:
     call = inbound.call_to(asked.family or calls.Family.TOOLS, asked.name)
     inbound.state.gate.judge(
         call,
+        inbound.passage,
         lambda found: _judged(inbound, found),
         lambda wait: held.hold(inbound, wait),
-        inbound.prepared.trace_id,
         inbound.served.is_open,
     )
 
 
 def _judged(inbound: Inbound, found: Decision) -> None:
     inbound.decision = found
+    inbound.passage.judged_ns = inbound.state.gate.monotonic_ns()
     if inbound.end_wait is not None:
         inbound.end_wait()
     call = inbound.call or inbound.call_to(calls.Family.TOOLS, inbound.asked.name)
@@ -228,9 +242,16 @@ def _pass_on(inbound: Inbound) -> None:
     served, asked = inbound.served, inbound.asked
     body = meta.without_ours(asked.message)
     relay = Relay(inbound)
-    block = inbound.prepared.block
-    if inbound.decision is not None and inbound.decision.reason in _BY_PEOPLE:
-        block = inbound.prepared.exact_block(inbound.mirrored)
+    block = _block(inbound)
+    if inbound.call is not None:
+        passage = inbound.passage
+        if passage.sampled is not None:
+            span = traced.client(passage.sampled)
+            block = propagation.block(block, span)
+            body = propagation.message(body, span)
+        # Nothing is done between the two, and reading the clock is not for nothing.
+        passage.sent_ns = passage.judged_ns
+        passage.sent_body = body
     request = upstream.Request("POST", served.base, served.fixed, body, None, block)
     way = served.way
     if asked.kind is _KIND.LISTEN:
@@ -239,6 +260,12 @@ def _pass_on(inbound: Inbound) -> None:
         inbound.state.streams[inbound.exchange] = lambda: _may_listen(inbound)
     inbound.exchange.on_gone = relay.gone
     relay.sending = way.send(request, relay)
+
+
+def _block(inbound: Inbound) -> bytes:
+    if inbound.decision is not None and inbound.decision.reason in _BY_PEOPLE:
+        return inbound.prepared.exact_block(inbound.mirrored)
+    return inbound.prepared.block
 
 
 def _may_listen(inbound: Inbound) -> bool:

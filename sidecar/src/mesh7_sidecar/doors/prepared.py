@@ -6,9 +6,10 @@ Pure: no clock, no network, no logging.
 from typing import Final
 
 from mesh7_core.policy.reasons import Reason
+from mesh7_core.telemetry.context import Context
 from mesh7_sidecar.net import headers as header_lines
 from mesh7_sidecar.net.exchange import RequestHead
-from mesh7_sidecar.wire import headers, jsonrpc, mcp, mirrored, trace
+from mesh7_sidecar.wire import headers, jsonrpc, mcp, mirrored
 
 MAXIMUM_SESSION_CHARACTERS: Final = 256
 SESSION: Final = b"mcp-session-id"
@@ -22,15 +23,15 @@ class Prepared:
         routing: the MCP headers that the body must agree with.
         session: the legacy session id; empty when there is none.
         counted_session: what per-session limits count by: `session`, else `X-Session-Id`.
+        caller: the trace context of the headers; None when there is none.
         block: the header lines that go on to the source, rendered.
         takes_events: the client reads `text/event-stream`.
-        trace_id: of the `traceparent` header; empty when there is none.
         refusal: what the head alone is refused for, else None.
     """
 
     __slots__ = (
-        "_passed", "block", "counted_session", "refusal", "routing", "session", "source",
-        "takes_events", "trace_id",
+        "_passed", "block", "caller", "counted_session", "refusal", "routing", "session", "source",
+        "takes_events",
     )  # fmt: skip
 
     def __init__(self, head: RequestHead, source: str) -> None:
@@ -46,7 +47,7 @@ class Prepared:
         self._passed = passed
         self.block = header_lines.render(passed)
         self.takes_events = b"text/event-stream" in fields.get(b"accept", b"").lower()
-        self.trace_id = trace.trace_id(fields.get(b"traceparent"))
+        self.caller: Context | None = headers.trace_context(head.headers)
         self.refusal = _refusal(head, fields)
 
     def exact_block(self, wanted: tuple[mirrored.Declared, ...]) -> bytes:

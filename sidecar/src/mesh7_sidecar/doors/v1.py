@@ -12,15 +12,17 @@ import orjson
 from mesh7_core.policy import calls
 from mesh7_core.policy.decision import NO_BUNDLE, UNKNOWN_TOOL, Decision, Verdict
 from mesh7_core.policy.reasons import Reason
+from mesh7_core.telemetry.passage import Passage
 from mesh7_core.telemetry.records import Outcome
-from mesh7_sidecar.doors import asking
+from mesh7_sidecar.doors import asking, traced
 from mesh7_sidecar.doors.state import McpState
 from mesh7_sidecar.doors.work import Work
 from mesh7_sidecar.net.exchange import Exchange, RequestHead
 from mesh7_sidecar.sources.conversation import Answer
 from mesh7_sidecar.sources.registry import Served
-from mesh7_sidecar.wire import answers, headers, jsonrpc, paths, splice, trace
+from mesh7_sidecar.wire import answers, headers, jsonrpc, paths, splice
 
+METHOD: Final = "tools/call"
 DRY_RUNS_PER_SECOND: Final = 100
 LATE: Final = "did not list its tools in time"
 
@@ -81,12 +83,17 @@ class CallDoor:
             )
 
     def _read(self, exchange: Exchange, wanted: "Wanted", body: bytes) -> None:
+        started_ns = self._state.gate.monotonic_ns()
         fields = read_object(exchange, body, frozenset({"arguments"}))
         if fields is None:
             return
         served = self._state.registry.find(wanted.source, calls.SourceKind.MCP)
+        passage = self._state.gate.traces.begin("v1", started_ns, wanted.caller)
+        if passage.sampled is not None:
+            passage.sampled.method = METHOD
+            traced.address(passage.sampled, served)
         if served is None:
-            self._refuse_unknown(exchange, wanted, object_in(fields, "arguments"))
+            self._refuse_unknown(exchange, wanted, object_in(fields, "arguments"), passage)
             return
         params = tool_params(body, wanted.tool)
         call = calls.Call(
@@ -94,10 +101,14 @@ class CallDoor:
             object_in(fields, "arguments"), calls.SourceKind.MCP, served.source.host, None,
             wanted.session, source_digest=served.digest,
         )  # fmt: skip
-        self._work.run(exchange, self._answer(exchange, served, call, params, wanted.trace_id))
+        self._work.run(exchange, self._answer(exchange, served, call, params, passage))
 
     def _refuse_unknown(
-        self, exchange: Exchange, wanted: "Wanted", arguments: dict[str, object]
+        self,
+        exchange: Exchange,
+        wanted: "Wanted",
+        arguments: dict[str, object],
+        passage: Passage,
     ) -> None:
         call = calls.Call(
             exchange.identity, calls.Family.TOOLS, wanted.source, wanted.tool, arguments,
@@ -105,14 +116,14 @@ class CallDoor:
         )  # fmt: skip
         gate = self._state.gate
         decision = gate.not_served(UNKNOWN_TOOL)
-        gate.record(call, decision, Outcome.REFUSED, "v1", gate.monotonic_ns(), wanted.trace_id)
+        gate.record(call, decision, Outcome.REFUSED, passage)
         refuse(exchange, decision, call.full_name)
 
     async def _answer(
-        self, exchange: Exchange, served: Served, call: calls.Call, params: bytes, trace_id: str
+        self, exchange: Exchange, served: Served, call: calls.Call, params: bytes, passage: Passage
     ) -> None:
         answer = await asking.ask(
-            self._state.gate, served, served.client, call, "tools/call", params, "v1", trace_id
+            self._state.gate, served, served.client, call, METHOD, params, passage
         )
         if isinstance(answer, asking.Refusal):
             refuse(exchange, answer.decision, call.full_name)
@@ -150,6 +161,7 @@ class DecideDoor:
             )
 
     def _read(self, exchange: Exchange, wanted: "Wanted", body: bytes) -> None:
+        started_ns = self._state.gate.monotonic_ns()
         fields = read_object(exchange, body, frozenset({"tool", "arguments", "http"}))
         if fields is None:
             return
@@ -172,13 +184,15 @@ class DecideDoor:
             b"" if part is not None else b'{"params":%b}' % tool_params(body, name),
             source_digest=served.digest if served is not None else "",
         )  # fmt: skip
-        self._work.run(exchange, self._answer(exchange, served, call, wanted.trace_id))
+        passage = self._state.gate.traces.begin("decide", started_ns, wanted.caller)
+        if passage.sampled is not None:
+            passage.sampled.method = "decide"
+        self._work.run(exchange, self._answer(exchange, served, call, passage))
 
     async def _answer(
-        self, exchange: Exchange, served: Served | None, call: calls.Call, trace_id: str
+        self, exchange: Exchange, served: Served | None, call: calls.Call, passage: Passage
     ) -> None:
         gate = self._state.gate
-        started_ns = gate.monotonic_ns()
         if served is None:
             decision = gate.not_served(UNKNOWN_TOOL)
         elif call.http is not None:
@@ -186,14 +200,15 @@ class DecideDoor:
         else:
             refused = await asking.refused_by_list(served, call)
             decision = refused or await gate.dry_run(call)
-        gate.record(call, decision, Outcome.DRY_RUN, "decide", started_ns, trace_id)
+        passage.judged_ns = gate.monotonic_ns()
+        gate.record(call, decision, Outcome.DRY_RUN, passage)
         exchange.respond(200, [headers.JSON], answers.decided(decision))
 
 
 class Wanted:
     """What the head of a `/v1` request says."""
 
-    __slots__ = ("is_json", "session", "source", "tool", "trace_id")
+    __slots__ = ("caller", "is_json", "session", "source", "tool")
 
     def __init__(self, head: RequestHead, source: str, tool: str) -> None:
         fields = dict(head.headers)
@@ -201,7 +216,7 @@ class Wanted:
         self.tool = tool
         self.is_json = headers.is_json(fields.get(b"content-type"))
         self.session = fields.get(b"x-session-id", b"").decode("latin-1")
-        self.trace_id = trace.trace_id(fields.get(b"traceparent"))
+        self.caller = headers.trace_context(head.headers)
 
 
 def is_json_post(exchange: Exchange, is_json: bool) -> bool:  # noqa: FBT001 - what the head says

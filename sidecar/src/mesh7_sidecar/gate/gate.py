@@ -26,9 +26,12 @@ from mesh7_sidecar.gate.shares import Shares
 from mesh7_sidecar.gate.terms import HoldTerms
 from mesh7_sidecar.gate.trip import FAILED, Road, Trip
 from mesh7_sidecar.gate.waiting import Wait, Waiter, always, unseen
-from mesh7_sidecar.settings import AuditShare
+from mesh7_sidecar.seeing.tracing import Traces
 
 log = logging.getLogger("mesh7.gate")
+
+Consumer = Callable[[records.Record], None]
+"""Takes every finished record: audit, metrics, spans."""
 
 _TOLD_PLAINLY = frozenset({Reason.NO_BUNDLE, Reason.SOURCE_UNAVAILABLE})
 
@@ -48,8 +51,8 @@ class Gate:
     Args:
         current: the bundle in force.
         clock: the time that policies see, and that durations are taken by.
-        append: takes a finished record; None when no audit is kept.
-        audit: which records `append` gets.
+        consumers: each takes every finished record; they never block and never raise.
+        traces: says which calls are traced.
         ledger: the shared memory.
         journal: of claims.
         definition_of: lists a tool again and answers the digest of its definition, None when it
@@ -62,8 +65,8 @@ class Gate:
         current: Current,
         *,
         clock: Clock,
-        append: Callable[[records.Record], None] | None,
-        audit: AuditShare,
+        consumers: tuple[Consumer, ...],
+        traces: Traces,
         ledger: Ledger,
         journal: Journal,
         definition_of: DefinitionOf,
@@ -75,26 +78,26 @@ class Gate:
         self._clock = clock
         self._millisecond = -1
         self._moment = clock.now()
-        self._append = append if audit is not AuditShare.OFF else None
-        self._denied_only = audit is AuditShare.DENIED
+        self.traces = traces
+        self._consumers = consumers
         self._road = self._built(ledger, journal, definition_of, terms)
 
     def judge(
         self,
         call: calls.Call,
+        passage: Passage,
         answer: Callable[[Decision], None],
         waits: Callable[[Wait], None] = unseen,
-        trace_id: str = "",
         is_served: Callable[[], bool] = always,
     ) -> None:
         """Decide about `call` and tell `answer`, once, now or later; an error in judging denies.
 
         Args:
             call: the attempt; `body` must be what is forwarded when `is_exact` says so.
+            passage: of the call; people find its trace on the request.
             answer: is not called for a caller that has left.
             waits: told at most once, before `answer`, when people may have to be asked; the
                 request id follows when the request is open.
-            trace_id: of the caller's trace; people find it on the request.
             is_served: whether the source that the call would go to is still in force; a call that
                 waits is not run, and no approval used for it, once that says no.
         """
@@ -112,7 +115,7 @@ class Gate:
         if not (needs.hangs_on_ledger or _is_audited(needs)):
             answer(needs.decision)
         else:
-            Trip(self._road, call, needs, answer, waits, trace_id, is_served).start()
+            Trip(self._road, call, needs, passage, answer, waits, is_served).start()
 
     def is_exact(self, call: calls.Call) -> bool:
         """Whether the decision hangs on the exact call, so that its body has to be there first."""
@@ -188,6 +191,7 @@ class Gate:
             shares=Shares(words, terms.replicas, now_s),
             dry=DryRun(self._judged, holds.observe, words, self._now, now_s, terms.salt),
             now_s=now_s,
+            now_ns=self.monotonic_ns,
             hold_s=terms.hold_s,
         )
 
@@ -207,7 +211,10 @@ class Gate:
         elif not judged[1].hangs_on_ledger:
             waiter.answer(judge.decide(judged[1], judge.NO_LEDGER))
         else:
-            Trip(self._road, waiter.call, judged[1], waiter.answer, unseen, waiter=waiter).start()
+            Trip(
+                self._road, waiter.call, judged[1], waiter.passage, waiter.answer, unseen,
+                waiter=waiter,
+            ).start()  # fmt: skip
 
     def _now(self) -> datetime:
         """The time that policies see, to the millisecond; calls within one share the value."""
@@ -241,14 +248,12 @@ class Gate:
         """A request was refused before it was a call: by Host, origin, token or path."""
         self.counts.refused += 1
 
-    def record(  # noqa: PLR0913 - one field each of the record
+    def record(
         self,
         call: calls.Call,
         decision: Decision,
         outcome: records.Outcome,
-        door: str,
-        started_ns: int,
-        trace_id: str = "",
+        passage: Passage,
         detail: str = "",
         status: int = 0,
     ) -> None:
@@ -258,27 +263,25 @@ class Gate:
         verdict = decision.verdict
         if verdict is Verdict.ALLOW:
             self.counts.allowed += 1
-            if self._denied_only:
-                return
         elif verdict is Verdict.DENY:
             self.counts.denied += 1
         else:
             self.counts.held += 1
-        if self._append is None:
+        if not self._consumers:
             return
-        self._append(
-            records.Record(
-                call,
-                decision,
-                outcome,
-                Passage(door, started_ns),
-                ended_ns=self._clock.wall_ns(),
-                duration_ns=self.monotonic_ns() - started_ns,
-                bundle=self.current.digest,
-                detail=detail,
-                status=status,
-            )
+        record = records.Record(
+            call,
+            decision,
+            outcome,
+            passage,
+            ended_ns=self._clock.wall_ns(),
+            duration_ns=self.monotonic_ns() - passage.started_ns,
+            bundle=self.current.digest,
+            detail=detail,
+            status=status,
         )
+        for consume in self._consumers:
+            consume(record)
 
 
 def _is_audited(needs: judge.Needs) -> bool:

@@ -199,7 +199,7 @@ class Hold:
             self._needs.asked,
             digest=self.digest,
             text=lead.what.text,
-            trace_id=lead.trace_id,
+            trace_id=lead.passage.trace_id,
         )
         if len(request.asking) > MOST_ASKING:
             self._refuse(judge.Ledger.UNAVAILABLE)

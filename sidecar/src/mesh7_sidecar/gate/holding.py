@@ -124,7 +124,7 @@ class Holds:
             waiter.answer(judge.decide(needs, judge.NO_LEDGER))
             return
         rules = exact.asked_rules(view, needs.asked)
-        digest = self._digest(waiter, waiter.what.mark, rules)
+        digest = waiter.passage.digest = self._digest(waiter, waiter.what.mark, rules)
         result = self._results.find(digest, self.now_s())
         if result is not None:
             waiter.answer(self._replayed(needs, result))

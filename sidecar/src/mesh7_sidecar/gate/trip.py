@@ -10,6 +10,7 @@ from mesh7_core.policy import calls, judge
 from mesh7_core.policy.decision import Decision, Verdict
 from mesh7_core.policy.reasons import Reason
 from mesh7_core.policy.rules import Action, Limit, RuleId
+from mesh7_core.telemetry.passage import Passage
 from mesh7_sidecar.gate import asking, edge, observing
 from mesh7_sidecar.gate.dry import DryRun
 from mesh7_sidecar.gate.holding import Holds
@@ -29,7 +30,7 @@ class Road:
 
     Attributes:
         hold_s: how long a caller waits for people, if no rule says less.
-        now_s: never goes back.
+        now_s, now_ns: never go back.
     """
 
     ledger: Ledger
@@ -38,6 +39,7 @@ class Road:
     shares: Shares
     dry: DryRun
     now_s: Callable[[], float]
+    now_ns: Callable[[], int]
     hold_s: float
 
 
@@ -49,8 +51,8 @@ class Trip:
     """
 
     __slots__ = (
-        "_answer", "_call", "_decision", "_is_going", "_is_over", "_is_served", "_needs", "_road",
-        "_trace", "_waiter", "_waits",
+        "_answer", "_call", "_decision", "_is_going", "_is_over", "_is_served", "_needs",
+        "_passage", "_road", "_waiter", "_waits",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - one field each; made on every call
@@ -58,9 +60,9 @@ class Trip:
         road: Road,
         call: calls.Call,
         needs: judge.Needs,
+        passage: Passage,
         answer: Callable[[Decision], None],
         waits: Callable[[Wait], None],
-        trace_id: str = "",
         is_served: Callable[[], bool] = always,
         waiter: Waiter | None = None,
     ) -> None:
@@ -69,7 +71,7 @@ class Trip:
         self._needs = needs
         self._answer = answer
         self._waits = waits
-        self._trace = trace_id
+        self._passage = passage
         self._is_served = is_served
         self._waiter = waiter
         self._decision: Decision | None = None
@@ -149,6 +151,7 @@ class Trip:
         """People are asked; the answer comes through the waiter from now on."""
         road, waiter = self._road, self._waiter
         if waiter is None:
+            self._passage.wait_ns = road.now_ns()
             waiter = self._fresh_waiter(full)
             self._waits(waiter.wait)
         if not waiter.is_over:
@@ -160,7 +163,7 @@ class Trip:
             loop = next(one for one in needs.loops if one.id == identity)
             needs = judge.looped(needs, loop)
         hold_s = asking.hold_of(needs.asked, road.hold_s)
-        return Waiter(self._call, self._tell, hold_s, self._trace, self._is_served)
+        return Waiter(self._call, self._passage, self._tell, hold_s, self._is_served)
 
     def _tell(self, decided: Decision) -> None:
         if self._is_going:

@@ -7,6 +7,7 @@ from typing import Final
 
 from mesh7_core.policy import calls
 from mesh7_core.policy.decision import Decision
+from mesh7_core.telemetry.passage import Passage
 from mesh7_sidecar.gate import edge, exact
 
 MOST_STARTS: Final = 8
@@ -52,9 +53,9 @@ class Waiter:
 
     Args:
         call: what it asks for.
+        passage: of the call.
         answer: its door's.
         hold_s: its own patience.
-        trace_id: of the call; empty when it has none.
         is_served: whether the source that the call would go to is still in force.
 
     Attributes:
@@ -70,20 +71,20 @@ class Waiter:
 
     __slots__ = (
         "_answer", "_timers", "call", "definition", "freed", "is_due", "is_late", "is_over",
-        "is_served", "starts", "stir", "trace_id", "wait", "what",
+        "is_served", "passage", "starts", "stir", "wait", "what",
     )  # fmt: skip
 
     def __init__(
         self,
         call: calls.Call,
+        passage: Passage,
         answer: Callable[[Decision], None],
         hold_s: float,
-        trace_id: str = "",
         is_served: Callable[[], bool] = always,
     ) -> None:
         self.call = call
         self.definition = call.definition
-        self.trace_id = trace_id
+        self.passage = passage
         self.what = exact.UNSPELLED
         self.is_over = False
         self.is_due = hold_s <= 0

@@ -9,6 +9,7 @@ is cancelled at the source in the way of its era.
 import asyncio
 import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import orjson
 
@@ -38,6 +39,28 @@ _CANCELLED = b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"re
 
 def ignore(_: jsonrpc.Message) -> None:
     """Let a notification go."""
+
+
+def unseen(_: bytes) -> None:
+    """For who need not know what was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What goes with one request, beside its `params`.
+
+    Attributes:
+        repeated: arguments that the tool wants repeated as headers; for modern sources.
+        traced: the headers of a call that is traced.
+        on_sent: gets the request's body right before it is sent; again when it is sent again.
+    """
+
+    repeated: Headers
+    traced: Headers
+    on_sent: Callable[[bytes], None]
+
+
+NOTHING = Beside(NONE, NONE, unseen)
 
 
 class SourceClient:
@@ -108,7 +131,7 @@ class SourceClient:
         method: str,
         params: bytes,
         on_notice: Callable[[jsonrpc.Message], None] = ignore,
-        repeated: Headers = NONE,
+        beside: Beside = NOTHING,
     ) -> Answer:
         """Ask once and wait for the answer, which is a result or a JSON-RPC error.
 
@@ -116,20 +139,20 @@ class SourceClient:
             method: of the request.
             params: a JSON object; `_meta` of a modern request is added here.
             on_notice: gets notifications that precede the answer.
-            repeated: arguments that the tool wants repeated as headers; for modern sources.
+            beside: what else is sent with it.
 
         Raises:
             UpstreamError: there is no answer; whether the call ran is then unknown.
         """
         await self.connect()
         session = self._session
-        answer = await self._ask(method, params, on_notice, repeated)
+        answer = await self._ask(method, params, on_notice, beside)
         if answer.status == NOT_FOUND and session is not None:
             # The server forgot the session and by the protocol has not looked at the request.
             if self._session == session:
                 self.protocol, self._session = "", None
             await self.connect()
-            answer = await self._ask(method, params, on_notice, repeated)
+            answer = await self._ask(method, params, on_notice, beside)
         if answer.message is None:
             raise self._failure(failures.of_status(answer.status, self._source))
         return answer
@@ -210,31 +233,33 @@ class SourceClient:
         method: str,
         params: bytes,
         on_notice: Callable[[jsonrpc.Message], None],
-        repeated: Headers = NONE,
+        beside: Beside,
     ) -> Answer:
         if self.is_modern:
-            return await self._ask_modern(method, params, on_notice, repeated)
+            return await self._ask_modern(method, params, on_notice, beside)
         plain = _without_modern_meta(params)
-        return await self._send(method, plain, self._legacy_headers(), on_notice)
+        extra = self._legacy_headers() + beside.traced
+        return await self._send(method, plain, extra, on_notice, beside.on_sent)
 
     async def _ask_modern(
         self,
         method: str,
         params: bytes,
         on_notice: Callable[[jsonrpc.Message], None],
-        repeated: Headers = NONE,
+        beside: Beside = NOTHING,
     ) -> Answer:
         extra = [
             (b"mcp-protocol-version", MODERN.encode()),
             (b"mcp-method", method.encode()),
-            *repeated,
+            *beside.repeated,
+            *beside.traced,
         ]
         if method in mcp.NAMED:
             name = splice.span(params, (mcp.NAMED[method],))
             if name is not None:
                 written = str(orjson.loads(params[name[0] : name[1]]))
                 extra.append((b"mcp-name", headers.encode_value(written)))
-        return await self._send(method, _with_modern_meta(params), extra, on_notice)
+        return await self._send(method, _with_modern_meta(params), extra, on_notice, beside.on_sent)
 
     async def _send(
         self,
@@ -242,12 +267,14 @@ class SourceClient:
         params: bytes,
         extra: list[tuple[bytes, bytes]],
         on_notice: Callable[[jsonrpc.Message], None],
+        on_sent: Callable[[bytes], None] = unseen,
     ) -> Answer:
         identifier = f"mesh7-{next(self._numbers)}"
         body = b'{"jsonrpc":"2.0","id":"%b","method":"%b","params":%b}' % (
             identifier.encode(), method.encode(), params,
         )  # fmt: skip
         conversation = self._conversation(identifier, on_notice)
+        on_sent(body)
         try:
             return await self._exchange(body, extra, conversation)
         except asyncio.CancelledError:

@@ -13,6 +13,8 @@ import binascii
 import re
 from typing import Final
 
+from mesh7_core.telemetry import context
+
 HeaderList = list[tuple[bytes, bytes]]
 """Lower-case names, order and duplicates kept."""
 
@@ -24,7 +26,9 @@ METHOD: Final = b"mcp-method"
 NAME: Final = b"mcp-name"
 PARAM_PREFIX: Final = b"mcp-param-"
 
-_TRACE = frozenset({b"traceparent", b"tracestate", b"x-request-id"})
+TRACEPARENT: Final = context.TRACEPARENT.encode()
+TRACESTATE: Final = context.TRACESTATE.encode()
+_TRACE = frozenset({TRACEPARENT, TRACESTATE, b"x-request-id"})
 
 MCP_TO_TOOL: Final = _TRACE | {
     b"accept", b"accept-language", CONTENT_TYPE, b"last-event-id", METHOD, NAME,
@@ -77,7 +81,6 @@ HTTP_TO_AGENT: Final = frozenset({
 _RATE_PREFIXES = (b"x-ratelimit-", b"anthropic-ratelimit-")
 _SENTINEL = re.compile(r"=\?base64\?(.*)\?=", re.DOTALL)
 _SAFE_VALUE = re.compile(r"[\x20-\x7e]*")
-# W3C Trace Context: later versions may add fields; `ff` is no version.
 _UNSAFE_BYTE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -114,6 +117,15 @@ def http_response_headers(received: HeaderList) -> HeaderList:
         pair for pair in _end_to_end(received)
         if pair[0] in HTTP_TO_AGENT or pair[0].startswith(_RATE_PREFIXES)
     ]  # fmt: skip
+
+
+def trace_context(received: HeaderList) -> context.Context | None:
+    """What a caller says of its trace; several lines of `tracestate` are one."""
+    parents = [value for name, value in received if name == TRACEPARENT]
+    if len(parents) != 1:
+        return None
+    states = b",".join(value for name, value in received if name == TRACESTATE)
+    return context.read(parents[0].decode("latin-1"), states.decode("latin-1"))
 
 
 def is_json(content_type: bytes | None) -> bool:

@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from mesh7_core.ledger import resp
-
 LONGEST: Final = 1024 * 1024
 """Bytes of a segment with its line; a longer one is none."""
 _MOST: Final = 2**53
@@ -110,7 +108,7 @@ def fields(segment: Segment) -> list[bytes | str | int]:
     ]  # fmt: skip
 
 
-def read_entry(reply: resp.Reply) -> Entry | None:
+def read_entry(reply: object) -> Entry | None:
     """One of the entries that a server answers; None = an answer that no server gives."""
     match reply:
         case [bytes(entry_id), [*found]] if _ID.fullmatch(_text(entry_id)):
@@ -125,7 +123,7 @@ def read_entry(reply: resp.Reply) -> Entry | None:
     )
 
 
-def _pairs(found: Sequence[resp.Reply]) -> Mapping[bytes, bytes]:
+def _pairs(found: Sequence[object]) -> Mapping[bytes, bytes]:
     each = zip(found[::2], found[1::2], strict=False)
     return {
         name: value for name, value in each if isinstance(name, bytes) and isinstance(value, bytes)

@@ -32,6 +32,7 @@ from mesh7_core.ledger.protocol import (
     Unknown,
     Window,
 )
+from mesh7_core.ledger.redis_audit import RedisAudit
 from mesh7_core.ledger.redis_deliveries import RedisDeliveries
 from mesh7_core.ledger.redis_layout import DONE, FULL
 from mesh7_core.ledger.redis_store import Store
@@ -61,6 +62,7 @@ class RedisLedger:
 
     Attributes:
         deliveries: what the operator delivers there.
+        audit: where this gateway's records are appended.
     """
 
     def __init__(  # noqa: PLR0913 - what a gateway is started with
@@ -90,6 +92,7 @@ class RedisLedger:
             connected=self._connected,
         )
         self.deliveries: Deliveries = RedisDeliveries(self._store, self._layout, self._delivery)
+        self.audit = RedisAudit(self._store, self._layout)
 
     async def start(self) -> None:
         """Connect; a store that is away is tried again until `close`."""

@@ -127,6 +127,11 @@ class Store:
             self.answered()
         return [LOST if isinstance(one, hiredis.ReplyError) else one for one in replies]
 
+    async def quietly(self, *words: Word) -> resp.Reply | Lost:
+        """Send a command whose failure costs no call anything: an error reply is a value."""
+        command = resp.pack(*words)
+        return await resp_client.awaited(lambda answer: self._calls.send(command, answer))
+
     def use(self, server: RedisServer) -> None:
         """Be another user from now on; commands in flight get their answers."""
         self._place = server.place

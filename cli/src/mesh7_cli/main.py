@@ -14,6 +14,7 @@ import click
 from mesh7_cli import exits
 from mesh7_cli.commands import (
     approve,
+    audit,
     call,
     check,
     completion,
@@ -70,8 +71,9 @@ def program() -> None:
 
 _SERVING = (run, stdio, status, tools, call)
 _DECIDING = (requests, show, watch, approve, deny, grant, grants, revoke, kill)
+_SEEING = (audit,)
 _OFFLINE = (check, test, explain, completion)
-for _module in (*_SERVING, *_DECIDING, *_OFFLINE):
+for _module in (*_SERVING, *_DECIDING, *_SEEING, *_OFFLINE):
     program.add_command(_module.command)
 
 

@@ -78,8 +78,12 @@ def may_colour() -> bool:
 
 def coloured(word: str) -> str:
     """`word` in its colour when stdout may have colours."""
-    colour = COLOURS.get(word)
-    return click.style(word, fg=colour) if colour and may_colour() else word
+    return painted(word, COLOURS.get(word, ""))
+
+
+def painted(text: str, colour: str) -> str:
+    """`text` in a colour when stdout may have colours; empty = in none."""
+    return click.style(text, fg=colour) if colour and may_colour() else text
 
 
 def visible(text: str) -> str:

@@ -11,6 +11,7 @@ from typing import Final
 
 import hiredis
 
+from mesh7_core import awake
 from mesh7_core.ledger import functions, redis_troubles, resp, resp_client
 from mesh7_core.ledger.protocol import LOST, Lost
 from mesh7_core.ledger.redis_layout import Word
@@ -74,7 +75,7 @@ class Store:
         self._messages.start()
         connecting = resp_client.Condition.CONNECTING
         try:
-            async with asyncio.timeout(within_s):
+            async with awake.timeout(within_s):
                 while connecting in {self._calls.condition, self._messages.condition}:
                     self._turn.clear()
                     await self._turn.wait()

@@ -11,6 +11,7 @@ from typing import Final
 
 import hiredis
 
+from mesh7_core import awake
 from mesh7_core.ledger import redis_troubles, resp
 from mesh7_core.ledger.protocol import LOST, Lost
 from mesh7_core.ledger.redis_url import RedisServer
@@ -177,7 +178,7 @@ class Client:
         loop = asyncio.get_running_loop()
         tls = _tls(settings) if settings.is_tls else None
         try:
-            async with asyncio.timeout(_CONNECT_S):
+            async with awake.timeout(_CONNECT_S):
                 _, pipeline = await loop.create_connection(
                     lambda: resp.Pipeline(
                         loop, ended=self._ended, pushed=self._pushed, longest=self._longest

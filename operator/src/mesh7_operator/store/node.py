@@ -9,7 +9,7 @@ from typing import Final
 
 import hiredis
 
-from mesh7_core import errors
+from mesh7_core import awake, errors
 from mesh7_core.ledger import redis_troubles, redis_url, resp, resp_client
 from mesh7_core.ledger.protocol import LOST, Lost
 from mesh7_operator import settings
@@ -128,7 +128,7 @@ class Node:
         self.renew()
         self._client.start()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within_s):
+            async with awake.timeout(within_s):
                 while self._client.condition is resp_client.Condition.CONNECTING:
                     self._turn.clear()
                     await self._turn.wait()

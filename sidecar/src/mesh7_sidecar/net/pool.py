@@ -12,6 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
+from mesh7_core import awake
 from mesh7_sidecar.net import headers as header_lines
 from mesh7_sidecar.net import heads
 from mesh7_sidecar.net.breaker import Breaker
@@ -242,7 +243,7 @@ class Pool:
         link: Link | None = None
         failure = _REFUSED
         try:
-            async with asyncio.timeout(self._bounds.connect_s):
+            async with awake.timeout(self._bounds.connect_s):
                 link = await self._connect()
         except TimeoutError:
             failure = _failure(FailureKind.TIMED_OUT, "took no connection in time")
@@ -285,7 +286,7 @@ class Pool:
         patience_s = self._bounds.connect_s / len(addresses)
         for address in addresses[:-1]:
             try:
-                async with asyncio.timeout(patience_s):
+                async with awake.timeout(patience_s):
                     return await self._connect_to(address)
             except ssl.SSLError:
                 raise

@@ -55,6 +55,7 @@ def test_people_see_who_asks_for_what_and_why() -> None:
             "openedAt": "2026-11-21T11:59:00.000Z",
             "expiresAt": "2026-11-21T12:04:00.000Z",
             "traceId": "a" * 32,
+            "traceparent": f"00-{'a' * 32}-{'b' * 16}-01",
             "pendingOfPod": 1,
         },
     }
@@ -117,6 +118,7 @@ def test_what_a_sidecar_asks_is_genuine() -> None:
         sidecar_exact.exact_call(call, what.mark, "", "salt"), asked,
         digest=sidecar_exact.digest(call, what.mark, "", rules, "salt"), text=what.text,
         trace_id="",
+        traceparent="",
     )  # fmt: skip
     opened = approvals.opened(request, NOON_MS - 5_000)
     steps = plan(worlds.world(opened).ground())

@@ -186,6 +186,7 @@ def request(
         use_within_ms=min(one.use_within for one in spoken) // timedelta(milliseconds=1),
         opened_at_ms=opened_at_ms,
         trace_id="a" * 32,
+        traceparent=f"00-{'a' * 32}-{'b' * 16}-01",
         uid=UID,
         source_host="billing.shop.svc",
         source=SOURCES["billing"].digest,

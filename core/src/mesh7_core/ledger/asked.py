@@ -104,6 +104,8 @@ class Request:
             was withdrawn.
         outcome: of a used one; empty = not known.
         trace_id: of the call that opened it.
+        traceparent: the span that waits for people, or the caller's own where the call is not
+            traced (W3C Trace Context); empty = there is none.
         uid, family, source_kind, source_host, source, mark, salt: what the digest binds beside the
             above, so that whoever answers can work it out anew (`policy.exact.ExactCall`); people
             are not shown the salt.
@@ -127,6 +129,7 @@ class Request:
     used_at_ms: int = 0
     outcome: str = ""
     trace_id: str = ""
+    traceparent: str = ""
     cut_from_bytes: int = 0
     uid: str = ""
     family: str = "tools"

@@ -27,6 +27,8 @@ _ADDED: Final[Mapping[str, object]] = {
     "mark": "", "salt": "", "policies": [],
 }  # fmt: skip
 """What the release before did not write, of requests and of votes, and what it meant."""
+_OPTIONAL = frozenset({"traceparent"})
+"""Of a request: written where it says something, so that others read what says nothing."""
 _AGREED = (State.APPROVED, State.USED, State.LAPSED)
 
 
@@ -40,6 +42,9 @@ def encode(request: Request) -> bytes:
         "asking": [_fields(one, _ASKING) for one in request.asking],
         "votes": [_fields(one, _VOTE) for one in request.votes],
     }
+    for name in _OPTIONAL:
+        if not written[name]:
+            del written[name]
     return json.dumps(written, sort_keys=True, separators=(",", ":")).encode("ascii")
 
 
@@ -68,7 +73,8 @@ def _request(found: object) -> Request:
         votes=tuple(_vote(one) for one in _list(item, "votes", asked.MOST_VOTES)),
         opened_at_ms=_number(item, "opened_at_ms"), decided_at_ms=_number(item, "decided_at_ms"),
         used_at_ms=_number(item, "used_at_ms"), outcome=_text(item, "outcome"),
-        trace_id=_text(item, "trace_id"), version=_number(item, "version"),
+        trace_id=_text(item, "trace_id"), traceparent=_text(item, "traceparent"),
+        version=_number(item, "version"),
         cut_from_bytes=_number(item, "cut_from_bytes"),
         uid=_text(item, "uid"), family=_text(item, "family"),
         source_kind=_text(item, "source_kind"), source_host=_text(item, "source_host"),
@@ -139,9 +145,12 @@ def _is_repeated(votes: tuple[Vote, ...]) -> bool:
 
 
 def _object(found: object, names: frozenset[str]) -> Mapping[str, object]:
-    if not isinstance(found, dict) or found.keys() not in (names, names - _ADDED.keys()):
+    optional = _OPTIONAL & names
+    if not isinstance(found, dict):
         raise _NotOneError
-    return {**_ADDED, **found}
+    if found.keys() | optional not in (names, names - _ADDED.keys()):
+        raise _NotOneError
+    return {**_ADDED, **dict.fromkeys(optional, ""), **found}
 
 
 def _list(item: Mapping[str, object], name: str, most: int = sys.maxsize) -> list[object]:

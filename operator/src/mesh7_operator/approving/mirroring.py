@@ -15,6 +15,7 @@ from mesh7_core.ledger import showing
 from mesh7_core.ledger.asked import Asking, Request
 from mesh7_core.policy.destination import Destination
 from mesh7_core.policy.rules import Policy
+from mesh7_core.telemetry import context
 from mesh7_operator.approving import moments, telling
 from mesh7_operator.approving.mirrored import Mirrored, Said, Standing
 from mesh7_operator.reconciling import conditions
@@ -67,6 +68,9 @@ def manifest(
         spec["definition"] = request.definition
     if _TRACE.fullmatch(request.trace_id):
         spec["traceId"] = request.trace_id
+    waiting = context.read(request.traceparent)
+    if waiting is not None:
+        spec["traceparent"] = waiting.traceparent
     return {
         "apiVersion": names.API_VERSION,
         "kind": names.APPROVAL_REQUEST,

@@ -1,15 +1,12 @@
 """What a call that is traced says of itself; calls that are not never come here."""
 
-from typing import Final
 from urllib.parse import urlsplit
 
-from mesh7_core.telemetry import context
+from mesh7_core.telemetry import record_spans
 from mesh7_core.telemetry.context import Context
 from mesh7_core.telemetry.passage import Sampled
 from mesh7_sidecar.sources.registry import Served
 from mesh7_sidecar.wire import mcp
-
-CLIENT: Final = "client"
 
 
 def describe(sampled: Sampled, asked: mcp.Asked, served: Served | None, session: str = "") -> None:
@@ -33,5 +30,5 @@ def address(sampled: Sampled, served: Served | None) -> None:
 
 def client(sampled: Sampled) -> Context:
     """The span of what goes upstream, made now."""
-    span = sampled.client = context.child(sampled.server, CLIENT)
+    span = sampled.client = record_spans.client_context(sampled)
     return span

@@ -29,11 +29,13 @@ def request_for(
     digest: str,
     text: str,
     trace_id: str,
+    traceparent: str,
 ) -> Request:
     """A request for one exact call: every rule that asks, the shortest of their times.
 
     Args:
         text: what is forwarded, as people read it.
+        traceparent: what their decision links to; empty = nothing.
     """
     meant = asked_of(asked)
     return Request(
@@ -48,6 +50,7 @@ def request_for(
         timeout_ms=meant.timeout_ms,
         use_within_ms=meant.use_within_ms,
         trace_id=trace_id,
+        traceparent=traceparent,
         uid=call.uid,
         family=call.family,
         source_kind=call.source_kind,

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from mesh7_core.ledger.protocol import Ledger
+from mesh7_core.ledger.protocol import Ledger, Observed
 from mesh7_core.policy import calls, judge
 from mesh7_core.policy.decision import NO_BUNDLE, UNKNOWN_TOOL, Decision, Verdict
 from mesh7_core.policy.reasons import Reason
@@ -36,6 +36,10 @@ Consumer = Callable[[records.Record], None]
 _TOLD_PLAINLY = frozenset({Reason.NO_BUNDLE, Reason.SOURCE_UNAVAILABLE})
 
 
+def _untold(_took_ns: int, _observed: Observed) -> None:
+    """Where nobody counts."""
+
+
 class Counts:
     """How many calls ended with which verdict since the start; `mesh7 status` shows them."""
 
@@ -58,6 +62,7 @@ class Gate:
         definition_of: lists a tool again and answers the digest of its definition, None when it
             cannot be listed.
         terms: how calls are held and counted.
+        on_trip: told how long the ledger took for a call, and what it answered.
     """
 
     def __init__(  # noqa: PLR0913 - what the composition root puts together
@@ -71,6 +76,7 @@ class Gate:
         journal: Journal,
         definition_of: DefinitionOf,
         terms: HoldTerms,
+        on_trip: Callable[[int, Observed], None] = _untold,
     ) -> None:
         self.current = current
         self.counts = Counts()
@@ -80,6 +86,7 @@ class Gate:
         self._moment = clock.now()
         self.traces = traces
         self._consumers = consumers
+        self._on_trip = on_trip
         self._road = self._built(ledger, journal, definition_of, terms)
 
     def judge(
@@ -151,6 +158,11 @@ class Gate:
         """How many callers wait for one request."""
         return self._road.holds.waiting(request_id)
 
+    @property
+    def callers(self) -> int:
+        """How many callers wait for people."""
+        return self._road.holds.callers
+
     def stop_holding(self) -> None:
         """Answer whoever waits that the request is pending, at once; calls that run go on."""
         self._road.holds.stop()
@@ -193,6 +205,7 @@ class Gate:
             now_s=now_s,
             now_ns=self.monotonic_ns,
             hold_s=terms.hold_s,
+            on_trip=self._on_trip,
         )
 
     def _decided(self, call: calls.Call) -> Decision:

@@ -30,6 +30,7 @@ from mesh7_core.ledger.protocol import (
 )
 from mesh7_core.policy import decision, judge
 from mesh7_core.policy.rules import Action, RuleId
+from mesh7_core.telemetry import record_spans
 from mesh7_sidecar.gate import asking, claiming, edge, exact, observing
 from mesh7_sidecar.gate.claiming import Claimed
 from mesh7_sidecar.gate.waiters import MOST_RACING, Stage, Waiters, each
@@ -200,6 +201,7 @@ class Hold:
             digest=self.digest,
             text=lead.what.text,
             trace_id=lead.passage.trace_id,
+            traceparent=record_spans.waiting(lead.passage),
         )
         if len(request.asking) > MOST_ASKING:
             self._refuse(judge.Ledger.UNAVAILABLE)

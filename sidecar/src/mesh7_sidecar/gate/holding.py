@@ -135,6 +135,11 @@ class Holds:
         """How many callers wait for one request."""
         return sum(hold.waiting for hold in self._holds.values() if hold.is_for(request_id))
 
+    @property
+    def callers(self) -> int:
+        """How many callers wait."""
+        return sum(hold.waiting for hold in self._holds.values())
+
     def keep(self, decision: Decision, result: kept.Kept) -> None:
         """Keep what came of an approved call for those who repeat it."""
         run = self._runs.get(decision.request_id)

@@ -31,6 +31,7 @@ class Road:
     Attributes:
         hold_s: how long a caller waits for people, if no rule says less.
         now_s, now_ns: never go back.
+        on_trip: told how long the ledger took, and what it answered.
     """
 
     ledger: Ledger
@@ -41,6 +42,7 @@ class Road:
     now_s: Callable[[], float]
     now_ns: Callable[[], int]
     hold_s: float
+    on_trip: Callable[[int, Observed], None]
 
 
 class Trip:
@@ -51,8 +53,8 @@ class Trip:
     """
 
     __slots__ = (
-        "_answer", "_call", "_decision", "_is_going", "_is_over", "_is_served", "_needs",
-        "_passage", "_road", "_waiter", "_waits",
+        "_answer", "_asked_ns", "_call", "_decision", "_is_going", "_is_over", "_is_served",
+        "_needs", "_passage", "_road", "_waiter", "_waits",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - one field each; made on every call
@@ -74,6 +76,7 @@ class Trip:
         self._passage = passage
         self._is_served = is_served
         self._waiter = waiter
+        self._asked_ns = 0
         self._decision: Decision | None = None
         self._is_going = True
         self._is_over = False
@@ -93,10 +96,13 @@ class Trip:
         if needs.asked:
             self._ask(())
         else:
+            self._asked_ns = road.now_ns()
             road.ledger.observe(road.words.plain(needs, self._call, road.now_s()), self._observed)
         return True
 
     def _observed(self, observed: Observed) -> None:
+        road = self._road
+        road.on_trip(road.now_ns() - self._asked_ns, observed)
         self._settle(partial(self._decided, observed))
 
     def _settle(self, work: Callable[[], Decision | None]) -> None:

@@ -15,6 +15,7 @@ _BLANKET_ROOTS = {
     "operator/src/mesh7_operator/main.py",
     "operator/src/mesh7_operator/controller/working.py",
     "operator/src/mesh7_operator/controller/approving.py",
+    "operator/src/mesh7_operator/controller/querying.py",
     # A round of upkeep that shows a defect must not cost all namespaces their leader.
     "operator/src/mesh7_operator/controller/rounds.py",
     # What is raised in a thread is raised again where it is awaited.

@@ -18,6 +18,8 @@ class Act(StrEnum):
     GRANT = "grant"
     REVOKE = "revoke"
     KILL = "kill"
+    AUDIT = "audit"
+    """Asked for records of the audit, or whether they are sound."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""Questions about the audit of a namespace go in, statuses come out."""

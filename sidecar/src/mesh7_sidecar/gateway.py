@@ -11,7 +11,7 @@ from mesh7_core import errors
 from mesh7_core.compiling import compiler
 from mesh7_core.policy import calls
 from mesh7_core.telemetry import lines
-from mesh7_sidecar import listening, serving, status
+from mesh7_sidecar import listening, measuring, serving, status
 from mesh7_sidecar.bundles.reload import Reload
 from mesh7_sidecar.clock import Clock
 from mesh7_sidecar.doors.app import AnyDoor, App
@@ -162,14 +162,23 @@ class Gateway:
     async def _open_judging(self) -> Judging:
         judging = self._judged_by = self._judging = await open_judging(
             self._settings, self._held, self._clock, self._serving.current,
-            self._serving.registry, self._audit, lambda: self._serving.ports,
+            self._serving.registry, self._audit, self._serving.metrics,
+            lambda: self._serving.ports,
         )  # fmt: skip
         self._serving.judge_by(judging.gate, self._settings.patience)
+        self._serving.measuring.add(
+            measuring.store(judging.home.ledger.trouble), measuring.folder(self._age_s)
+        )
         return judging
 
     def _load(self) -> None:
         if not self._reload.load():
             raise errors.ManifestError("\n".join(self._reload.problems))
+
+    def _age_s(self) -> float | None:
+        """How long ago the set in force was loaded; None before the first."""
+        loaded_at = self._reload.loaded_at
+        return None if loaded_at is None else (self._clock.now() - loaded_at).total_seconds()
 
     def _apply(self, compiled: compiler.Compiled) -> tuple[str, ...]:
         if compiled.bundle is None:
@@ -200,7 +209,7 @@ class Gateway:
         none: frozenset[bytes] = frozenset()
         guard = Guard(hosts=LOOPBACK_HOSTS, origins=none, own_origins=none, token=None)
         self._control = control = Control(
-            App(guard, doors, judging.gate.count_refused),
+            App(guard, doors, self._serving.count_refused),
             self.whole_status,
             self._count_joined,
             people=judging.people,

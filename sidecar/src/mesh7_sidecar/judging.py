@@ -28,6 +28,7 @@ from mesh7_sidecar.net import processes
 from mesh7_sidecar.people import shown
 from mesh7_sidecar.people.clients import UNSEEN, Clients
 from mesh7_sidecar.people.hurdles import Rules
+from mesh7_sidecar.seeing.metrics import Metrics
 from mesh7_sidecar.seeing.tracing import Untraced
 from mesh7_sidecar.settings import Settings
 from mesh7_sidecar.sources.registry import Registry
@@ -65,11 +66,13 @@ async def open_judging(  # noqa: PLR0913 - what the gateway is made of
     current: Current,
     registry: Registry,
     audit: AuditLines | None,
+    metrics: Metrics,
     ports: Callable[[], Collection[int]],
 ) -> Judging:
     """Open all of it, for the namespace of the bundle in force.
 
     Args:
+        metrics: where calls are counted.
         ports: that agents connect to.
 
     Raises:
@@ -86,7 +89,10 @@ async def open_judging(  # noqa: PLR0913 - what the gateway is made of
     gate = Gate(
         current,
         clock=clock,
-        consumers=by_share(audit.append, settings.audit) if audit is not None else (),
+        consumers=(
+            metrics.count,
+            *(by_share(audit.append, settings.audit) if audit is not None else ()),
+        ),
         traces=Untraced(),
         ledger=home.ledger,
         journal=home.journal,
@@ -99,6 +105,7 @@ async def open_judging(  # noqa: PLR0913 - what the gateway is made of
             key=held.key if settings.redis is None else b"",
             salt=held.salt,
         ),
+        on_trip=metrics.count_trip,
     )
     notes = Notes(home.journal, namespace) if home.is_shared else None
     standing = StandingGrants(home.ledger, current, notes)

@@ -26,7 +26,7 @@ from mesh7_core.ledger.signed import Desk, SignedLedger
 from mesh7_core.policy import bundle, calls
 from mesh7_core.policy.rules import Per
 from mesh7_core.telemetry import lines
-from mesh7_sidecar import listening, pod_settings, serving
+from mesh7_sidecar import listening, measuring, pod_settings, serving
 from mesh7_sidecar.audit.share import by_share
 from mesh7_sidecar.bundles.delivered import Delivery
 from mesh7_sidecar.bundles.freshness import GRANTS_LAST, Freshness
@@ -110,6 +110,12 @@ class Pod:
             self._audit = AuditLines(Stream(), render, MAXIMUM_WAITING_BYTES)
         self._gate = self._made_gate()
         self._serving.judge_by(self._gate, settings.patience)
+        self._serving.measuring.add(
+            measuring.store(self._ledger.trouble),
+            measuring.deliveries(
+                self._delivery, self._delivery.refusals.counts, self._clock.wall_ns
+            ),
+        )
 
     async def start(self) -> None:
         """Open the listeners, take what is delivered; the data listener waits for a bundle.
@@ -188,7 +194,10 @@ class Pod:
         return Gate(
             self._serving.current,
             clock=self._clock,
-            consumers=by_share(self._audit.append, share) if self._audit is not None else (),
+            consumers=(
+                self._serving.metrics.count,
+                *(by_share(self._audit.append, share) if self._audit is not None else ()),
+            ),
             traces=Untraced(),
             ledger=self._ledger,
             journal=self._journal,
@@ -200,6 +209,7 @@ class Pod:
                 replicas=self._replicas,
                 salt=self._held.salt,
             ),
+            on_trip=self._serving.metrics.count_trip,
         )
 
     def _desk(self) -> Desk:

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from mesh7_core import errors
 from mesh7_core.policy import bundle, calls
+from mesh7_core.policy.reasons import Reason
+from mesh7_core.telemetry import sidecar_instruments
+from mesh7_sidecar import measuring
 from mesh7_sidecar.background import Background
 from mesh7_sidecar.bundles.current import Current
 from mesh7_sidecar.clock import Clock
@@ -26,6 +29,9 @@ from mesh7_sidecar.gate.gate import Gate
 from mesh7_sidecar.net import listener, origin, pool, upstream
 from mesh7_sidecar.net.lookups import Lookups
 from mesh7_sidecar.net.sweep import Sweep
+from mesh7_sidecar.seeing.labels import Labels
+from mesh7_sidecar.seeing.lag import Lag
+from mesh7_sidecar.seeing.metrics import Metrics
 from mesh7_sidecar.settings import Address, Patience
 from mesh7_sidecar.sources.baselines import Baselines
 from mesh7_sidecar.sources.credentials import Credentials
@@ -60,6 +66,8 @@ class Serving:
         registry: the sources of the bundle in force.
         background: what runs beside the calls.
         ports: that agents connect to.
+        metrics: what calls are counted in; gates feed it.
+        measuring: what there is to read of all this.
         mcp: what the MCP doors share; there once `judge_by` was called, as is `gate`.
     """
 
@@ -80,6 +88,9 @@ class Serving:
         self.registry = Registry(self._connect, clock.monotonic_s, baselines)
         self.background = Background()
         self.ports: list[int] = []
+        self.metrics = Metrics(Labels(self.current, measuring.listed_by(self.registry)))
+        self.measuring = measuring.Measuring()
+        self._lag = Lag()
         self.is_ending = False
         self._clock = clock
         self._agent = agent
@@ -91,6 +102,7 @@ class Serving:
         self._admin: admin.Admin | None = None
         self._is_judging = False
         self._lookups = Lookups(clock.monotonic_s)
+        self._measure()
 
     @property
     def admin_address(self) -> str:
@@ -122,6 +134,11 @@ class Serving:
         self._is_judging = True
         self.registry.on_change.append(self.mcp.end_forbidden_streams)
 
+    def count_refused(self, reason: Reason) -> None:
+        """A request was refused before it was a call; for the apps of this gateway."""
+        self.gate.count_refused(reason)
+        self.metrics.count_refused(reason)
+
     def doors(self) -> dict[type, AnyDoor]:
         """One door for each kind of path; of a gateway that judges."""
         work = Work()
@@ -147,7 +164,7 @@ class Serving:
         self, doors: dict[type, AnyDoor], guard: Guard, bound: socket.socket, identify: IdentifyAs
     ) -> str:
         """Open the data listener; its address."""
-        server = await self.serve(App(guard, doors, self.gate.count_refused), bound, identify)
+        server = await self.serve(App(guard, doors, self.count_refused), bound, identify)
         self.ports = [port for _, port in server.addresses]
         return str(Address(*server.addresses[0]))
 
@@ -158,12 +175,13 @@ class Serving:
         # Imported here: aiohttp weighs 12 MB, which `mesh7 stdio` and `--admin off` do without.
         from mesh7_sidecar.net import admin  # noqa: PLC0415
 
-        app = admin.admin_app(ready, lambda: bool(self.ports), hosts)
+        app = admin.admin_app(ready, lambda: bool(self.ports), hosts, self.measuring.scrape)
         self._admin = await admin.serve_admin(app, [bound])
 
     def keep_going(self) -> None:
         """Begin what runs in the background, once everything is loaded."""
         self.background.watch("reads credentials again", self._rearm)
+        self.background.watch("measures the event loop", self._lag.watch)
         self.background.keep(self.registry.warm())
         # What is loaded stays: the collector need not walk it again and again.
         gc.collect()
@@ -189,6 +207,22 @@ class Serving:
         if self._admin is not None:
             await self._admin.close()
         self.registry.close()
+
+    def _measure(self) -> None:
+        self.measuring.add(
+            measuring.build,
+            self.metrics.readings,
+            measuring.number(
+                sidecar_instruments.PENDING_CALLERS,
+                lambda: self.gate.callers if self._is_judging else 0,
+            ),
+            measuring.number(
+                sidecar_instruments.CONNECTIONS,
+                lambda: sum(each.connections for each, _ in self._listeners),
+            ),
+            measuring.sources(self.registry),
+            self._lag.readings,
+        )
 
     def _warm(self) -> None:
         if self._listeners:

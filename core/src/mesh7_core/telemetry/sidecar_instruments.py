@@ -190,8 +190,16 @@ OTLP_SENT: Final = _counter(
 OTLP_DROPPED: Final = _counter(
     name="mesh7.otlp.dropped",
     unit="{item}",
-    labels=(Label(attribute="signal", values=("traces", "metrics", "logs")),),
-    help="Spans, metrics and log records that were not sent, or that the collector did not take",
+    labels=(
+        Label(attribute="signal", values=("traces", "metrics", "logs")),
+        Label(
+            attribute="reason",
+            values=("queue-full", "unreachable", "timed-out", "refused", "closed"),
+        ),
+    ),
+    help="Spans, metrics and log records that no collector has",
+    meaning="spans, metrics and log records that no collector has: more were made than are sent, "
+    "it is away, it does not answer, it does not take them, or the program ended first",
 )
 AUDIT_RECORDS: Final = _counter(
     name="mesh7.audit.records", unit="{record}", help="Audit records that were written"

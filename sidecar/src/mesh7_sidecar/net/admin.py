@@ -1,7 +1,7 @@
 """The admin listener: whether the gateway lives and is ready. Nothing secret, nothing that acts."""
 
 import socket
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from aiohttp import typedefs, web
@@ -11,6 +11,9 @@ Ready = Callable[[], tuple[bool, Mapping[str, object]]]
 
 Started = Callable[[], bool]
 """Whether the data listener answers: at once with a bundle, after some time without one."""
+
+Scrape = Callable[[str], Awaitable[tuple[str, bytes]]]
+"""An `accept` header → content type and body of the metrics."""
 
 _LOCAL_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 # Not Sec-Fetch-Mode: Node's fetch sends it too; browsers always send -Site with it.
@@ -34,7 +37,10 @@ class Admin:
 
 
 def admin_app(
-    ready: Ready, started: Started, hosts: Collection[str] | None = ()
+    ready: Ready,
+    started: Started,
+    hosts: Collection[str] | None = (),
+    scrape: Scrape | None = None,
 ) -> web.Application:
     """The application; `hosts` are names besides the local ones under which it may be asked.
 
@@ -55,6 +61,13 @@ def admin_app(
         has_started = started()
         return web.json_response({"started": has_started}, status=200 if has_started else 503)
 
+    async def metrics(request: web.Request) -> web.Response:
+        if scrape is None:
+            raise web.HTTPNotFound
+        content_type, body = await scrape(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    app.router.add_get("/metrics", metrics)
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/startz", startz)
     app.router.add_get("/readyz", readyz)

@@ -120,6 +120,11 @@ class Pool:
         """How many are open."""
         return len(self._links)
 
+    @property
+    def under_way(self) -> int:
+        """Requests that are being answered, and those that wait for a connection."""
+        return len(self._links) - len(self._idle) + len(self._waiting)
+
     def send(self, request: Request, receiver: Receiver) -> Sending:
         """Send once. Never raises, never blocks, never retries: a call might have run."""
         sending = PooledSending(self, request, receiver, request.terms or self._terms)

@@ -9,18 +9,19 @@ from bisect import bisect_left
 from collections.abc import Callable
 from typing import Final
 
+from mesh7_core.ledger.protocol import Observed, Seen
 from mesh7_core.policy import calls
 from mesh7_core.policy.decision import Decision, Verdict
 from mesh7_core.policy.reasons import Reason
 from mesh7_core.telemetry import sidecar_instruments as table
-from mesh7_core.telemetry.instruments import OTHER, Distribution, Instrument, Number, Reading
+from mesh7_core.telemetry.instruments import OTHER, Instrument, Number, Reading
 from mesh7_core.telemetry.records import Outcome, Record
+from mesh7_sidecar.seeing.histogram import Histogram, Values
 from mesh7_sidecar.seeing.labels import Labels
 
 MOST_CELLS: Final = 4_096
 MOST_HISTOGRAMS: Final = 1_000
 """Of durations of MCP, on each side; what is more is counted as tool `other`."""
-_NS: Final = 1_000_000_000
 _EFFECTS: Final = {Verdict.ALLOW: "allow", Verdict.HOLD: "hold", Verdict.DENY: "deny"}
 _METHODS: Final = {
     calls.Family.TOOLS: "tools/call",
@@ -31,38 +32,7 @@ _MCP_DOORS: Final = frozenset({"mcp", "aggregate"})
 _TOOL_ERROR: Final = "tool_error"
 _ENDED_WELL: Final = frozenset({Outcome.OK, Outcome.MOVED, Outcome.DRY_RUN})
 
-Values = tuple[str, ...]
 _Key = tuple[object, ...]
-
-
-class Histogram:
-    """One instrument's series; each is its counts by bucket and, last, the sum in nanoseconds."""
-
-    def __init__(self, instrument: Instrument) -> None:
-        self.instrument = instrument
-        self.bounds = tuple(round(bound * _NS) for bound in instrument.buckets)
-        self.series: dict[Values, list[int]] = {}
-
-    def of(self, values: Values) -> list[int]:
-        """The series with these labels, made when there is none."""
-        found = self.series.get(values)
-        if found is None:
-            found = self.series[values] = [0] * (len(self.bounds) + 2)
-        return found
-
-    def add(self, series: list[int], took_ns: int) -> None:
-        """Count one; a clock that goes back takes nothing away."""
-        took_ns = max(took_ns, 0)
-        series[bisect_left(self.bounds, took_ns)] += 1
-        series[-1] += took_ns
-
-    def reading(self) -> Reading:
-        """All of it."""
-        points = [
-            Distribution(values, tuple(series[:-1]), series[-1] / _NS)
-            for values, series in self.series.items()
-        ]
-        return Reading(self.instrument, points)
 
 
 class _Cell:
@@ -137,13 +107,11 @@ class Metrics:
         """A request was refused before it was a call."""
         self._refused[reason] = self._refused.get(reason, 0) + 1
 
-    def count_trip(self, took_ns: int) -> None:
-        """The ledger answered."""
+    def count_trip(self, took_ns: int, observed: Observed) -> None:
+        """The ledger answered a call, or nobody did."""
         self._ledger.add(self._trips, took_ns)
-
-    def count_loss(self) -> None:
-        """The ledger did not answer."""
-        self._losses += 1
+        if observed.seen is Seen.LOST:
+            self._losses += 1
 
     def readings(self) -> list[Reading]:
         """All that was counted, of what is still in force."""

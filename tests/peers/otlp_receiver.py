@@ -85,7 +85,7 @@ class Receiver:
     @property
     def url(self) -> str:
         """What `OTEL_EXPORTER_OTLP_ENDPOINT` is set to."""
-        return f"{self._scheme}://localhost:{self._server.server_address[1]}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     def spans(self) -> list[Span]:
         """All that were taken, in the order in which they came."""

@@ -57,7 +57,8 @@ class Wire(requests.Session):
         try:
             answer = super().send(request, **{**kwargs, "stream": True})
             self._read(answer)
-        except OSError as error:  # all of them are, also those of `requests`
+        # What `requests` raises is an OSError; a ValueError says that no time is left.
+        except (OSError, ValueError) as error:
             self.lost, self.cause = self._meaning(error)
             raise
         if answer.status_code >= _FIRST_ERROR:
@@ -75,7 +76,7 @@ class Wire(requests.Session):
         if is_whole and answer.headers.get("content-type", "").startswith(_PROTOBUF):
             self.body = body
 
-    def _meaning(self, error: OSError) -> tuple[Lost, str]:
+    def _meaning(self, error: OSError | ValueError) -> tuple[Lost, str]:
         if isinstance(error, RedirectError):
             return Lost.REFUSED, f"{error}: it is somewhere else, which is not followed"
         if isinstance(error, requests.exceptions.SSLError):
@@ -88,6 +89,8 @@ class Wire(requests.Session):
             return Lost.UNREACHABLE, "was not reached, or hung up"
         if isinstance(error, requests.RequestException):
             return Lost.REFUSED, "did not speak HTTP"
+        if isinstance(error, ValueError):
+            return Lost.TIMED_OUT, f"did not answer within {self._timeout_s:g} s"
         return Lost.UNREACHABLE, "was not asked: certificate or key cannot be read"
 
 

@@ -1,0 +1,246 @@
+"""A collector that fails costs nobody anything but what it does not take: promise T3.
+
+No test here measures how long something took: frozen peers are waited for without end, so that
+what would wait for them would never come to its end.
+"""
+
+import dataclasses
+import functools
+import logging
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mesh7_core.otlp.counts import Lost
+from mesh7_core.otlp.exporter import Exporter
+from tests.core.otlp import parts
+from tests.operator.exchange import certificates
+from tests.peers import otlp_receiver
+from tests.peers.otlp_receiver import Fault, Manner, Receiver
+
+_SOON = {"OTEL_EXPORTER_OTLP_TIMEOUT": "500"}
+"""For faults that are tried again until then."""
+_FOREVER = {"OTEL_EXPORTER_OTLP_TIMEOUT": "3600000"}
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with otlp_receiver.running() as running:
+        yield running
+
+
+def _lost(sending: Exporter) -> dict[Lost, int]:
+    return {reason: count for reason, count in sending.counts.lost.items() if count}
+
+
+def _has_lost(sending: Exporter, reason: Lost, count: int) -> bool:
+    return _lost(sending) == {reason: count}
+
+
+def _is_over(sending: Exporter) -> bool:
+    return sending.counts.sent + sum(sending.counts.lost.values()) == 1
+
+
+@pytest.mark.promise("T3")
+def test_a_collector_that_is_down_is_counted_and_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))  # and listens not
+        port = bound.getsockname()[1]
+        sending = Exporter(parts.target_at(f"http://127.0.0.1:{port}", **_SOON), parts.RESOURCE)
+        for round_ in (1, 2):
+            sending.add(parts.span())
+            parts.until(functools.partial(_has_lost, sending, Lost.UNREACHABLE, round_))
+        sending.close(30)
+    told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert told == [
+        (
+            "telemetry: spans are dropped and counted: the collector at "
+            f"http://127.0.0.1:{port} was not reached, or hung up; this is not said again until it takes them"
+        )
+    ]
+
+
+@pytest.mark.promise("T3")
+def test_adding_does_not_wait_for_a_frozen_collector_and_overflow_is_counted(
+    receiver: Receiver,
+) -> None:
+    """The queue holds 50; a batch of 10 is on its way and never ends."""
+    receiver.manner = Manner(fault=Fault.FROZEN)
+    target = parts.target(
+        receiver,
+        OTEL_BSP_MAX_QUEUE_SIZE="50",
+        OTEL_BSP_MAX_EXPORT_BATCH_SIZE="10",
+        **_FOREVER,
+    )
+    sending = Exporter(target, parts.RESOURCE)
+    for number in range(1, 11):
+        sending.add(parts.span(number))
+    assert receiver.arrived.acquire(timeout=30)
+    already = sending.waiting
+    for number in range(1, 101):
+        sending.add(parts.span(number))
+    assert sending.waiting == 50
+    assert _lost(sending) == {Lost.QUEUE_FULL: 50 + already}
+    sending.close(0)
+
+
+@pytest.mark.promise("T3")
+def test_closing_does_not_wait_for_a_frozen_collector(receiver: Receiver) -> None:
+    """Its answer would be waited for for an hour."""
+    receiver.manner = Manner(fault=Fault.FROZEN)
+    sending = Exporter(parts.target(receiver, **_FOREVER), parts.RESOURCE)
+    sending.add(parts.span())
+    assert receiver.arrived.acquire(timeout=30)
+    sending.add(parts.span())
+    sending.close(0.01)
+    sending.add(parts.span())
+    assert _lost(sending) == {Lost.CLOSED: 3}
+    assert sending.counts.sent == 0
+
+
+@pytest.mark.promise("T3")
+def test_closing_interrupts_a_wait_before_the_next_try(receiver: Receiver) -> None:
+    """It answered 503 and asks to come again in half an hour."""
+    receiver.manner = Manner(status=503, headers={"retry-after": "1800"})
+    before = set(threading.enumerate())
+    sending = Exporter(parts.target(receiver, **_FOREVER), parts.RESOURCE)
+    (thread,) = set(threading.enumerate()) - before
+    sending.add(parts.span())
+    assert receiver.arrived.acquire(timeout=30)
+    sending.close(0.01)
+    thread.join(30)
+    assert not thread.is_alive()
+    assert sum(sending.counts.lost.values()) == 1
+
+
+@pytest.mark.promise("T3")
+def test_a_collector_that_never_answers_is_given_up(receiver: Receiver) -> None:
+    receiver.manner = Manner(fault=Fault.FROZEN)
+    sending = Exporter(parts.target(receiver, **_SOON), parts.RESOURCE)
+    sending.add(parts.span())
+    parts.until(lambda: _lost(sending) == {Lost.TIMED_OUT: 1})
+    sending.close(30)
+
+
+@pytest.mark.promise("T3")
+@pytest.mark.parametrize("status", [400, 401, 404, 413, 429, 500, 503, 302, 307])
+def test_a_collector_that_refuses_is_counted_and_not_followed(
+    receiver: Receiver, status: int
+) -> None:
+    """A redirect is a refusal: what is sent may hold credentials."""
+    receiver.manner = Manner(
+        status=status,
+        headers={"location": f"{receiver.url}/v1/traces", "retry-after": "3600"},
+    )
+    sending = Exporter(parts.target(receiver), parts.RESOURCE)
+    sending.add(parts.span())
+    parts.until(lambda: _lost(sending) == {Lost.REFUSED: 1})
+    sending.close(30)
+    assert receiver.spans() == []
+
+
+@pytest.mark.promise("T3")
+@pytest.mark.parametrize("fault", [Fault.GARBAGE, Fault.HANGS_UP])
+def test_a_collector_that_goes_away_or_speaks_no_http_is_counted(
+    receiver: Receiver, fault: Fault
+) -> None:
+    receiver.manner = Manner(fault=fault)
+    sending = Exporter(parts.target(receiver, **_SOON), parts.RESOURCE)
+    sending.add(parts.span())
+    parts.until(lambda: sum(sending.counts.lost.values()) == 1)
+    sending.close(30)
+    assert sending.counts.sent == 0
+
+
+@pytest.mark.promise("T3")
+@pytest.mark.parametrize("body", [b"<html>" * 100_000, b"\xff" * 10, b"\x0a", b"\x0a\x03\x08"])
+def test_an_answer_of_200_with_garbage_in_it_does_no_harm(receiver: Receiver, body: bytes) -> None:
+    receiver.manner = Manner(body=body)
+    sending = Exporter(parts.target(receiver), parts.RESOURCE)
+    sending.add(parts.span())
+    parts.until(lambda: sending.counts.sent == 1)
+    sending.close(30)
+
+
+@pytest.mark.promise("T3")
+def test_what_a_collector_says_it_did_not_take_is_counted(receiver: Receiver) -> None:
+    """OTLP's partial success: field 1 of field 1."""
+    receiver.manner = Manner(body=b"\x0a\x02\x08\x03")
+    sending = Exporter(parts.target(receiver, OTEL_BSP_SCHEDULE_DELAY="3600000"), parts.RESOURCE)
+    for number in range(1, 11):
+        sending.add(parts.span(number))
+    sending.close(30)
+    assert sending.counts.sent == 7
+    assert _lost(sending) == {Lost.REFUSED: 3}
+
+
+@pytest.mark.promise("T3")
+def test_once_a_collector_is_well_again_spans_arrive_and_it_is_said(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver.manner = Manner(status=500)
+    sending = Exporter(parts.target(receiver), parts.RESOURCE)
+    sending.add(parts.span())
+    parts.until(lambda: _lost(sending) == {Lost.REFUSED: 1})
+    receiver.manner = Manner()
+    sending.add(parts.span(2))
+    parts.until(lambda: sending.counts.sent == 1)
+    sending.close(30)
+    told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    place = receiver.url
+    assert told == [
+        (
+            f"telemetry: spans are dropped and counted: the collector at {place} answered 500; "
+            "this is not said again until it takes them"
+        ),
+        f"telemetry: the collector at {place} takes spans again; 1 were dropped until now",
+    ]
+
+
+@pytest.mark.promise("T3")
+def test_a_collector_whose_certificate_nobody_vouches_for_gets_nothing(tmp_path: Path) -> None:
+    trusted, foreign, key = tmp_path / "ca.pem", tmp_path / "other.pem", tmp_path / "key.pem"
+    certificates.write_pair(foreign, key)
+    certificates.write_pair(trusted, key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(trusted, key)
+    with otlp_receiver.running(context) as receiver:
+        for path, lost in ((foreign, 1), (tmp_path / "missing.pem", 1), (trusted, 0)):
+            more = _SOON if lost else {}
+            target = parts.target(receiver, OTEL_EXPORTER_OTLP_CERTIFICATE=str(path), **more)
+            sending = Exporter(target, parts.RESOURCE)
+            sending.add(parts.span())
+            parts.until(functools.partial(_is_over, sending))
+            sending.close(30)
+            assert sending.counts.lost[Lost.UNREACHABLE] == lost
+        assert len(receiver.spans()) == 1
+
+
+@pytest.mark.promise("T3")
+def test_a_span_that_cannot_be_encoded_costs_its_batch_and_no_thread(receiver: Receiver) -> None:
+    sending = Exporter(parts.target(receiver), parts.RESOURCE)
+    sending.add(dataclasses.replace(parts.span(), began_ns=-1))
+    parts.until(lambda: _lost(sending) == {Lost.REFUSED: 1})
+    sending.add(parts.span())
+    parts.until(lambda: sending.counts.sent == 1)
+    sending.close(30)
+
+
+@pytest.mark.promise("T3")
+def test_a_minute_of_a_hundred_thousand_spans_is_accounted_for(receiver: Receiver) -> None:
+    """Issue 8: what is not sent is counted; added at once, which is harder than in a minute."""
+    sending = Exporter(parts.target(receiver), parts.RESOURCE)
+    spans = [parts.span(number) for number in range(1, 1001)]
+    for _ in range(100):
+        for one in spans:
+            sending.add(one)
+    parts.until(lambda: sending.waiting == 0)
+    sending.close(30)
+    assert sending.counts.sent == len(receiver.spans())
+    assert sending.counts.sent + sum(sending.counts.lost.values()) == 100_000

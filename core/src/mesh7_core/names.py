@@ -61,6 +61,10 @@ as `delivery.authorities` spells them, one after another."""
 BUNDLE_VERSION_ANNOTATION = f"{GROUP}/bundle-version"
 OVERLAY_VERSION_ANNOTATION = f"{GROUP}/overlay-version"
 """On the ConfigMap, for people."""
+AUDIT_CONFIG_MAP_PREFIX = "mesh7-audit-"
+"""With a namespace's name: where the release namespace keeps what is signed of its audit."""
+AUDIT_OF_LABEL = f"{GROUP}/audit-of"
+"""On it: the namespace."""
 FIELD_MANAGER = f"{GROUP.partition('.')[0]}-controller"
 TOKEN_AUDIENCE = GROUP
 

@@ -3,7 +3,7 @@
 Pure: no clock, no network, no logging.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import replace
 from hashlib import sha256
 from typing import Final
@@ -27,10 +27,17 @@ def within(anchor: Anchor) -> Anchor:
     return _without(anchor, gone)
 
 
-def over(anchor: Anchor) -> Anchor:
-    """The same without chains that have ended and of which nothing is kept."""
+def over(anchor: Anchor, ended: Container[str]) -> Anchor:
+    """The same without chains of which nothing is kept, not even the word that they ended.
+
+    Args:
+        anchor: as it stands.
+        ended: names of chains whose end was trimmed.
+    """
     is_over = (
-        one for one in anchor.chains.values() if one.is_ended and one.base.block == one.head.block
+        one
+        for name, one in anchor.chains.items()
+        if name in ended and one.base.block == one.head.block
     )
     return _without(anchor, is_over)
 

@@ -71,7 +71,8 @@ def trimmed(anchor: Anchor, gone: Sequence[Entry]) -> Anchor:
         size_bytes=max(anchor.size_bytes - sum(one.size_bytes for one in gone), 0),
         trimmed=Trimmed(up_to=gone[-1].id, entries=anchor.trimmed.entries + len(gone)),
     )
-    return folding.over(shorter)
+    ended = {name for name, one in walked.items() if one.is_ended}
+    return folding.over(shorter, ended)
 
 
 def rewound(anchor: Anchor) -> Anchor:

@@ -98,7 +98,7 @@ def _server(record: Record, sampled: Sampled, arguments: str) -> Span:
     said = _common(record, sampled)
     said[names.DOOR] = passage.door
     said[names.AGENT] = _cut(f"{call.agent.namespace}/{call.agent.service_account}", MOST_TEXT)
-    said |= _judgement(decision, _effect(decision))
+    said |= _judgement(decision, effect_of(decision))
     if call.http is not None:
         said[names.HTTP_PATH] = _cut(call.http.path, MOST_TEXT)
     occasional: _Said = {
@@ -127,14 +127,14 @@ def _policy(record: Record, sampled: Sampled) -> Span:
     passage, decision = record.passage, record.decision
     ended_ns = _wall(record, passage.wait_ns or passage.judged_ns)
     # What people said later is no part of it: the rules asked for them.
-    effect = _EFFECTS[Verdict.HOLD] if passage.wait_ns else _effect(decision)
+    effect = _EFFECTS[Verdict.HOLD] if passage.wait_ns else effect_of(decision)
     said = _judgement(decision, effect)
     said[names.MODE] = "enforce" if decision.would is None else "audit"
     if record.bundle:
         said[names.BUNDLE] = record.bundle
     would = decision.would
     events = () if would is None else (
-        Event(name=names.WOULD, at_ns=ended_ns, attributes=_judgement(would, _effect(would))),
+        Event(name=names.WOULD, at_ns=ended_ns, attributes=_judgement(would, effect_of(would))),
     )  # fmt: skip
     return Span(
         name=names.POLICY,
@@ -226,7 +226,8 @@ def _judgement(decision: Decision, effect: str) -> _Said:
     return said
 
 
-def _effect(decision: Decision) -> str:
+def effect_of(decision: Decision) -> str:
+    """What was decided, in the one word that spans and metrics share."""
     return "throttle" if decision.reason in _THROTTLED else _EFFECTS[decision.verdict]
 
 

@@ -21,7 +21,7 @@ _LEDGER_S: Final = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 _LAG_S: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
 _LISTED: Final = f"that a source lists, at most {MOST_TOOLS}; all others are `{OTHER}`"
-_EFFECT: Final = Label(attribute="effect", values=("allow", "hold", "deny"))
+_EFFECT: Final = Label(attribute="effect", values=("allow", "deny", "require_approval", "throttle"))
 _REASON: Final = Label(attribute="reason", bound="[reasons](reasons.md)")
 _RULE: Final = Label(
     attribute="rule",

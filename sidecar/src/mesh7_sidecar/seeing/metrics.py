@@ -11,10 +11,11 @@ from typing import Final
 
 from mesh7_core.ledger.protocol import Observed, Seen
 from mesh7_core.policy import calls
-from mesh7_core.policy.decision import Decision, Verdict
+from mesh7_core.policy.decision import Decision
 from mesh7_core.policy.reasons import Reason
 from mesh7_core.telemetry import sidecar_instruments as table
 from mesh7_core.telemetry.instruments import OTHER, Instrument, Number, Reading
+from mesh7_core.telemetry.record_spans import TOOL_ERROR, effect_of
 from mesh7_core.telemetry.records import Outcome, Record
 from mesh7_sidecar.seeing.histogram import Histogram, Values
 from mesh7_sidecar.seeing.labels import Labels
@@ -22,14 +23,12 @@ from mesh7_sidecar.seeing.labels import Labels
 MOST_CELLS: Final = 4_096
 MOST_HISTOGRAMS: Final = 1_000
 """Of durations of MCP, on each side; what is more is counted as tool `other`."""
-_EFFECTS: Final = {Verdict.ALLOW: "allow", Verdict.HOLD: "hold", Verdict.DENY: "deny"}
 _METHODS: Final = {
     calls.Family.TOOLS: "tools/call",
     calls.Family.PROMPTS: "prompts/get",
     calls.Family.RESOURCES: "resources/read",
 }
 _MCP_DOORS: Final = frozenset({"mcp", "aggregate"})
-_TOOL_ERROR: Final = "tool_error"
 _ENDED_WELL: Final = frozenset({Outcome.OK, Outcome.MOVED, Outcome.DRY_RUN})
 
 _Key = tuple[object, ...]
@@ -159,7 +158,7 @@ class Metrics:
         call, decision, labels = record.call, record.decision, self._labels
         full = f"{source}.{tool}" if tool and OTHER not in (source, tool) else tool and OTHER
         values = (_METHODS[call.family], tool, source, labels.word(_error_of(record)))
-        came = (record.passage.door, _EFFECTS[decision.verdict])
+        came = (record.passage.door, effect_of(decision))
         took = _bounded(self._took, came, values)
         cell = _Cell(self._counted(self._calls, decision, full), took)
         if decision.would is not None:
@@ -172,7 +171,7 @@ class Metrics:
         return cell
 
     def _counted(self, series: dict[Values, list[int]], decision: Decision, tool: str) -> list[int]:
-        effect, reason = _EFFECTS[decision.verdict], decision.reason.value
+        effect, reason = effect_of(decision), decision.reason.value
         values = (effect, reason, self._labels.rule(decision.rules), tool)
         if values not in series and len(series) >= table.MOST_SERIES:
             values = (effect, reason, OTHER, OTHER)
@@ -244,5 +243,5 @@ def _error_of(record: Record) -> str:
     if record.outcome in _ENDED_WELL:
         return ""
     if record.outcome in (Outcome.TOOL_ERROR, Outcome.REFUSED):
-        return _TOOL_ERROR
+        return TOOL_ERROR
     return record.detail or record.outcome.value

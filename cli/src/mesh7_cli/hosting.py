@@ -9,8 +9,9 @@ from typing import ParamSpec, TypedDict, TypeVar, Unpack
 import click
 
 from mesh7_cli import ledger_options, options, own_environment
-from mesh7_core import errors
+from mesh7_core import errors, names
 from mesh7_core.ledger import protocol
+from mesh7_core.otlp import settings as otlp
 from mesh7_sidecar import settings
 
 P = ParamSpec("P")
@@ -47,6 +48,7 @@ class Given(TypedDict):
     state: Path | None
     credentials: Path | None
     audit: str
+    trace_share: float
     agent: str
     labels: Mapping[str, str]
     namespace: str | None
@@ -87,6 +89,15 @@ _KEEPING = (
         default=settings.AuditShare.ALL.value,
         show_default=True,
         help="Which decisions are written to audit.jsonl in the state folder.",
+    ),
+    click.option(
+        "--trace-share",
+        metavar="SHARE",
+        type=click.FloatRange(0, 1),
+        default=settings.DEFAULT_TRACE_SHARE,
+        show_default=True,
+        help="How many of all calls are traced, from 0 to 1, once OTEL_EXPORTER_OTLP_ENDPOINT says"
+        " where traces go.",
     ),
 )
 _APPROVING = (
@@ -185,8 +196,19 @@ def read_settings(
         approvers=given["approvers"],
         redis=redis,
         replicas=replicas,
+        telemetry=_telemetry(ours),
+        trace_share=given["trace_share"],
         environment=ours,
     )
+
+
+def _telemetry(ours: dict[str, str]) -> otlp.Settings:
+    """Where it goes. What a collector is told to trust us by is no manifest's business."""
+    known = {"service.name": "mesh7-gateway", "service.version": names.RELEASE}
+    found = otlp.read(ours, known)
+    for name in [one for one in ours if one.startswith("OTEL_") and one.endswith("_HEADERS")]:
+        del ours[name]
+    return found
 
 
 def _absolute(path: Path | None) -> Path | None:

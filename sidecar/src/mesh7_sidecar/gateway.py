@@ -12,6 +12,8 @@ from mesh7_core.compiling import compiler
 from mesh7_core.policy import calls
 from mesh7_core.telemetry import lines
 from mesh7_sidecar import listening, measuring, serving, status
+from mesh7_sidecar.audit.lines import AuditLines
+from mesh7_sidecar.audit.opening import audit_file
 from mesh7_sidecar.bundles.reload import Reload
 from mesh7_sidecar.clock import Clock
 from mesh7_sidecar.doors.app import AnyDoor, App
@@ -19,10 +21,10 @@ from mesh7_sidecar.doors.control import Control, PeopleControl
 from mesh7_sidecar.doors.definitions import DefinitionsDoor
 from mesh7_sidecar.doors.guard import LOOPBACK_HOSTS, Guard
 from mesh7_sidecar.doors.work import Work
-from mesh7_sidecar.gate.audit import AuditLines, audit_file
 from mesh7_sidecar.judging import Judging, open_judging
 from mesh7_sidecar.net import identity
 from mesh7_sidecar.net.sweep import Sweep
+from mesh7_sidecar.seeing.spans import Tracing
 from mesh7_sidecar.settings import AuditShare, Settings
 from mesh7_sidecar.sources.baselines import Baselines
 from mesh7_sidecar.sources.credentials import Credentials, check_folder
@@ -61,7 +63,9 @@ class Gateway:
         self._audit: AuditLines | None = None
         if settings.audit is not AuditShare.OFF:
             path = held.directory / "audit.jsonl"
-            self._audit = audit_file(path, lines.Lines(held.key).line)
+            self._audit = audit_file(path, lines.Lines(held.key).line, clock.wall_ns)
+        self._tracing = Tracing(settings.telemetry, settings.trace_share, clock.monotonic_s)
+        self._serving.exported |= self._tracing.counts
         self._judging: Judging | None = None
         self._judged_by: Judging
         self._listen = ""
@@ -114,6 +118,7 @@ class Gateway:
         await self._baselines.close()
         if self._judging is not None:
             await self._judging.close()
+        await asyncio.to_thread(self._tracing.close)
         if self._audit is not None:
             await self._audit.close()
         self._held.release()
@@ -162,7 +167,7 @@ class Gateway:
     async def _open_judging(self) -> Judging:
         judging = self._judged_by = self._judging = await open_judging(
             self._settings, self._held, self._clock, self._serving.current,
-            self._serving.registry, self._audit, self._serving.metrics,
+            self._serving.registry, self._audit, self._serving.metrics, self._tracing,
             lambda: self._serving.ports,
         )  # fmt: skip
         self._serving.judge_by(judging.gate, self._settings.patience)

@@ -14,12 +14,12 @@ from mesh7_core.ledger.protocol import Lost
 from mesh7_core.policy import calls
 from mesh7_core.telemetry import deeds
 from mesh7_sidecar import homes
+from mesh7_sidecar.audit.lines import AuditLines
 from mesh7_sidecar.audit.share import by_share
 from mesh7_sidecar.bundles.current import Current
 from mesh7_sidecar.clock import Clock
 from mesh7_sidecar.doors.people import People
 from mesh7_sidecar.doors.people_answers import Ground
-from mesh7_sidecar.gate.audit import AuditLines
 from mesh7_sidecar.gate.gate import Gate
 from mesh7_sidecar.gate.notes import Notes
 from mesh7_sidecar.gate.standing import StandingGrants
@@ -29,7 +29,7 @@ from mesh7_sidecar.people import shown
 from mesh7_sidecar.people.clients import UNSEEN, Clients
 from mesh7_sidecar.people.hurdles import Rules
 from mesh7_sidecar.seeing.metrics import Metrics
-from mesh7_sidecar.seeing.tracing import Untraced
+from mesh7_sidecar.seeing.spans import Tracing
 from mesh7_sidecar.settings import Settings
 from mesh7_sidecar.sources.registry import Registry
 from mesh7_sidecar.state import Held
@@ -67,12 +67,14 @@ async def open_judging(  # noqa: PLR0913 - what the gateway is made of
     registry: Registry,
     audit: AuditLines | None,
     metrics: Metrics,
+    tracing: Tracing,
     ports: Callable[[], Collection[int]],
 ) -> Judging:
     """Open all of it, for the namespace of the bundle in force.
 
     Args:
         metrics: where calls are counted.
+        tracing: of calls.
         ports: that agents connect to.
 
     Raises:
@@ -91,9 +93,10 @@ async def open_judging(  # noqa: PLR0913 - what the gateway is made of
         clock=clock,
         consumers=(
             metrics.count,
+            *tracing.consumers,
             *(by_share(audit.append, settings.audit) if audit is not None else ()),
         ),
-        traces=Untraced(),
+        traces=tracing.traces,
         ledger=home.ledger,
         journal=home.journal,
         definition_of=definition_of(registry),

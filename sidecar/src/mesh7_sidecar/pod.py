@@ -27,6 +27,8 @@ from mesh7_core.policy import bundle, calls
 from mesh7_core.policy.rules import Per
 from mesh7_core.telemetry import lines
 from mesh7_sidecar import listening, measuring, pod_settings, serving
+from mesh7_sidecar.audit.lines import AuditLines
+from mesh7_sidecar.audit.opening import audit_stream
 from mesh7_sidecar.audit.share import by_share
 from mesh7_sidecar.bundles.delivered import Delivery
 from mesh7_sidecar.bundles.freshness import GRANTS_LAST, Freshness
@@ -35,10 +37,8 @@ from mesh7_sidecar.bundles.pushed import Pushed
 from mesh7_sidecar.bundles.refusals import Refusals
 from mesh7_sidecar.bundles.remembered import Remembered
 from mesh7_sidecar.clock import Clock
-from mesh7_sidecar.gate.audit import AuditLines
 from mesh7_sidecar.gate.gate import Gate
 from mesh7_sidecar.gate.journal import Journal
-from mesh7_sidecar.gate.stream import Stream
 from mesh7_sidecar.gate.terms import HoldTerms
 from mesh7_sidecar.homes import JOURNAL_FILE
 from mesh7_sidecar.judging import definition_of
@@ -47,7 +47,7 @@ from mesh7_sidecar.net.sweep import Sweep
 from mesh7_sidecar.pod_settings import ExchangeSettings, GivenRedis, Network, PodSettings
 from mesh7_sidecar.redis_access import Exchange, Keeping
 from mesh7_sidecar.reporting import Reporting
-from mesh7_sidecar.seeing.tracing import Untraced
+from mesh7_sidecar.seeing.spans import Tracing
 from mesh7_sidecar.settings import AuditShare
 from mesh7_sidecar.sources.baselines import Baselines
 from mesh7_sidecar.sources.credentials import Credentials
@@ -107,7 +107,11 @@ class Pod:
         if settings.audit is not AuditShare.OFF:
             # The state folder must not fill, and is gone with the pod; the kubelet keeps stdout.
             render = lines.Lines(held.key).line
-            self._audit = AuditLines(Stream(), render, MAXIMUM_WAITING_BYTES)
+            self._audit = audit_stream(
+                render, clock.wall_ns, maximum_waiting_bytes=MAXIMUM_WAITING_BYTES
+            )
+        self._tracing = Tracing(settings.telemetry, settings.trace_share, clock.monotonic_s)
+        self._serving.exported |= self._tracing.counts
         self._gate = self._made_gate()
         self._serving.judge_by(self._gate, settings.patience)
         self._serving.measuring.add(
@@ -162,6 +166,7 @@ class Pod:
         await self._delivery.close()
         await self._ledger.close()
         await self._journal.close()
+        await asyncio.to_thread(self._tracing.close)
         if self._audit is not None:
             await self._audit.close()
         self._held.release()
@@ -196,9 +201,10 @@ class Pod:
             clock=self._clock,
             consumers=(
                 self._serving.metrics.count,
+                *self._tracing.consumers,
                 *(by_share(self._audit.append, share) if self._audit is not None else ()),
             ),
-            traces=Untraced(),
+            traces=self._tracing.traces,
             ledger=self._ledger,
             journal=self._journal,
             definition_of=definition_of(self._serving.registry),

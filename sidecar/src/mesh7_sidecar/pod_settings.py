@@ -13,16 +13,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from mesh7_core import errors
+from mesh7_core import errors, names
 from mesh7_core.api.objects import DNS_LABEL
 from mesh7_core.api.quantities import BadQuantity, parse_duration
 from mesh7_core.delivery import authorities, envelopes, trust
 from mesh7_core.ledger import protocol, redis_url
 from mesh7_core.ledger.redis_url import RedisServer
+from mesh7_core.otlp import settings as otlp
 from mesh7_sidecar.settings import (
     DEFAULT_ADMIN_PORT,
     DEFAULT_HOLD_S,
     DEFAULT_LISTEN_PORT,
+    DEFAULT_TRACE_SHARE,
+    NO_TELEMETRY,
     Address,
     AuditShare,
     Patience,
@@ -39,6 +42,7 @@ _LARGEST_VERSION: Final = 2**53 - 1
 _NAMESPACE: Final = re.compile(rf"(?=.{{1,63}}\Z){DNS_LABEL}")
 _NAME: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _EXCHANGE: Final = re.compile(r"https://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?/?")
+_SHARE: Final = re.compile(r"0|1|1\.0{1,9}|0?\.[0-9]{1,9}")
 _UID: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 _FLAGS: Final = (
     ("--redis-password-file", "MESH7_REDIS_PASSWORD_FILE"),
@@ -95,6 +99,8 @@ class PodSettings:
         own_hosts: the pod's addresses, IPv6 in brackets; the exchange is at none of them.
         api_server: its address, which no source may have; empty when not known.
         dialled: networks that sources may lie in although a pod does not dial them as a rule.
+        telemetry: where traces, metrics and logs are sent.
+        trace_share: of all calls, 0 to 1; how many are traced where traces are sent.
     """
 
     agent: str
@@ -113,6 +119,8 @@ class PodSettings:
     dialled: tuple[Network, ...] = ()
     first_bundle_s: float = FIRST_BUNDLE_S
     audit: AuditShare = AuditShare.ALL
+    telemetry: otlp.Settings = NO_TELEMETRY
+    trace_share: float = DEFAULT_TRACE_SHARE
     hold_s: float = DEFAULT_HOLD_S
     patience: Patience = field(default_factory=Patience)
     caps: protocol.Caps = field(default_factory=protocol.Caps)
@@ -155,7 +163,21 @@ def read(environment: Mapping[str, str]) -> PodSettings:
         first_bundle_s=found.seconds("FIRST_BUNDLE", FIRST_BUNDLE_S),
         audit=found.audit(),
         hold_s=found.seconds("HOLD", DEFAULT_HOLD_S),
+        telemetry=otlp.read(environment, _resource(found)),
+        trace_share=found.share("TRACE_SHARE", DEFAULT_TRACE_SHARE),
     )
+
+
+def _resource(found: "_Variables") -> dict[str, str]:
+    """Whose telemetry it is."""
+    return {
+        "service.name": "mesh7-sidecar",
+        "service.version": names.RELEASE,
+        "service.instance.id": found.optional("POD_UID"),
+        "k8s.namespace.name": found.optional("NAMESPACE"),
+        "k8s.pod.name": found.optional("POD_NAME"),
+        "k8s.pod.uid": found.optional("POD_UID"),
+    }
 
 
 def read_labels(text: str) -> dict[str, str]:
@@ -292,6 +314,14 @@ class _Variables:
             return parse_duration(found).total_seconds() if found else default
         except BadQuantity as error:
             raise errors.SettingsError(f"{_PREFIX}{name}: {error.message}") from error
+
+    def share(self, name: str, default: float) -> float:
+        found = self.optional(name)
+        if not found:
+            return default
+        if not _SHARE.fullmatch(found):
+            raise self._wrong(name, "no number from 0 to 1, such as `0.01`")
+        return float(found)
 
     def address(self, name: str, default: Address) -> Address:
         found = self.optional(name)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final
 
 from mesh7_core import errors
+from mesh7_core.otlp.counts import Counts
 from mesh7_core.policy import bundle, calls
 from mesh7_core.policy.reasons import Reason
 from mesh7_core.telemetry import sidecar_instruments
@@ -68,6 +69,7 @@ class Serving:
         ports: that agents connect to.
         metrics: what calls are counted in; gates feed it.
         measuring: what there is to read of all this.
+        exported: what became of telemetry that is sent, by signal (`traces`).
         mcp: what the MCP doors share; there once `judge_by` was called, as is `gate`.
     """
 
@@ -90,6 +92,7 @@ class Serving:
         self.ports: list[int] = []
         self.metrics = Metrics(Labels(self.current, measuring.listed_by(self.registry)))
         self.measuring = measuring.Measuring()
+        self.exported: dict[str, Counts] = {}
         self._lag = Lag()
         self.is_ending = False
         self._clock = clock
@@ -211,6 +214,7 @@ class Serving:
     def _measure(self) -> None:
         self.measuring.add(
             measuring.build,
+            measuring.exported(self.exported),
             self.metrics.readings,
             measuring.number(
                 sidecar_instruments.PENDING_CALLERS,

@@ -7,12 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 from mesh7_core.ledger import protocol
+from mesh7_core.otlp import settings as otlp
 
 DEFAULT_LISTEN_PORT = 7007
 DEFAULT_ADMIN_PORT = 7008
 DEFAULT_HOLD_S = 50.0
+DEFAULT_TRACE_SHARE = 0.01
+NO_TELEMETRY: Final = otlp.Settings(resource={})
 
 
 class AuditShare(StrEnum):
@@ -95,6 +99,8 @@ class Settings:
         redis: where the ledger is shared; None = SQLite in the state folder.
         replicas: how many gateways share each limit that says `onStoreLoss: Local`; 0 = not
             known, and such a limit then denies when the store is lost.
+        telemetry: where traces, metrics and logs are sent; nowhere as it stands.
+        trace_share: of all calls, 0 to 1; how many are traced where traces are sent.
         environment: what `${NAME}` in a ToolSource and `MESH7_CREDENTIAL_<KEY>` are read from.
     """
 
@@ -117,6 +123,8 @@ class Settings:
     approvers: str | None = None
     redis: RedisSettings | None = None
     replicas: int = 1
+    telemetry: otlp.Settings = NO_TELEMETRY
+    trace_share: float = DEFAULT_TRACE_SHARE
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 

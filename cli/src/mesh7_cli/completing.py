@@ -1,4 +1,4 @@
-"""What the shell offers after `mesh7 approve `: ids and names, asked of the gateway, or nothing.
+"""What the shell offers after `mesh7 approve `: ids and names that are there, or nothing.
 
 A completion never complains: whoever presses TAB has not said anything yet.
 """
@@ -12,6 +12,8 @@ from mesh7_cli import neutral, options, reading
 from mesh7_core import errors
 
 PATIENCE_S = 0.5
+OFFERED = 200
+"""Ids of records: whoever wants an older one copies it."""
 
 
 def request_ids(
@@ -48,6 +50,31 @@ def grant_names(
         )
         for one in found
         if reading.text(one, "name").startswith(begun) and reading.text(one, "from") != "file"
+    ]
+
+
+def recorded_ids(
+    context: click.Context, _parameter: click.Parameter, begun: str
+) -> list[CompletionItem]:
+    """The ids of the newest audit records, and of the requests that they are about."""
+    from mesh7_cli.auditing import tail  # noqa: PLC0415 - only for who asks
+    from mesh7_cli.verbs import recorded  # noqa: PLC0415 - likewise
+
+    try:
+        lines = tail.last_lines(_state(context))
+    except errors.Mesh7Error:
+        return []
+    found: dict[str, str] = {}
+    for line in lines:
+        said = recorded.read(line.decode(errors="replace"))
+        if said is not None and said.what != recorded.SEAL:
+            meaning = f"{said.what} {reading.text(said.fields, 'tool')} {said.agent}"
+            for one in (said.id, reading.text(said.fields, "requestId")):
+                found.setdefault(one, meaning)
+    return [
+        _item(one, meaning)
+        for one, meaning in list(found.items())[:OFFERED]
+        if one and one.startswith(begun)
     ]
 
 

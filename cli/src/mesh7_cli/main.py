@@ -31,6 +31,7 @@ from mesh7_cli.commands import (
     stdio,
     test,
     tools,
+    trace,
     watch,
 )
 from mesh7_core import errors
@@ -71,7 +72,7 @@ def program() -> None:
 
 _SERVING = (run, stdio, status, tools, call)
 _DECIDING = (requests, show, watch, approve, deny, grant, grants, revoke, kill)
-_SEEING = (audit,)
+_SEEING = (audit, trace)
 _OFFLINE = (check, test, explain, completion)
 for _module in (*_SERVING, *_DECIDING, *_SEEING, *_OFFLINE):
     program.add_command(_module.command)

@@ -22,7 +22,7 @@ APPLICATION: Final = 0x6D376175
 STRETCH_BITS: Final = 12
 """Records of a stretch, whose first and last time are kept: 4096."""
 _BATCH: Final = 8192
-_ID: Final = re.compile(r"([a-z2-7]{12})-([1-9][0-9]{0,17})")
+_ID: Final = re.compile(r"([a-z0-9]{1,32})-([1-9][0-9]{0,17})")
 _SCHEMA: Final = """
 CREATE TABLE segments (
     number INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL UNIQUE, read_to INTEGER NOT NULL,

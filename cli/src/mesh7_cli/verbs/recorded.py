@@ -16,6 +16,7 @@ _SECOND_MS: Final = 1000.0
 _MINUTE_MS: Final = 60 * _SECOND_MS
 _SECONDS: Final = len("2026-11-21T10:00:00")
 _LONGEST_MS: Final = 366 * 24 * 60 * _MINUTE_MS
+SEAL: Final = Kind.SEAL.value
 SAYINGS: Final = {
     "approve": "approved", "deny": "denied", "grant": "granted", "revoke": "revoked",
     "kill": "killed",

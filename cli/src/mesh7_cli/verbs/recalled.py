@@ -1,0 +1,145 @@
+"""A record by its id, or all records about a request: found whole, never by a prefix."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from mesh7_cli import exits, ids, reading
+from mesh7_cli.records import Records, Wish
+from mesh7_cli.verbs import recorded
+from mesh7_cli.verbs.recorded import Said
+from mesh7_core.telemetry.recorded import Kind
+from mesh7_core.telemetry.wanted import Wanted
+
+_RECORD: Final = re.compile(r"[a-z0-9]{1,32}-[1-9][0-9]{0,17}")
+_TRACE: Final = re.compile(r"[0-9a-f]{32}")
+_SHOWN: Final = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recalled:
+    """What was found.
+
+    Attributes:
+        main: what is asked about: the record, or the newest call of the request; None = only
+            `others` are kept.
+        others: what else is recorded about the same request, oldest first.
+        notes: what is to know beside them.
+    """
+
+    main: Said | None
+    others: tuple[Said, ...]
+    notes: tuple[str, ...] = ()
+
+
+def is_id(text: str) -> bool:
+    """Whether it is spelled like the id of a record or of a request, and not like a tool."""
+    return "-" in text and "." not in text and "/" not in text
+
+
+def one(records: Records, identifier: str) -> Recalled:
+    """The record of this id, or what is recorded about the request of this id.
+
+    Raises:
+        UnknownError: there is neither; near ids are named.
+    """
+    found: list[Recalled] = []
+
+    def ask() -> dict[str, object]:
+        found.append(_one(records, identifier))
+        return {}
+
+    ids.found(
+        "record or request", identifier, ask, lambda: _near(records), records.voice.command("audit")
+    )
+    return found[0]
+
+
+def trace(records: Records, identifier: str) -> tuple[str, Sequence[Said], Sequence[str]]:
+    """The trace that an id stands for: its own id, its records oldest first, and notes.
+
+    Args:
+        identifier: of a trace, a record or a request. The trace id is empty when the record, or
+            the request, has none; then it is what belongs to that alone.
+
+    Raises:
+        UnknownError: there is nothing by this id.
+    """
+    if _TRACE.fullmatch(identifier):
+        return identifier, *_of_trace(records, identifier, [])
+    found = one(records, identifier)
+    known = [said for said in (found.main, *found.others) if said is not None]
+    traces = [reading.text(said.fields, "traceId") for said in known]
+    name = next((each for each in traces if each), "")
+    if name:
+        return name, *_of_trace(records, name, known)
+    return "", sorted(known, key=_time), found.notes
+
+
+def _of_trace(
+    records: Records, name: str, known: Sequence[Said]
+) -> tuple[Sequence[Said], Sequence[str]]:
+    """All of a trace, and what people did about its requests without knowing of it."""
+    page = records.query(Wish(wanted=Wanted(trace=name)))
+    found = [*_said(page.lines), *known]
+    if not found:
+        listing = records.voice.command("audit")
+        message = f"no record is of trace `{name}` – `{listing}` lists what there is"
+        raise exits.UnknownError(message)
+    asked = {request for said in found if (request := reading.text(said.fields, "requestId"))}
+    for request in sorted(asked):
+        found += _said(records.query(Wish(wanted=Wanted(request=request))).lines)
+    notes = page.notes
+    if page.cursor:
+        notes = (*notes, f"only the newest {len(page.lines)} records of the trace are drawn")
+    return _unique(found), notes
+
+
+def _one(records: Records, identifier: str) -> Recalled:
+    if _RECORD.fullmatch(identifier):
+        page = records.query(Wish(wanted=Wanted(id=identifier), limit=1))
+        main = next(iter(_said(page.lines)), None)
+        if main is not None:
+            request = reading.text(main.fields, "requestId")
+            others = _about(records, request, without=main.id) if request else ()
+            return Recalled(main=main, others=others, notes=page.notes)
+    page = records.query(Wish(wanted=Wanted(request=identifier)))
+    if not page.lines:
+        message = "nothing is recorded about it"
+        raise exits.UnknownError(message)
+    main = next((said for said in _said(page.lines) if said.kind is Kind.CALL), None)
+    found = _unique(_said(page.lines))
+    return Recalled(
+        main=main,
+        others=tuple(said for said in found if main is None or said.id != main.id),
+        notes=page.notes,
+    )
+
+
+def _about(records: Records, request: str, without: str) -> tuple[Said, ...]:
+    page = records.query(Wish(wanted=Wanted(request=request)))
+    return tuple(said for said in _unique(_said(page.lines)) if said.id != without)
+
+
+def _near(records: Records) -> list[str]:
+    """Ids that may have been meant: those of the newest records, and their requests."""
+    found = _said(records.query(Wish(wanted=Wanted(), limit=_SHOWN)).lines)
+    requests = (reading.text(said.fields, "requestId") for said in found)
+    return [one for one in dict.fromkeys((*(said.id for said in found), *requests)) if one]
+
+
+def _said(lines: Sequence[str]) -> list[Said]:
+    return [said for line in lines if (said := recorded.read(line)) is not None]
+
+
+def _unique(found: Sequence[Said]) -> list[Said]:
+    """Each once, oldest first."""
+    known: dict[str, Said] = {}
+    for number, said in enumerate(found):
+        known.setdefault(said.id or f"#{number}", said)
+    return sorted(known.values(), key=_time)
+
+
+def _time(said: Said) -> str:
+    return reading.text(said.fields, "time")

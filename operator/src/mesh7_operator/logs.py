@@ -5,10 +5,13 @@ Fields are given as `extra`: `_LOG.info("bundle published", extra={"namespace": 
 
 import json
 import logging
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
 from typing_extensions import override
+
+from mesh7_core.telemetry.context import Context
 
 _STANDARD: Final = frozenset(
     logging.LogRecord("", 0, "", 0, "", None, None).__dict__.keys()
@@ -20,8 +23,15 @@ _QUIET: Final = ("kopf", "asyncio", "aiohttp.access")
 """Their notes are no news to people; their warnings are."""
 
 
+SPAN: Final[ContextVar[Context | None]] = ContextVar("span", default=None)
+"""Which span is being worked on; what is logged then names it."""
+
+
 class JsonLines(logging.Formatter):
-    """One record, one line: `time`, `level`, `logger`, `message`, then the fields by name."""
+    """One record, one line: `time`, `level`, `logger`, `message`, then the fields by name.
+
+    Within a span that is sent, `trace_id` and `span_id` too, as OpenTelemetry names them in JSON.
+    """
 
     @override
     def format(self, record: logging.LogRecord) -> str:
@@ -31,6 +41,9 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        span = SPAN.get()
+        if span is not None:
+            line |= {"trace_id": span.trace_id, "span_id": span.span_id}
         line.update(
             (name, value)
             for name, value in sorted(vars(record).items())

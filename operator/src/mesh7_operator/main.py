@@ -8,6 +8,7 @@ room alone.
 import asyncio
 import json
 import logging
+import os
 import secrets
 import signal
 import socket
@@ -21,13 +22,15 @@ import click
 
 from mesh7_core import errors, names
 from mesh7_core.injection import outcomes
-from mesh7_operator import logs, options, settings
+from mesh7_operator import logs, options, settings, tracing
 from mesh7_operator.clock import Clock
+from mesh7_operator.tracing import Tracer
 
 Program = Callable[[asyncio.Event], Awaitable[None]]
 """Runs until the event is set, or raises."""
 _CLOCK: Final = Clock(wall_ns=time.time_ns, monotonic_s=time.monotonic)
 _LOG: Final = logging.getLogger("mesh7_operator")
+_FLUSH_S: Final = 3.0
 # Each command's own prefix: that of the group would put the command's name into every variable.
 # click names variables for a value's name, so what is not named for its flag says its own.
 _VARIABLES: Final = {"auto_envvar_prefix": "MESH7", "show_default": True}
@@ -46,6 +49,7 @@ def main() -> None:
 @options.cluster
 @options.redis
 @options.metrics
+@options.trace_share
 @click.option("--lease-name", default=settings.DEFAULT_LEASE, help="In the release namespace.")
 @click.option(
     "--default-enforcement",
@@ -81,6 +85,7 @@ def controller(  # noqa: PLR0913 - one argument a flag
     cluster: settings.Cluster,
     redis: settings.RedisSettings | None,
     metrics_address: settings.Address,
+    trace_share: float,
     lease_name: str,
     default_enforcement: str,
     sidecar_redis: str,
@@ -110,7 +115,11 @@ def controller(  # noqa: PLR0913 - one argument a flag
         spread_s=certificates_spread,
         is_redis_embedded=redis_embedded,
     )
-    run(lambda stopping: program.run(chosen, _CLOCK, stopping))
+    serve(
+        "mesh7-controller",
+        trace_share,
+        lambda stop, tracer: program.run(chosen, _CLOCK, stop, tracer),
+    )
 
 
 @main.command(context_settings=_VARIABLES)
@@ -132,7 +141,7 @@ def sweep(
         keeps_keys=keep_keys,
         is_real=yes,
     )
-    run(lambda _: program.run(chosen, _CLOCK, _teller(output)))
+    run(lambda _: program.run(chosen, _CLOCK, options.teller(output)))
 
 
 @main.command(context_settings=_VARIABLES)
@@ -151,17 +160,7 @@ def verify(cluster: settings.Cluster, output: str, namespace: str, patience: flo
     from mesh7_operator import verifying  # noqa: PLC0415 - each room alone
 
     chosen = settings.Verify(cluster=cluster, namespace=namespace, patience_s=patience)
-    run(lambda _: verifying.run(chosen, _CLOCK, _teller(output)))
-
-
-def _teller(output: str) -> Callable[[Mapping[str, object]], None]:
-    """Prints a line of what was done, as text or as JSON."""
-
-    def tell(line: Mapping[str, object]) -> None:
-        text = " ".join(str(value) for value in line.values() if value)
-        click.echo(json.dumps(line) if output == "json" else text)
-
-    return tell
+    run(lambda _: verifying.run(chosen, _CLOCK, options.teller(output)))
 
 
 @main.group()
@@ -245,6 +244,7 @@ def _print_secret(
 @options.cluster
 @options.redis
 @options.metrics
+@options.trace_share
 @options.tls
 @click.option(
     "--redis-master-file",
@@ -257,6 +257,7 @@ def exchange(  # noqa: PLR0913 - one argument a flag
     cluster: settings.Cluster,
     redis: settings.RedisSettings | None,
     metrics_address: settings.Address,
+    trace_share: float,
     listen: settings.Address,
     certificate: Path,
     private_key: Path,
@@ -274,12 +275,17 @@ def exchange(  # noqa: PLR0913 - one argument a flag
         master=master,
         metrics=metrics_address,
     )
-    run(lambda stopping: program.run(chosen, _CLOCK, stopping))
+    serve(
+        "mesh7-exchange",
+        trace_share,
+        lambda stop, tracer: program.run(chosen, _CLOCK, stop, tracer),
+    )
 
 
 @main.command(context_settings=_VARIABLES)
 @options.cluster
 @options.metrics
+@options.trace_share
 @options.tls
 @click.option(
     "--stamp-key-file",
@@ -323,6 +329,7 @@ def exchange(  # noqa: PLR0913 - one argument a flag
 def injector(  # noqa: PLR0913 - one argument a flag
     cluster: settings.Cluster,
     metrics_address: settings.Address,
+    trace_share: float,
     listen: settings.Address,
     certificate: Path,
     private_key: Path,
@@ -349,7 +356,26 @@ def injector(  # noqa: PLR0913 - one argument a flag
         metrics=metrics_address,
         grace_s=grace,
     )
-    run(lambda stopping: program.run(chosen, _CLOCK, stopping))
+    serve(
+        "mesh7-injector",
+        trace_share,
+        lambda stop, tracer: program.run(chosen, _CLOCK, stop, tracer),
+    )
+
+
+def serve(
+    service: str, share: float, started: Callable[[asyncio.Event, Tracer], Awaitable[None]]
+) -> None:
+    """Run a program that serves, with a tracer; what it has not sent at its end, it sends then."""
+
+    async def traced(stopping: asyncio.Event) -> None:
+        tracer = tracing.of(os.environ, service, share, _CLOCK)
+        try:
+            await started(stopping, tracer)
+        finally:
+            tracer.close(_FLUSH_S)
+
+    run(traced)
 
 
 def run(started: Program) -> None:

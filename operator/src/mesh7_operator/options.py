@@ -4,8 +4,9 @@ Part of the composition root, so the environment is read here, too.
 """
 
 import functools
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -42,6 +43,24 @@ metrics: Final = click.option(
     type=ADDRESS,
     default=settings.DEFAULT_METRICS,
     help="Where `/metrics`, `/healthz` and `/readyz` are answered.",
+)
+
+
+def teller(output: str) -> Callable[[Mapping[str, object]], None]:
+    """Prints a line of what was done, as text or as JSON."""
+
+    def tell(line: Mapping[str, object]) -> None:
+        text = " ".join(str(value) for value in line.values() if value)
+        click.echo(json.dumps(line) if output == "json" else text)
+
+    return tell
+
+
+trace_share: Final = click.option(
+    "--trace-share",
+    type=click.FloatRange(0, 1),
+    default=0.01,
+    help="Of this program's own work, where OTEL_EXPORTER_OTLP_ENDPOINT says whereto.",
 )
 
 

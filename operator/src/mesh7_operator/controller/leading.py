@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final
 
 from mesh7_core import errors
-from mesh7_operator import settings
+from mesh7_operator import settings, tracing
 from mesh7_operator.approving import plan as approving
 from mesh7_operator.authority import kept
 from mesh7_operator.authority.planning import Terms
@@ -36,6 +36,7 @@ from mesh7_operator.controller.seams import NoStore, Store
 from mesh7_operator.controller.settling import Settler
 from mesh7_operator.controller.watching import Watch
 from mesh7_operator.controller.weighing import Weights
+from mesh7_operator.controller.witnessing import Witness
 from mesh7_operator.controller.working import Workers
 from mesh7_operator.metrics import ControllerMetrics
 from mesh7_operator.reconciling import reconcile
@@ -44,6 +45,7 @@ from mesh7_operator.reconciling.guarding import Rules
 from mesh7_operator.reconciling.plan import Plan
 from mesh7_operator.reconciling.world import Release
 from mesh7_operator.store import store
+from mesh7_operator.tracing import Tracer
 
 _LOG: Final = logging.getLogger(__name__)
 RESYNC_S: Final = 600.0
@@ -68,7 +70,7 @@ class Leading:
         may_write: whether we lead at this moment.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that it works with
         self,
         chosen: settings.Controller,
         connection: Connection,
@@ -77,13 +79,14 @@ class Leading:
         may_write: Callable[[], bool],
         clock: Clock,
         metrics: ControllerMetrics,
+        tracer: Tracer = tracing.OFF,
     ) -> None:
         namespace = chosen.cluster.release_namespace
         self._release_namespace = namespace
         self._redis = chosen.redis
         self._api = api
         self._clock = clock
-        self._metrics = metrics
+        self._metrics, self._tracer = metrics, tracer
         self._master = b""
         self._redis_password = self._redis_authorities = ""
         self._release = _release(chosen)
@@ -135,6 +138,7 @@ class Leading:
             settled=self._settled,
             clock=clock,
             metrics=metrics,
+            tracer=tracer,
         )
         self._ear = listing.Ear(api, self._board)
         self._watch = Watch(connection, self._ear, metrics)
@@ -153,7 +157,7 @@ class Leading:
         }
 
     def _made_approvals(self, poster: Poster, may_write: Callable[[], bool]) -> Approvals:
-        weights = Weights(self._metrics, self._clock)
+        weights = Weights(self._metrics, self._clock, Witness(self._tracer))
         return Approvals(
             board=self._board,
             store=self._store,

@@ -3,15 +3,21 @@
 import asyncio
 from collections.abc import Mapping
 
-from mesh7_operator import metrics, serving, settings
+from mesh7_operator import metrics, serving, settings, tracing
 from mesh7_operator.clock import Clock
 from mesh7_operator.cluster import connection, lease
 from mesh7_operator.cluster.api_server import ApiServer
 from mesh7_operator.controller import tasks
 from mesh7_operator.controller.leading import Leading
+from mesh7_operator.tracing import Tracer
 
 
-async def run(chosen: settings.Controller, clock: Clock, stopping: asyncio.Event) -> None:
+async def run(
+    chosen: settings.Controller,
+    clock: Clock,
+    stopping: asyncio.Event,
+    tracer: Tracer = tracing.OFF,
+) -> None:
     """Be one of the controllers until `stopping` is set.
 
     Raises:
@@ -30,7 +36,7 @@ async def run(chosen: settings.Controller, clock: Clock, stopping: asyncio.Event
         )
         leading = Leading(
             chosen, joined, api.while_left(lambda: elector.left_s),
-            may_write=lambda: elector.is_leader, clock=clock, metrics=measured,
+            may_write=lambda: elector.is_leader, clock=clock, metrics=measured, tracer=tracer,
         )  # fmt: skip
 
         def healthy() -> tuple[bool, Mapping[str, object]]:

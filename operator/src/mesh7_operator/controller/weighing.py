@@ -6,9 +6,11 @@ from typing import Final
 from mesh7_core import names
 from mesh7_core.api.grants import parse_moment
 from mesh7_core.ledger.asked import Request
+from mesh7_operator import tracing
 from mesh7_operator.approving.ground import Ground
 from mesh7_operator.clock import Clock
 from mesh7_operator.cluster import shapes
+from mesh7_operator.controller.witnessing import Witness
 from mesh7_operator.metrics import ControllerMetrics
 from mesh7_operator.reconciling.plan import StatusChange
 from mesh7_operator.reconciling.reasons import Phase
@@ -17,11 +19,18 @@ _MOST_REFUSED: Final = 10_000
 
 
 class Weights:
-    """Counts, each thing once where it would be seen again with every look."""
+    """Counts, each thing once where it would be seen again with every look.
 
-    def __init__(self, metrics: ControllerMetrics, clock: Clock) -> None:
+    Args:
+        witness: told of what people decided.
+    """
+
+    def __init__(
+        self, metrics: ControllerMetrics, clock: Clock, witness: Witness | None = None
+    ) -> None:
         self._metrics = metrics
         self._clock = clock
+        self._witness = witness or Witness(tracing.OFF)
         self._doubted: dict[str, Mapping[str, str]] = {}
         self._refused: dict[str, None] = {}
 
@@ -64,6 +73,7 @@ class Weights:
             for one in ground.grants
             if shapes.text(one.value, "spec", "requestRef", "name") == request.id
         ]
+        self._witness.decided(request, ground.namespace, max(made, default=None))
         if made:
             took = self._clock.now() - max(made)
             self._metrics.decision_seconds.observe(max(took.total_seconds(), 0.0))

@@ -12,12 +12,16 @@ from functools import partial
 from typing import Final
 
 from mesh7_core import errors
+from mesh7_core.telemetry import conventions, operator_spans
+from mesh7_core.telemetry.spans import Kind, Value
+from mesh7_operator import tracing
 from mesh7_operator.clock import Clock
 from mesh7_operator.controller.applying import Applier
 from mesh7_operator.controller.planning import Planner
 from mesh7_operator.controller.queue import Queue
 from mesh7_operator.metrics import ControllerMetrics
 from mesh7_operator.reconciling.plan import Plan
+from mesh7_operator.tracing import Begun, Tracer
 
 _LOG: Final = logging.getLogger(__name__)
 _AT_ONCE: Final = 16
@@ -37,6 +41,7 @@ class Workers:
 
     Args:
         settled: told of each plan that was carried out.
+        tracer: each namespace's turn is a span.
     """
 
     def __init__(
@@ -47,12 +52,14 @@ class Workers:
         settled: Callable[[Plan], None],
         clock: Clock,
         metrics: ControllerMetrics,
+        tracer: Tracer = tracing.OFF,
     ) -> None:
         self._planner = planner
         self._applier = applier
         self._settled = settled
         self._clock = clock
         self._metrics = metrics
+        self._tracer = tracer
         self._queue = Queue()
         self._busy = 0
         self._turn = asyncio.Event()
@@ -101,9 +108,10 @@ class Workers:
 
     async def _one(self, namespace: str) -> None:
         began_s = self._clock.monotonic_s()
-        outcome = "crashed"
+        outcome, written = "crashed", 0
+        begun = self._tracer.begin()
         try:
-            outcome = await self._try(namespace)
+            outcome, written = await self._try(namespace)
         except Exception:  # noqa: BLE001 - the edge of one namespace, see above
             pause_s = self._queue.failed(namespace, self._clock.monotonic_s())
             _LOG.exception(
@@ -113,14 +121,26 @@ class Workers:
         finally:
             took_s = self._clock.monotonic_s() - began_s
             self._metrics.reconciles.labels(outcome).observe(took_s)
+            self._tell(begun, namespace, outcome, written)
             self._busy -= 1
             self._ended_s = self._clock.monotonic_s()
             self._turn.set()
 
-    async def _try(self, namespace: str) -> str:
+    def _tell(self, begun: Begun | None, namespace: str, outcome: str, written: int) -> None:
+        error = None if outcome == "done" else outcome
+        attributes: dict[str, Value] = {
+            operator_spans.NAMESPACE: namespace,
+            operator_spans.OUTCOME: outcome,
+            operator_spans.WRITTEN: written,
+        }
+        attributes |= {conventions.ERROR: error} if error else {}
+        self._tracer.end(begun, operator_spans.RECONCILE, Kind.INTERNAL, attributes, error)
+
+    async def _try(self, namespace: str) -> tuple[str, int]:
+        """What came of it, and how much was to be written."""
         if self._planner.is_ending(namespace):
             self._queue.done(namespace, self._clock.monotonic_s())
-            return "done"
+            return "done", 0
         delivered: list[Plan] = []
         try:
             plan = await self._planner.plan(namespace, self._aside)
@@ -138,7 +158,7 @@ class Workers:
             if one.look_again_at is not None:
                 self._queue.mark(namespace, now_s, self._until(one.look_again_at))
             self._settled(one)
-        return "failed" if troubles else "done"
+        return "failed" if troubles else "done", _size(plan)
 
     def _fail(self, namespace: str, now_s: float, version: int, troubles: Sequence[str]) -> None:
         pause_s = self._queue.failed(namespace, now_s)
@@ -187,3 +207,10 @@ class Workers:
         """There is no such namespace any more."""
         self._queue.forget(namespace)
         self._planner.forget(namespace)
+
+
+def _size(plan: Plan | None) -> int:
+    if plan is None:
+        return 0
+    once = (plan.network_policy, plan.config_map, plan.annotations or None)
+    return len(plan.publish) + len(plan.statuses) + sum(one is not None for one in once)

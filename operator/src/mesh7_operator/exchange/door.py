@@ -6,10 +6,14 @@ from typing import Final
 
 from aiohttp import web
 
+from mesh7_core.telemetry import conventions, operator_spans
+from mesh7_core.telemetry.spans import Kind, Value
+from mesh7_operator import tracing
 from mesh7_operator.accepting import Bounds
 from mesh7_operator.exchange.handing import Handed
 from mesh7_operator.exchange.measuring import ExchangeMetrics
 from mesh7_operator.exchange.service import Denied, Service
+from mesh7_operator.tracing import Tracer
 
 PATH: Final = "/v1/redis-credentials"
 BOUNDS: Final = Bounds(connections=400, of_address=16, life_s=15.0)
@@ -17,10 +21,15 @@ BOUNDS: Final = Bounds(connections=400, of_address=16, life_s=15.0)
 _MOST_BYTES: Final = 1024
 _BEARER: Final = "bearer "
 _UNAUTHENTICATED: Final = 401
+_OK: Final = 200
+_FIRST_FAILURE: Final = 500
 
 
 def application(
-    service: Service, metrics: ExchangeMetrics, monotonic_s: Callable[[], float]
+    service: Service,
+    metrics: ExchangeMetrics,
+    monotonic_s: Callable[[], float],
+    tracer: Tracer = tracing.OFF,
 ) -> web.Application:
     """What answers at the exchange's address."""
 
@@ -28,8 +37,14 @@ def application(
         started_s = monotonic_s()
         if request.content_length or "Transfer-Encoding" in request.headers:
             return _problem(400, "unexpected-body", "send no body; the token is all that is needed")
+        begun = tracer.begin(request.headers)
         found = await service.exchange(_token_of(request), request.remote or "")
         metrics.seconds.observe(monotonic_s() - started_s)
+        status = found.status if isinstance(found, Denied) else _OK
+        error = str(status) if status >= _FIRST_FAILURE else None
+        attributes: dict[str, Value] = {operator_spans.STATUS: status}
+        attributes |= {conventions.ERROR: error} if error else {}
+        tracer.end(begun, operator_spans.EXCHANGE, Kind.SERVER, attributes, error)
         return _refusal(found) if isinstance(found, Denied) else _credentials(found)
 
     app = web.Application(client_max_size=_MOST_BYTES)

@@ -9,7 +9,7 @@ from typing import Final
 import prometheus_client
 
 from mesh7_core import errors
-from mesh7_operator import certificates, metrics, mounted, serving, settings
+from mesh7_operator import certificates, metrics, mounted, serving, settings, tracing
 from mesh7_operator.clock import Clock
 from mesh7_operator.cluster import connection
 from mesh7_operator.cluster.api_server import ApiServer
@@ -17,11 +17,17 @@ from mesh7_operator.exchange import asking, door, handing
 from mesh7_operator.exchange.issuer import Issuer
 from mesh7_operator.exchange.measuring import ExchangeMetrics
 from mesh7_operator.exchange.service import Parts, Service
+from mesh7_operator.tracing import Tracer
 
 _LOG: Final = logging.getLogger(__name__)
 
 
-async def run(chosen: settings.Exchange, clock: Clock, stopping: asyncio.Event) -> None:
+async def run(
+    chosen: settings.Exchange,
+    clock: Clock,
+    stopping: asyncio.Event,
+    tracer: Tracer = tracing.OFF,
+) -> None:
     """Hand out credentials until `stopping` is set; requests in flight are answered.
 
     Raises:
@@ -46,7 +52,7 @@ async def run(chosen: settings.Exchange, clock: Clock, stopping: asyncio.Event) 
         probes = _probes(issuer, stopping, registry)
         beside = await serving.serve_probes(chosen.metrics, probes)
         ends.push_async_callback(beside.close)
-        app = door.application(service, measured, clock.monotonic_s)
+        app = door.application(service, measured, clock.monotonic_s, tracer)
         listener = await serving.listen(app, chosen.listen, certificate.context, door.BOUNDS)
         _LOG.info("credentials are exchanged", extra={"address": str(listener.address)})
 

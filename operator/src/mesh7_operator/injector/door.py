@@ -20,6 +20,9 @@ from typing import Final
 from aiohttp import web
 
 from mesh7_core import errors, names
+from mesh7_core.telemetry import conventions, operator_spans
+from mesh7_core.telemetry.spans import Kind, Value
+from mesh7_operator import tracing
 from mesh7_operator.cluster import shapes
 from mesh7_operator.injector import injecting, judging, places, reviews, stamping
 from mesh7_operator.injector.asking import Asking
@@ -28,6 +31,7 @@ from mesh7_operator.injector.places import Places
 from mesh7_operator.injector.reviews import About, Malformed, Review, Verdict
 from mesh7_operator.injector.stamp_key import StampKey
 from mesh7_operator.injector.turns import Turns
+from mesh7_operator.tracing import Begun, Tracer
 
 INJECT: Final = "/inject"
 VALIDATE: Final = "/validate"
@@ -52,6 +56,7 @@ class Parts:
         is_ending: asked with each answer; connections are closed with it then, so that the API
             server goes elsewhere.
         pods: what the door for new pods works with.
+        tracer: each admission is a span.
     """
 
     asking: Asking
@@ -64,6 +69,7 @@ class Parts:
     pods: injecting.Parts
     places: Places = field(default_factory=Places)
     judging_s: float = JUDGING_S
+    tracer: Tracer = tracing.OFF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,21 +107,38 @@ def _answering(parts: Parts, way: _Way) -> Callable[[web.Request], Awaitable[web
     async def answer(request: web.Request) -> web.StreamResponse:
         started_s = parts.monotonic_s()
         size = MOST_BYTES if request.content_length is None else request.content_length
-        kind, outcome = _UNKNOWN, "crashed"
+        kind, outcome, status = _UNKNOWN, "crashed", 500
+        begun = parts.tracer.begin(request.headers)
         try:
             with way.places.place(min(size, MOST_BYTES)) as is_taken:
                 if is_taken:
                     response, kind, outcome = await _reviewed(request, way, size)
                 else:
                     response, kind, outcome = _overloaded()
+            status = response.status
         finally:
             parts.metrics.admissions.labels(way.name, kind, outcome).inc()
             parts.metrics.seconds.labels(way.name).observe(parts.monotonic_s() - started_s)
+            _tell(parts.tracer, begun, way.name, (kind, outcome, status))
         if parts.is_ending():
             response.force_close()
         return response
 
     return answer
+
+
+def _tell(tracer: Tracer, begun: Begun | None, door: str, answered: tuple[str, str, int]) -> None:
+    kind, outcome, status = answered
+    # A refusal is what the injector is there for.
+    error = None if outcome in {"allowed", "refused"} else outcome
+    attributes: dict[str, Value] = {
+        operator_spans.DOOR: door,
+        operator_spans.OBJECT: kind,
+        operator_spans.OUTCOME: outcome,
+        operator_spans.STATUS: status,
+    }
+    attributes |= {conventions.ERROR: error} if error else {}
+    tracer.end(begun, f"{operator_spans.ADMISSION} {door}", Kind.SERVER, attributes, error)
 
 
 async def _reviewed(request: web.Request, way: _Way, size: int) -> _Answer:

@@ -7,7 +7,7 @@ from typing import Final
 
 import prometheus_client
 
-from mesh7_operator import certificates, metrics, mounted, serving, settings
+from mesh7_operator import certificates, metrics, mounted, serving, settings, tracing
 from mesh7_operator.certificates import Certificate
 from mesh7_operator.clock import Clock
 from mesh7_operator.cluster import connection
@@ -20,11 +20,17 @@ from mesh7_operator.injector.stamp_key import StampKey
 from mesh7_operator.injector.surroundings import Surveyor
 from mesh7_operator.injector.turns import Turns
 from mesh7_operator.mounted import Look
+from mesh7_operator.tracing import Tracer
 
 _LOG: Final = logging.getLogger(__name__)
 
 
-async def run(chosen: settings.Injector, clock: Clock, stopping: asyncio.Event) -> None:
+async def run(
+    chosen: settings.Injector,
+    clock: Clock,
+    stopping: asyncio.Event,
+    tracer: Tracer = tracing.OFF,
+) -> None:
     """Answer the API server until `stopping` is set, and for a while after that.
 
     Raises:
@@ -53,6 +59,7 @@ async def run(chosen: settings.Injector, clock: Clock, stopping: asyncio.Event) 
             monotonic_s=clock.monotonic_s,
             is_ending=stopping.is_set,
             pods=pods,
+            tracer=tracer,
         )
         probes = _probes(certificate, parts, stopping, registry)
         days = measured.certificate_days.labels("injector")

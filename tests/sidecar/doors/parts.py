@@ -16,6 +16,7 @@ from aiohttp import ClientResponse
 from mesh7_sidecar import main, state
 from mesh7_sidecar.gateway import Gateway
 from mesh7_sidecar.settings import Address, Settings
+from tests.sidecar.audit.stored import calls_in
 
 MODERN = "2026-07-28"
 LEGACY = "2025-11-25"
@@ -289,5 +290,4 @@ def write(folder: Path, *manifests: str) -> None:
 
 def audited(place: Path) -> list[dict[str, object]]:
     """The records of a gateway that has stopped."""
-    lines = (place / "state" / "audit.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
+    return calls_in((place / "state" / "audit.jsonl").read_bytes())

@@ -24,6 +24,7 @@ from mesh7_core.ledger import functions
 from mesh7_core.ledger.redis import RedisLedger
 from mesh7_core.ledger.redis_url import RedisServer
 from tests.peers import ports, redis_servers
+from tests.sidecar.audit.stored import calls_in
 from tests.sidecar.bundles.delivering import AGENT, NAMESPACE, ConfigMap, Operator
 from tests.sidecar.doors.scripted_source import Script, ScriptedSource
 
@@ -137,7 +138,7 @@ class Pod:
     @property
     def audit(self) -> list[dict[str, object]]:
         """What it wrote to stdout, over all starts."""
-        return [json.loads(line) for line in self._audit.read_text("utf-8").splitlines()]
+        return calls_in(self._audit.read_bytes())
 
     async def start(self) -> None:
         """Start the process; it need not answer yet."""

@@ -5,7 +5,7 @@ whose record `torn` says so; hence nothing is ever taken out of what is stored.
 Pure: no clock, no network, no logging; names and times are arguments.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +14,8 @@ from mesh7_core.telemetry.heads import Head
 
 MOST_RECORDS: Final = 64
 """Of a block, but for those that a crash left before it."""
+MOST_BYTES: Final = 384 * 1024
+"""Of the records of a block likewise; a longer record has a block of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +64,7 @@ class Chain:
         blocks: list[Head] = []
         ends: list[int] = []
         parts: list[bytes] = []
-        for at in range(0, max(1, len(lines)), MOST_RECORDS):
-            some = lines[at : at + MOST_RECORDS]
+        for some in _portions(lines):
             content, count = _mended(left, head) if left else (b"", 0)
             content += _numbered(head.chain, head.total + count + 1, some)
             seal, head = seals.sealed(left + content, head, count + len(some), time)
@@ -114,6 +115,16 @@ def continued(stored: bytes) -> Chain | None:
 def new(name: str) -> Chain:
     """One without a record; its name is 12 random characters of lower-case base32."""
     return Chain(heads.begun(name))
+
+
+def _portions(lines: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    begin = size = 0
+    for at, line in enumerate(lines):
+        if at > begin and (at - begin == MOST_RECORDS or size + len(line) > MOST_BYTES):
+            yield lines[begin:at]
+            begin, size = at, 0
+        size += len(line)
+    yield lines[begin:]
 
 
 def _mended(left: bytes, head: Head) -> tuple[bytes, int]:

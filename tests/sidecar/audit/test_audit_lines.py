@@ -7,20 +7,19 @@ import resource
 import signal
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiohttp import web
 
 from mesh7_core.telemetry.records import Outcome
-from mesh7_sidecar.gate import audit
+from mesh7_sidecar.audit import lines as writing
 from tests.peers.processes import ROOT
+from tests.sidecar.audit.stored import Line, calls_in, verified
 from tests.sidecar.doors import parts as doors
 from tests.sidecar.doors.scripted_source import Script, Talk, json_response
 from tests.sidecar.lifecycle import parts
 from tests.sidecar.lifecycle.parts import ALLOW_ALL, Guarded, guarded, policy, scripted
 
-Line = dict[str, Any]
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 PRIVATE = "do-not-write-me-down"
 RULES = policy(
@@ -36,7 +35,7 @@ WATCHED = policy("watched", 'name: echo, tools: ["s.echo"], action: Deny').repla
 def written(place: Path) -> list[Line]:
     """The records by now."""
     path = place / "state" / "audit.jsonl"
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return calls_in(path.read_bytes())
 
 
 def has_lines(place: Path, count: int) -> bool:
@@ -205,7 +204,7 @@ async def test_less_is_written_when_less_is_asked_for(
 
 async def test_a_killed_gateway_loses_its_last_moments_only(tmp_path: Path) -> None:
     """Design 11: at most 50 ms of records are lost by a SIGKILL, also while calls come."""
-    assert audit.FLUSH_S <= 0.05
+    assert writing.FLUSH_S <= 0.05
     before = 50
     async with scripted("echo") as source, guarded(
         tmp_path, doors.source("s", source.url), ALLOW_ALL
@@ -233,15 +232,16 @@ async def test_a_full_disk_stops_no_call_and_what_is_lost_is_counted(tmp_path: P
         await parts.eventually(lambda: "audit records are lost" in served.logged)
         resource.prlimit(served.gateway.pid, resource.RLIMIT_FSIZE, (-1, -1))
         await served.call("s.echo")
-        await parts.eventually(lambda: b'{"dropped":' in content(tmp_path))
+        await parts.eventually(lambda: b',"dropped":' in content(tmp_path))
         served.gateway.process.send_signal(signal.SIGTERM)
         assert await served.gateway.process.wait() == 0
         assert served.logged.count("audit records are lost") == 1
         assert served.logged.count("audit records are written again") == 1
 
-    whole = [json.loads(line) for line in content(tmp_path).splitlines() if line.endswith(b"}")]
+    whole = calls_in(content(tmp_path))
     dropped = sum(line.get("dropped", 0) for line in whole)
     assert sum("tool" in line for line in whole) + dropped == calls + 1
+    assert verified(tmp_path / "state" / "audit.jsonl").is_intact
 
 
 def content(place: Path) -> bytes:

@@ -1,8 +1,8 @@
 """Audit lines: one JSON line a record, written off the path of calls, to a file or to stdout.
 
-Lines wait in memory for at most `FLUSH_S` and are written as one block by a worker thread, so that
-a slow disk stops no call; a SIGKILL loses at most that span. They are rendered as they come: done
-by the thread, a block of them would hold the interpreter for milliseconds. What does not fit, or
+Lines wait in memory for at most `FLUSH_S` and are sealed and written at once by a worker thread, so
+that a slow disk stops no call; a SIGKILL loses at most that span. They are rendered as they come:
+done by the thread, many of them would hold the interpreter for milliseconds. What does not fit, or
 cannot be written, is dropped and counted, and the count is written as a line of its own.
 """
 
@@ -10,57 +10,53 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Protocol
+from typing import Final
 
-from mesh7_core import errors
-from mesh7_core.telemetry import deeds
+from mesh7_core.telemetry import changes, deeds
 from mesh7_core.telemetry.records import Record
-from mesh7_sidecar.gate.generations import Generations
-from mesh7_sidecar.gate.stream import Loss
+from mesh7_sidecar.audit.sealing import Sealing, Stored
+from mesh7_sidecar.audit.segments import Follower
 
 log = logging.getLogger("mesh7.audit")
 
-FLUSH_S = 0.05
-CLOSE_S = 5.0
-MAXIMUM_WAITING_BYTES = 64 * 1024 * 1024
-MAXIMUM_FILE_BYTES = 128 * 1024 * 1024
-
-
-class Sink(Protocol):
-    """Where lines go; one thread at a time uses it, and it may block."""
-
-    def write(self, lines: list[bytes], dropped: int) -> Loss | None:
-        """Write `lines`, and how many were dropped before unless that is 0; None = all is there."""
-
-    def close(self) -> None:
-        """Nothing more will be written."""
+FLUSH_S: Final = 0.05
+SIGN_S: Final = 5.0
+"""After the first record that no signed head names, one is signed."""
+CLOSE_S: Final = 5.0
+MAXIMUM_WAITING_BYTES: Final = 64 * 1024 * 1024
 
 
 class AuditLines:
-    """Records on their way to a sink.
+    """Records on their way to where they are kept.
 
     Args:
-        sink: where their lines go.
+        sealing: stores them; used by one thread alone.
         render: a record → its line without the newline.
         maximum_waiting_bytes: what memory may hold while the sink is slow.
+        sign_s: how long records stay unsigned.
     """
 
     def __init__(
         self,
-        sink: Sink,
+        sealing: Sealing,
         render: Callable[[Record], bytes],
         maximum_waiting_bytes: int = MAXIMUM_WAITING_BYTES,
+        sign_s: float = SIGN_S,
     ) -> None:
+        self.followers: list[Follower] = []
         self._render = render
         self._maximum_waiting_bytes = maximum_waiting_bytes
-        self._sink = sink
+        self._sign_s = sign_s
+        self._sealing = sealing
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
+        self._is_urgent = False
         self._dropped = 0
-        self._trouble = ""
+        self._trouble = self._unsigned = ""
+        self._signed: asyncio.Future[None] | None = None
         self._flushing: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._signing: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         # Of its own, and begun now: an agent that takes all processes of the pod hides nothing.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="audit")
@@ -77,14 +73,23 @@ class AuditLines:
         if self._timer is None and self._flushing is None:
             self._timer = self._loop.call_later(FLUSH_S, self._flush)
 
-    async def note(self, deed: deeds.Deed) -> None:
-        """Take what a person did; when this returns it is written, or the log says why not.
+    def tell(self, change: changes.BundleChange) -> None:
+        """Take that another bundle is in force; there is always room for that."""
+        line = changes.line(change)
+        self._waiting.append(line)
+        self._waiting_bytes += len(line)
+        if self._timer is None and self._flushing is None:
+            self._timer = self._loop.call_later(FLUSH_S, self._flush)
 
-        People are answered after it, so a SIGKILL loses nothing that they were told is done.
+    async def note(self, deed: deeds.Deed) -> None:
+        """Take what a person did; when this returns it is on the disk, or the log says why not.
+
+        People are answered after it, so nothing loses what they were told is done.
         """
         line = deeds.line(deed)
         self._waiting.append(line)
         self._waiting_bytes += len(line)
+        self._is_urgent = True
         is_taken = False
         while not is_taken:
             if self._flushing is None:
@@ -94,21 +99,21 @@ class AuditLines:
                 await asyncio.wait({self._flushing})
 
     async def close(self) -> None:
-        """Write what waits, for `CLOSE_S` at most, then close the sink."""
+        """Write what waits and sign the end, for `CLOSE_S` at most, then close the file."""
         try:
             async with asyncio.timeout(CLOSE_S):
                 while self._waiting or self._flushing is not None:
                     await self._flush_now()
                 if self._dropped and not self._trouble:
                     await self._flush_now()
+                await self._loop.run_in_executor(self._thread, self._sealing.close)
         except TimeoutError:
             log.error("audit records were lost: the disk does not answer")  # noqa: TRY400
-            return
         finally:
+            for timer in (self._timer, self._signing):
+                if timer is not None:
+                    timer.cancel()
             self._thread.shutdown(wait=False)
-        if self._timer is not None:
-            self._timer.cancel()
-        self._sink.close()
 
     async def _flush_now(self) -> None:
         if self._flushing is None:
@@ -120,22 +125,42 @@ class AuditLines:
         lines, self._waiting = self._waiting, []
         self._waiting_bytes = 0
         told, self._dropped = self._dropped, 0
+        write = self._sealing.write_through if self._is_urgent else self._sealing.write
+        self._is_urgent = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        future = self._loop.run_in_executor(self._thread, self._sink.write, lines, told)
+        future = self._loop.run_in_executor(self._thread, write, lines, told)
         self._flushing = asyncio.ensure_future(self._flushed(future))
 
-    async def _flushed(self, writing: asyncio.Future[Loss | None]) -> None:
+    async def _flushed(self, writing: asyncio.Future[Stored]) -> None:
         try:
-            loss = await writing
+            stored = await writing
         finally:
             self._flushing = None
-        if loss is not None:
-            self._dropped += loss.records
-        self._tell(loss.why if loss is not None else "")
+        self._dropped += stored.lost
+        self._tell(stored.why)
+        for segment in stored.segments:
+            for follow in self.followers:
+                follow(segment)
+        if stored.segments and self._signing is None:
+            self._signing = self._loop.call_later(self._sign_s, self._sign)
         if self._waiting:
             self._timer = self._loop.call_later(FLUSH_S, self._flush)
+
+    def _sign(self) -> None:
+        future = self._loop.run_in_executor(self._thread, self._sealing.sign)
+        self._signed = asyncio.ensure_future(self._after_signing(future))
+
+    async def _after_signing(self, signing: asyncio.Future[str]) -> None:
+        why = await signing
+        self._signing = None
+        if why:
+            # It is tried again.
+            self._signing = self._loop.call_later(self._sign_s, self._sign)
+        if why and why != self._unsigned:
+            log.error("audit records are not signed: the head cannot be written: %s", why)
+        self._unsigned = why
 
     def _tell(self, trouble: str) -> None:
         """Log what is wrong once, not twenty times a second."""
@@ -148,31 +173,3 @@ class AuditLines:
 
 def _begin() -> None:
     """The first work of a thread, which is there from then on."""
-
-
-def audit_file(
-    path: Path,
-    render: Callable[[Record], bytes],
-    *,
-    maximum_bytes: int = MAXIMUM_FILE_BYTES,
-    maximum_waiting_bytes: int = MAXIMUM_WAITING_BYTES,
-) -> AuditLines:
-    """An append-only file of JSON lines, readable by its owner alone, rotated by size.
-
-    Args:
-        path: `audit.jsonl`; older generations are `audit.jsonl.1` (the newest) to `.4`.
-        render: a record → its line without the newline.
-        maximum_bytes: a file that reaches it becomes a generation.
-        maximum_waiting_bytes: what memory may hold while the disk is slow.
-
-    Raises:
-        SettingsError: no records can be written there.
-    """
-    try:
-        files = Generations(path, maximum_bytes)
-    except OSError as error:
-        message = (
-            f"`{path}` cannot be written: {error.strerror} – mend it, or start with `--audit off`"
-        )
-        raise errors.SettingsError(message) from error
-    return AuditLines(files, render, maximum_waiting_bytes)

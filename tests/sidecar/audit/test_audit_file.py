@@ -1,7 +1,6 @@
 """The audit file: what it holds, who may read it, how it grows old, how it fails."""
 
 import asyncio
-import json
 import logging
 import os
 import stat
@@ -18,10 +17,11 @@ from mesh7_core.policy.decision import Decision, Verdict
 from mesh7_core.policy.reasons import Reason
 from mesh7_core.telemetry.passage import Passage
 from mesh7_core.telemetry.records import Outcome, Record
-from mesh7_sidecar.gate import generations
-from mesh7_sidecar.gate.audit import audit_file
+from mesh7_sidecar.audit import generations, opening
+from mesh7_sidecar.audit.lines import AuditLines
 from tests.fakes.threads import NoThreads
 from tests.peers import processes
+from tests.sidecar.audit.stored import Line, records_in, verified
 from tests.sidecar.lifecycle.parts import eventually
 
 AGENT = calls.Agent(namespace="default", service_account="tester", pod="here", labels={})
@@ -41,9 +41,14 @@ def render(one: Record) -> bytes:
     return b'{"n":%3d}' % int(one.call.name)
 
 
-def lines_of(path: Path) -> list[dict[str, int]]:
+def audit_file(path: Path, **bounds: int) -> AuditLines:
+    """One with these bounds."""
+    return opening.audit_file(path, render, wall_ns=lambda: 0, **bounds)
+
+
+def lines_of(path: Path) -> list[Line]:
     """The records of a file, each line whole."""
-    return [json.loads(line) for line in path.read_bytes().splitlines()]
+    return records_in(path.read_bytes())
 
 
 def content(path: Path) -> bytes:
@@ -84,12 +89,12 @@ def path(tmp_path: Path) -> Path:
 
 async def test_records_are_written_in_order_within_the_promised_time(path: Path) -> None:
     """Design 11: at most 50 ms of records are lost by a SIGKILL; so nobody has to close it."""
-    audit = audit_file(path, render)
+    audit = audit_file(path)
     for number in range(3):
         audit.append(record(number))
 
     await eventually(lambda: content(path) != b"", within_s=1.0)
-    assert content(path) == b'{"n":  0}\n{"n":  1}\n{"n":  2}\n'
+    assert lines_of(path) == [{"n": 0}, {"n": 1}, {"n": 2}]
     await audit.close()
 
 
@@ -99,7 +104,7 @@ async def test_the_file_is_its_owner_s_alone(path: Path, mask: int) -> None:
     make_public(path)
     before = os.umask(mask)
     try:
-        await audit_file(path, render).close()
+        await audit_file(path).close()
     finally:
         os.umask(before)
 
@@ -116,12 +121,12 @@ async def test_what_is_no_file_of_ours_is_refused(path: Path, make: Callable[[Pa
     make(path)
 
     with pytest.raises(errors.SettingsError, match=r"audit\.jsonl` cannot be written: "):
-        audit_file(path, render)
+        audit_file(path)
 
 
 async def test_a_full_file_becomes_a_generation_and_four_are_kept(path: Path) -> None:
     """docs/reference/audit.md."""
-    audit = audit_file(path, render, maximum_bytes=20)
+    audit = audit_file(path, maximum_bytes=20)
     for number in range(0, 14, 2):
         audit.append(record(number))
         audit.append(record(number + 1))
@@ -134,10 +139,15 @@ async def test_a_full_file_becomes_a_generation_and_four_are_kept(path: Path) ->
     ]  # fmt: skip
     assert content(path) == b""
     assert sorted(each.name for each in beside(path)) == [
+        "audit.heads.jsonl",
         "audit.jsonl",
         *(each.name for each in files),
+        "audit.key",
     ]
-    assert {mode(each) for each in [path, *files]} == {0o600}
+    assert {mode(each) for each in beside(path)} == {0o600}
+    verified_files = verified(path)
+    assert verified_files.findings == ()
+    assert verified_files.chains[0].first > 1, "what was let go is no gap"
 
 
 async def test_a_rotation_that_fails_loses_nothing(
@@ -146,7 +156,7 @@ async def test_a_rotation_that_fails_loses_nothing(
     """Something in the way of `audit.jsonl.1` must not end the audit."""
     for number in range(1, generations.KEPT + 1):
         (path.with_name(f"audit.jsonl.{number}") / "in the way").mkdir(parents=True)
-    audit = audit_file(path, render, maximum_bytes=10)
+    audit = audit_file(path, maximum_bytes=10)
     for number in range(3):
         audit.append(record(number))
         await eventually(partial(ends_with, path, number))
@@ -159,7 +169,7 @@ async def test_a_rotation_that_fails_loses_nothing(
 
 async def test_what_memory_cannot_hold_is_dropped_and_the_count_is_written(path: Path) -> None:
     """Design 11: telemetry never blocks a call, and says what it dropped."""
-    audit = audit_file(path, render, maximum_waiting_bytes=18)
+    audit = audit_file(path, maximum_waiting_bytes=18)
     for number in range(5):
         audit.append(record(number))
     await audit.close()
@@ -170,14 +180,19 @@ async def test_what_memory_cannot_hold_is_dropped_and_the_count_is_written(path:
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
-from mesh7_sidecar.gate.generations import Generations
+from mesh7_sidecar.audit.generations import Generations
+from mesh7_sidecar.audit.sealing import Sealing
 
-resource.setrlimit(resource.RLIMIT_FSIZE, (25, resource.RLIM_INFINITY))
-files = Generations(Path(sys.argv[1]), 1_000)
-first = files.write([b"123456789"] * 4, 0)
-again = files.write([b"more"], 2)
+files = Generations(Path(sys.argv[1]), 1_000_000)
+sealing = Sealing(files, files.continued("abcdefghijkl"), lambda: 0)
+before = sealing.write([b'{"n":0}'], 0)
+resource.setrlimit(resource.RLIMIT_FSIZE, (400, resource.RLIM_INFINITY))
+first = sealing.write([b'{"n":%d}' % n for n in range(1, 5)], 0)
+again = sealing.write([b'{"n":5}'] * 3, 2)
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-print(first.records, again.records, files.write([b"later"], 5), first.why)
+later = sealing.write([b'{"n":6}'], 9)
+print(before.lost, first.lost, again.lost, later.lost, first.why)
+sealing.close()
 """
 
 
@@ -185,21 +200,13 @@ async def test_lines_that_a_full_disk_refuses_are_counted_and_cut_no_later_one(p
     """A disk that is full again has room: what is written then is whole."""
     found = await processes.run([sys.executable, "-c", FULL_DISK, path], timeout_s=60)
 
-    assert found.out == "2 3 None File too large\n", found.err
-    assert content(path) == b'123456789\n123456789\n12345\nlater\n{"dropped":5}\n'
-
-
-def test_what_was_dropped_before_is_told_behind_the_lines(path: Path) -> None:
-    files = generations.Generations(path, 1_000)
-    assert files.write([b"a", b"b"], 0) is None
-    assert files.write([b"c"], 7) is None
-    files.close()
-
-    assert content(path) == b'a\nb\nc\n{"dropped":7}\n'
+    assert found.out == "0 4 5 0 File too large\n", found.err
+    assert lines_of(path) == [{"n": 0}, {"n": 6}, {"dropped": 9}]
+    assert verified(path).findings == ()
 
 
 async def test_close_ends_although_a_flush_is_under_way(path: Path) -> None:
-    audit = audit_file(path, render)
+    audit = audit_file(path)
     audit.append(record(1))
     await asyncio.gather(audit.close(), asyncio.sleep(0))
 
@@ -208,7 +215,7 @@ async def test_close_ends_although_a_flush_is_under_way(path: Path) -> None:
 
 async def test_an_agent_that_takes_all_threads_hides_no_record(path: Path) -> None:
     """The bound on processes is the pod's, and the agent is in it."""
-    audit = audit_file(path, render)
+    audit = audit_file(path)
     asyncio.get_running_loop().set_default_executor(NoThreads())
     audit.append(record(1))
     await audit.close()

@@ -1,0 +1,78 @@
+"""Where a gateway keeps its records: files of the state folder, or stdout in a pod."""
+
+import base64
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from mesh7_core import errors
+from mesh7_core.telemetry import chain
+from mesh7_core.telemetry.records import Record
+from mesh7_sidecar.audit.generations import KEPT, Generations
+from mesh7_sidecar.audit.lines import MAXIMUM_WAITING_BYTES, SIGN_S, AuditLines
+from mesh7_sidecar.audit.sealing import Sealing
+from mesh7_sidecar.audit.stream import Stream
+
+MAXIMUM_FILE_BYTES: Final = 128 * 1024 * 1024
+_NAME_BYTES: Final = 10
+_NAME_LENGTH: Final = 12
+
+
+def audit_file(  # noqa: PLR0913 - each has a default
+    path: Path,
+    render: Callable[[Record], bytes],
+    wall_ns: Callable[[], int],
+    *,
+    maximum_bytes: int = MAXIMUM_FILE_BYTES,
+    kept: int = KEPT,
+    maximum_waiting_bytes: int = MAXIMUM_WAITING_BYTES,
+    sign_s: float = SIGN_S,
+) -> AuditLines:
+    """An append-only file of JSON lines, readable by its owner alone, rotated by size.
+
+    Its chain goes on from start to start. The caller holds the folder's lock.
+
+    Args:
+        path: `audit.jsonl` in the state folder; older generations are `audit.jsonl.1` (the
+            newest), `.2`, ….
+        render: a record → its line without the newline.
+        wall_ns: Unix time in nanoseconds.
+        maximum_bytes: a file that reaches it becomes a generation.
+        kept: files in all.
+        maximum_waiting_bytes: what memory may hold while the disk is slow.
+        sign_s: how long records stay unsigned.
+
+    Raises:
+        SettingsError: no records can be written there.
+    """
+    try:
+        files = Generations(path, maximum_bytes, kept)
+        try:
+            goes_on = files.continued(_fresh_name())
+        except BaseException:
+            files.close()
+            raise
+    except OSError as error:
+        where = error.filename or path
+        message = (
+            f"`{where}` cannot be written: {error.strerror} – mend it, or start with `--audit off`"
+        )
+        raise errors.SettingsError(message) from error
+    return AuditLines(Sealing(files, goes_on, wall_ns), render, maximum_waiting_bytes, sign_s)
+
+
+def audit_stream(
+    render: Callable[[Record], bytes],
+    wall_ns: Callable[[], int],
+    *,
+    stream: Stream | None = None,
+    maximum_waiting_bytes: int = MAXIMUM_WAITING_BYTES,
+) -> AuditLines:
+    """Lines on stdout, a chain for each start."""
+    sealing = Sealing(stream or Stream(), chain.new(_fresh_name()), wall_ns)
+    return AuditLines(sealing, render, maximum_waiting_bytes)
+
+
+def _fresh_name() -> str:
+    return base64.b32encode(secrets.token_bytes(_NAME_BYTES)).decode().lower()[:_NAME_LENGTH]

@@ -87,10 +87,12 @@ class ControllerMetrics:
         self.forged_requests = making.counter(operator_instruments.FORGED_REQUESTS)
         self.doubted_requests = making.counter(operator_instruments.DOUBTED_REQUESTS)
         self.decision_seconds = making.histogram(operator_instruments.DECISION)
+        self.audit_findings = making.counter(operator_instruments.AUDIT_FINDINGS)
 
     def forget(self, namespace: str) -> None:
         """It is no longer enrolled: drop its series."""
         for gauge in (
+            self.audit_findings,
             self.open_requests,
             self.forged_requests,
             self.doubted_requests,

@@ -26,7 +26,7 @@ def _anchor() -> Anchor:
 
 
 def _data(anchor: Anchor, key: keys.SigningKey = KEY) -> dict[str, str]:
-    found = writing.manifest(anchor, key, LINKS, "mesh7-system")["data"]
+    found = writing.manifest(anchor, key, LINKS, release_namespace="mesh7-system")["data"]
     assert isinstance(found, dict)
     return found
 
@@ -37,7 +37,7 @@ def test_what_is_written_is_read_as_it_was() -> None:
 
 
 def test_it_is_an_object_of_the_release_namespace() -> None:
-    found = writing.manifest(_anchor(), KEY, LINKS, "mesh7-system")
+    found = writing.manifest(_anchor(), KEY, LINKS, release_namespace="mesh7-system")
     assert found["metadata"] == {
         "name": "mesh7-audit-shop",
         "namespace": "mesh7-system",

@@ -258,6 +258,21 @@ PATCH_BYTES: Final = _of_injector(
     help="Size of what was changed of a pod, as JSON Patch",
     buckets=_PATCH_BYTES,
 )
+AUDIT_FINDINGS: Final = _of_controller(
+    name="mesh7.audit.findings",
+    kind=Kind.COUNTER,
+    labels=(
+        _NAMESPACE,
+        Label(
+            attribute="kind",
+            values=("edited", "gap", "repeated", "forged", "cut", "withheld", "unanchored"),
+        ),
+    ),
+    help="What does not fit in the audit of a namespace",
+    meaning="what the controller found in the audit of a namespace that is not as it was written "
+    "(docs/administrator/audit.md, Findings). `withheld` is a sidecar's own word that it could not "
+    "send some blocks; all others are worth a look at who may write to Redis",
+)
 API_ERRORS: Final = _of_all(
     name="mesh7.api.errors",
     kind=Kind.COUNTER,

@@ -33,7 +33,12 @@ def name_of(namespace: str) -> str:
 
 
 def manifest(
-    anchor: Anchor, key: keys.SigningKey, links: Sequence[keys.Link], release_namespace: str
+    anchor: Anchor,
+    key: keys.SigningKey,
+    links: Sequence[keys.Link],
+    *,
+    release_namespace: str,
+    version: str = "",
 ) -> dict[str, object]:
     """The ConfigMap.
 
@@ -42,6 +47,7 @@ def manifest(
         key: signs it.
         links: lead to `key` from those that signed before, so that older copies verify.
         release_namespace: where it lies.
+        version: that it is to take the place of; empty = there is none.
     """
     text = encoded(anchor)
     return {
@@ -54,6 +60,7 @@ def manifest(
                 "app.kubernetes.io/managed-by": names.FIELD_MANAGER,
                 names.AUDIT_OF_LABEL: anchor.namespace,
             },
+            **({"resourceVersion": version} if version else {}),
         },
         "data": {
             "anchor": text,

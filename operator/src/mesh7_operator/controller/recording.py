@@ -1,0 +1,154 @@
+"""The controller's own chain of each namespace: what people decided, and what was done for them.
+
+A line waits in memory until Redis has it, and stands in the controller's log before that, so that
+no decision of a person is lost with Redis. A new leader begins new chains.
+"""
+
+import asyncio
+import base64
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+import orjson
+
+from mesh7_core.ledger.audit_entries import Kind, Segment
+from mesh7_core.telemetry import chain, moments
+from mesh7_core.telemetry.chain import Chain, Sealed
+from mesh7_operator.clock import Clock
+
+_LOG: Final = logging.getLogger("mesh7_operator.audit")
+MOST_WAITING_BYTES: Final = 1024 * 1024
+"""Of one namespace, while Redis is away; what is beyond is in the log alone, and counted."""
+_AT_ONCE: Final = 256
+_AGAIN_S: Final = 1.0
+
+
+class Audit(Protocol):
+    """Where it is written."""
+
+    async def append(self, namespace: str, segment: Segment) -> bool:
+        """Write it; whether it lies there."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Own:
+    """One namespace's.
+
+    Attributes:
+        sealed: what is being written: sent again as it is, for it may be there already.
+    """
+
+    chain: Chain
+    waiting: deque[bytes] = field(default_factory=deque)
+    waiting_bytes: int = 0
+    dropped: int = 0
+    sealed: tuple[Sealed, Segment] | None = None
+
+
+class Recorder:
+    """Takes lines at once, writes them beside.
+
+    Args:
+        audit: where they go.
+        random: as many random bytes.
+        clock: for seals.
+    """
+
+    def __init__(self, audit: Audit, random: Callable[[int], bytes], clock: Clock) -> None:
+        self._audit = audit
+        self._random = random
+        self._clock = clock
+        self._own: dict[str, _Own] = {}
+        self._fresh: set[str] = set()
+        self._turn = asyncio.Event()
+
+    def note(self, namespace: str, line: bytes) -> None:
+        """Take a line: one JSON object, not empty, without a newline. Never blocks."""
+        _LOG.info("recorded", extra={"namespace": namespace, "record": line.decode()})
+        own = self._own.get(namespace)
+        if own is None:
+            name = base64.b32encode(self._random(8)).decode().lower()[:12]
+            own = self._own[namespace] = _Own(chain=chain.new(name))
+        if own.waiting_bytes + len(line) > MOST_WAITING_BYTES:
+            own.dropped += 1
+            self._turn.set()
+            return
+        own.waiting.append(line)
+        own.waiting_bytes += len(line)
+        self._turn.set()
+
+    def note_fact(self, namespace: str, name: str, said: Mapping[str, object]) -> None:
+        """Take what is no person's deed, as a line with its time."""
+        time = moments.written(self._clock.wall_ns())
+        self.note(namespace, orjson.dumps({"time": time, name: said}))
+
+    def fresh(self) -> set[str]:
+        """Namespaces of which something was written since this was asked last."""
+        fresh, self._fresh = self._fresh, set()
+        return fresh
+
+    async def run(self) -> None:
+        """Write until cancelled: at once, or as soon as Redis is there."""
+        while True:
+            await self._turn.wait()
+            self._turn.clear()
+            if not await self.flush():
+                await asyncio.sleep(_AGAIN_S)
+                self._turn.set()
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """Namespaces of which something is not written yet."""
+        return tuple(
+            name for name, own in self._own.items() if own.waiting or own.sealed or own.dropped
+        )
+
+    async def flush(self) -> bool:
+        """Write what waits, of each namespace; whether nothing is left."""
+        done = [await self._write(namespace) for namespace in self.waiting]
+        return all(done)
+
+    async def close(self) -> None:
+        """Write what waits, and that nothing follows."""
+        await self.flush()
+        for namespace, own in self._own.items():
+            if own.chain.head.block and not own.sealed:
+                await self._audit.append(namespace, _segment(own.chain, Kind.END, b"", 0, 0))
+
+    def forget(self, namespace: str) -> None:
+        """There is no such namespace any more."""
+        self._own.pop(namespace, None)
+
+    async def _write(self, namespace: str) -> bool:
+        own = self._own[namespace]
+        while own.waiting or own.sealed or own.dropped:
+            sealed, segment = own.sealed or self._seal(own)
+            own.sealed = sealed, segment
+            if not await self._audit.append(namespace, segment):
+                return False
+            own.sealed = None
+            self._fresh.add(namespace)
+        return True
+
+    def _seal(self, own: _Own) -> tuple[Sealed, Segment]:
+        lines = [own.waiting.popleft() for _ in range(min(len(own.waiting), _AT_ONCE))]
+        own.waiting_bytes -= sum(len(line) for line in lines)
+        if own.dropped:
+            lines.append(b'{"dropped":%d}' % own.dropped)
+            own.dropped = 0
+        first = own.chain.head.block + 1
+        sealed = own.chain.seal(lines, moments.written(self._clock.wall_ns()))
+        # It counts from now on: whether Redis took it is not always known.
+        own.chain.keep(sealed)
+        return sealed, _segment(own.chain, Kind.BLOCKS, sealed.content, first, len(lines))
+
+
+def _segment(own: Chain, kind: Kind, body: bytes, first: int, records: int) -> Segment:
+    head = own.head
+    return Segment(
+        kind=kind, chain=head.chain, first=first or head.block, last=head.block, hash=head.hash,
+        records=records, body=body,
+    )  # fmt: skip

@@ -20,6 +20,7 @@ class Exit(IntEnum):
     REFUSED = 9
     UNKNOWN = 10
     NO_LEDGER = 11
+    UNSOUND = 12
     INTERNAL = 70
     INTERRUPTED = 130
     CLOSED_PIPE = 141
@@ -36,8 +37,9 @@ MEANINGS = {
     Exit.HELD: "`mesh7 call`: held until a person approves",
     Exit.THROTTLED: "`mesh7 call`: a limit is used up or a loop was found",
     Exit.REFUSED: "the gateway refused: you may not decide this, or it is too late",
-    Exit.UNKNOWN: "no request or grant has this id or name",
+    Exit.UNKNOWN: "no request, grant or record has this id or name",
     Exit.NO_LEDGER: "the gateway cannot reach its ledger, so nothing was changed",
+    Exit.UNSOUND: "`mesh7 audit verify`: the records are not as they were written",
     Exit.INTERNAL: "an error in mesh7 itself; the message says where the details are",
     Exit.INTERRUPTED: "interrupted by Ctrl-C",
     Exit.CLOSED_PIPE: "whoever read the output stopped reading",
@@ -53,7 +55,7 @@ class RefusedError(errors.Mesh7Error):
 
 
 class UnknownError(errors.Mesh7Error):
-    """There is no request or grant by this id or name."""
+    """There is no request, grant or record by this id or name."""
 
 
 class LedgerError(errors.Mesh7Error):

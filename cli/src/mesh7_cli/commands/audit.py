@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from mesh7_cli import audit_options, options, output
+from mesh7_cli import audit_options, exits, options, output
 from mesh7_cli.records import Wish
 from mesh7_cli.verbs.audit import Shape
 
@@ -64,3 +64,48 @@ def command(
             asked, tail.Tail(place), wish, output.note, lambda: time.sleep(POLL_S)
         )
         audit.follow(lines, Shape(shape))
+
+
+@command.command("verify")
+@click.option(
+    "--head", "heads", metavar="HEAD|FILE", multiple=True,
+    help="A head that you kept elsewhere, or a file of them; may be given again.",
+)  # fmt: skip
+@options.state
+@options.form
+def verify(heads: tuple[str, ...], directory: Path, state: Path | None, form: output.Form) -> int:
+    """Hold every stored byte against its seal, and the seals against the signed heads.
+
+    Says what was edited, cut off, moved, left out or added, and where. Exits 0 only when the
+    records are sound; what a crash tore is told, and sound.
+    """
+    # Keys are only for who verifies.
+    from mesh7_cli import progress  # noqa: PLC0415
+    from mesh7_cli.auditing import signed, verified  # noqa: PLC0415
+    from mesh7_cli.verbs import verify as verb  # noqa: PLC0415
+
+    kept = [head for text in heads for head in signed.given(text)]
+    with progress.shown("verifying the audit") as tell:
+        verdict = verified.verify(options.state_folder(directory, state), kept, tell)
+    verb.show(verdict, form)
+    return exits.Exit.OK if verdict.is_sound else exits.Exit.UNSOUND
+
+
+@command.command("head")
+@options.state
+def head(directory: Path, state: Path | None) -> None:
+    """Print the newest signed head of the audit, one line, to be kept elsewhere.
+
+    Whoever may write your files can sign as well. A head that lies where they cannot write shows
+    what they do to the records before it: `mesh7 audit verify --head`.
+    """
+    from mesh7_cli.auditing import signed  # noqa: PLC0415 - keys are only for who needs them
+
+    place = options.state_folder(directory, state)
+    found = signed.read(place)
+    if not found:
+        message = (
+            f"`{place}` has no signed head – a gateway signs one within seconds of its first record"
+        )
+        raise exits.UnknownError(message)
+    click.echo(found[-1].line)

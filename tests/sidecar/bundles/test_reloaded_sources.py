@@ -3,12 +3,12 @@
 import asyncio
 import os
 import re
-import time
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
+from tests.peers import stopwatches
 from tests.sidecar.bundles.test_hot_reload import changed, rename_over
 from tests.sidecar.doors import parts as doors
 from tests.sidecar.doors import scripted_source as doors_source
@@ -139,16 +139,16 @@ async def test_calls_go_on_while_thousands_of_rules_compile(tmp_path: Path) -> N
     ):
         before = await served.until(parts.is_ready("s"))
         rename_over(tmp_path / "folder" / "many.yaml", many)
-        began_s = time.monotonic()
-        compiling = asyncio.ensure_future(changed(served, before))
-        longest_s, answered = 0.0, 0
-        while not compiling.done():
-            started = time.monotonic()
-            assert (await served.call("s.echo")).status == 200
-            longest_s = max(longest_s, time.monotonic() - started)
-            answered += 1
+        with stopwatches.running() as now_s:
+            compiling = asyncio.ensure_future(changed(served, before))
+            longest_s, answered = 0.0, 0
+            while not compiling.done():
+                started_s = now_s()
+                assert (await served.call("s.echo")).status == 200
+                longest_s = max(longest_s, now_s() - started_s)
+                answered += 1
 
-        await compiling
-        assert answered > 10
-        assert longest_s < (time.monotonic() - began_s) / 3, "no call waits for the compiler"
+            await compiling
+            assert answered > 10
+            assert longest_s < now_s() / 3, "no call waits for the compiler"
         assert (await served.status())["problems"] == []

@@ -375,7 +375,7 @@ async def test_a_backend_that_is_down_is_a_502_and_a_slow_one_a_504_that_names_t
     script = Script(everything=silent)
     async with (
         serving(script) as source,
-        parts.running(tmp_path, api(source.url, "bounds: {timeout: 200ms}"), POLICY) as gateway,
+        parts.running(tmp_path, api(source.url, "bounds: {timeout: 1s}"), POLICY) as gateway,
     ):
         slow = await gateway.agent.send("/http/api/x", headers=PLAIN, method="GET")
         await source.stop()

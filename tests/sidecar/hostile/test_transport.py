@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.peers import stopwatches
 from tests.sidecar.doors import parts as doors
 from tests.sidecar.doors.scripted_source import Script
 from tests.sidecar.hostile.parts import (
@@ -215,15 +216,16 @@ async def test_x11_slow_clients_are_sent_away_and_slow_nobody(tmp_path: Path) ->
         longest_s = 0.0
         started = time.monotonic()
         answers = asyncio.gather(*(reader.read() for reader in readers))
-        while not answers.done():
-            asked = time.monotonic()
-            assert await attack.is_well()
-            longest_s = max(longest_s, time.monotonic() - asked)
-            await asyncio.wait([answers], timeout=0.1)
-        took_s = time.monotonic() - started
+        with stopwatches.running() as passed_s:
+            while not answers.done():
+                asked_s = passed_s()
+                assert await attack.is_well()
+                longest_s = max(longest_s, passed_s() - asked_s)
+                await asyncio.wait([answers], timeout=0.1)
+            assert passed_s() < 30
+        assert time.monotonic() - started > 5, "they have some seconds"
 
         assert all(answer.startswith(b"HTTP/1.1 408 ") for answer in await answers)
-        assert 9 < took_s < 30
         assert longest_s < LONG_S
 
 

@@ -2,14 +2,13 @@
 
 import asyncio
 import contextlib
-import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.peers import redis_servers
+from tests.peers import redis_servers, stopwatches
 from tests.sidecar.doors import parts as doors
 from tests.sidecar.doors.shop import POLICY
 from tests.sidecar.lifecycle import parts as lifecycle
@@ -41,9 +40,9 @@ async def two_gateways(place: Path) -> AsyncIterator[tuple[Node, Node, Till, int
 
 async def seconds_until(served: Node, reason: str) -> float:
     """How long it takes until a call of a gateway is answered by this reason."""
-    started_s = time.monotonic()
-    await parts.until_told(served.look, lambda told: told.reason == reason)
-    return time.monotonic() - started_s
+    with stopwatches.running() as passed_s:
+        await parts.until_told(served.look, lambda told: told.reason == reason)
+        return passed_s()
 
 
 @pytest.mark.promise("A10")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 INTERVAL_S: Final = 0.25
-_LONGEST_TURNS: Final = 4  # of intervals; whatever took longer was a pause
+_LONGEST_TURNS: Final = 2  # of intervals; whatever took longer was a pause
 
 
 class Sweep:

@@ -55,7 +55,7 @@ def judge(inbound: Inbound, body: bytes, fields: Headers) -> Ending:
     if isinstance(fit, results.Unfit):
         return _instead(inbound, fit.what)
     if fit.is_protocol_error:
-        return Ending(fit.body, Outcome.PROTOCOL_ERROR)
+        return Ending(fit.body, Outcome.PROTOCOL_ERROR, fit.code)
     if fit.input_methods and not _may_ask(inbound, fit.input_methods):
         return _instead(inbound, "asked for input that its ToolSource does not let through")
     note_session(inbound, fields)

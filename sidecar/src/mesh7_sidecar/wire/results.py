@@ -27,7 +27,7 @@ class Fit:
 
     Attributes:
         body: what goes on; the very object that was given when nothing had to change.
-        is_protocol_error: a JSON-RPC error.
+        is_protocol_error: a JSON-RPC error; `code` is its code as text, if it could be read.
         is_tool_error: a result with `isError: true`.
         result_type: of a modern result (`complete`, `input_required`, `task`, …), else empty.
         input_methods: what an `input_required` result asks back for, each method once, sorted;
@@ -36,11 +36,12 @@ class Fit:
     """
 
     __slots__ = (
-        "body", "input_methods", "is_protocol_error", "is_tool_error", "result", "result_type",
+        "body", "code", "input_methods", "is_protocol_error", "is_tool_error", "result", "result_type",
     )  # fmt: skip
 
     def __init__(self, body: bytes) -> None:
         self.body = body
+        self.code = ""
         self.is_protocol_error = False
         self.is_tool_error = False
         self.result_type = ""
@@ -121,6 +122,7 @@ def _check_message(message: Message, wanted: int | str) -> Fit | Unfit:
     result = fit.result = message.result
     if result is None:
         fit.is_protocol_error = True
+        fit.code = str(message.error["code"]) if message.error is not None else ""
         return fit
     fit.is_tool_error = result.get("isError") is True
     kind = result.get("resultType")

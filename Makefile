@@ -98,7 +98,8 @@ charts: $(DEV_READY)  ## write what is made from the charts: goldens, kinds, the
 	@$(BIN)/python -m e2e.cluster build --level api
 	@$(BIN)/python -m e2e.charts
 
-docs: $(DEV_READY)  ## prove that every link and every anchor of the documentation leads somewhere
+docs: $(DEV_READY)  ## write the tables of docs/reference/telemetry.md, prove that every link and anchor leads somewhere
+	@$(BIN)/python -m tests.architecture.telemetry_page
 	$(BIN)/python -m pytest -q tests/architecture/test_documentation.py
 
 dist: $(DEV_READY)  ## build the four wheels into dist/ and install them in an empty venv

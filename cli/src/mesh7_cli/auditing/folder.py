@@ -15,6 +15,7 @@ from mesh7_core.telemetry import wanted as wanting
 from mesh7_core.telemetry.wanted import Wanted
 
 VOICE: Final = Voice(program="mesh7", complaint="mesh7: ")
+KEEP_FROM_BYTES: Final = 1024 * 1024
 
 
 class Folder:
@@ -24,6 +25,7 @@ class Folder:
         state: the folder; it need not be there.
         tell: is told how many bytes of how many are read while the index grows.
         patience_s: how long another reader of the index is waited for.
+        keep_from_bytes: of files, from which on an index is kept; fewer are as quickly read anew.
     """
 
     def __init__(
@@ -31,10 +33,12 @@ class Folder:
         state: Path,
         tell: Callable[[int, int], None] = lambda _done, _all: None,
         patience_s: float = keeping.PATIENCE_S,
+        keep_from_bytes: int = KEEP_FROM_BYTES,
     ) -> None:
         self._state = state
         self._tell = tell
         self._patience_s = patience_s
+        self._keep_from_bytes = keep_from_bytes
 
     @property
     def voice(self) -> Voice:
@@ -51,6 +55,8 @@ class Folder:
         with segments.opened(self._state) as files:
             if not files:
                 return Page(lines=(), notes=(f"`{self._state}` has no audit records",))
+            if sum(each.size_bytes for each in files) < self._keep_from_bytes:
+                return self._asked(files, wish, after, may_keep=False)
             with keeping.held(self._state, self._patience_s) as may_keep:
                 return self._asked(files, wish, after, may_keep=may_keep)
 

@@ -18,6 +18,7 @@ from mesh7_core import errors, names
 NAME: Final = "kubectl mesh7"
 COMMANDS: Final = {
     "approve": "Say yes to held calls, each by its whole NAME.",
+    "audit": "Show what was called, decided and done, newest first.",
     "check": "See that mesh7 can be installed, or that it works.",
     "deny": "Say no to held calls, each by its whole NAME.",
     "explain": "Say why a call to TOOL by POD would be allowed or refused, rung by rung.",
@@ -31,6 +32,7 @@ COMMANDS: Final = {
     "status": "Show how namespaces and their pods are guarded.",
     "test": "Run cases against policies, without a cluster.",
     "tools": "List the tools of a namespace's sources, and how their definitions stand.",
+    "trace": "Draw the calls of a trace in time: what policy, people and the tool took of each.",
     "watch": "Show held calls as they come.",
 }
 """In the order of the help, each with its line there; a test holds them to the commands' own."""

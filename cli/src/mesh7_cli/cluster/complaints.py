@@ -30,6 +30,7 @@ _FORBIDDEN_PATH: Final = re.compile(
 )
 _SEEING: Final = {"get", "list", "watch"}
 _WRITING: Final = {"agentpolicies": "mesh7-policy-editor", "toolsources": "mesh7-policy-editor"}
+_AUDITED: Final = "auditqueries"
 _CREATING: Final = _WRITING | {"grants": "mesh7-approver"}
 _LONGEST: Final = 600
 
@@ -74,6 +75,8 @@ def _what_to_bind(group: str, resource: str, verb: str, namespace: str) -> str:
     if group == names.GROUP:
         roles = _CREATING if verb == "create" else _WRITING
         role = "mesh7-viewer" if verb in _SEEING else roles.get(resource, "mesh7-admin")
+        if resource == _AUDITED:
+            role = "mesh7-auditor"
     elif namespace and verb in _SEEING and resource != "secrets":
         role = "view"
     else:

@@ -128,6 +128,8 @@ class Kubectl:
                 self._running.discard(process)
             if process.poll() is None:
                 _end(process)
+            # Ctrl-C leaves them open.
+            _close(process)
         return process.returncode, stdout, stderr
 
     def lines(self, *arguments: str) -> Generator[str]:
@@ -147,8 +149,7 @@ class Kubectl:
                 self._running.discard(process)
             if process.poll() is None:
                 _end(process)
-            for pipe in filter(None, (process.stdout, process.stderr)):
-                pipe.close()
+            _close(process)
         # Below zero: a signal, which is ours, or the person's.
         if code > 0:
             raise complaints.error_of(stderr, code)
@@ -231,6 +232,12 @@ def read_many(text: str) -> list[dict[str, object]]:
             found.append(value)
         rest = rest[end:].lstrip()
     return found
+
+
+def _close(process: "subprocess.Popen[str]") -> None:
+    for pipe in filter(None, (process.stdin, process.stdout, process.stderr)):
+        with contextlib.suppress(OSError):
+            pipe.close()
 
 
 def _end(process: "subprocess.Popen[str]") -> None:

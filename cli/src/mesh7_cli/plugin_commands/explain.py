@@ -1,11 +1,11 @@
-"""`kubectl mesh7 explain`: why a call of a pod would be allowed or refused."""
+"""`kubectl mesh7 explain`: why a call of a pod would be allowed or refused, or why one was."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
-from mesh7_cli import exits, output, plugin_names, plugin_options
+from mesh7_cli import exits, output, plugin_auditing, plugin_names, plugin_options
 from mesh7_cli.cluster import flags
 from mesh7_cli.cluster.kubectl import Kubectl
 
@@ -14,21 +14,35 @@ if TYPE_CHECKING:
 
 
 @click.command("explain")
-@click.argument("pod", shell_complete=plugin_names.pods)
-@click.argument("tool")
+@click.argument("pod", metavar="POD|ID", shell_complete=plugin_names.pods)
+@click.argument("tool", required=False)
 @click.argument("json_text", metavar="[JSON|@FILE|-]", required=False)
 @click.option("--http", "request", metavar="'METHOD PATH'", help="Request line of a plain call.")
+@plugin_auditing.wait()
 @plugin_options.form("table", "json", "yaml")
 @flags.connected
-def command(
-    *, kubectl: Kubectl, pod: str, tool: str, json_text: str | None, request: str | None, form: str
+def command(  # noqa: PLR0913 - one argument a flag
+    *,
+    kubectl: Kubectl,
+    pod: str,
+    tool: str | None,
+    json_text: str | None,
+    request: str | None,
+    wait_s: float,
+    form: str,
 ) -> int:
     """Say why a call to TOOL by POD would be allowed or refused, rung by rung.
 
     TOOL is `<source>.<tool>`; with --http 'GET /path?query' it may be the source alone. Judged by
     the bundle in the pod's namespace, once it is seen to be the controller's, and with the grants
     and vetoes in force; limits as if nothing had been called yet.
+
+    With the whole ID of an audit record or of a request alone, say why that call was decided as it
+    was: from its record, whatever the policies are now. Needs ClusterRole mesh7-auditor.
     """
+    if tool is None:
+        _recount(kubectl, pod, request, wait_s, output.Form(form))
+        return exits.Exit.OK
     # 200 ms that `--help` has no use for: the compiler.
     from mesh7_cli import arguments  # noqa: PLC0415
     from mesh7_cli.explaining import gathering, obeyed  # noqa: PLC0415
@@ -57,6 +71,18 @@ def command(
     }
     output.write(told | explained.as_object(call, explanation, notes), output.Form(form))
     return exits.Exit.OK
+
+
+def _recount(
+    kubectl: Kubectl, identifier: str, request: str | None, wait_s: float, form: output.Form
+) -> None:
+    """Why a call was decided as it was."""
+    from mesh7_cli.verbs import recalled, recount  # noqa: PLC0415 - not for `--help`
+
+    if request is not None or not recalled.is_id(identifier):
+        message = "name the TOOL that the pod would call, or the ID of an audit record alone"
+        raise click.UsageError(message, ctx=click.get_current_context())
+    recount.run(plugin_auditing.records(kubectl, wait_s), identifier, form)
 
 
 def _versions(found: "Versions") -> dict[str, int]:

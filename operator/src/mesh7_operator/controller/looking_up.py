@@ -6,14 +6,13 @@ Pages are looked through beside the event loop, a bounded slice at a time.
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Final, Protocol, TypeVar
 
 from mesh7_core import errors
 from mesh7_core.ledger.audit_entries import Entry
 from mesh7_core.telemetry import deeds
-from mesh7_operator.anchoring.anchor import Anchor
-from mesh7_operator.anchoring.verifying import Verified, Verifying
+from mesh7_operator.anchoring.verifying import Verified
 from mesh7_operator.clock import Clock
 from mesh7_operator.querying import answers, questions, verdicts
 from mesh7_operator.querying.answers import Answer, Status
@@ -28,31 +27,26 @@ _LOST: Final = (
     "Redis does not answer, and the audit lies there; `kubectl mesh7 check` says what is wrong, "
     "then ask again"
 )
-_NO_ANCHOR: Final = (
-    "the anchor of this audit cannot be read, or its signing key; the controller's log says why"
-)
+_MOST_TAKEN_IN: Final = 4
 _TOO_LONG: Final = f"verifying took longer than {VERIFY_S:.0f} s; see that Redis answers quickly"
 T = TypeVar("T")
 
 
 class Trail(Protocol):
-    """The audit of namespaces (`store.audit.Audit` is the real one)."""
+    """The audit of namespaces (`store.audit.Audit` is the real one); None = it is lost."""
 
-    async def read(self, namespace: str, *, after: str = "") -> list[Entry] | None:
-        """Some entries, oldest first, after this id; None = it is lost."""
+    async def gather(self, namespace: str) -> int | None:
+        """Take in some of what was appended lately; how much is left."""
 
     async def read_back(self, namespace: str, *, before: str = "") -> list[Entry] | None:
-        """Some entries, newest first, before this id; None = it is lost."""
+        """Some entries, newest first, before this id."""
 
 
 class Vouching(Protocol):
-    """Whoever signs where chains stand."""
+    """Whoever signs where chains stand (`controller.anchoring.Auditing`)."""
 
-    def walk(self, namespace: str) -> AbstractAsyncContextManager[Anchor | None]:
-        """The anchor as signed; None when it cannot be read. Nothing is trimmed meanwhile."""
-
-    async def note(self, namespace: str, deed: deeds.Deed) -> bool:
-        """Write what a person did into our own chain; whether it is written."""
+    async def verified(self, namespace: str) -> Verified | None:
+        """All that is kept, held against what was signed; None = it is lost."""
 
 
 class Reader:
@@ -61,12 +55,16 @@ class Reader:
     Args:
         trail: where the records are.
         vouching: who knows how they should stand.
+        note: takes a line into our own chain of a namespace.
         clock: for how long one may take.
     """
 
-    def __init__(self, trail: Trail, vouching: Vouching, clock: Clock) -> None:
+    def __init__(
+        self, trail: Trail, vouching: Vouching, note: Callable[[str, bytes], None], clock: Clock
+    ) -> None:
         self._trail = trail
         self._vouching = vouching
+        self._note = note
         self._clock = clock
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="audit-queries")
 
@@ -75,7 +73,7 @@ class Reader:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def answer(self, query: Written) -> Status:
-        """What its status is to say; that it was asked is recorded first.
+        """What its status is to say; that it was asked is recorded before anybody can read it.
 
         Raises:
             ClusterError: it cannot be known now; the message is for whoever asks.
@@ -84,43 +82,44 @@ class Reader:
         question = questions.read(spec if isinstance(spec, dict) else {})
         if isinstance(question, str):
             return answers.failed(question)
-        deed = questions.deed(question, query.name, self._clock.wall_ns())
-        if not await self._vouching.note(query.namespace, deed):
-            raise errors.ClusterError(_LOST)
-        if question.is_verify:
-            return await self._verified(query.namespace)
-        return await self._found(query.namespace, question)
+        try:
+            if question.is_verify:
+                return await self._verified(query.namespace)
+            return await self._found(query.namespace, question)
+        finally:
+            # Not before: it is no part of its own answer.
+            deed = questions.deed(question, query.name, self._clock.wall_ns())
+            self._note(query.namespace, deeds.line(deed))
 
     async def _found(self, namespace: str, question: Question) -> Status:
         answer, until_s = Answer(question), self._clock.monotonic_s() + ANSWER_S
+        if question.place is None:
+            await self._take_in(namespace)
         while not answer.is_full:
             entries = await self._trail.read_back(namespace, before=answer.before)
             if entries is None:
                 raise errors.ClusterError(_LOST)
-            await self._beside(lambda page=entries: answer.take(page))  # type: ignore[misc]
+            await self._beside(partial(answer.take, entries))
             if self._clock.monotonic_s() >= until_s:
                 break
         return answer.status()
 
+    async def _take_in(self, namespace: str) -> None:
+        """What a call left a moment ago is there, too; a flood of it is the next round's."""
+        for _ in range(_MOST_TAKEN_IN):
+            if not await self._trail.gather(namespace):
+                return
+
     async def _verified(self, namespace: str) -> Status:
+        await self._take_in(namespace)
         try:
-            async with asyncio.timeout(VERIFY_S), self._vouching.walk(namespace) as anchor:
-                if anchor is None:
-                    raise errors.ClusterError(_NO_ANCHOR)
-                return verdicts.status(await self._walked(namespace, Verifying(anchor)))
+            async with asyncio.timeout(VERIFY_S):
+                found = await self._vouching.verified(namespace)
         except TimeoutError:
             raise errors.ClusterError(_TOO_LONG) from None
-
-    async def _walked(self, namespace: str, walk: Verifying) -> Verified:
-        after = ""
-        while True:
-            entries = await self._trail.read(namespace, after=after)
-            if entries is None:
-                raise errors.ClusterError(_LOST)
-            if not entries:
-                return walk.end()
-            await self._beside(lambda page=entries: walk.take(page))  # type: ignore[misc]
-            after = entries[-1].id
+        if found is None:
+            raise errors.ClusterError(_LOST)
+        return verdicts.status(found)
 
     async def _beside(self, do: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, do)

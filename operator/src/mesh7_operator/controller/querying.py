@@ -148,11 +148,6 @@ class Queries:
             await self._tell(query, answers.failed(turns.DEFECT))
             raise
         await self._tell(query, status)
-        about = {
-            "namespace": query.namespace, "query": query.name, "phase": status.get("phase"),
-            "by": shapes.text(query.value, "spec", "requestedBy"),
-        }  # fmt: skip
-        _LOG.info("asked about the audit", extra=about)
 
     async def _tell(self, query: Written, status: Status) -> None:
         self._require_lead()

@@ -1,0 +1,1 @@
+"""The audit of a cluster, asked by AuditQueries: made, waited for, and deleted."""

@@ -12,6 +12,8 @@ from tests.charts import rendered
 _IMAGE = f"mesh7-operator:{names.RELEASE}"
 _PODS = [(name, pod) for name in rendered.SETS for pod in rendered.pods(name)]
 _OURS = [(name, pod) for name, pod in _PODS if pod != "mesh7-redis"]
+_WHOSE = {"MESH7_POD_NAME", "MESH7_POD_UID", "MESH7_NODE_NAME"}
+"""What `OTEL_RESOURCE_ATTRIBUTES` is made of."""
 _WITH_SETTINGS = [
     (name, program)
     for name in rendered.SETS
@@ -63,7 +65,8 @@ def test_it_is_started_with_what_the_program_knows(name: str, of: str) -> None:
             for one in command.get_params(context)
         }
     assert {one.partition("=")[0] for one in arguments} <= known
-    assert {one["name"] for one in container.get("env", ())} <= variables
+    named = {one["name"] for one in container.get("env", ())}
+    assert {one for one in named - _WHOSE if not one.startswith("OTEL_")} <= variables
 
 
 def _variables(*path: str) -> dict[str, str]:
@@ -110,7 +113,7 @@ def test_every_setting_is_a_variable_of_a_program(name: str, program: str) -> No
     said = set(rendered.of_kind("ConfigMap", name)["mesh7-settings"]["data"])
     known = set(_variables("controller").values()) | set(_variables("exchange").values())
     assert "MESH7_REDIS_MODE" in said & set(_variables(program).values())
-    assert said <= known
+    assert {one for one in said if not one.startswith("OTEL_")} <= known
 
 
 @pytest.mark.parametrize(("name", "of"), _PODS)

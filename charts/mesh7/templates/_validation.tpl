@@ -38,6 +38,9 @@
 {{- if and .Values.tasks.rotateCertificates (ne $certificates.mode "self") -}}
 {{- fail (printf "tasks.rotateCertificates: means nothing with `certificates.mode: %s`: the controller has no authority then" $certificates.mode) -}}
 {{- end -}}
+{{- if and (not .Values.telemetry.otlp.endpoint) (or .Values.telemetry.metrics.otlp .Values.telemetry.logs.otlp) -}}
+{{- fail "telemetry.otlp.endpoint: is missing; `telemetry.metrics.otlp` and `telemetry.logs.otlp` say that something is sent, so say where" -}}
+{{- end -}}
 {{- if has .Release.Namespace (list "default" "kube-system" "kube-public" "kube-node-lease") -}}
 {{- fail (printf "namespace `%s`: mesh7 wants one of its own, for its AgentPolicies are the baseline of all others; say --namespace mesh7-system --create-namespace" .Release.Namespace) -}}
 {{- end -}}

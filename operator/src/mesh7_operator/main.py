@@ -24,13 +24,11 @@ from mesh7_core import errors, names
 from mesh7_core.injection import outcomes
 from mesh7_operator import logs, options, settings, tracing
 from mesh7_operator.clock import Clock
-from mesh7_operator.tracing import Tracer
 
 Program = Callable[[asyncio.Event], Awaitable[None]]
 """Runs until the event is set, or raises."""
 _CLOCK: Final = Clock(wall_ns=time.time_ns, monotonic_s=time.monotonic)
 _LOG: Final = logging.getLogger("mesh7_operator")
-_FLUSH_S: Final = 3.0
 # Each command's own prefix: that of the group would put the command's name into every variable.
 # click names variables for a value's name, so what is not named for its flag says its own.
 _VARIABLES: Final = {"auto_envvar_prefix": "MESH7", "show_default": True}
@@ -50,6 +48,7 @@ def main() -> None:
 @options.redis
 @options.metrics
 @options.trace_share
+@options.sidecar_collector
 @click.option("--lease-name", default=settings.DEFAULT_LEASE, help="In the release namespace.")
 @click.option(
     "--default-enforcement",
@@ -67,6 +66,7 @@ def main() -> None:
     metavar="SECONDS",
     help="From one look at all pods to the next.",
 )
+@options.audit_kept
 @click.option(
     "--certificates",
     type=click.Choice([mode.value for mode in settings.Certificates]),
@@ -90,7 +90,10 @@ def controller(  # noqa: PLR0913 - one argument a flag
     default_enforcement: str,
     sidecar_redis: str,
     sidecar_image: str,
+    sidecar_collector: str,
     audit_interval: float,
+    audit_retention: float,
+    audit_max_bytes: int,
     certificates: str,
     certificates_spread: float,
     *,
@@ -110,7 +113,10 @@ def controller(  # noqa: PLR0913 - one argument a flag
         default_level=outcomes.Level(default_enforcement),
         may_opt_out=allow_opt_out,
         sidecar_image=sidecar_image,
+        sidecar_collector=sidecar_collector,
         audit_s=audit_interval,
+        audit_retention_s=audit_retention,
+        audit_most_bytes=audit_max_bytes,
         certificates=settings.Certificates(certificates),
         spread_s=certificates_spread,
         is_redis_embedded=redis_embedded,
@@ -364,7 +370,7 @@ def injector(  # noqa: PLR0913 - one argument a flag
 
 
 def serve(
-    service: str, share: float, started: Callable[[asyncio.Event, Tracer], Awaitable[None]]
+    service: str, share: float, started: Callable[[asyncio.Event, tracing.Tracer], Awaitable[None]]
 ) -> None:
     """Run a program that serves, with a tracer; what it has not sent at its end, it sends then."""
 
@@ -373,7 +379,7 @@ def serve(
         try:
             await started(stopping, tracer)
         finally:
-            tracer.close(_FLUSH_S)
+            tracer.close(tracing.FLUSH_S)
 
     run(traced)
 

@@ -13,6 +13,7 @@ from typing import Final
 import click
 
 from mesh7_core import errors, names
+from mesh7_core.api.quantities import BadQuantity, parse_duration, parse_size
 from mesh7_operator import settings
 
 FILE: Final = click.Path(path_type=Path, dir_okay=False)
@@ -31,6 +32,34 @@ class _AddressType(click.ParamType[settings.Address]):
         try:
             return settings.read_address(str(value))
         except errors.SettingsError as error:
+            self.fail(error.message, param, ctx)
+
+
+class _DurationType(click.ParamType[float]):
+    """`168h`, in seconds."""
+
+    name = "duration"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            return parse_duration(value).total_seconds()
+        except BadQuantity as error:
+            self.fail(error.message, param, ctx)
+
+
+class _SizeType(click.ParamType[int]):
+    """`32Mi`, in bytes."""
+
+    name = "size"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        try:
+            return parse_size(value)
+        except BadQuantity as error:
             self.fail(error.message, param, ctx)
 
 
@@ -62,6 +91,32 @@ trace_share: Final = click.option(
     default=0.01,
     help="Of this program's own work, where OTEL_EXPORTER_OTLP_ENDPOINT says whereto.",
 )
+
+
+sidecar_collector: Final = click.option(
+    "--sidecar-collector",
+    default="",
+    metavar="URL",
+    help="Where sidecars send telemetry; guarded pods may get there.",
+)
+
+
+def audit_kept(command: Command) -> Command:
+    """Give a command `audit_retention`, in seconds, and `audit_max_bytes`."""
+    command = click.option(
+        "--audit-max-bytes",
+        type=_SizeType(),
+        default="32Mi",
+        metavar="SIZE",
+        help="How much of each namespace's audit is kept in Redis.",
+    )(command)
+    return click.option(
+        "--audit-retention",
+        type=_DurationType(),
+        default="168h",
+        metavar="DURATION",
+        help="How long it is kept.",
+    )(command)
 
 
 def cluster(command: Command) -> Command:

@@ -18,6 +18,8 @@ DEFAULT_DOOR: Final = "0.0.0.0:8443"
 DEFAULT_SPREAD_S: Final = 600.0
 DEFAULT_GRACE_S: Final = 10.0
 DEFAULT_AUDIT_S: Final = 30.0
+DEFAULT_AUDIT_RETENTION_S: Final = 7 * 86_400.0
+DEFAULT_AUDIT_BYTES: Final = 32 * 1024 * 1024
 DEFAULT_PATIENCE_S: Final = 60.0
 SWEEPERS: Final = "sweep-"
 """How the names of those who hold the Lease for a sweep begin."""
@@ -124,7 +126,10 @@ class Controller:
         default_level: of namespaces whose label names none.
         may_opt_out: whether pods of an `enabled` namespace may go without a sidecar.
         sidecar_image: that of pods made today; empty = images are not compared.
+        sidecar_collector: where sidecars send telemetry; guarded ones may get there.
         audit_s: from one look at all pods to the next.
+        audit_retention_s: how long a namespace's audit is kept in Redis.
+        audit_most_bytes: how much of it is; beyond, the oldest goes.
         certificates: whose business those of injector and exchange are.
         spread_s: how long a new authority is published before it issues.
         is_redis_embedded: the Redis is the release's own, and its users ours to make.
@@ -139,7 +144,10 @@ class Controller:
     default_level: Level = Level.COOPERATIVE
     may_opt_out: bool = False
     sidecar_image: str = ""
+    sidecar_collector: str = ""
     audit_s: float = DEFAULT_AUDIT_S
+    audit_retention_s: float = DEFAULT_AUDIT_RETENTION_S
+    audit_most_bytes: int = DEFAULT_AUDIT_BYTES
     certificates: Certificates = Certificates.SELF
     spread_s: float = DEFAULT_SPREAD_S
     is_redis_embedded: bool = False

@@ -20,6 +20,8 @@ from mesh7_operator.clock import Clock
 
 ASKED_PER_SECOND: Final = 10.0
 """Spans that are made because somebody else's is sampled."""
+FLUSH_S: Final = 3.0
+"""What a program that ends waits for its last spans."""
 _TRACE_BYTES: Final = 16
 _SPAN_BYTES: Final = 8
 _ALL: Final = 1 << 56

@@ -64,7 +64,7 @@ variables: {MESH7_HOLD: 30s, MESH7_DIALLED: "169.254.0.0/16"}
         ("resources: {cpuRequest: 0m}", "`0m` is no share of a CPU"),
         ("resources: {memoryLimit: 1Mi}", "`1Mi` is too little memory"),
         ("resources: {memoryLimit: 64Mi}", "`memoryRequest` is more than `memoryLimit`"),
-        ("variables: {HOLD: 30s}", "variable `HOLD` does not begin with `MESH7_`"),
+        ("variables: {HOLD: 30s}", "variable `HOLD` does not begin with `MESH7_` or `OTEL_`"),
         ("variables: {MESH7_URL: x}", "variable `MESH7_URL` is set by injection itself"),
         ("variables: {MESH7_LISTEN: '0.0.0.0:7007'}", "`MESH7_LISTEN` is set by injection"),
         ("variables: {MESH7_HOLD: 30}", "`variables.MESH7_HOLD`: `30` is not text"),

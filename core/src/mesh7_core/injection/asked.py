@@ -1,17 +1,19 @@
-"""What a pod's annotations ask of its sidecar: resources and patience, within bounds.
+"""What annotations ask of a sidecar: a pod's resources and patience, a namespace's share of traces.
 
 Pure: no clock, no network, no logging.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
 from mesh7_core import names
-from mesh7_core.api.places import spell
+from mesh7_core.api.places import shown, spell
 from mesh7_core.api.quantities import BadQuantity, parse_duration
 from mesh7_core.injection import quantities, shapes, variables
+from mesh7_core.injection.known import Namespace
 from mesh7_core.injection.outcomes import Problem, Refusal
 from mesh7_core.injection.settings import Resources, Settings
 from mesh7_core.injection.shapes import Object
@@ -20,11 +22,14 @@ CPU_REQUEST: Final = f"{names.GROUP}/cpu-request"
 MEMORY_REQUEST: Final = f"{names.GROUP}/memory-request"
 MEMORY_LIMIT: Final = f"{names.GROUP}/memory-limit"
 HOLD: Final = f"{names.GROUP}/hold"
+TRACE_SHARE: Final = f"{names.GROUP}/trace-share"
+"""Of a Namespace: how many of its calls are traced."""
 LONGEST_HOLD: Final = timedelta(hours=1)
 LEAST_CPU: Final = "10m"
 MOST_CPU: Final = "2"
 TIMES: Final = 4
 """The release's memory limit so many times is what a pod may ask for at most."""
+_SHARE: Final = re.compile(r"0|1|1\.0{1,9}|0?\.[0-9]{1,9}")
 KNOWN: Final = frozenset(
     {
         CPU_REQUEST,
@@ -59,11 +64,19 @@ def resources(pod: Object, settings: Resources) -> Resources | list[Problem]:
     return problems or found
 
 
-def patience(pod: Object, settings: Settings) -> Settings | Problem:
-    """The settings, with how long this pod's client waits for people where the pod says it."""
+def choices(pod: Object, namespace: Namespace, settings: Settings) -> Settings | list[Problem]:
+    """The settings, with what pod and namespace say instead."""
+    patient, traced = _patience(pod), _share(namespace)
+    if isinstance(patient, Problem) or isinstance(traced, Problem):
+        return [one for one in (patient, traced) if isinstance(one, Problem)]
+    return replace(settings, variables={**settings.variables, **patient, **traced})
+
+
+def _patience(pod: Object) -> dict[str, str] | Problem:
+    """How long this pod's client waits for people, where the pod says it."""
     written = shapes.texts(pod, "metadata", "annotations").get(HOLD)
     if written is None:
-        return settings
+        return {}
     try:
         is_short = parse_duration(written) <= LONGEST_HOLD
         message = "" if is_short else f"`{written}` is out of bounds, write from `0s` to `1h`"
@@ -72,7 +85,21 @@ def patience(pod: Object, settings: Settings) -> Settings | Problem:
     if message:
         path = spell(("metadata", "annotations", HOLD))
         return Problem(reason=Refusal.INVALID_VALUE, path=path, message=message)
-    return replace(settings, variables={**settings.variables, variables.HOLD: written})
+    return {variables.HOLD: written}
+
+
+def _share(namespace: Namespace) -> dict[str, str] | Problem:
+    """How many calls of the namespace's pods are traced, where it says it."""
+    written = namespace.annotations.get(TRACE_SHARE)
+    if written is None:
+        return {}
+    if _SHARE.fullmatch(written):
+        return {variables.TRACE_SHARE: written}
+    return Problem(
+        reason=Refusal.INVALID_VALUE,
+        path=f"namespace: {spell(('metadata', 'annotations', TRACE_SHARE))}",
+        message=f"{shown(written)} is no share, write a number from `0` to `1`, such as `0.01`",
+    )
 
 
 def unknown(pod: Object) -> list[str]:

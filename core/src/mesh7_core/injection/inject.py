@@ -82,10 +82,11 @@ def inject(
 def _guard(pod: Object, namespace: Namespace, settings: Settings, cluster: Cluster) -> Outcome:
     level = enrolment.level(namespace, settings.default_level)
     resources = asked.resources(pod, settings.resources)
-    patient = asked.patience(pod, settings)
+    chosen = asked.choices(pod, namespace, settings)
     bundle = enrolment.floor(namespace, names.BUNDLE_FLOOR_ANNOTATION)
     overlay = enrolment.floor(namespace, names.OVERLAY_FLOOR_ANNOTATION)
-    problems = [one for one in (level, bundle, overlay, patient) if isinstance(one, Problem)]
+    problems = [one for one in (level, bundle, overlay) if isinstance(one, Problem)]
+    problems += chosen if isinstance(chosen, list) else []
     problems += resources if isinstance(resources, list) else []
     problems += _demanded(pod, settings, cluster)
     # Told only where the level is known; an unknown one is a problem already.
@@ -96,13 +97,13 @@ def _guard(pod: Object, namespace: Namespace, settings: Settings, cluster: Clust
         or isinstance(level, Problem)
         or isinstance(bundle, Problem)
         or isinstance(overlay, Problem)
-        or isinstance(patient, Problem)
+        or isinstance(chosen, list)
         or isinstance(resources, list)
     ):
         return Refused(problems=tuple(problems))
     floors = Floors(bundle=bundle, overlay=overlay)
     return Injected(
-        pod=_guarded(pod, level, patient, cluster, (resources, floors)),
+        pod=_guarded(pod, level, chosen, cluster, (resources, floors)),
         level=level,
         warnings=tuple(asked.unknown(pod)),
     )

@@ -54,7 +54,7 @@ class Settings:
         default_level: where a Namespace names none.
         may_opt_out: whether `mesh7.dev/inject: "false"` counts in an `enabled` namespace.
         exchange: None = bundles come by ConfigMap alone, limits are not shared.
-        variables: further ones of the sidecar (`MESH7_HOLD`, `MESH7_AUDIT`, `MESH7_DIALLED` ...,
+        variables: further ones of the sidecar (`MESH7_HOLD`, `OTEL_EXPORTER_OTLP_ENDPOINT` ...,
             docs/reference/pod-environment.md); none of those that injection itself sets.
     """
 

@@ -18,7 +18,7 @@ from mesh7_core.injection.outcomes import Level
 
 _IMAGE: Final = re.compile(r"[\x21-\x7e]{1,512}")
 _EXCHANGE: Final = re.compile(r"https://[a-z0-9.-]{1,253}(:[1-9][0-9]{0,4})?")
-_VARIABLE: Final = re.compile(r"MESH7_[A-Z0-9_]{1,100}")
+_VARIABLE: Final = re.compile(r"(MESH7|OTEL)_[A-Z0-9_]{1,100}")
 _LEAST_USER: Final = 1
 _MOST_USER: Final = 2**31 - 1
 _LONGEST_VALUE: Final = 4096
@@ -49,7 +49,9 @@ def _memory(text: str) -> str:
 def _variables(given: dict[str, str]) -> dict[str, str]:
     for name, value in given.items():
         if not _VARIABLE.fullmatch(name):
-            raise ValueError(f"variable {shown(name)} does not begin with `MESH7_`, rename it")
+            raise ValueError(
+                f"variable {shown(name)} does not begin with `MESH7_` or `OTEL_`, rename it"
+            )
         if name in variables.RESERVED:
             raise ValueError(f"variable `{name}` is set by injection itself, remove it")
         if len(value) > _LONGEST_VALUE or not value.isprintable():

@@ -18,13 +18,14 @@ from mesh7_operator.clock import Clock
 from mesh7_operator.cluster import furniture, redis_master
 from mesh7_operator.cluster.api_server import ApiServer
 from mesh7_operator.cluster.connection import Connection
-from mesh7_operator.controller import listing, rounds, tasks
+from mesh7_operator.controller import audited, listing, rounds, tasks
 from mesh7_operator.controller.acknowledging import Acknowledgements
 from mesh7_operator.controller.applying import Applier
 from mesh7_operator.controller.approving import Approvals
 from mesh7_operator.controller.auditing import Auditor
 from mesh7_operator.controller.board import Board
 from mesh7_operator.controller.certifying import Certifying
+from mesh7_operator.controller.chronicle import NOTHING
 from mesh7_operator.controller.compiled import CompiledPolicies
 from mesh7_operator.controller.gathering import Gatherer
 from mesh7_operator.controller.grounding import Grounds
@@ -92,8 +93,7 @@ class Leading:
         self._release = _release(chosen)
         self._is_redis_embedded = self._redis is not None and chosen.is_redis_embedded
         self._store: Store = self._made_store()
-        self._tended_well = True
-        self._is_complete = False
+        self._tended_well, self._is_complete = True, False
         self._began_s: float | None = None
         self._tended: frozenset[str] = frozenset()
         self._has_newcomers = asyncio.Event()
@@ -131,6 +131,7 @@ class Leading:
             reconcile=reconcile.reconcile,
         )
         self._policies = CompiledPolicies(self._planner.compiled)
+        self._audited = self._made_audited(chosen, poster, may_write)
         self._approvals = self._made_approvals(poster, may_write)
         self._workers = Workers(
             planner=self._planner,
@@ -156,8 +157,20 @@ class Leading:
             "approvals_age_s": round(self._approvals.age_s, 1),
         }
 
+    def _made_audited(
+        self, chosen: settings.Controller, poster: Poster, may_write: Callable[[], bool]
+    ) -> audited.Audited | None:
+        """None = there is no Redis, where it would be kept."""
+        if not isinstance(self._store, store.Store):
+            return None
+        return audited.made(
+            chosen, self._store.audit, api=self._api, board=self._board, keyrings=self._keyrings,
+            poster=poster, clock=self._clock, metrics=self._metrics, may_write=may_write,
+        )  # fmt: skip
+
     def _made_approvals(self, poster: Poster, may_write: Callable[[], bool]) -> Approvals:
-        weights = Weights(self._metrics, self._clock, Witness(self._tracer))
+        chronicle = NOTHING if self._audited is None else self._audited.chronicle
+        weights = Weights(self._metrics, self._clock, Witness(self._tracer), chronicle)
         return Approvals(
             board=self._board,
             store=self._store,
@@ -219,6 +232,8 @@ class Leading:
         finally:
             self._planner.close()
             self._policies.close()
+            if self._audited is not None:
+                await self._audited.close()
             await self._store.close()
 
     async def _work(self) -> None:
@@ -243,6 +258,14 @@ class Leading:
             again(SECRETS_S, "secrets", self._keep_secrets),
             again(USERS_S, "users", self._tend),
             again(self._audit_s, "pods", self._auditor.look),
+            *(
+                []
+                if self._audited is None
+                else [
+                    again(audited.LOOK_S, "audit", self._audited.auditing.look),
+                    self._audited.recorder.run(),
+                ]
+            ),
         ]
 
     async def _look_at_keys(self) -> None:
@@ -310,6 +333,8 @@ class Leading:
     def _settled(self, plan: Plan) -> None:
         self._acknowledgements.settled(plan)
         self._approvals.compiled(plan.namespace)
+        if self._audited is not None:
+            self._audited.settled(plan)
         if plan.bundle_version and plan.namespace not in self._tended:
             self._has_newcomers.set()
         if self._board.known(plan.namespace).namespace is None:
@@ -321,10 +346,12 @@ class Leading:
 
 def _release(chosen: settings.Controller) -> Release:
     """What all worlds depend on."""
-    if chosen.redis is None:
-        return Release(default_level=chosen.default_level)
-    redis_url = chosen.sidecar_redis or chosen.redis.url
-    return Release(default_level=chosen.default_level, redis_url=redis_url)
+    given = "" if chosen.redis is None else chosen.redis.url
+    return Release(
+        default_level=chosen.default_level,
+        redis_url=given and (chosen.sidecar_redis or given),
+        collector_url=chosen.sidecar_collector,
+    )
 
 
 def _terms(chosen: settings.Controller) -> Terms:

@@ -53,6 +53,9 @@ def wanted(world: World, documents: Iterable[Document]) -> Mapping[str, object] 
     reached = destinations.of_sources(documents, world.namespace)
     if store is not None and not _is_embedded(store, world):
         reached |= {store}
+    collector = destinations.of_url(world.release.collector_url, world.release_namespace)
+    if collector is not None:
+        reached |= {collector}
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",

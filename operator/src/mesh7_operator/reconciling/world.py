@@ -71,12 +71,14 @@ class Release:
     Attributes:
         default_level: of a namespace whose label names none.
         redis_url: where sidecars reach Redis; empty = there is none.
+        collector_url: where sidecars send telemetry; empty = nowhere.
         authorities: that vouch for the exchange, as `delivery.authorities` spells them.
         accepted: those that a new pod may come with: these, and what an injector may still have.
     """
 
     default_level: Level = Level.COOPERATIVE
     redis_url: str = ""
+    collector_url: str = ""
     authorities: tuple[str, ...] = ()
     accepted: tuple[str, ...] = ()
 

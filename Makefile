@@ -67,7 +67,7 @@ e2e-api: $(DEV_READY)  ## test on a real Kubernetes API server, built on first u
 	@$(BIN)/python -m e2e.cluster build --level api
 	@exec $(BIN)/python -m pytest e2e/api $(ARGS)
 
-e2e-node: $(DEV_READY)  ## test on a real node with real pods, and tell the stories (root on Debian: containerd, runc, buildah are installed); ARGS="-k word"
+e2e-node: $(DEV_READY) $(PHOENIX_READY)  ## test on a real node with real pods, and tell the stories (root on Debian: containerd, runc, buildah are installed); ARGS="-k word"
 	@$(BIN)/python -m e2e.cluster build --level node
 	@e2e/cluster/prepare
 	@$(BIN)/python -m images build

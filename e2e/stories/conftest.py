@@ -12,6 +12,8 @@ from e2e.stories import ground, releases
 from e2e.stories.finance import bob, jane, joan, mallory, order, shop
 from e2e.stories.ground import Story
 from e2e.stories.releases import Release
+from tests.peers import phoenix
+from tests.peers.phoenix import Phoenix
 
 __all__ = ["bob", "jane", "joan", "mallory", "order", "shop"]
 _HERE = Path(__file__).parent
@@ -32,9 +34,23 @@ def cluster(node_cluster: NodeCluster) -> Cluster:
 
 
 @pytest.fixture(scope="session")
-def release(cluster: Cluster, product_images: Mapping[str, str]) -> Release:
+def backend(
+    node_cluster: NodeCluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Phoenix]:
+    """Where the release sends its traces, on the host's end of the node's link."""
+    host = node_cluster.room.plan.host
+    with phoenix.running(tmp_path_factory.mktemp("phoenix"), host) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def release(cluster: Cluster, product_images: Mapping[str, str], backend: Phoenix) -> Release:
     """The chart, installed with an embedded Redis; all stories of a session share it."""
-    return releases.install(cluster, releases.values(product_images))
+    values = releases.values(product_images)
+    # A call in a hundred; the story of traces asks for all of its own.
+    return releases.install(
+        cluster, {**values, "telemetry": {"otlp": {"endpoint": backend.address}}}
+    )
 
 
 @pytest.fixture(scope="session")

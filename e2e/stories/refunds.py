@@ -20,7 +20,8 @@ FOLDER: Final = Path(__file__).with_name("refund")
 AGENT: Final = "agent"
 REFUND: Final = "billing.create_refund"
 _LONG_S: Final = 115.0
-_SHELL: Final = 'exec env CALLS="$1" python3 /programs/agent.py "$2"'
+_SHELL: Final = 'exec env CALLS="$1" python3 $THROUGH /programs/agent.py "$2"'
+"""`THROUGH` is the pod's own: a program that runs the agent within itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,15 +93,16 @@ class Asked:
         self.process.wait(PATIENCE_S)
 
 
-def add_agent(story: Story, name: str, *, hold: str = "110s") -> str:
+def add_agent(story: Story, name: str, *, hold: str = "110s", **values: str) -> str:
     """One more pod of the agent, whose sidecar has reached its store; its name.
 
     Args:
         story: where.
         name: of the pod.
         hold: how long its calls are held; a test is slow at times.
+        values: of what else the story's manifest of it takes.
     """
-    story.apply("agent", NAME=name, HOLD=hold)
+    story.apply("agent", NAME=name, HOLD=hold, **values)
     story.ready(f"pod/{name}")
     story.until(lambda: not troubles(story, name), f"the sidecar of {name} has its store")
     return name

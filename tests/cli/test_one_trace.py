@@ -13,7 +13,7 @@ from mesh7_cli import exits, main
 from tests.cli import terminal
 from tests.cli.test_quickstart import running
 from tests.peers import phoenix
-from tests.peers.phoenix import Kept, Phoenix
+from tests.peers.phoenix import Kept, Phoenix, above
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = [sys.executable, "-m", "tests.peers.traced"]
@@ -98,15 +98,6 @@ def _answer_of(agent: "subprocess.Popen[str]") -> str:
     return said
 
 
-def _above(span: Kept, spans: Sequence[Kept]) -> list[Kept]:
-    """The span and those above it, up to the root."""
-    found = {one.span_id: one for one in spans}
-    line = [span]
-    while line[-1].parent_id in found:
-        line.append(found[line[-1].parent_id])
-    return line
-
-
 def _ours(spans: Sequence[Kept]) -> list[Kept]:
     """What the agent sent, as the gateway saw it."""
     return [one for one in spans if one.name == CALL and "mesh7.policy.effect" in one.attributes]
@@ -119,7 +110,7 @@ def _below(span: Kept, spans: Sequence[Kept]) -> list[str]:
 def _has_tools_span(spans: Sequence[Kept]) -> bool:
     """Whether the tool server's own span is there, with all above it."""
     ours = {one.span_id for one in _ours(spans)}
-    return any(ours & {one.span_id for one in _above(span, spans)[2:]} for span in spans)
+    return any(ours & {one.span_id for one in above(span, spans)[2:]} for span in spans)
 
 
 @pytest.mark.promise("T1")
@@ -133,13 +124,13 @@ def test_one_trace_leads_from_the_agent_to_the_tool(
     spans = backend.await_spans(trace_id, _has_tools_span)
     (ours,) = _ours(spans)
     assert _below(ours, spans) == ["policy.evaluate", CALL]
-    (tool,) = [one for one in spans if ours in _above(one, spans)[2:]]
+    (tool,) = [one for one in spans if ours in above(one, spans)[2:]]
     # The tool's span, ours of what went there, ours of what the agent sent; the rest is its own.
-    assert [one.name for one in _above(tool, spans)[:3]] == [CALL, CALL, CALL]
-    assert _above(tool, spans)[-1].name == "invoke_agent support"
+    assert [one.name for one in above(tool, spans)[:3]] == [CALL, CALL, CALL]
+    assert above(tool, spans)[-1].name == "invoke_agent support"
     assert ours.attributes["mesh7.policy.effect"] == "allow"
     assert ours.attributes["gen_ai.tool.name"] == "create_refund"
-    assert all("300" not in str(one.attributes) for one in spans if ours in _above(one, spans))
+    assert all("300" not in str(one.attributes) for one in spans if ours in above(one, spans))
 
 
 @pytest.mark.promise("T1")

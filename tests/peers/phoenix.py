@@ -39,6 +39,15 @@ class Kept:
     attributes: dict[str, object]
 
 
+def above(span: Kept, spans: Sequence[Kept]) -> list[Kept]:
+    """The span and those above it, up to the root."""
+    found = {one.span_id: one for one in spans}
+    line = [span]
+    while line[-1].parent_id in found:
+        line.append(found[line[-1].parent_id])
+    return line
+
+
 class Phoenix:
     """A running one.
 

@@ -1,5 +1,6 @@
 """Flags of `mesh7 run` and `mesh7 stdio`, read into settings or refused in one line."""
 
+import os
 from pathlib import Path
 
 import click
@@ -19,6 +20,8 @@ URL = "rediss://mesh7@redis.example:6380"
 def _without_our_own_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MESH7_REDIS_URL", raising=False)
     monkeypatch.delenv("MESH7_REDIS_PASSWORD", raising=False)
+    for name in [name for name in os.environ if name.startswith("OTEL_")]:
+        monkeypatch.delenv(name)
 
 
 def read(*arguments: str) -> settings.Settings:
@@ -136,3 +139,36 @@ def test_both_hosts_of_a_gateway_have_the_same_flags(name: str) -> None:
     shown = CliRunner().invoke(main.program.commands[name], ["--help"]).output
     for flag in ("--hold", "--approval-caps", "--approvers", "--redis", "--replicas", "--agent"):
         assert flag in shown
+
+
+@pytest.mark.promise("C2")
+def test_traces_go_where_the_usual_variables_say_and_a_share_of_calls_is_traced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """docs/user/tracing.md; what a collector is told to trust us by is no manifest's business."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"authorization={SECRET}")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_HEADERS", f"authorization={SECRET}")
+    found = read("--trace-share", "0.5")
+
+    assert found.telemetry.traces is not None
+    assert found.telemetry.traces.url == "http://127.0.0.1:4318/v1/traces"
+    assert found.telemetry.traces.headers == {"authorization": SECRET}
+    assert found.telemetry.resource["service.name"] == "mesh7-gateway"
+    assert found.trace_share == 0.5
+    assert SECRET not in repr(found)
+    assert SECRET not in found.environment.values()
+
+
+@pytest.mark.promise("C2")
+@pytest.mark.parametrize("share", ["-0.1", "1.1", "some"])
+def test_a_share_is_from_0_to_1(share: str) -> None:
+    """docs/reference/commands.md, run."""
+    with pytest.raises(click.BadParameter, match=r"range|valid float"):
+        read("--trace-share", share)
+
+
+def test_nothing_is_sent_unless_somebody_says_where_to() -> None:
+    found = read()
+
+    assert (found.telemetry.traces, found.trace_share) == (None, 0.01)

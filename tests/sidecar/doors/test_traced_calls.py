@@ -21,6 +21,7 @@ from tests.peers.otlp_receiver import Receiver
 from tests.sidecar.doors import parts, shop
 from tests.sidecar.doors.scripted_source import Talk, json_response
 from tests.sidecar.doors.shop import DONE, WAYS, Pay, Shop
+from tests.sidecar.lifecycle import parts as lifecycle
 
 OPEN: Final = shop.POLICY.replace("action: RequireApproval", "action: Allow").replace(
     "    approval: {timeout: 10m, useWithin: 10m, grantable: {maxDuration: 48h}}\n", ""
@@ -352,3 +353,21 @@ async def test_an_error_of_the_source_is_on_both_ends(
         assert end.attributes["error.type"] == "-32602"
         assert end.attributes["rpc.response.status_code"] == "-32602"
         assert end.is_error
+
+
+@pytest.mark.promise("T1")
+@pytest.mark.parametrize(("path", "name"), [("/mcp/child", "echo"), ("/mcp", "child_echo")])
+async def test_a_child_process_is_told_of_the_trace_in_meta(
+    tmp_path: Path, path: str, name: str, eventually: Eventually
+) -> None:
+    """It has no headers."""
+    manifests = (lifecycle.ALLOW_ALL, lifecycle.stdio_source("child"))
+    async with traced_shop(tmp_path, eventually, *manifests) as traced:
+        reply = await traced.shop.agent.modern(path, "tools/call", {"name": name})
+        [server] = await traced.servers()
+        client = (await traced.within(server, "client"))["client"]
+
+    trace_id, span_id = client.context
+    assert json.loads(reply.text)["_meta"]["traceparent"] == f"00-{trace_id}-{span_id}-01"
+    assert client.attributes["network.transport"] == "pipe"
+    assert client.attributes["gen_ai.tool.name"] == "echo"

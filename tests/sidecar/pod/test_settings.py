@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from mesh7_core import errors
+from mesh7_core import errors, names
 from mesh7_core.delivery import trust
 from mesh7_core.delivery.envelopes import Kind
 from mesh7_core.ledger.redis_url import RedisServer
+from mesh7_core.otlp import settings as otlp
 from mesh7_sidecar import pod_settings
 from mesh7_sidecar.pod_settings import ExchangeSettings, GivenRedis, PodSettings
 from mesh7_sidecar.settings import Address, AuditShare
@@ -38,6 +39,15 @@ REDIS = {
     "MESH7_REDIS_CA": "/etc/mesh7/redis.pem",
 }
 
+RESOURCE = {
+    "service.name": "mesh7-sidecar",
+    "service.version": names.RELEASE,
+    "service.instance.id": LEAST["MESH7_POD_UID"],
+    "k8s.namespace.name": "shop",
+    "k8s.pod.name": "support-1",
+    "k8s.pod.uid": LEAST["MESH7_POD_UID"],
+}
+
 
 def test_little_is_required_and_the_rest_has_its_default() -> None:
     """docs/reference/pod-environment.md."""
@@ -53,6 +63,7 @@ def test_little_is_required_and_the_rest_has_its_default() -> None:
         redis=None,
         listen=Address("127.0.0.1", 7007),
         admin=Address("0.0.0.0", 7008),  # noqa: S104 - what is shown
+        telemetry=otlp.Settings(resource=RESOURCE),
     )
 
 
@@ -73,6 +84,8 @@ def test_every_variable_is_read_as_what_it_means() -> None:
         "MESH7_HOLD": "0s",
         "MESH7_FIRST_BUNDLE": "500ms",
         "MESH7_AUDIT": "denied",
+        "MESH7_TRACE_SHARE": "0.25",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
         "KUBERNETES_SERVICE_HOST": "10.96.0.1",
     }
     assert pod_settings.read(environment) == PodSettings(
@@ -100,6 +113,10 @@ def test_every_variable_is_read_as_what_it_means() -> None:
         first_bundle_s=0.5,
         audit=AuditShare.DENIED,
         hold_s=0.0,
+        telemetry=otlp.Settings(
+            resource=RESOURCE, traces=otlp.Target(url="http://collector:4318/v1/traces")
+        ),
+        trace_share=0.25,
     )
 
 
@@ -158,6 +175,7 @@ GARBAGE = {
     "MESH7_HOLD": ["50", "soon", "-5s", "9999h"],
     "MESH7_FIRST_BUNDLE": ["20"],
     "MESH7_AUDIT": ["some", "ALL"],
+    "MESH7_TRACE_SHARE": ["2", "-0.1", "1.01", "nan", "1e-2", "half", "0.1,0.2", "1" * 400],
 }  # fmt: skip
 """Of variables that can mean nothing; a path can be any text."""
 

@@ -1,6 +1,7 @@
 """The exchange as a whole: its settings, the API server over HTTP, probes, and a quiet end."""
 
 import asyncio
+import contextlib
 import json
 import ssl
 from collections.abc import AsyncIterator
@@ -94,8 +95,9 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    folder: Path, url: str, ports: tuple[int, int], grace_s: float = 0.0
+    folder: Path, url: str, ports: tuple[int, int], *, is_patient: bool = False
 ) -> AsyncIterator[Running]:
+    """The program; a patient one serves on when it is told to end, longer than any test takes."""
     trusted = certificates.write_pair(folder / "tls.crt", folder / "tls.key")
     (folder / "master").write_bytes(MASTER)
     config = {
@@ -113,7 +115,7 @@ async def running(
         redis=settings.RedisSettings(url="redis://redis.example:6379", nodes=()),
         master=folder / "master",
         metrics=settings.Address("127.0.0.1", ports[1]),
-        grace_s=grace_s,
+        grace_s=600.0 if is_patient else 0.0,
     )
     stopping = asyncio.Event()
     task = asyncio.create_task(program.run(chosen, Time().clock, stopping))
@@ -126,7 +128,10 @@ async def running(
                 await asyncio.sleep(0.01)
         yield found
         stopping.set()
-        await task
+        if is_patient:
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 @pytest.fixture(name="ports")
@@ -178,7 +183,7 @@ async def test_it_is_not_ready_before_it_knows_the_keys_nor_when_it_ends(
 ) -> None:
     async with (
         HttpCluster().opened() as cluster,
-        running(tmp_path, cluster.url, ports, grace_s=3.0) as exchange,
+        running(tmp_path, cluster.url, ports, is_patient=True) as exchange,
     ):
         exchange.stopping.set()
         await asyncio.sleep(0)

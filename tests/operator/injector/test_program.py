@@ -1,6 +1,7 @@
 """The injector as a whole: files, the API server over HTTP, TLS, probes, and a quiet end."""
 
 import asyncio
+import contextlib
 import json
 import ssl
 import time
@@ -65,8 +66,12 @@ class Running:
 
 
 @asynccontextmanager
-async def running(folder: Path, grace_s: float = 0.0) -> AsyncIterator[Running]:
-    """The program with an API server; it is given whatever lies in the folder."""
+async def running(folder: Path, *, is_patient: bool = False) -> AsyncIterator[Running]:
+    """The program with an API server; it is given whatever lies in the folder.
+
+    Args:
+        is_patient: told to end it serves on, for longer than any test takes.
+    """
     authority = certificates.authority("injector")
     pair = certificates.server(authority, ["127.0.0.1"])
     (folder / "tls.crt").write_bytes(pair.certificate)
@@ -85,7 +90,7 @@ async def running(folder: Path, grace_s: float = 0.0) -> AsyncIterator[Running]:
             injection=folder / injection.KEY,
             trust=folder,
             metrics=probes,
-            grace_s=grace_s,
+            grace_s=600.0 if is_patient else 0.0,
         )
         stopping = asyncio.Event()
         task = asyncio.create_task(program.run(chosen, _CLOCK, stopping))
@@ -93,7 +98,10 @@ async def running(folder: Path, grace_s: float = 0.0) -> AsyncIterator[Running]:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusted)) as session:
             yield Running(chosen, session, stopping, task)
             stopping.set()
-            await task
+            if is_patient:
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
 
 def _fill(server: fakes.ApiServer) -> None:
@@ -156,7 +164,7 @@ async def test_other_settings_hold_without_a_restart(tmp_path: Path) -> None:
 async def test_it_serves_on_when_it_is_told_to_end(tmp_path: Path) -> None:
     """Services learn late: a rollout costs no admission."""
     opened.give(tmp_path)
-    async with running(tmp_path, grace_s=3.0) as injector:
+    async with running(tmp_path, is_patient=True) as injector:
         await injector.until(injector.is_ready)
         injector.stopping.set()
         await asyncio.sleep(0)

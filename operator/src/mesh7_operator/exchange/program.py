@@ -54,6 +54,7 @@ async def run(
         ends.push_async_callback(beside.close)
         app = door.application(service, measured, clock.monotonic_s, tracer)
         listener = await serving.listen(app, chosen.listen, certificate.context, door.BOUNDS)
+        ends.push_async_callback(listener.close)
         _LOG.info("credentials are exchanged", extra={"address": str(listener.address)})
 
         days = measured.certificate_days.labels("exchange")

@@ -4,11 +4,10 @@ Each within two seconds, for the API server waits for our own answer; what is no
 refused.
 """
 
-import asyncio
 from collections.abc import Awaitable
 from typing import Final, Protocol, TypeVar
 
-from mesh7_core import errors, names
+from mesh7_core import awake, errors, names
 from mesh7_core.injection import enrolment
 from mesh7_operator.cluster import api_server, resources, shapes
 from mesh7_operator.injector.judging import PolicyRef
@@ -102,7 +101,7 @@ class Asking:
 
     async def _in_time(self, asked: Awaitable[_Answer], what: str) -> _Answer:
         try:
-            async with asyncio.timeout(self._patience_s):
+            async with awake.timeout(self._patience_s):
                 return await asked
         except TimeoutError as error:
             raise errors.ClusterError(

@@ -10,7 +10,6 @@ The verdict on our kinds is the compiler's, that on pods is injection's (`inject
 Nothing of an object, and no group of a user, is ever logged.
 """
 
-import asyncio
 import functools
 import logging
 from collections.abc import Awaitable, Callable
@@ -19,7 +18,7 @@ from typing import Final
 
 from aiohttp import web
 
-from mesh7_core import errors, names
+from mesh7_core import awake, errors, names
 from mesh7_core.telemetry import conventions, operator_spans
 from mesh7_core.telemetry.spans import Kind, Value
 from mesh7_operator import tracing
@@ -143,7 +142,7 @@ def _tell(tracer: Tracer, begun: Begun | None, door: str, answered: tuple[str, s
 
 async def _reviewed(request: web.Request, way: _Way, size: int) -> _Answer:
     try:
-        async with asyncio.timeout(READING_S):
+        async with awake.timeout(READING_S):
             body = await request.read()
     except web.HTTPRequestEntityTooLarge:
         return _too_large(f"the review has more than {MOST_BYTES} bytes")

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from mesh7_core import errors, names
+from mesh7_core import awake, errors, names
 from mesh7_core.injection import sources
 from mesh7_core.injection.inject import Namespace, Source
 from mesh7_core.injection.outcomes import Level
@@ -76,7 +76,7 @@ class Surveyor:
             self._under_way.add(shared)
             shared.add_done_callback(self._end)
         try:
-            async with asyncio.timeout(self._patience_s):
+            async with awake.timeout(self._patience_s):
                 return await asyncio.shield(shared)
         except TimeoutError as error:
             raise errors.ClusterError(
@@ -94,7 +94,7 @@ class Surveyor:
         async with self._turns.setdefault(namespace, asyncio.Lock()):
             # Whoever comes from here on may know of something newer.
             del self._next[namespace, default_level]
-            async with asyncio.timeout(self._patience_s):
+            async with awake.timeout(self._patience_s):
                 return await self._all(namespace, default_level)
 
     async def _all(self, namespace: str, default_level: Level) -> Surroundings:

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from mesh7_core import errors
+from mesh7_core import awake, errors
 
 THREADS: Final = 4
 STUCK_S: Final = 30.0
@@ -54,7 +54,7 @@ class Turns:
             ClusterError: there was no answer in time.
         """
         try:
-            async with asyncio.timeout(patience_s):
+            async with awake.timeout(patience_s):
                 turn = self._namespaces.setdefault(namespace, asyncio.Lock())
                 await turn.acquire()
                 try:

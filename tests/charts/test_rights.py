@@ -42,6 +42,9 @@ ALLOWED: dict[str, set[Right]] = {
           for name in ("authority", "injector-certificate", "exchange-certificate",
                        "redis-certificate")),
         ("get", "configmaps", "mesh7-stamp-public", "release"),
+        # Which names these may be, admission says: mesh7-audit-<namespace>.
+        *((verb, "configmaps", "*", "release")
+          for verb in ("get", "list", "create", "update", "delete")),
         *((verb, "configmaps", "mesh7-trust", "release") for verb in ("get", "create", "patch")),
         *((verb, f"{kind}webhookconfigurations.admissionregistration.k8s.io", "mesh7", "everywhere")
           for kind in ("mutating", "validating") for verb in ("get", "patch")),
@@ -83,6 +86,7 @@ ALLOWED: dict[str, set[Right]] = {
                        "redis-certificate", "signing-keys", "stamp-key", "redis-master",
                        "redis-operator")),
         *((verb, "configmaps", "mesh7-trust", "release") for verb in ("get", "delete")),
+        *((verb, "configmaps", "*", "release") for verb in ("list", "delete")),
         *((verb, "configmaps", "mesh7-stamp-public", "release") for verb in ("get", "patch")),
         ("create", "leases.coordination.k8s.io", "*", "release"),
         *((verb, "leases.coordination.k8s.io", "mesh7-controller", "release")

@@ -34,6 +34,8 @@ class Deed:
         request_id, tool, agent, trace_id: of the call that was decided about; empty elsewhere,
             and where it is not known.
         grant: the grant's or veto's name; empty elsewhere.
+        grant_uid: of that object, in a cluster.
+        groups: of the person, those that a rule names; in a cluster.
         reason: what they wrote.
     """
 
@@ -47,6 +49,8 @@ class Deed:
     tool: str = ""
     agent: str = ""
     grant: str = ""
+    grant_uid: str = ""
+    groups: tuple[str, ...] = ()
     reason: str = ""
     trace_id: str = ""
 
@@ -61,6 +65,8 @@ def line(deed: Deed) -> bytes:
         "tool": deed.tool,
         "agent": deed.agent,
         "grant": deed.grant,
+        "grantUid": deed.grant_uid,
+        "groups": deed.groups,
         "reason": deed.reason,
         "traceId": deed.trace_id,
     }

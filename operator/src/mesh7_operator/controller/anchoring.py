@@ -9,16 +9,16 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from mesh7_core import errors
 from mesh7_core.ledger.audit_entries import Entry, place_of
+from mesh7_core.telemetry import deeds
 from mesh7_operator.anchoring import following, trimming
-from mesh7_operator.anchoring.anchor import Finding, Trouble
+from mesh7_operator.anchoring.anchor import Anchor, Finding, Trouble
 from mesh7_operator.anchoring.trimming import Terms
-from mesh7_operator.anchoring.verifying import Verified, Verifying
 from mesh7_operator.clock import Clock
 from mesh7_operator.controller.anchors import Anchors, Kept
 from mesh7_operator.controller.recording import Recorder
@@ -128,26 +128,23 @@ class Auditing:
         for namespace, error in failed.items():
             raise errors.ClusterError(f"the audit of `{namespace}`: {error.message}")
 
-    async def verified(self, namespace: str) -> Verified | None:
-        """All that is kept of a namespace, held against its anchor; None = Redis is lost.
-
-        Raises:
-            ClusterError: its anchor cannot be read.
-        """
+    @contextlib.asynccontextmanager
+    async def walk(self, namespace: str) -> AsyncIterator[Anchor | None]:
+        """Its anchor as signed; None when there is none. Nothing is trimmed meanwhile."""
         known = self._known.setdefault(namespace, _Known())
         async with known.lock:
-            kept = await self._kept(namespace, known)
-            if kept is None:
-                return None
-            walk, after = Verifying(kept.signed or kept.anchor), ""
-            while True:
-                page = await self._audit.read(namespace, after=after)
-                if page is None:
-                    return None
-                if not page:
-                    return walk.end()
-                await asyncio.to_thread(walk.take, page)
-                after = page[-1].id
+            try:
+                kept = await self._kept(namespace, known)
+            except errors.ClusterError as error:
+                about = {"namespace": namespace, "error": error.message}
+                _LOG.warning("an anchor cannot be read", extra=about)
+                kept = None
+            yield None if kept is None else kept.signed
+
+    async def note(self, namespace: str, deed: deeds.Deed) -> bool:
+        """Write what a person did into our own chain; whether it is written."""
+        self._recorder.note(namespace, deeds.line(deed))
+        return await self._recorder.flush()
 
     def forget(self, namespace: str) -> None:
         """There is no such namespace any more; what is kept of it goes by its age."""
@@ -172,6 +169,8 @@ class Auditing:
     async def _turn(self, namespace: str) -> bool:
         """Some of a namespace's; whether there may be more."""
         known = self._known.setdefault(namespace, _Known())
+        if known.lock.locked():  # somebody verifies it, which may take minutes
+            return False
         async with known.lock:
             kept = await self._kept(namespace, known)
             left = None if kept is None else await self._audit.gather(namespace)
@@ -185,7 +184,7 @@ class Auditing:
         """Hold what lies there against what should, let the oldest go, and sign."""
         known = self._known[namespace]
         kept = known.kept
-        if kept is None:
+        if kept is None or known.lock.locked():
             return
         async with known.lock:
             extent = await self._audit.extent(namespace)
@@ -229,8 +228,9 @@ class Auditing:
             await self._anchors.write(namespace, kept)
             if not await self._audit.trim(namespace, kept.anchor.trimmed.up_to):
                 return
-            said = {"upTo": gone[-1].id, "entries": len(gone)}
-            self._recorder.note_fact(namespace, "trimmed", said)
+            if namespace in self._enrolled():
+                said = {"upTo": gone[-1].id, "entries": len(gone)}
+                self._recorder.note_fact(namespace, "trimmed", said)
             oldest = page[len(gone)].id if len(gone) < len(page) else ""
             if not oldest:
                 rest = await self._audit.read(namespace, limit=1)

@@ -64,6 +64,7 @@ class Recorder:
         self._own: dict[str, _Own] = {}
         self._fresh: set[str] = set()
         self._turn = asyncio.Event()
+        self._writing = asyncio.Lock()
 
     def note(self, namespace: str, line: bytes) -> None:
         """Take a line: one JSON object, not empty, without a newline. Never blocks."""
@@ -108,7 +109,8 @@ class Recorder:
 
     async def flush(self) -> bool:
         """Write what waits, of each namespace; whether nothing is left."""
-        done = [await self._write(namespace) for namespace in self.waiting]
+        async with self._writing:
+            done = [await self._write(namespace) for namespace in self.waiting]
         return all(done)
 
     async def close(self) -> None:

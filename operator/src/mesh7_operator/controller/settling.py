@@ -159,7 +159,7 @@ class Settler:
         self._paused.pop((ground.namespace, after.id), None)
         about = {"namespace": ground.namespace, "request": after.id, "state": after.state.value}
         if settle.forged:
-            self._weights.forged(ground.namespace)
+            self._weights.forged(ground.namespace, after, settle.forged)
             _LOG.warning("a forged state is repaired", extra={**about, "why": settle.forged})
         if settle.decision and after.state in _DECIDED:
             self._weights.decided(after, ground)

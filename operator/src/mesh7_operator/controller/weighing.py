@@ -10,6 +10,7 @@ from mesh7_operator import tracing
 from mesh7_operator.approving.ground import Ground
 from mesh7_operator.clock import Clock
 from mesh7_operator.cluster import shapes
+from mesh7_operator.controller.chronicle import NOTHING, Chronicle
 from mesh7_operator.controller.witnessing import Witness
 from mesh7_operator.metrics import ControllerMetrics
 from mesh7_operator.reconciling.plan import StatusChange
@@ -23,14 +24,20 @@ class Weights:
 
     Args:
         witness: told of what people decided.
+        chronicle: has it in the audit, too.
     """
 
     def __init__(
-        self, metrics: ControllerMetrics, clock: Clock, witness: Witness | None = None
+        self,
+        metrics: ControllerMetrics,
+        clock: Clock,
+        witness: Witness | None = None,
+        chronicle: Chronicle = NOTHING,
     ) -> None:
         self._metrics = metrics
         self._clock = clock
         self._witness = witness or Witness(tracing.OFF)
+        self._chronicle = chronicle
         self._doubted: dict[str, Mapping[str, str]] = {}
         self._refused: dict[str, None] = {}
 
@@ -42,9 +49,10 @@ class Weights:
         """There is nothing there."""
         self._metrics.open_requests.remove_by_labels({"namespace": namespace})
 
-    def forged(self, namespace: str) -> None:
+    def forged(self, namespace: str, request: Request, why: str) -> None:
         """What lay in Redis was nobody's word."""
         self._metrics.forged_requests.labels(namespace).inc()
+        self._chronicle.forged(namespace, request.id, why)
 
     def doubted(self, namespace: str, doubted: Mapping[str, str]) -> Mapping[str, str]:
         """They are not what they claim to be; which of them were not so the last time."""
@@ -53,6 +61,7 @@ class Weights:
             self._doubted[namespace] = dict(doubted)
         fresh = {one: why for one, why in doubted.items() if before.get(one) != why}
         self._metrics.doubted_requests.labels(namespace).inc(len(fresh))
+        self._chronicle.doubted(namespace, fresh)
         return fresh
 
     def told(self, change: StatusChange) -> None:
@@ -68,6 +77,7 @@ class Weights:
     def decided(self, request: Request, ground: Ground) -> None:
         """What people said is signed and written."""
         self._metrics.decisions.labels(request.state.value).inc()
+        self._chronicle.decided(request, ground)
         made = [
             parse_moment(shapes.text(one.value, "metadata", "creationTimestamp"))
             for one in ground.grants

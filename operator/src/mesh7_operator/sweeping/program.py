@@ -110,6 +110,7 @@ class Broom:
             api, resources.CONFIG_MAPS, namespace, names.TRUST_CONFIG_MAP, keeps=keeps
         )
         yield traces.stamps(api, namespace, keeps=keeps)
+        yield traces.anchors(api, namespace, keeps=keeps)
 
     async def sweep(self, *kinds: AsyncIterator[Trace]) -> None:
         """Remove what is found, kind after kind; what fails is told, and the rest goes on."""

@@ -135,6 +135,19 @@ async def of_release(
     yield Trace(resource=resource, namespace=namespace, name=name, kept=why)
 
 
+async def anchors(api: ApiServer, namespace: str, *, keeps: bool) -> AsyncIterator[Trace]:
+    """What was signed of namespaces' audits; kept with the keys that it verifies by.
+
+    Raises:
+        ApiError: not answered.
+    """
+    async for one in api.list_metadata_remembered(resources.CONFIG_MAPS, namespace):
+        name = shapes.text(one, "metadata", "name")
+        if name.startswith(names.AUDIT_CONFIG_MAP_PREFIX):
+            kept = "you keep the keys" if keeps else ""
+            yield Trace(resource=resources.CONFIG_MAPS, namespace=namespace, name=name, kept=kept)
+
+
 async def stamps(api: ApiServer, namespace: str, *, keeps: bool) -> AsyncIterator[Trace]:
     """The contents of a ConfigMap that the chart made.
 

@@ -1,0 +1,406 @@
+"""The audit of namespaces from Redis to signed anchors, with real servers of Redis."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from mesh7_core.delivery import keys
+from mesh7_core.ledger import audit_entries, redis_layout
+from mesh7_core.ledger.audit_entries import Segment
+from mesh7_core.telemetry.deeds import Act, Deed
+from mesh7_operator import metrics
+from mesh7_operator.anchoring import writing
+from mesh7_operator.anchoring.anchor import Anchor, Trouble
+from mesh7_operator.anchoring.trimming import Terms
+from mesh7_operator.anchoring.verifying import Verified, Verifying
+from mesh7_operator.clock import Clock
+from mesh7_operator.cluster import api_server, resources, shapes
+from mesh7_operator.cluster.api_server import ApiServer
+from mesh7_operator.controller.anchoring import Auditing
+from mesh7_operator.controller.anchors import Anchors
+from mesh7_operator.controller.posting import Poster
+from mesh7_operator.controller.recording import Recorder
+from mesh7_operator.reconciling.world import Keys
+from mesh7_operator.store.store import Store
+from tests.core.ledger.redis_parts import EVERY_SERVER
+from tests.fakes import api_server as fakes
+from tests.operator.anchoring.streams import ONE, OTHER, Writer
+from tests.operator.store.parts import NOW, PATIENCE_S, link_of, storing, until_well
+from tests.peers import redis_servers
+
+RELEASE = "mesh7-system"
+PLACE = (resources.CONFIG_MAPS, RELEASE, "mesh7-audit-shop")
+INBOX = "m7a:{shop}:inbox"
+STREAM = "m7a:{shop}:audit"
+WEEK = Terms(retention=timedelta(days=7), most_bytes=32 * 1024 * 1024)
+FIRST = keys.SigningKey(b"1" * 32)
+SECOND = keys.SigningKey(b"2" * 32)
+
+
+class _Ring:
+    def __init__(self, signer: keys.SigningKey, *links: keys.Link) -> None:
+        self.keys = Keys(signer=signer, links=links, stamps=())
+
+
+class _Leader:
+    """All that one term of leadership has of the audit; time begins with that of Redis."""
+
+    def __init__(
+        self, store: Store, api: ApiServer, terms: Terms, ring: _Ring, began_ns: int
+    ) -> None:
+        self.later_s = 0.0
+        self.measured = metrics.ControllerMetrics(metrics.registry())
+        self.ring = ring
+        clock = Clock(
+            wall_ns=lambda: began_ns + int(self.later_s * 1e9),
+            monotonic_s=lambda: time.monotonic() + self.later_s,
+        )
+        self.recorder = Recorder(store.audit, secrets.token_bytes, clock)
+        self.enrolled = ["shop"]
+        self.auditing = Auditing(
+            audit=store.audit,
+            anchors=Anchors(
+                api, RELEASE, ring, Poster(api, clock), clock=clock, may_write=lambda: True
+            ),
+            enrolled=lambda: self.enrolled,
+            recorder=self.recorder,
+            metrics=self.measured,
+            clock=clock,
+            terms=terms,
+        )
+
+    async def look(self) -> None:
+        """The next round, long after the one before."""
+        self.later_s += 61.0
+        await self.auditing.look()
+
+    def found(self, namespace: str = "shop") -> dict[str, float]:
+        """What was counted."""
+        (family,) = self.measured.audit_findings.collect()
+        return {
+            one.labels["kind"]: one.value
+            for one in family.samples
+            if one.name.endswith("_total") and one.labels["namespace"] == namespace
+        }
+
+
+class _Scene:
+    """A Redis, an API server, and the users of two namespaces."""
+
+    def __init__(
+        self, server: redis_servers.Server, store: Store, api: ApiServer, terms: Terms
+    ) -> None:
+        self.server = server
+        self.store = store
+        self.api = api
+        self._terms = terms
+
+    def lead(self, ring: _Ring | None = None) -> _Leader:
+        """A new term."""
+        told = self.server.tell("TIME")
+        assert isinstance(told, list)
+        return _Leader(
+            self.store, self.api, self._terms, ring or _Ring(FIRST), int(told[0]) * 1_000_000_000
+        )
+
+    def send(self, *segments: Segment, namespace: str = "shop") -> None:
+        """As a sidecar of that namespace does."""
+        key = redis_layout.Layout(namespace).audit_inbox
+        with link_of(self.server, namespace) as link:
+            for one in segments:
+                assert isinstance(link.ask("RPUSH", key, audit_entries.written(one)), int)
+
+    async def config_map(self) -> dict[str, object]:
+        return dict(await self.api.get(*PLACE))
+
+    async def anchor(self, *roots: bytes) -> Anchor:
+        """As somebody reads it who has the keys."""
+        data = shapes.mapping(await self.config_map(), "data")
+        found = writing.read(data, "shop", roots or (FIRST.public,))
+        assert found is not None
+        return found
+
+    def ids(self) -> list[bytes]:
+        """Of all that lies in the stream."""
+        found = self.server.tell("XRANGE", STREAM, "-", "+")
+        assert isinstance(found, list)
+        return [one[0] for one in found]
+
+
+async def _verified(scene: _Scene, leader: _Leader) -> Verified:
+    async with leader.auditing.walk("shop") as anchor:
+        assert anchor is not None
+        walk, after = Verifying(anchor), ""
+        while page := await scene.store.audit.read("shop", after=after):
+            walk.take(page)
+            after = page[-1].id
+        return walk.end()
+
+
+async def _waits(scene: _Scene) -> bool:
+    return await scene.store.audit.waiting(["shop"]) == {"shop": 1}
+
+
+async def _until(asked: Callable[[], Awaitable[bool]]) -> None:
+    """Until the audit's own connection is there again, at most half a minute."""
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not await asked():
+        if time.monotonic() > deadline_s:
+            raise TimeoutError
+        await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def _scene(
+    program: Path, folder: Path, terms: Terms = WEEK
+) -> AsyncIterator[tuple[_Scene, _Leader]]:
+    measured = metrics.ApiMetrics(metrics.registry())
+    with redis_servers.running(program, folder) as server:
+        async with (
+            storing(server) as store,
+            fakes.serving() as kept,
+            ApiServer(kept.connection, measured) as api,
+        ):
+            await until_well(store, ["shop", "bank"], NOW)
+            kept.put(resources.NAMESPACES, {"metadata": {"name": RELEASE}})
+            scene = _Scene(server, store, api, terms)
+            leader = scene.lead()
+            await leader.look()
+            yield scene, leader
+
+
+@pytest.mark.promise("T5")
+@EVERY_SERVER
+async def test_what_sidecars_append_is_anchored_signed_and_verifies(
+    program: Path, tmp_path: Path
+) -> None:
+    """Design 11: sidecars chain, the controller signs heads in an object."""
+    async with _scene(program, tmp_path) as (scene, leader):
+        one, other = Writer(), Writer(OTHER, "web-2")
+        scene.send(one.blocks(2, 3), other.blocks(64), one.blocks(1), other.end())
+        await leader.look()
+        anchor = await scene.anchor()
+        assert {name: each.head.hash for name, each in anchor.chains.items()} == {
+            ONE: one.head.hash, OTHER: other.head.hash,
+        }  # fmt: skip
+        assert (anchor.entries, anchor.chains[OTHER].is_ended, leader.found()) == (4, True, {})
+        found = await _verified(scene, leader)
+        assert (found.findings, found.records, found.newer) == ((), 70, 0)
+        assert scene.server.tell("LLEN", INBOX) == 0
+
+
+@EVERY_SERVER
+async def test_an_anchor_is_written_only_when_something_changed(
+    program: Path, tmp_path: Path
+) -> None:
+    async with _scene(program, tmp_path) as (scene, leader):
+        scene.send(Writer().blocks(1))
+        await leader.look()
+        before = await scene.config_map()
+        await leader.look()
+        assert await scene.config_map() == before
+
+
+_ROBBERIES: dict[str, Callable[[list[bytes]], tuple[str | bytes | int, ...]]] = {
+    "the tail": lambda ids: ("XDEL", STREAM, ids[-1]),
+    "the middle": lambda ids: ("XDEL", STREAM, ids[1]),
+    "the beginning": lambda _: ("XTRIM", STREAM, "MAXLEN", 2),
+    "all": lambda _: ("DEL", STREAM),
+}
+
+
+@pytest.mark.promise("T5")
+@pytest.mark.parametrize("what", _ROBBERIES)
+@EVERY_SERVER
+async def test_a_stream_that_somebody_with_all_rights_cut_is_found(
+    program: Path, tmp_path: Path, what: str
+) -> None:
+    """Issue 8, faults: audit stream trimmed. No sidecar can; somebody with admin rights can."""
+    async with _scene(program, tmp_path) as (scene, leader):
+        writer = Writer()
+        scene.send(*(writer.blocks(1) for _ in range(4)))
+        await leader.look()
+        scene.server.tell(*_ROBBERIES[what](scene.ids()))
+        assert not (await _verified(scene, leader)).is_whole
+        await leader.look()
+        await leader.look()
+        assert leader.found() == {"cut": 1.0}
+        assert Trouble.CUT in {one.trouble for one in (await scene.anchor()).findings}
+        scene.send(writer.blocks(1))
+        await leader.look()
+        assert leader.found() == {"cut": 1.0}, "what comes later continues the chain"
+
+
+@pytest.mark.promise("T5")
+@EVERY_SERVER
+async def test_entries_that_are_put_into_the_stream_are_found(
+    program: Path, tmp_path: Path
+) -> None:
+    """Forged, and repeated, by whoever has the namespace's credentials."""
+    async with _scene(program, tmp_path) as (scene, leader):
+        writer, forger = Writer(), Writer()
+        first, again = writer.blocks(1), forger.blocks(3)
+        scene.send(first, again, writer.blocks(1))
+        with link_of(scene.server, "shop") as link:
+            link.ask("RPUSH", INBOX, "nothing of ours")
+            link.ask("RPUSH", INBOX, b"x" * 2_000_000)
+        await leader.look()
+        assert leader.found() == {"repeated": 1.0, "forged": 2.0}
+        assert (await scene.anchor()).chains[ONE].head.hash == writer.head.hash
+
+
+@EVERY_SERVER
+async def test_a_new_leader_goes_on_where_the_last_one_ended(program: Path, tmp_path: Path) -> None:
+    """The brief of issue 8: operator restarted continues; with the next key, too."""
+    async with _scene(program, tmp_path) as (scene, leader):
+        writer = Writer()
+        scene.send(writer.blocks(1), writer.blocks(2))
+        await leader.look()
+        scene.send(writer.blocks(1))
+        rotated = scene.lead(_Ring(SECOND, keys.endorse(FIRST, SECOND.public)))
+        await rotated.look()
+        assert rotated.found() == {}
+        anchor = await scene.anchor(SECOND.public)
+        assert (anchor.chains[ONE].head.hash, anchor.entries) == (writer.head.hash, 3)
+        assert (await _verified(scene, rotated)).findings == ()
+
+
+@pytest.mark.promise("T5")
+@EVERY_SERVER
+async def test_an_anchor_that_somebody_changed_is_found_and_written_anew(
+    program: Path, tmp_path: Path
+) -> None:
+    async with _scene(program, tmp_path) as (scene, leader):
+        writer = Writer()
+        scene.send(writer.blocks(1))
+        await leader.look()
+        await scene.api.merge(*PLACE, {"data": {"anchor": "{}"}})
+        scene.send(writer.blocks(1))
+        await leader.look()
+        assert leader.found() == {"unanchored": 1.0}
+        assert (await scene.anchor()).chains[ONE].head.hash == writer.head.hash
+
+
+@pytest.mark.promise("T5")
+@pytest.mark.parametrize("how", ["deleted", "changed"])
+@EVERY_SERVER
+async def test_an_anchor_that_is_lost_between_two_leaders_is_found(
+    program: Path, tmp_path: Path, how: str
+) -> None:
+    async with _scene(program, tmp_path) as (scene, leader):
+        writer = Writer()
+        scene.send(writer.blocks(1))
+        await leader.look()
+        if how == "deleted":
+            await scene.api.delete(*PLACE)
+        else:
+            await scene.api.merge(*PLACE, {"data": {"anchor": "{}"}})
+        successor = scene.lead()
+        await successor.look()
+        assert successor.found() == {"unanchored": 1.0}
+        assert (await scene.anchor()).chains[ONE].head.hash == writer.head.hash
+
+
+@EVERY_SERVER
+async def test_what_is_too_much_goes_and_the_rest_verifies(program: Path, tmp_path: Path) -> None:
+    """docs/administrator/audit.md: `audit.maxBytes`; what went is said, and is no finding."""
+    async with _scene(program, tmp_path, replace(WEEK, most_bytes=2000)) as (scene, leader):
+        writer = Writer()
+        scene.send(*(writer.blocks(2) for _ in range(10)))
+        await leader.look()
+        await leader.recorder.flush()
+        await leader.look()
+        anchor = await scene.anchor()
+        assert anchor.size_bytes <= 2000
+        assert anchor.trimmed.entries > 0
+        assert leader.found() == {}
+        found = await _verified(scene, leader)
+        assert found.findings == ()
+        assert {each.is_operators for each in anchor.chains.values()} == {False, True}, (
+            "what it trimmed stands in its own chain"
+        )
+
+
+@EVERY_SERVER
+async def test_the_audit_of_a_namespace_that_left_goes_by_its_age(
+    program: Path, tmp_path: Path
+) -> None:
+    """Whoever may un-enrol a namespace does not remove what was recorded there."""
+    async with _scene(program, tmp_path) as (scene, leader):
+        scene.send(Writer().blocks(1))
+        await leader.look()
+        leader.enrolled.clear()
+        await leader.look()
+        assert len(scene.ids()) == 1
+        leader.later_s += 8 * 86_400.0
+        await leader.look()
+        assert scene.server.tell("EXISTS", STREAM) == 0
+        with pytest.raises(api_server.NotFound):
+            await scene.config_map()
+
+
+@EVERY_SERVER
+async def test_a_namespace_that_floods_delays_no_other(program: Path, tmp_path: Path) -> None:
+    """The brief of issue 8: bounded batches, in turns."""
+    async with _scene(program, tmp_path) as (scene, leader):
+        leader.enrolled.append("bank")
+        flood, writer = Writer(), Writer(OTHER)
+        scene.send(*(flood.blocks(1) for _ in range(1500)))
+        scene.send(writer.blocks(1), namespace="bank")
+        await leader.look()
+        found = await scene.api.get(resources.CONFIG_MAPS, RELEASE, "mesh7-audit-bank")
+        anchor = writing.read(shapes.mapping(found, "data"), "bank", (FIRST.public,))
+        assert anchor is not None
+        assert anchor.chains[OTHER].head.hash == writer.head.hash
+
+
+@EVERY_SERVER
+async def test_a_redis_that_lost_everything_is_found_and_chains_go_on(
+    program: Path, tmp_path: Path
+) -> None:
+    """Issue 8, faults: Redis killed."""
+    async with _scene(program, tmp_path) as (scene, leader):
+        writer = Writer()
+        scene.send(writer.blocks(1))
+        await leader.look()
+        scene.server.kill()
+        await leader.look()
+        scene.server.start()
+        await until_well(scene.store, ["shop", "bank"], NOW)
+        scene.send(writer.blocks(1))
+        await _until(lambda: _waits(scene))
+        await leader.look()
+        await leader.look()
+        assert leader.found() == {"cut": 1.0}
+        assert (await scene.anchor()).chains[ONE].head.hash == writer.head.hash
+
+
+@pytest.mark.promise("T5")
+@EVERY_SERVER
+async def test_a_persons_decision_waits_for_a_redis_that_is_away(
+    program: Path, tmp_path: Path
+) -> None:
+    """The brief of issue 8: a person's decision is never lost."""
+    async with _scene(program, tmp_path) as (scene, leader):
+        scene.server.kill()
+        deed = Deed(at_ns=0, act=Act.APPROVE, person="ann", name="ann", evidence="")
+        assert not await leader.auditing.note("shop", deed)
+        scene.server.start()
+        await until_well(scene.store, ["shop", "bank"], NOW)
+        await _until(leader.recorder.flush)
+        await leader.recorder.close()
+        await leader.look()
+        anchor = await scene.anchor()
+        (own,) = anchor.chains.values()
+        assert (own.is_operators, own.is_ended, own.head.total) == (True, True, 1)
+        (entry, _) = await scene.store.audit.read("shop") or []
+        assert entry.segment is not None
+        assert b'"deed":"approve","by":{"person":"ann"' in entry.segment.body
+        assert leader.found() == {}

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from mesh7_core import names
-from mesh7_operator import metrics
+from mesh7_operator import metrics, tracing
 from mesh7_operator.clock import Clock
 from mesh7_operator.cluster.api_server import ApiServer
 from mesh7_operator.cluster.signing import Keyring, new_keyring
@@ -24,8 +24,10 @@ from mesh7_operator.controller.working import Workers
 from mesh7_operator.reconciling.compilation import compilation_of
 from mesh7_operator.reconciling.plan import DeleteConfigMap, Plan, StatusChange
 from mesh7_operator.reconciling.world import Keys, World
+from mesh7_operator.tracing import Tracer
 from tests.conftest import Eventually
 from tests.fakes import api_server as fakes
+from tests.peers import otlp_receiver
 
 CLOCK = Clock(wall_ns=time.monotonic_ns, monotonic_s=time.monotonic)
 
@@ -45,6 +47,7 @@ class _Working:
         api: ApiServer,
         reconcile: Callable[[World], Plan],
         clock: Clock,
+        tracer: Tracer,
     ) -> None:
         self.server = server
         self.settled: list[Plan] = []
@@ -69,6 +72,7 @@ class _Working:
             settled=self.settled.append,
             clock=clock,
             metrics=self.metrics,
+            tracer=tracer,
         )
 
     def count(self, outcome: str) -> float:
@@ -79,11 +83,15 @@ class _Working:
 
 @asynccontextmanager
 async def _working(
-    reconcile: Callable[[World], Plan], clock: Clock = CLOCK, *, is_idle: bool = False
+    reconcile: Callable[[World], Plan],
+    clock: Clock = CLOCK,
+    *,
+    is_idle: bool = False,
+    tracer: Tracer = tracing.OFF,
 ) -> AsyncIterator[_Working]:
     measured = metrics.ApiMetrics(metrics.registry())
     async with fakes.serving() as server, ApiServer(server.connection, measured) as api:
-        working = _Working(server, api, reconcile, clock)
+        working = _Working(server, api, reconcile, clock, tracer)
         task = asyncio.ensure_future(asyncio.sleep(0) if is_idle else working.workers.run())
         try:
             yield working
@@ -107,6 +115,34 @@ async def test_a_world_is_what_is_known_of_its_namespace(eventually: Eventually)
     assert [(one.namespace, one.is_enrolled, one.delivered) for one in worlds] == [
         ("shop", False, None)
     ]
+
+
+async def test_a_turn_of_a_namespace_is_a_span(eventually: Eventually) -> None:
+    """Promised by docs/administrator/telemetry.md: with its outcome, and what was written."""
+
+    def reconcile(world: World) -> Plan:
+        if world.namespace == "poison":
+            raise ZeroDivisionError
+        return Plan(namespace=world.namespace)
+
+    with otlp_receiver.running() as receiver:
+        tracer = tracing.of({"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url}, "x", 1.0, CLOCK)
+        async with _working(reconcile, tracer=tracer) as working:
+            working.workers.mark("shop")
+            await eventually(lambda: working.count("done") > 0)
+            working.workers.mark("poison")
+            await eventually(lambda: working.count("crashed") > 0)
+        await asyncio.to_thread(tracer.close, 30)
+        spans = receiver.spans()
+    done, crashed = spans[:2]
+    assert {one.name for one in spans} == {"reconcile"}
+    assert otlp_receiver.attributes(done.attributes) == {
+        "mesh7.namespace": "shop",
+        "mesh7.operator.outcome": "done",
+        "mesh7.operator.written": 0,
+    }
+    assert crashed.status.message == "crashed"
+    assert otlp_receiver.attributes(crashed.attributes)["error.type"] == "crashed"
 
 
 async def test_one_that_crashes_backs_off_and_the_others_go_on(eventually: Eventually) -> None:

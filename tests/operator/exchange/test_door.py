@@ -4,6 +4,7 @@ import asyncio
 import datetime as dt
 import json
 import ssl
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,12 +13,15 @@ import aiohttp
 import pytest
 
 from mesh7_core import errors
-from mesh7_operator import serving, settings
+from mesh7_operator import serving, settings, tracing
 from mesh7_operator.certificates import load
+from mesh7_operator.clock import Clock
 from mesh7_operator.exchange import door
+from mesh7_operator.tracing import Tracer
 from tests.operator.exchange import certificates
 from tests.operator.exchange.issuing import CLAIMS, token_of
 from tests.operator.exchange.test_service import Exchange
+from tests.peers import otlp_receiver
 
 LOOPBACK = settings.Address("127.0.0.1", 0)
 
@@ -48,9 +52,9 @@ class Caller:
 
 
 @asynccontextmanager
-async def opened(exchange: Exchange) -> AsyncIterator[Caller]:
+async def opened(exchange: Exchange, tracer: Tracer = tracing.OFF) -> AsyncIterator[Caller]:
     parts = exchange.parts
-    app = door.application(exchange.service, parts.metrics, parts.clock.monotonic_s)
+    app = door.application(exchange.service, parts.metrics, parts.clock.monotonic_s, tracer)
     listener = await serving.listen(app, LOOPBACK)
     async with aiohttp.ClientSession() as session:
         yield Caller(f"http://{listener.address}", session)
@@ -90,6 +94,21 @@ async def test_a_refusal_is_a_problem_that_says_why(tmp_path: Path) -> None:
         exchange.time.pass_(10)
         status, headers, _ = await caller.asks(token_of())
         assert (status, headers["Retry-After"]) == (503, "5")
+
+
+async def test_a_request_is_a_span_that_says_nothing_of_token_or_credentials(
+    tmp_path: Path,
+) -> None:
+    """Promised by docs/administrator/telemetry.md."""
+    clock = Clock(wall_ns=time.monotonic_ns, monotonic_s=time.monotonic)
+    with otlp_receiver.running() as receiver:
+        tracer = tracing.of({"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url}, "x", 1.0, clock)
+        async with opened(Exchange(tmp_path), tracer) as caller:
+            await caller.asks(token_of(changed={"aud": ["api"]}))
+        await asyncio.to_thread(tracer.close, 30)
+        (span,) = receiver.spans()
+    assert span.name == "exchange"
+    assert otlp_receiver.attributes(span.attributes) == {"http.response.status_code": 401}
 
 
 @pytest.mark.parametrize(

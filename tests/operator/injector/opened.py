@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from mesh7_core import errors
 from mesh7_core.injection import settings as injection
-from mesh7_operator import metrics, settings
+from mesh7_operator import metrics, settings, tracing
 from mesh7_operator.injector import door, injecting
 from mesh7_operator.injector.asking import Asking
 from mesh7_operator.injector.given import Files
@@ -23,6 +23,7 @@ from mesh7_operator.injector.places import Places
 from mesh7_operator.injector.stamp_key import StampKey
 from mesh7_operator.injector.surroundings import Surveyor
 from mesh7_operator.injector.turns import Turns
+from mesh7_operator.tracing import Tracer
 from tests.operator.injector import asked
 from tests.operator.injector.asked import RELEASE, SHOP, Table
 
@@ -81,6 +82,7 @@ async def opened(
     places: Places | None = None,
     pod_places: Places | None = None,
     patience_s: float = 2.0,
+    tracer: Tracer = tracing.OFF,
 ) -> AsyncIterator[Door]:
     """A door whose stamp key is published, with what lies in the folder."""
     table = Table(dict(_TABLE))
@@ -110,6 +112,7 @@ async def opened(
         metrics=measured,
         monotonic_s=clock_s,
         is_ending=ending.is_set,
+        tracer=tracer,
         pods=pods,
         places=places or Places(),
     )

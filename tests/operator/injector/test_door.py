@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 
 from mesh7_core import errors
 from mesh7_core.delivery import stamps
+from mesh7_operator import tracing
+from mesh7_operator.clock import Clock
 from mesh7_operator.cluster import api_server, resources, shapes
 from mesh7_operator.injector import door
 from mesh7_operator.injector.asking import Asking
@@ -18,6 +21,7 @@ from mesh7_operator.injector.places import Places, weight
 from tests.operator.injector import asked
 from tests.operator.injector.asked import RELEASE, SHOP, Table
 from tests.operator.injector.opened import Door, opened
+from tests.peers import otlp_receiver
 
 
 @pytest.fixture
@@ -31,6 +35,33 @@ async def test_a_good_policy_is_allowed_and_counted(there: Door) -> None:
     assert answer == {"uid": "0b1c", "allowed": True}
     labels = {"door": "validate", "kind": "AgentPolicy", "outcome": "allowed"}
     assert there.count("mesh7_admissions_total", **labels) == 1
+
+
+async def test_an_admission_is_a_span_below_that_of_the_api_server(tmp_path: Path) -> None:
+    """Promised by docs/administrator/telemetry.md; of the object it says nothing but its kind."""
+    trace, parent = "0af7651916cd43dd8448eb211c80319c", "00f067aa0ba902b7"
+    clock = Clock(wall_ns=time.monotonic_ns, monotonic_s=time.monotonic)
+    with otlp_receiver.running() as receiver:
+        tracer = tracing.of({"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url}, "x", 0.0, clock)
+        async with opened(tmp_path, tracer=tracer) as there:
+            body = json.dumps(asked.question(asked.policy())).encode()
+            headers = {"traceparent": f"00-{trace}-{parent}-01"}
+            async with there.client.post(door.VALIDATE, data=body, headers=headers) as answer:
+                assert answer.status == 200
+            await there.ask(door.VALIDATE, asked.question(asked.policy()))
+        await asyncio.to_thread(tracer.close, 30)
+        (span,) = receiver.spans()
+    assert (span.name, span.trace_id.hex(), span.parent_span_id.hex()) == (
+        "admission validate",
+        trace,
+        parent,
+    )
+    assert otlp_receiver.attributes(span.attributes) == {
+        "mesh7.admission.door": "validate",
+        "mesh7.admission.kind": "AgentPolicy",
+        "mesh7.operator.outcome": "allowed",
+        "http.response.status_code": 200,
+    }
 
 
 async def test_a_broken_one_is_refused_as_the_api_server_would(there: Door) -> None:

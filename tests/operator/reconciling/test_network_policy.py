@@ -237,6 +237,22 @@ def test_with_a_redis_the_exchange_and_the_redis_are_reached(
     assert _annotations(world)["mesh7.dev/egress"] == egress
 
 
+@pytest.mark.parametrize(
+    ("url", "rules"),
+    [
+        ("", []),
+        ("http://otel.observability.svc:4318", [{"to": _named("observability")}]),
+        (
+            "https://otlp.example.com",
+            [{"to": ANYWHERE, "ports": [{"port": 443, "protocol": "TCP"}]}],
+        ),
+    ],
+)
+def test_a_guarded_pod_reaches_the_collector(url: str, rules: list[object]) -> None:
+    """Promised by docs/administrator/telemetry.md."""
+    assert _egress(_world(release=Release(collector_url=url))) == [DNS, *rules]
+
+
 def test_one_that_is_as_it_should_be_is_left_alone() -> None:
     world = _world("https://api.example.com")
     assert reconcile(_with(world)).network_policy is None

@@ -106,6 +106,7 @@ class Gateway:
             await self._serving.serve_admin(self.ready, hosts, admin_socket)
         self._serving.background.watch("looks at the folder", self._reload.watch)
         self._serving.background.watch("looks at standing grants", judging.standing.watch)
+        self._serving.send_metrics(self._settings.telemetry)
         self._serving.keep_going()
 
     async def close(self) -> None:
@@ -171,6 +172,8 @@ class Gateway:
             lambda: self._serving.ports,
         )  # fmt: skip
         self._serving.judge_by(judging.gate, self._settings.patience)
+        if self._audit is not None:
+            self._serving.measuring.add(measuring.audited(self._audit))
         self._serving.measuring.add(
             measuring.store(judging.home.ledger.trouble), measuring.folder(self._age_s)
         )

@@ -16,6 +16,7 @@ from mesh7_core.otlp.counts import Counts
 from mesh7_core.policy import calls
 from mesh7_core.telemetry import sidecar_instruments as table
 from mesh7_core.telemetry.instruments import Instrument, Number, Reading
+from mesh7_sidecar.audit.lines import AuditLines
 from mesh7_sidecar.net.pool import Pool
 from mesh7_sidecar.seeing import exposition
 from mesh7_sidecar.seeing.labels import Listed
@@ -100,6 +101,16 @@ def store(trouble: Callable[[], str]) -> Reads:
 
     def read() -> Iterable[Reading]:
         yield _which(table.STORE_STATE, "lost" if trouble() else "connected")
+
+    return read
+
+
+def audited(audit: AuditLines) -> Reads:
+    """How many records are written, and how many were lost."""
+
+    def read() -> Iterable[Reading]:
+        yield _one(table.AUDIT_RECORDS, audit.written)
+        yield _one(table.AUDIT_DROPPED, audit.lost)
 
     return read
 

@@ -27,6 +27,7 @@ from mesh7_core.policy import bundle, calls
 from mesh7_core.policy.rules import Per
 from mesh7_core.telemetry import lines
 from mesh7_sidecar import listening, measuring, pod_settings, serving
+from mesh7_sidecar.audit.appending import Appending
 from mesh7_sidecar.audit.lines import AuditLines
 from mesh7_sidecar.audit.opening import audit_stream
 from mesh7_sidecar.audit.share import by_share
@@ -110,10 +111,15 @@ class Pod:
             self._audit = audit_stream(
                 render, clock.wall_ns, maximum_waiting_bytes=MAXIMUM_WAITING_BYTES
             )
+        self._appending = Appending(settings.uid, settings.pod)
+        if self._audit is not None and settings.redis is not None:
+            self._audit.followers.append(self._appending.add)
         self._tracing = Tracing(settings.telemetry, settings.trace_share, clock.monotonic_s)
         self._serving.exported |= self._tracing.counts
         self._gate = self._made_gate()
         self._serving.judge_by(self._gate, settings.patience)
+        if self._audit is not None:
+            self._serving.measuring.add(measuring.audited(self._audit))
         self._serving.measuring.add(
             measuring.store(self._ledger.trouble),
             measuring.deliveries(
@@ -152,6 +158,7 @@ class Pod:
         await self._wait()
         guard = serving.guard_of(self._settings.listen, data.getsockname()[1], None, ())
         where = await self._serving.serve_calls(self._serving.doors(), guard, data, identity.always)
+        self._serving.send_metrics(self._settings.telemetry)
         self._serving.keep_going()
         log.info("calls are served on %s", where)
 
@@ -164,11 +171,12 @@ class Pod:
         await self._baselines.close()
         await self._gate.close()
         await self._delivery.close()
+        if self._audit is not None:
+            await self._audit.close()
+        await self._appending.close()
         await self._ledger.close()
         await self._journal.close()
         await asyncio.to_thread(self._tracing.close)
-        if self._audit is not None:
-            await self._audit.close()
         self._held.release()
 
     def ready(self) -> tuple[bool, Mapping[str, object]]:
@@ -276,6 +284,7 @@ class Pod:
             on_epoch=self._journal.remember_epoch,
             delivers=True,
         )
+        self._appending.use(self._redis.audit)
         begin = functools.partial(self._begin, self._redis)
         self._serving.background.watch("begins to use Redis", begin)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final
 
 from mesh7_core import errors
+from mesh7_core.otlp import metrics, settings
 from mesh7_core.otlp.counts import Counts
 from mesh7_core.policy import bundle, calls
 from mesh7_core.policy.reasons import Reason
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from mesh7_sidecar.net import admin
 
 GRACE_S: Final = 10.0
+TELEMETRY_S: Final = 2.0
+"""For the last metrics, when the gateway ends."""
 REARM_S: Final = 1.0
 GARBAGE_THRESHOLD: Final = 20_000
 _STREAM_BOUNDS: Final = pool.PoolBounds(concurrency=256, waiting=0)
@@ -94,6 +97,7 @@ class Serving:
         self.measuring = measuring.Measuring()
         self.exported: dict[str, Counts] = {}
         self._lag = Lag()
+        self._sending: metrics.MetricExporter | None = None
         self.is_ending = False
         self._clock = clock
         self._agent = agent
@@ -181,6 +185,15 @@ class Serving:
         app = admin.admin_app(ready, lambda: bool(self.ports), hosts, self.measuring.scrape)
         self._admin = await admin.serve_admin(app, [bound])
 
+    def send_metrics(self, telemetry: settings.Settings) -> None:
+        """Send all that is measured over OTLP too, where the settings say so."""
+        sending = self._sending = metrics.of(telemetry)
+        if sending is None:
+            return
+        self.exported["metrics"] = sending.counts
+        read, now_ns = self.measuring.readings, self._clock.wall_ns
+        self.background.watch("sends metrics", lambda: metrics.keep(sending, read, now_ns))
+
     def keep_going(self) -> None:
         """Begin what runs in the background, once everything is loaded."""
         self.background.watch("reads credentials again", self._rearm)
@@ -210,6 +223,8 @@ class Serving:
         if self._admin is not None:
             await self._admin.close()
         self.registry.close()
+        if self._sending is not None:
+            await asyncio.to_thread(self._sending.close, TELEMETRY_S)
 
     def _measure(self) -> None:
         self.measuring.add(

@@ -34,6 +34,10 @@ class AuditLines:
         render: a record → its line without the newline.
         maximum_waiting_bytes: what memory may hold while the sink is slow.
         sign_s: how long records stay unsigned.
+
+    Attributes:
+        written: records that were stored, since the start.
+        lost: records that were dropped, since the start; each is told in the audit too.
     """
 
     def __init__(
@@ -44,6 +48,8 @@ class AuditLines:
         sign_s: float = SIGN_S,
     ) -> None:
         self.followers: list[Follower] = []
+        self.written = 0
+        self.lost = 0
         self._render = render
         self._maximum_waiting_bytes = maximum_waiting_bytes
         self._sign_s = sign_s
@@ -66,6 +72,7 @@ class AuditLines:
         """Take a record; never blocks, never raises."""
         if self._waiting_bytes >= self._maximum_waiting_bytes:
             self._dropped += 1
+            self.lost += 1
             return
         line = self._render(record)
         self._waiting.append(line)
@@ -131,14 +138,18 @@ class AuditLines:
             self._timer.cancel()
             self._timer = None
         future = self._loop.run_in_executor(self._thread, write, lines, told)
-        self._flushing = asyncio.ensure_future(self._flushed(future))
+        self._flushing = asyncio.ensure_future(self._flushed(future, len(lines), told))
 
-    async def _flushed(self, writing: asyncio.Future[Stored]) -> None:
+    async def _flushed(self, writing: asyncio.Future[Stored], given: int, told: int) -> None:
         try:
             stored = await writing
         finally:
             self._flushing = None
         self._dropped += stored.lost
+        # What was dropped before was counted then.
+        fresh = max(stored.lost - told, 0)
+        self.lost += fresh
+        self.written += given - fresh
         self._tell(stored.why)
         for segment in stored.segments:
             for follow in self.followers:

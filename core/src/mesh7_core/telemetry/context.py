@@ -4,19 +4,19 @@ Source: https://www.w3.org/TR/trace-context/. Pure: no clock, no network, no log
 """
 
 import re
-from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Final
+from typing import Final, NamedTuple
 
-_TRACEPARENT: Final = re.compile(
-    r"(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
-)
+# Ids of zeros are none, `ff` is no version, and only later ones than `00` may have more fields.
+_IDS: Final = r"-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]([0-9a-f])"
+_TRACEPARENT: Final = re.compile(f"00{_IDS}")
+_LATER: Final = re.compile(rf"(?!00|ff)[0-9a-f]{{2}}{_IDS}(?:-.*)?")
 # Also for us: a state goes out as a header, and what comes in `_meta` could hold anything.
 _MEMBER: Final = re.compile(
     r"[a-z0-9][a-z0-9_\-*/@]{0,255}=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
 )
-_SAMPLED: Final = 1
-_VERSION: Final = "00"
+_SAMPLED: Final = "13579bdf"
+"""Last digits of flags whose first bit is set."""
 TRACEPARENT: Final = "traceparent"
 TRACESTATE: Final = "tracestate"
 """As both headers and both keys of `_meta` are called."""
@@ -26,9 +26,8 @@ MOST_MEMBERS: Final = 32
 _SPAN_BYTES: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
-    """One span, as others refer to it.
+class Context(NamedTuple):
+    """One span, as others refer to it. A named tuple: made on many calls (design 13).
 
     Attributes:
         trace_id: 32 hex digits in lower case, not all zero.
@@ -45,7 +44,7 @@ class Context:
     @property
     def traceparent(self) -> str:
         """As the header is written."""
-        return f"{_VERSION}-{self.trace_id}-{self.span_id}-{'01' if self.is_sampled else '00'}"
+        return f"00-{self.trace_id}-{self.span_id}-{'01' if self.is_sampled else '00'}"
 
 
 def read(traceparent: str | None, tracestate: str | None = None) -> Context | None:
@@ -55,13 +54,12 @@ def read(traceparent: str | None, tracestate: str | None = None) -> Context | No
     """
     if traceparent is None:
         return None
-    match = _TRACEPARENT.fullmatch(traceparent)
-    if match is None or not match[2].strip("0") or not match[3].strip("0"):
+    match = _TRACEPARENT.fullmatch(traceparent) or _LATER.fullmatch(traceparent)
+    if match is None:
         return None
-    if match[1] == _VERSION and match[5]:
-        return None
+    trace_id, span_id, flags = match.groups()
     state = tracestate if tracestate and _is_state(tracestate) else ""
-    return Context(match[2], match[3], bool(int(match[4], 16) & _SAMPLED), state)
+    return Context(trace_id, span_id, flags in _SAMPLED, state)
 
 
 def child(parent: Context, name: str) -> Context:

@@ -66,13 +66,14 @@ def spans_of(record: Record, arguments: str = "") -> tuple[Span, ...]:
     sampled = record.passage.sampled
     if sampled is None:
         return ()
-    found = [_server(record, sampled, arguments)]
+    name, common = _name(record, sampled), _common(record, sampled)
+    found = [_server(record, sampled, name, dict(common), arguments)]
     if record.passage.judged_ns or record.passage.wait_ns:
         found.append(_policy(record, sampled))
     if record.passage.wait_ns:
         found.append(_approval(record, sampled))
     if record.passage.sent_ns and sampled.client is not None:
-        found.append(_client(record, sampled))
+        found.append(_client(record, sampled, name, common))
     return tuple(found)
 
 
@@ -93,25 +94,25 @@ def client_context(sampled: Sampled) -> context.Context:
     return context.child(sampled.server, names.CLIENT)
 
 
-def _server(record: Record, sampled: Sampled, arguments: str) -> Span:
+def _server(record: Record, sampled: Sampled, name: str, said: _Said, arguments: str) -> Span:
     decision, call, passage = record.decision, record.call, record.passage
-    said = _common(record, sampled)
     said[names.DOOR] = passage.door
     said[names.AGENT] = _cut(f"{call.agent.namespace}/{call.agent.service_account}", MOST_TEXT)
     said |= _judgement(decision, effect_of(decision))
     if call.http is not None:
         said[names.HTTP_PATH] = _cut(call.http.path, MOST_TEXT)
-    occasional: _Said = {
-        names.SESSION: _cut(sampled.session, MOST_TEXT),
-        names.DIGEST: passage.digest,
-        names.GRANTS: decision.grants,
-        names.APPROVAL_ID: decision.request_id,
-        names.ARGUMENTS: arguments,
-    }
-    said |= {name: value for name, value in occasional.items() if value}
+    for key, value in (
+        (names.SESSION, _cut(sampled.session, MOST_TEXT)),
+        (names.DIGEST, passage.digest),
+        (names.GRANTS, decision.grants),
+        (names.APPROVAL_ID, decision.request_id),
+        (names.ARGUMENTS, arguments),
+    ):
+        if value:
+            said[key] = value
     error = _error(record, least_status=_HTTP_SERVER_ERROR)
     return Span(
-        name=_name(record, sampled),
+        name=name,
         kind=Kind.SERVER,
         context=sampled.server,
         parent_id=sampled.parent.span_id if sampled.parent is not None else "",
@@ -171,12 +172,11 @@ def _approval(record: Record, sampled: Sampled) -> Span:
     )
 
 
-def _client(record: Record, sampled: Sampled) -> Span:
-    said = _common(record, sampled)
+def _client(record: Record, sampled: Sampled, name: str, said: _Said) -> Span:
     said[names.TRANSPORT] = "tcp" if sampled.server_address else "pipe"
     error = _error(record, least_status=_HTTP_CLIENT_ERROR)
     return Span(
-        name=_name(record, sampled),
+        name=name,
         kind=Kind.CLIENT,
         context=client_context(sampled),
         parent_id=sampled.server.span_id,
@@ -207,14 +207,16 @@ def _common(record: Record, sampled: Sampled) -> _Said:
         said[names.OPERATION] = _EXECUTE
     if call.http is None:
         said[_ATTRIBUTES[call.family]] = _cut(_shown(call.family, call.name), MOST_TEXT)
-    occasional: _Said = {
-        names.REQUEST_ID: _cut(sampled.request_id, MOST_TEXT),
-        names.PROTOCOL: _cut(sampled.protocol, MOST_TEXT),
-        names.ADDRESS: sampled.server_address,
-        names.PORT: sampled.server_port,
-        names.HTTP_STATUS: record.status,
-    }
-    return said | {name: value for name, value in occasional.items() if value}
+    for key, value in (
+        (names.REQUEST_ID, _cut(sampled.request_id, MOST_TEXT)),
+        (names.PROTOCOL, _cut(sampled.protocol, MOST_TEXT)),
+        (names.ADDRESS, sampled.server_address),
+        (names.PORT, sampled.server_port),
+        (names.HTTP_STATUS, record.status),
+    ):
+        if value:
+            said[key] = value
+    return said
 
 
 def _judgement(decision: Decision, effect: str) -> _Said:

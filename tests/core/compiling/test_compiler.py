@@ -126,7 +126,7 @@ spec:
                 action=rules.Action.DENY,
                 approval=NOBODY_ASKED,
             ),
-            arguments=rules.ArgumentRecord.DIGEST,
+            arguments=None,
             redact=(),
         ),
     )

@@ -12,7 +12,6 @@ from mesh7_core.policy.globs import NameGlob, TextGlob
 from mesh7_core.policy.rules import (
     Action,
     Approval,
-    ArgumentRecord,
     Grantable,
     LabelRequirement,
     Layer,
@@ -105,7 +104,7 @@ def a_policy(
         rules=tuple(_placed(rule, identity, mode) for rule in rules),
         limits=(),
         loop=loop,
-        arguments=ArgumentRecord.DIGEST,
+        arguments=None,
         redact=(),
     )
 

@@ -1,5 +1,6 @@
 """A record's line: always one JSON object, whatever arguments and names the call had."""
 
+import hashlib
 import json
 
 import pytest
@@ -10,7 +11,8 @@ from mesh7_core.policy import calls
 from mesh7_core.policy.decision import Decision, Verdict
 from mesh7_core.policy.reasons import Reason
 from mesh7_core.telemetry import lines
-from mesh7_core.telemetry.passage import Passage
+from mesh7_core.telemetry.context import Context
+from mesh7_core.telemetry.passage import Passage, Sampled
 from mesh7_core.telemetry.records import Outcome, Record
 
 KEY = b"k" * 32
@@ -99,3 +101,28 @@ def test_a_line_names_the_request_and_the_grants_of_a_call() -> None:
         said.append((found.get("requestId"), found.get("grants")))
 
     assert said == [("r-1", None), (None, ["shop/g"]), (None, None)]
+
+
+def test_a_line_says_what_went_upstream_and_how_long_each_step_took() -> None:
+    """docs/reference/audit.md: `body`, `upstreamMs`, `waitMs`, `digest`, `spanId`."""
+    passed = Passage("mcp", started_ns=1_000_000_000)
+    passed.wait_ns, passed.judged_ns, passed.sent_ns = 1_000_100_000, 1_000_600_000, 1_001_000_000
+    passed.sent_body, passed.digest = b'{"id":1}', "sha256:1"
+    server = Context("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", is_sampled=True)
+    passed.sampled = Sampled(server, None, None)
+    one = record()
+    one.passage = passed
+
+    found = json.loads(lines.Lines(KEY).line(one))
+
+    assert {name: found[name] for name in ("body", "upstreamMs", "waitMs", "digest")} == {
+        "body": hashlib.sha256(b'{"id":1}').hexdigest(), "upstreamMs": 0.234, "waitMs": 0.5,
+        "digest": "sha256:1",
+    }  # fmt: skip
+    assert (found["traceId"], found["spanId"]) == (server.trace_id, server.span_id)
+
+
+def test_a_refused_call_has_no_body_and_waited_for_nobody() -> None:
+    found = json.loads(lines.Lines(KEY).line(record()))
+
+    assert not {"body", "upstreamMs", "waitMs", "digest", "spanId", "redacted"} & set(found)

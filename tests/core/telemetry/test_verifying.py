@@ -33,7 +33,7 @@ def test_what_was_stored_is_verified_with_all_its_records() -> None:
 
 
 @pytest.mark.promise("W10")
-@settings(max_examples=1500)
+@settings(max_examples=500)
 @given(st.integers(0, len(WHOLE) - 1), st.integers(1, 255))
 def test_no_byte_can_be_changed_unseen(at: int, change: int) -> None:
     """W10: not of a record, not of a seal, not a newline."""

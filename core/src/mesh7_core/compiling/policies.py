@@ -90,7 +90,7 @@ def compile_policy(
         rules=compiled,
         limits=tuple(limits.values()),
         loop=_loop(spec.loops, sheet),
-        arguments=rules.ArgumentRecord(spec.record.arguments),
+        arguments=_said_of_arguments(spec),
         redact=spec.record.redact,
     )
 
@@ -288,6 +288,13 @@ def _check_layer(spec: written.AgentPolicySpec, sheet: _Sheet) -> None:
     if spec.default_action == "None":
         sheet.error(("spec", "defaultAction"), "`None` is for baseline policies only, write "
                     "`Deny`, `RequireApproval` or `Allow`")  # fmt: skip
+
+
+def _said_of_arguments(spec: written.AgentPolicySpec) -> rules.ArgumentRecord | None:
+    """A policy without `record` leaves it to others; one with it means its default, too."""
+    if "record" not in spec.model_fields_set:
+        return None
+    return rules.ArgumentRecord(spec.record.arguments)
 
 
 def _check_redact(paths: Sequence[str], sheet: _Sheet) -> None:

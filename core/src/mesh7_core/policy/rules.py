@@ -174,6 +174,7 @@ class Policy:
         default_action: what it says when none of its rules matches.
         default_approval: who is asked when that is RequireApproval.
         rules: in the order written.
+        arguments: None = it says nothing of records.
         redact: JSONPaths whose values never reach a record.
     """
 
@@ -186,5 +187,5 @@ class Policy:
     rules: tuple[Rule, ...]
     limits: tuple[Limit, ...]
     loop: Loop | None
-    arguments: ArgumentRecord
+    arguments: ArgumentRecord | None
     redact: tuple[str, ...]

@@ -13,6 +13,7 @@ from mesh7_core.policy.calls import Agent, Family
 from mesh7_core.policy.conditions import Condition
 from mesh7_core.policy.index import Index
 from mesh7_core.policy.needs import Needs
+from mesh7_core.policy.recording import recording_of
 from mesh7_core.policy.rules import (
     Action,
     LabelRequirement,
@@ -135,17 +136,20 @@ class AgentView:
     Attributes:
         policies: all that select the agent, sorted by id.
         grants: the agent's grants and vetoes, sorted by id.
+        recording: what records show of its arguments; None = digests alone.
         enforced, would: both layers' stands, baseline first; `would` is None when nothing is
             audited.
     """
 
     __slots__ = (
-        "_candidates", "_indexes", "_names", "_plans", "enforced", "grants", "policies", "would",
+        "_candidates", "_indexes", "_names", "_plans", "enforced", "grants", "policies",
+        "recording", "would",
     )  # fmt: skip
 
     def __init__(self, policies: tuple[Policy, ...], grants: tuple[Grant, ...]) -> None:
         self.policies = policies
         self.grants = grants
+        self.recording = recording_of(policies)
         self.enforced = _stands(policies)
         self.would = _stands_of_all(policies) if _is_audited(policies) else None
         rules = [rule for policy in policies for rule in policy.rules]

@@ -6,12 +6,13 @@ What many lines have in common is rendered once. Pure: no clock, no network, no 
 
 import json
 from datetime import UTC, datetime
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 
 import orjson
 
 from mesh7_core.policy import calls
 from mesh7_core.policy.decision import Decision
+from mesh7_core.telemetry import shown
 from mesh7_core.telemetry.records import Outcome, Record
 
 DIGEST_BYTES = 16
@@ -43,7 +44,7 @@ class Lines:
             self._second = seconds
             self._date = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
         microseconds = record.duration_ns // 1000
-        return b'{"time":"%b.%06dZ",%b,"tool":%b,"arguments":"%b","durationMs":%d.%03d%b}' % (
+        return b'{"time":"%b.%06dZ",%b,"tool":%b,"arguments":"%b","durationMs":%d.%03d%b%b}' % (
             self._date,
             nanoseconds // 1000,
             self._common(record),
@@ -51,6 +52,7 @@ class Lines:
             digest(call.arguments, self._key),
             microseconds // 1000,
             microseconds % 1000,
+            _sent(record),
             _occasional(record),
         )
 
@@ -117,20 +119,49 @@ def _render(record: Record) -> bytes:
     return orjson.dumps(fields)[1:-1]
 
 
+def _sent(record: Record) -> bytes:
+    """What went upstream and how long that took; nothing of a call that was refused."""
+    passage = record.passage
+    if not passage.sent_ns:
+        return b""
+    microseconds = max(0, passage.started_ns + record.duration_ns - passage.sent_ns) // 1000
+    took = b',"upstreamMs":%d.%03d' % (microseconds // 1000, microseconds % 1000)
+    if not passage.sent_body:
+        return took
+    # The bytes, not what they mean: whoever has them can show that these were sent.
+    return b'%b,"body":"%b"' % (took, sha256(passage.sent_body).hexdigest().encode())
+
+
 def _occasional(record: Record) -> bytes:
     """The fields that a line carries only when they say something."""
-    call = record.call
+    call, passage = record.call, record.passage
     if not (
-        record.detail or record.status or call.session or record.passage.trace_id or call.http is not None
+        record.detail
+        or record.status
+        or call.session
+        or passage.caller is not None
+        or passage.sampled is not None
+        or passage.recording is not None
+        or passage.wait_ns
+        or passage.digest
+        or call.http is not None
     ):
         return b""
     said: dict[str, object] = {
         "detail": record.detail,
         "status": record.status,
         "session": _cut(call.session),
-        "traceId": record.passage.trace_id,
+        "traceId": passage.trace_id,
+        "digest": passage.digest,
     }
+    if passage.sampled is not None:
+        said["spanId"] = passage.sampled.server.span_id
+    if passage.wait_ns:
+        said["waitMs"] = max(0, passage.judged_ns - passage.wait_ns) // 1000 / 1000
     if call.http is not None:
         # The query may carry a secret; the path is what policy judged.
         said["http"] = {"method": call.http.method, "path": _cut(call.http.path)}
-    return b"," + orjson.dumps({name: value for name, value in said.items() if value})[1:-1]
+    if passage.recording is not None:
+        said["redacted"] = orjson.Fragment(shown.of(record))
+    filled = {name: value for name, value in said.items() if value}
+    return b"," + orjson.dumps(filled)[1:-1] if filled else b""

@@ -3,6 +3,7 @@
 Pure: no clock, no network, no logging; whoever takes a step writes down when.
 """
 
+from mesh7_core.policy.recording import Recording
 from mesh7_core.telemetry.context import Context
 
 
@@ -50,13 +51,14 @@ class Passage:
         judged_ns: when it was decided; 0 before.
         sent_ns: when it was handed on to the source; 0 = it was not.
         sent_body: what was handed on, as it was sent; empty when nothing was, or it streamed.
+        recording: what records show of the arguments; None = their digest alone.
         digest: of the exact call, where an approval, a grant or a loop hung on it; else empty.
         sampled: of a call that is traced, else None.
     """
 
     __slots__ = (
-        "caller", "digest", "door", "judged_ns", "sampled", "sent_body", "sent_ns", "started_ns",
-        "wait_ns",
+        "caller", "digest", "door", "judged_ns", "recording", "sampled", "sent_body", "sent_ns",
+        "started_ns", "wait_ns",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +77,7 @@ class Passage:
         self.sent_ns = 0
         self.sent_body = b""
         self.digest = ""
+        self.recording: Recording | None = None
 
     @property
     def trace_id(self) -> str:

@@ -33,11 +33,12 @@ class Record:
         detail: for FAILED and PROTOCOL_ERROR, a short code; else empty.
         status: the HTTP status of a plain HTTP answer; 0 elsewhere.
         bundle: the digest of the bundle that judged, empty before the first.
+        shown: what `shown.of` made of the arguments; empty before it was asked.
     """
 
     __slots__ = (
         "bundle", "call", "decision", "detail", "duration_ns", "ended_ns", "outcome", "passage",
-        "status",
+        "shown", "status",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - one field each; a dataclass would cost five times as much
@@ -62,3 +63,4 @@ class Record:
         self.bundle = bundle
         self.detail = detail
         self.status = status
+        self.shown = b""

@@ -118,6 +118,7 @@ class Gate:
         if judged is None:
             answer(NO_BUNDLE)
             return
+        passage.recording = judged[0].recording
         needs = judged[1]
         if not (needs.hangs_on_ledger or _is_audited(needs)):
             answer(needs.decision)

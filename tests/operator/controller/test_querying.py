@@ -12,7 +12,6 @@ from mesh7_core import errors, names
 from mesh7_operator import metrics
 from mesh7_operator.anchoring import following
 from mesh7_operator.anchoring.anchor import Anchor
-from mesh7_operator.anchoring.verifying import Verified, verify
 from mesh7_operator.clock import Clock
 from mesh7_operator.cluster import resources
 from mesh7_operator.cluster.api_server import ApiServer
@@ -45,6 +44,7 @@ class _Trail(trails.Trail):
         self.reading = asyncio.Event()
         self.held_up = ""
         self.fails: Exception | None = None
+        self.is_anchored = True
         self.inbox: list[bytes] = []
 
     async def gather(self, _: str) -> int | None:
@@ -61,11 +61,10 @@ class _Trail(trails.Trail):
             await self.goes.wait()
         return await super().read_back(namespace, before=before)
 
-    async def verified(self, namespace: str) -> Verified | None:
-        if self.is_lost:
-            return None
+    @contextlib.asynccontextmanager
+    async def walk(self, namespace: str) -> AsyncIterator[Anchor | None]:
         anchor = following.follow(Anchor(namespace=namespace), self.entries).anchor
-        return verify(self.entries, anchor)
+        yield anchor if self.is_anchored else None
 
 
 class _Parts:
@@ -195,6 +194,22 @@ async def test_without_redis_a_question_fails_and_says_what_to_do(
     assert found["message"].startswith("Redis does not answer, and the audit lies there; ")
 
 
+async def test_without_what_was_signed_nothing_is_called_sound(parts: _Parts) -> None:
+    parts.trail.write(line(BEGAN_MS))
+    parts.trail.is_anchored = False
+    await parts.ask("q", verify=True)
+    found = await parts.answered("q")
+    assert (found["phase"], "verified" in found) == ("Failed", False)
+    assert found["message"].startswith("what was signed of this audit cannot be read; ")
+
+
+async def test_without_any_redis_it_says_where_records_are(parts: _Parts) -> None:
+    await parts.ask("q")
+    (asked,) = parts.board.known("shop").queries
+    status = await looking_up.Nothing().answer(asked)
+    assert str(status["message"]).startswith("mesh7 is installed without Redis")
+
+
 async def test_what_cannot_be_meant_fails_in_words(parts: _Parts) -> None:
     await parts.ask("q", tool="billing.[a]")
     found = await parts.answered("q")
@@ -306,6 +321,9 @@ class _Slow:
         self._parts.ahead_s += looking_up.ANSWER_S / 2
         return await self._parts.trail.read_back(namespace, before=before)
 
+    async def read(self, namespace: str, *, after: str = "") -> Any:
+        return await self._parts.trail.read(namespace, after=after)
+
 
 def _clock(parts: _Parts) -> Clock:
     return Clock(wall_ns=lambda: 1, monotonic_s=parts._monotonic_s)  # noqa: SLF001 - of this file
@@ -313,8 +331,11 @@ def _clock(parts: _Parts) -> Clock:
 
 async def test_verifying_without_end_is_given_up(parts: _Parts) -> None:
     class Never:
-        async def verified(self, _: str) -> Verified | None:
-            raise TimeoutError
+        @contextlib.asynccontextmanager
+        async def walk(self, _: str) -> AsyncIterator[Anchor | None]:
+            async with asyncio.timeout(0):
+                await asyncio.Event().wait()
+            yield None
 
     reader = Reader(parts.trail, Never(), lambda *_: None, _clock(parts))
     await parts.ask("q", verify=True)

@@ -18,7 +18,7 @@ from mesh7_operator.clock import Clock
 from mesh7_operator.cluster import furniture, redis_master
 from mesh7_operator.cluster.api_server import ApiServer
 from mesh7_operator.cluster.connection import Connection
-from mesh7_operator.controller import audited, listing, rounds, tasks
+from mesh7_operator.controller import audited, listing, looking_up, rounds, tasks
 from mesh7_operator.controller.acknowledging import Acknowledgements
 from mesh7_operator.controller.applying import Applier
 from mesh7_operator.controller.approving import Approvals
@@ -31,8 +31,10 @@ from mesh7_operator.controller.gathering import Gatherer
 from mesh7_operator.controller.grounding import Grounds
 from mesh7_operator.controller.keyrings import Keyrings
 from mesh7_operator.controller.living import Pods
+from mesh7_operator.controller.looking_up import Answering, Reader
 from mesh7_operator.controller.planning import Planner
 from mesh7_operator.controller.posting import Poster
+from mesh7_operator.controller.querying import Queries
 from mesh7_operator.controller.seams import NoStore, Store
 from mesh7_operator.controller.settling import Settler
 from mesh7_operator.controller.watching import Watch
@@ -50,6 +52,7 @@ from mesh7_operator.tracing import Tracer
 
 _LOG: Final = logging.getLogger(__name__)
 RESYNC_S: Final = 600.0
+QUERIES_S: Final = 20.0
 REPORTS_S: Final = 5.0
 APPROVALS_S: Final = 5.0
 KEYS_S: Final = 10.0
@@ -84,8 +87,7 @@ class Leading:
     ) -> None:
         namespace = chosen.cluster.release_namespace
         self._release_namespace = namespace
-        self._redis = chosen.redis
-        self._api = api
+        self._redis, self._api = chosen.redis, api
         self._clock = clock
         self._metrics, self._tracer = metrics, tracer
         self._master = b""
@@ -97,7 +99,7 @@ class Leading:
         self._began_s: float | None = None
         self._tended: frozenset[str] = frozenset()
         self._has_newcomers = asyncio.Event()
-        self._board = Board(namespace, self._mark, self._asked)
+        self._board = Board(namespace, self._mark, self._asked, self._inquired)
         self._keyrings = Keyrings(api, namespace, secrets.token_bytes, self._mark_all)
         self._certifying = Certifying(
             api,
@@ -133,6 +135,7 @@ class Leading:
         self._policies = CompiledPolicies(self._planner.compiled)
         self._audited = self._made_audited(chosen, poster, may_write)
         self._approvals = self._made_approvals(poster, may_write)
+        self._queries = self._made_queries(may_write)
         self._workers = Workers(
             planner=self._planner,
             applier=applier,
@@ -188,6 +191,17 @@ class Leading:
             regained=self._has_newcomers.set,
         )  # fmt: skip
 
+    def _made_queries(self, may_write: Callable[[], bool]) -> Queries:
+        reader: Answering = looking_up.Nothing()
+        if self._audited is not None and isinstance(self._store, store.Store):
+            known = self._audited
+            note = known.recorder.note
+            reader = Reader(self._store.audit, known.auditing, note, self._clock)
+        return Queries(
+            api=self._api, board=self._board, reader=reader, clock=self._clock,
+            may_write=may_write,
+        )  # fmt: skip
+
     def _made_store(self) -> Store:
         if self._redis is None:
             return NoStore()
@@ -232,6 +246,7 @@ class Leading:
         finally:
             self._planner.close()
             self._policies.close()
+            self._queries.close()
             if self._audited is not None:
                 await self._audited.close()
             await self._store.close()
@@ -242,8 +257,9 @@ class Leading:
         self._is_complete = True
         _LOG.info("everything is listed", extra={"namespaces": len(self._board.names())})
         await tasks.first_of(
-            self._workers.run(), self._approvals.run(), self._tend_newcomers(), *self._rounds()
-        )
+            self._workers.run(), self._approvals.run(), self._queries.run(),
+            self._tend_newcomers(), *self._rounds(),
+        )  # fmt: skip
 
     def _rounds(self) -> list[Coroutine[object, object, None]]:
         board = self._board
@@ -251,6 +267,7 @@ class Leading:
         return [
             again(RESYNC_S, "resync", lambda: rounds.resync(self._ear, board, self._mark_both)),
             again(APPROVALS_S, "approvals", self._approvals.look_around),
+            again(QUERIES_S, "queries", self._queries.look_around),
             again(REPORTS_S, "reports", self._acknowledgements.look),
             again(KEYS_S, "keys", self._look_at_keys),
             again(STAMPS_S, "stamps", self._await_stamps),
@@ -314,6 +331,9 @@ class Leading:
     def _asked(self, namespace: str) -> None:
         self._approvals.mark(namespace)
 
+    def _inquired(self, namespace: str) -> None:
+        self._queries.mark(namespace)
+
     def _mark_both(self, namespace: str) -> None:
         self._mark(namespace)
         self._asked(namespace)
@@ -341,6 +361,7 @@ class Leading:
             self._board.forget(plan.namespace)
             self._workers.forget(plan.namespace)
             self._approvals.forget(plan.namespace)
+            self._queries.forget(plan.namespace)
             self._policies.forget(plan.namespace)
 
 

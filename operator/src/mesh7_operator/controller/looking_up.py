@@ -6,13 +6,15 @@ Pages are looked through beside the event loop, a bounded slice at a time.
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
 from mesh7_core import errors
 from mesh7_core.ledger.audit_entries import Entry
 from mesh7_core.telemetry import deeds
-from mesh7_operator.anchoring.verifying import Verified
+from mesh7_operator.anchoring.anchor import Anchor
+from mesh7_operator.anchoring.verifying import Verified, Verifying
 from mesh7_operator.clock import Clock
 from mesh7_operator.querying import answers, questions, verdicts
 from mesh7_operator.querying.answers import Answer, Status
@@ -27,6 +29,13 @@ _LOST: Final = (
     "Redis does not answer, and the audit lies there; `kubectl mesh7 check` says what is wrong, "
     "then ask again"
 )
+_NO_REDIS: Final = (
+    "mesh7 is installed without Redis, where an audit of all pods would be kept (`redis.mode: "
+    "none`); each sidecar's records are on its stdout: kubectl logs POD -c mesh7"
+)
+_NO_ANCHOR: Final = (
+    "what was signed of this audit cannot be read; the controller's log says why, ask again later"
+)
 _MOST_TAKEN_IN: Final = 4
 _TOO_LONG: Final = f"verifying took longer than {VERIFY_S:.0f} s; see that Redis answers quickly"
 T = TypeVar("T")
@@ -38,6 +47,9 @@ class Trail(Protocol):
     async def gather(self, namespace: str) -> int | None:
         """Take in some of what was appended lately; how much is left."""
 
+    async def read(self, namespace: str, *, after: str = "") -> list[Entry] | None:
+        """Some entries, oldest first, after this id."""
+
     async def read_back(self, namespace: str, *, before: str = "") -> list[Entry] | None:
         """Some entries, newest first, before this id."""
 
@@ -45,8 +57,33 @@ class Trail(Protocol):
 class Vouching(Protocol):
     """Whoever signs where chains stand (`controller.anchoring.Auditing`)."""
 
-    async def verified(self, namespace: str) -> Verified | None:
-        """All that is kept, held against what was signed; None = it is lost."""
+    def walk(self, namespace: str) -> AbstractAsyncContextManager[Anchor | None]:
+        """The anchor as signed; None when there is none. Nothing is trimmed meanwhile."""
+
+
+class Answering(Protocol):
+    """Whoever knows the answers."""
+
+    async def answer(self, query: Written) -> Status:
+        """What a question's status is to say.
+
+        Raises:
+            ClusterError: it cannot be known now; the message is for whoever asks.
+        """
+
+    def close(self) -> None:
+        """Begin nothing any more."""
+
+
+class Nothing:
+    """There is no Redis, where an audit would be kept."""
+
+    async def answer(self, _: Written) -> Status:
+        """Nobody knows."""
+        return answers.failed(_NO_REDIS)
+
+    def close(self) -> None:
+        """Nothing was begun."""
 
 
 class Reader:
@@ -113,13 +150,22 @@ class Reader:
     async def _verified(self, namespace: str) -> Status:
         await self._take_in(namespace)
         try:
-            async with asyncio.timeout(VERIFY_S):
-                found = await self._vouching.verified(namespace)
+            async with asyncio.timeout(VERIFY_S), self._vouching.walk(namespace) as anchor:
+                return verdicts.status(await self._walked(namespace, anchor))
         except TimeoutError:
             raise errors.ClusterError(_TOO_LONG) from None
-        if found is None:
+
+    async def _walked(self, namespace: str, anchor: Anchor | None) -> Verified:
+        entries = await self._trail.read(namespace)
+        if entries is not None and anchor is None:
+            raise errors.ClusterError(_NO_ANCHOR)
+        walk = Verifying(anchor or Anchor(namespace=namespace))
+        while entries:
+            await self._beside(partial(walk.take, entries))
+            entries = await self._trail.read(namespace, after=entries[-1].id)
+        if entries is None:
             raise errors.ClusterError(_LOST)
-        return verdicts.status(found)
+        return walk.end()
 
     async def _beside(self, do: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, do)

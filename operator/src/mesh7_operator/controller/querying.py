@@ -15,7 +15,7 @@ from mesh7_operator.cluster import api_server, resources, shapes
 from mesh7_operator.cluster.api_server import ApiServer
 from mesh7_operator.controller import seen
 from mesh7_operator.controller.board import Board
-from mesh7_operator.controller.looking_up import Reader
+from mesh7_operator.controller.looking_up import Answering
 from mesh7_operator.controller.queue import Queue
 from mesh7_operator.querying import answers, turns
 from mesh7_operator.querying.answers import Status
@@ -42,7 +42,7 @@ class Queries:
         *,
         api: ApiServer,
         board: Board,
-        reader: Reader,
+        reader: Answering,
         clock: Clock,
         may_write: Callable[[], bool],
     ) -> None:
@@ -62,6 +62,10 @@ class Queries:
             return
         self._queue.mark(namespace, self._clock.monotonic_s())
         self._turn.set()
+
+    def close(self) -> None:
+        """Begin nothing any more."""
+        self._reader.close()
 
     def forget(self, namespace: str) -> None:
         """There is no such namespace any more."""

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from mesh7_core.ledger import audit_entries
 from mesh7_core.ledger.audit_entries import Kind, Segment
 from mesh7_core.telemetry.heads import Head
+from mesh7_sidecar.audit import segments
 
 log = logging.getLogger("mesh7.audit")
 
@@ -67,24 +68,26 @@ class Appending:
         self._task: asyncio.Task[None] | None = None
         self._said = ""
 
-    def add(self, content: bytes, first: Head, last: Head, records: int) -> None:
-        """Take whole blocks that follow those before; returns at once.
-
-        Args:
-            content: their bytes, seals included.
-            first, last: the chain with the first and with the last of them.
-            records: how many they hold.
-        """
+    def add(self, segment: segments.Segment) -> None:
+        """Take whole blocks that follow those before; returns at once."""
+        content, last = segment.content, segment.last
         self._head = last
-        segment = Segment(
-            kind=Kind.BLOCKS, chain=last.chain, first=first.block, last=last.block, hash=last.hash,
-            records=records, uid=self._uid, pod=self._pod, body=content,
-        )  # fmt: skip
+        sealed = Segment(
+            kind=Kind.BLOCKS,
+            chain=last.chain,
+            first=segment.first.block,
+            last=last.block,
+            hash=last.hash,
+            records=segment.records,
+            uid=self._uid,
+            pod=self._pod,
+            body=content,
+        )
         too_long = len(content) + _LINE_BYTES > audit_entries.LONGEST
         if too_long or self._bytes + len(content) > MOST_BYTES:
-            self._withhold(segment)
+            self._withhold(sealed)
         else:
-            self._keep(segment)
+            self._keep(sealed)
         self._turn.set()
 
     def use(self, inbox: Inbox) -> None:

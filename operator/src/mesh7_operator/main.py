@@ -6,7 +6,6 @@ room alone.
 """
 
 import asyncio
-import json
 import logging
 import os
 import secrets
@@ -14,7 +13,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -181,7 +180,7 @@ def show_keys(cluster: settings.Cluster, output: str) -> None:
     """Print the public key of today: what a sidecar is given as MESH7_TRUST_KEY."""
     from mesh7_operator.cluster import keyring_access  # noqa: PLC0415 - each room alone
 
-    _print_secret(keyring_access.show(cluster), output, "key")
+    options.print_secret(keyring_access.show(cluster), output, "key")
 
 
 @keys.command("rotate", context_settings=_VARIABLES)
@@ -191,7 +190,7 @@ def rotate_keys(cluster: settings.Cluster, output: str) -> None:
     """Sign with the next key from now on, and endorse a new one to follow it."""
     from mesh7_operator.cluster import keyring_access  # noqa: PLC0415 - each room alone
 
-    _print_secret(keyring_access.rotate(cluster, secrets.token_bytes), output, "key")
+    options.print_secret(keyring_access.rotate(cluster, secrets.token_bytes), output, "key")
 
 
 @keys.command("replace", context_settings=_VARIABLES)
@@ -207,7 +206,7 @@ def replace_keys(cluster: settings.Cluster, output: str, *, yes: bool) -> None:
             "--yes: is missing; no running pod will believe the new keys, so restart the "
             "controller and then all guarded pods afterwards"
         )
-    _print_secret(keyring_access.replace(cluster, secrets.token_bytes), output, "key")
+    options.print_secret(keyring_access.replace(cluster, secrets.token_bytes), output, "key")
 
 
 @main.group("certificates")
@@ -222,7 +221,7 @@ def show_certificates(cluster: settings.Cluster, output: str) -> None:
     """Print who issues certificates, and whether another one follows."""
     from mesh7_operator.cluster import authority_access  # noqa: PLC0415 - each room alone
 
-    _print_secret(authority_access.show(cluster), output, "state")
+    options.print_secret(authority_access.show(cluster), output, "state")
 
 
 @certificates_group.command("rotate", context_settings=_VARIABLES)
@@ -232,18 +231,7 @@ def rotate_certificates(cluster: settings.Cluster, output: str) -> None:
     """Have another authority follow; the controller brings it into use, and drops the old one."""
     from mesh7_operator.cluster import authority_access  # noqa: PLC0415 - each room alone
 
-    _print_secret(authority_access.rotate(cluster, _CLOCK.now()), output, "state")
-
-
-def _print_secret(
-    found: Coroutine[object, object, Mapping[str, object]], output: str, said: str
-) -> None:
-    """Print what was found as JSON, or what is said of it as text."""
-    try:
-        shown = asyncio.run(found)
-    except errors.Mesh7Error as error:
-        raise click.ClickException(error.message) from error
-    click.echo(json.dumps(shown, indent=2) if output == "json" else shown[said])
+    options.print_secret(authority_access.rotate(cluster, _CLOCK.now()), output, "state")
 
 
 @main.command(context_settings=_VARIABLES)

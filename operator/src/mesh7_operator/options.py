@@ -3,10 +3,11 @@
 Part of the composition root, so the environment is read here, too.
 """
 
+import asyncio
 import functools
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -83,6 +84,17 @@ def teller(output: str) -> Callable[[Mapping[str, object]], None]:
         click.echo(json.dumps(line) if output == "json" else text)
 
     return tell
+
+
+def print_secret(
+    found: Coroutine[object, object, Mapping[str, object]], output: str, said: str
+) -> None:
+    """Print what was found as JSON, or what is said of it as text."""
+    try:
+        shown = asyncio.run(found)
+    except errors.Mesh7Error as error:
+        raise click.ClickException(error.message) from error
+    click.echo(json.dumps(shown, indent=2) if output == "json" else shown[said])
 
 
 trace_share: Final = click.option(

@@ -137,13 +137,9 @@ class Leading:
         self._approvals = self._made_approvals(poster, may_write)
         self._queries = self._made_queries(may_write)
         self._workers = Workers(
-            planner=self._planner,
-            applier=applier,
-            settled=self._settled,
-            clock=clock,
-            metrics=metrics,
-            tracer=tracer,
-        )
+            planner=self._planner, applier=applier, settled=self._settled, clock=clock,
+            metrics=metrics, tracer=tracer,
+        )  # fmt: skip
         self._ear = listing.Ear(api, self._board)
         self._watch = Watch(connection, self._ear, metrics)
 

@@ -10,11 +10,11 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 from opentelemetry.trace.span import TraceState
 
 from mesh7_core import names
+from mesh7_core.telemetry import conventions
 from mesh7_core.telemetry.context import Context
 from mesh7_core.telemetry.spans import Kind, Span
 
-SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
-SCOPE: Final = InstrumentationScope("mesh7", names.RELEASE, SCHEMA_URL)
+SCOPE: Final = InstrumentationScope("mesh7", names.RELEASE, conventions.SCHEMA_URL)
 _SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
 _NOT_SAMPLED: Final = TraceFlags(TraceFlags.DEFAULT)
 _KINDS: Final = {
@@ -29,7 +29,7 @@ _NOTHING_SAID: Final = Status(StatusCode.UNSET)
 
 def resource_of(attributes: Mapping[str, str]) -> Resource:
     """Exactly these: the SDK's own detectors would read the environment once more."""
-    return Resource(dict(attributes), SCHEMA_URL)
+    return Resource(dict(attributes), conventions.SCHEMA_URL)
 
 
 def readable(span: Span, resource: Resource) -> ReadableSpan:

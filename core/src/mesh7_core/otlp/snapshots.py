@@ -22,6 +22,7 @@ from opentelemetry.sdk.resources import Resource
 
 from mesh7_core.otlp import encoding
 from mesh7_core.otlp.moments import Snapshot
+from mesh7_core.telemetry import conventions
 from mesh7_core.telemetry.instruments import Distribution, Instrument, Kind, Number, Reading
 
 _CUMULATIVE: Final = AggregationTemporality.CUMULATIVE
@@ -30,8 +31,8 @@ _CUMULATIVE: Final = AggregationTemporality.CUMULATIVE
 def metrics_of(snapshot: Snapshot, resource: Resource) -> MetricsData:
     """All of it, as the SDK's exporter takes it; instruments without a series are left out."""
     metrics = [_metric(one, snapshot) for one in snapshot.readings if one.points]
-    scope = ScopeMetrics(encoding.SCOPE, metrics, encoding.SCHEMA_URL)
-    return MetricsData([ResourceMetrics(resource, [scope], encoding.SCHEMA_URL)])
+    scope = ScopeMetrics(encoding.SCOPE, metrics, conventions.SCHEMA_URL)
+    return MetricsData([ResourceMetrics(resource, [scope], conventions.SCHEMA_URL)])
 
 
 def _metric(reading: Reading, snapshot: Snapshot) -> Metric:

@@ -5,7 +5,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from mesh7_core.telemetry import conventions, operator_instruments, table
+from mesh7_core.telemetry import conventions, operator_instruments, operator_spans, table
+from mesh7_core.telemetry.conventions import AttributeRow, SpanRow
 from mesh7_core.telemetry.instruments import Instrument, Kind, Label, Program
 from tests.architecture import tree
 
@@ -34,8 +35,10 @@ def _tables() -> dict[str, str]:
         **programs,
         "several": _metrics(several),
         "buckets": _buckets(),
-        "spans": _spans(),
-        "attributes": _attributes(),
+        "spans": _spans(conventions.SPANS),
+        "attributes": _attributes(conventions.ATTRIBUTES),
+        "operator_spans": _spans(operator_spans.SPANS),
+        "operator_attributes": _attributes(operator_spans.ATTRIBUTES),
     }
     return {name: "".join(f"{line}\n" for line in lines) for name, lines in rows.items()}
 
@@ -68,20 +71,20 @@ def _buckets() -> Iterator[str]:
             yield f"| `{one.family}` | {', '.join(f'{bound:.15g}' for bound in one.buckets)} |"
 
 
-def _spans() -> Iterator[str]:
+def _spans(rows: Sequence[SpanRow]) -> Iterator[str]:
     yield f"The schema is <{conventions.SCHEMA_URL}>."
     yield ""
     yield "| span | kind | means |"
     yield "|---|---|---|"
-    for span in conventions.SPANS:
+    for span in rows:
         name = span.name if " " in span.name else f"`{span.name}`"
         yield f"| {name} | {span.kind} | {span.meaning} |"
 
 
-def _attributes() -> Iterator[str]:
+def _attributes(rows: Sequence[AttributeRow]) -> Iterator[str]:
     yield "| attribute | of | such as | means |"
     yield "|---|---|---|---|"
-    for row in conventions.ATTRIBUTES:
+    for row in rows:
         spans = ", ".join(_KEYS.get(key, f"`{key}`") for key in row.spans)
         yield f"| `{row.name}` | {spans} | `{row.example}` | {row.meaning} |"
 

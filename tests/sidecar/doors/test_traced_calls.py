@@ -371,3 +371,24 @@ async def test_a_child_process_is_told_of_the_trace_in_meta(
     assert json.loads(reply.text)["_meta"]["traceparent"] == f"00-{trace_id}-{span_id}-01"
     assert client.attributes["network.transport"] == "pipe"
     assert client.attributes["gen_ai.tool.name"] == "echo"
+
+
+@pytest.mark.promise("T2")
+async def test_a_caller_that_leaves_while_people_are_asked_is_in_the_trace(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    """D15; nothing went on."""
+    async with traced_shop(tmp_path, eventually) as traced:
+        calling = asyncio.create_task(send(traced.shop, paying(), headers(ASKING)))
+        (request,) = await traced.shop.people.asked()
+        calling.cancel()
+        [server] = await traced.servers()
+        spans = await traced.within(server, "approval.wait")
+        assert traced.shop.runs == 0
+
+    assert server.attributes["error.type"] == "gone"
+    assert spans["approval.wait"].attributes["mesh7.approval.outcome"] == "abandoned"
+    assert spans["approval.wait"].attributes["mesh7.approval.id"] == request["id"]
+    assert "client" not in spans
+    [line] = [each for each in parts.audited(tmp_path) if "decision" in each]
+    assert (line["outcome"], line["spanId"]) == ("gone", server.context[1])

@@ -142,6 +142,23 @@ def test_every_consumer_gets_every_record(gate: Build) -> None:
     assert (judge.counts.allowed, judge.counts.denied) == (1, 1)
 
 
+@pytest.mark.promise("T3")
+def test_a_consumer_with_a_defect_fails_no_call_and_keeps_nothing_from_others(
+    gate: Build, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Design 11: telemetry never blocks a call; a defect is seen in the log."""
+
+    def fail(_: Record) -> None:
+        raise ZeroDivisionError
+
+    records: list[Record] = []
+    judge = gate(in_force(), fail, records.append)
+    judge.record(call(), judge.decide(call()), Outcome.OK, Passage("v1", 0))
+
+    assert len(records) == 1
+    assert [each.message for each in caplog.records] == ["a record was not taken"]
+
+
 @pytest.mark.promise("X11")
 def test_made_up_agents_do_not_fill_the_memory(gate: Build) -> None:
     """What is remembered of each agent is bounded."""

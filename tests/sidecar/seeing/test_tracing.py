@@ -6,10 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mesh7_core.policy import calls
+from mesh7_core.policy.decision import Decision, Verdict
+from mesh7_core.policy.reasons import Reason
+from mesh7_core.policy.recording import Recording
 from mesh7_core.telemetry.context import Context
+from mesh7_core.telemetry.conventions import ARGUMENTS
 from mesh7_core.telemetry.passage import Passage
+from mesh7_core.telemetry.records import Outcome, Record
+from mesh7_core.telemetry.spans import Span
+from mesh7_sidecar.seeing.spans import Spans
 from mesh7_sidecar.seeing.tracing import ASKED_PER_SECOND, Tracer, Untraced
 
+SECRET = "ghp_" + "a1B2" * 9
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 OTHER = "1bf7651916cd43dd8448eb211c80319c"
 ASKING = Context(TRACE, "b7ad6b7169203331", is_sampled=True, state="a=1")
@@ -172,3 +181,25 @@ def test_never_more_than_the_bound_within_any_second(turns: list[tuple[float, in
         traced += world.traced(count, ASKING)
 
     assert traced <= ASKED_PER_SECOND * (1 + passed_s) + 1e-6
+
+
+@pytest.mark.promise("T6")
+@pytest.mark.parametrize("is_full", [None, False, True], ids=["digest", "redacted", "full"])
+def test_arguments_are_in_a_span_where_policies_ask_for_them_and_masked(
+    is_full: bool | None,
+) -> None:
+    """Issue 8: keyed digests unless the policy says Redacted or Full; secrets always masked."""
+    agent = calls.Agent(namespace="shop", service_account="a", pod="p", labels={})
+    call = calls.Call(agent, calls.Family.TOOLS, "s", "t", {"password": SECRET, "order": "o-1"})
+    passage = World(1.0).begin()
+    if is_full is not None:
+        passage.recording = Recording(is_full=is_full, redact=())
+    decision = Decision(Verdict.ALLOW, Reason.ALLOWED_BY_RULE)
+    found: list[Span] = []
+    record = Record(call, decision, Outcome.OK, passage, ended_ns=1, duration_ns=1, bundle="")
+    Spans(found.append).consume(record)
+
+    said = found[0].attributes.get(ARGUMENTS)
+    assert SECRET not in repr(found)
+    assert (said is None) == (is_full is None)
+    assert said is None or "o-1" in str(said)

@@ -48,7 +48,7 @@ class Passage:
         caller: the agent's trace context; None when it sent none.
         started_ns: when the request was read.
         wait_ns: when it began to wait for people; 0 = it did not.
-        judged_ns: when it was decided; 0 before.
+        judged_ns: when it was decided, or its caller left while people were asked; 0 before.
         sent_ns: when it was handed on to the source; 0 = it was not.
         sent_body: what was handed on, as it was sent; empty when nothing was, or it streamed.
         recording: what records show of the arguments; None = their digest alone.

@@ -55,7 +55,7 @@ class Gate:
     Args:
         current: the bundle in force.
         clock: the time that policies see, and that durations are taken by.
-        consumers: each takes every finished record; they never block and never raise.
+        consumers: each takes every finished record; they never block, and are not to raise.
         traces: says which calls are traced.
         ledger: the shared memory.
         journal: of claims.
@@ -283,19 +283,27 @@ class Gate:
             self.counts.held += 1
         if not self._consumers:
             return
+        now_ns = self.monotonic_ns()
+        if passage.wait_ns and not passage.judged_ns:
+            # Its caller left, or the wait failed: it is over all the same.
+            passage.judged_ns = now_ns
         record = records.Record(
             call,
             decision,
             outcome,
             passage,
             ended_ns=self._clock.wall_ns(),
-            duration_ns=self.monotonic_ns() - passage.started_ns,
+            duration_ns=now_ns - passage.started_ns,
             bundle=self.current.digest,
             detail=detail,
             status=status,
         )
         for consume in self._consumers:
-            consume(record)
+            try:
+                consume(record)
+            except Exception:
+                # The gate's edge: what is told of a call never fails it, nor keeps others from it.
+                log.exception("a record was not taken")
 
 
 def _is_audited(needs: judge.Needs) -> bool:

@@ -10,6 +10,7 @@ from typing import Final
 
 from mesh7_core.otlp import exporter, settings
 from mesh7_core.otlp.counts import Counts
+from mesh7_core.telemetry import shown
 from mesh7_core.telemetry.record_spans import spans_of
 from mesh7_core.telemetry.records import Record
 from mesh7_core.telemetry.spans import Span
@@ -17,13 +18,6 @@ from mesh7_sidecar.seeing.tracing import Tracer, Traces, Untraced
 
 CLOSE_S: Final = 3.0
 """How long what waits is sent for when a gateway ends."""
-Arguments = Callable[[Record], str]
-"""What the policies let be recorded of a call's arguments, masked; empty = nothing."""
-
-
-def none(_: Record) -> str:
-    """No argument leaves in a span."""
-    return ""
 
 
 class Spans:
@@ -31,17 +25,15 @@ class Spans:
 
     Args:
         add: takes each finished span; never waits, never raises.
-        arguments: asked only of calls that are traced.
     """
 
-    def __init__(self, add: Callable[[Span], None], arguments: Arguments = none) -> None:
+    def __init__(self, add: Callable[[Span], None]) -> None:
         self._add = add
-        self._arguments = arguments
 
     def consume(self, record: Record) -> None:
         """Nothing for a call that is not traced."""
         if record.passage.sampled is not None:
-            for span in spans_of(record, self._arguments(record)):
+            for span in spans_of(record, shown.of(record).decode()):
                 self._add(span)
 
 
@@ -52,7 +44,6 @@ class Tracing:
         telemetry: where traces go; nowhere = nothing is traced.
         share: of all calls, 0 to 1.
         now_s: monotonic.
-        arguments: as `Spans` has it.
 
     Attributes:
         traces: for the gate.
@@ -64,7 +55,6 @@ class Tracing:
         telemetry: settings.Settings,
         share: float,
         now_s: Callable[[], float],
-        arguments: Arguments = none,
     ) -> None:
         self.traces: Traces = Untraced()
         self.consumers: tuple[Callable[[Record], None], ...] = ()
@@ -74,7 +64,7 @@ class Tracing:
             self.traces = Tracer(
                 share, now_s=now_s, random=random.random, fresh=secrets.token_bytes
             )
-            self.consumers = (Spans(self._exporter.add, arguments).consume,)
+            self.consumers = (Spans(self._exporter.add).consume,)
 
     @property
     def counts(self) -> Mapping[str, Counts]:

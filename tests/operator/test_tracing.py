@@ -9,7 +9,7 @@ import pytest
 from mesh7_core import errors
 from mesh7_core.telemetry.context import Context
 from mesh7_core.telemetry.spans import Kind
-from mesh7_operator import logs, tracing
+from mesh7_operator import logs, metrics, tracing
 from mesh7_operator.clock import Clock
 from mesh7_operator.tracing import Tracer
 from tests.peers import otlp_receiver
@@ -115,6 +115,25 @@ def test_the_share_is_a_share_of_trace_ids(receiver: Receiver) -> None:
     assert half.begin() is not None
     assert half.begin() is None
     sending.close(30)
+
+
+@pytest.mark.promise("T3")
+def test_what_became_of_spans_is_among_the_metrics(receiver: Receiver) -> None:
+    """Issue 8: drop counters, of the operator's programs too."""
+    registry = metrics.registry()
+    measured = metrics.TelemetryMetrics(registry)
+    assert registry.get_sample_value("mesh7_otlp_sent_total", {"signal": "traces"}) is None
+    tracer = _tracer(receiver, 1.0, _Told())
+    measured.counts = tracer.counts
+    tracer.end(tracer.begin(), "reconcile", Kind.INTERNAL, {})
+    tracer.close(30)
+    tracer.end(tracer.begin(), "reconcile", Kind.INTERNAL, {})
+    of_traces = {"signal": "traces"}
+    assert registry.get_sample_value("mesh7_otlp_sent_total", of_traces) == 1
+    dropped = registry.get_sample_value(
+        "mesh7_otlp_dropped_total", of_traces | {"reason": "closed"}
+    )
+    assert dropped == 1
 
 
 def test_what_is_logged_within_a_span_names_it(receiver: Receiver) -> None:

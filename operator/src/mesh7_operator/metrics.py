@@ -4,10 +4,16 @@ What each of them means is said there (`mesh7_core.telemetry.operator_instrument
 docs/reference/telemetry.md, which is generated from it.
 """
 
+from collections.abc import Callable, Iterator, Mapping
+
 import prometheus_client
 from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
+from typing_extensions import override
 
-from mesh7_core.telemetry import operator_instruments
+from mesh7_core.otlp.counts import Counts
+from mesh7_core.telemetry import operator_instruments, sidecar_instruments
 from mesh7_core.telemetry.instruments import Instrument
 
 
@@ -46,12 +52,57 @@ class ApiMetrics:
         self.errors = Making(registry).counter(operator_instruments.API_ERRORS)
 
 
+class TelemetryMetrics:
+    """What became of telemetry that was sent; numbers that are read when somebody scrapes.
+
+    Attributes:
+        counts: by signal; empty where nothing is sent.
+    """
+
+    def __init__(self, registry: prometheus_client.CollectorRegistry) -> None:
+        self.counts: Mapping[str, Counts] = {}
+        registry.register(_Read(sidecar_instruments.OTLP_SENT, self._sent))
+        registry.register(_Read(sidecar_instruments.OTLP_DROPPED, self._dropped))
+
+    def _sent(self) -> Iterator[tuple[tuple[str, ...], float]]:
+        for signal, counts in self.counts.items():
+            yield (signal,), counts.sent
+
+    def _dropped(self) -> Iterator[tuple[tuple[str, ...], float]]:
+        for signal, counts in self.counts.items():
+            for reason, count in counts.lost.items():
+                yield (signal, reason.value), count
+
+
+class _Read(Collector):
+    """A counter that somebody else counts."""
+
+    def __init__(
+        self, one: Instrument, read: Callable[[], Iterator[tuple[tuple[str, ...], float]]]
+    ) -> None:
+        self._one = one
+        self._labelnames = one.label_names
+        self._read = read
+
+    def describe(self) -> list[CounterMetricFamily]:
+        """Its name, which a registry asks for."""
+        return [CounterMetricFamily(self._one.family, self._one.help, labels=self._labelnames)]
+
+    @override
+    def collect(self) -> list[CounterMetricFamily]:
+        (family,) = self.describe()
+        for values, value in self._read():
+            family.add_metric(values, value)
+        return [family]
+
+
 class ControllerMetrics:
     """The controller's; each attribute is one metric."""
 
     def __init__(self, registry: prometheus_client.CollectorRegistry) -> None:
         making = Making(registry)
         self.api = ApiMetrics(registry)
+        self.telemetry = TelemetryMetrics(registry)
         self.leader = making.gauge(operator_instruments.LEADER)
         self.queue_depth = making.gauge(operator_instruments.QUEUE_DEPTH)
         self.queue_age = making.gauge(operator_instruments.QUEUE_AGE)

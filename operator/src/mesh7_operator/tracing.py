@@ -11,6 +11,7 @@ from typing import Final
 
 from mesh7_core import names
 from mesh7_core.otlp import exporter, settings
+from mesh7_core.otlp.counts import Counts
 from mesh7_core.otlp.exporter import Exporter
 from mesh7_core.telemetry import context
 from mesh7_core.telemetry.context import Context
@@ -61,6 +62,11 @@ class Tracer:
         self._fresh = fresh
         self._tokens = ASKED_PER_SECOND
         self._filled_s = 0.0 if sending is None else clock.monotonic_s()
+
+    @property
+    def counts(self) -> Mapping[str, Counts]:
+        """What became of the spans, by signal; empty when nothing is traced."""
+        return {} if self.sending is None else {"traces": self.sending.counts}
 
     def begin(
         self,

@@ -183,12 +183,14 @@ REFUSED_DELIVERIES: Final = _counter(
 )
 OTLP_SENT: Final = _counter(
     name="mesh7.otlp.sent",
+    programs=tuple(Program),
     unit="{item}",
     labels=(Label(attribute="signal", values=("traces", "metrics", "logs")),),
     help="Spans, metrics and log records that the collector took",
 )
 OTLP_DROPPED: Final = _counter(
     name="mesh7.otlp.dropped",
+    programs=tuple(Program),
     unit="{item}",
     labels=(
         Label(attribute="signal", values=("traces", "metrics", "logs")),

@@ -25,6 +25,7 @@ async def run(
     """
     registry = metrics.registry()
     measured = metrics.ControllerMetrics(registry)
+    measured.telemetry.counts = tracer.counts
     joined = connection.connect(chosen.cluster)
     async with ApiServer(joined, measured.api) as api:
         elector = lease.Elector(

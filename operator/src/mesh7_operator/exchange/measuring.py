@@ -3,7 +3,7 @@
 import prometheus_client
 
 from mesh7_core.telemetry import operator_instruments
-from mesh7_operator.metrics import ApiMetrics, Making
+from mesh7_operator.metrics import ApiMetrics, Making, TelemetryMetrics
 
 
 class ExchangeMetrics:
@@ -12,6 +12,7 @@ class ExchangeMetrics:
     def __init__(self, registry: prometheus_client.CollectorRegistry) -> None:
         making = Making(registry)
         self.api = ApiMetrics(registry)
+        self.telemetry = TelemetryMetrics(registry)
         self.requests = making.counter(operator_instruments.EXCHANGE_REQUESTS)
         self.reviews = making.counter(operator_instruments.EXCHANGE_REVIEWS)
         self.seconds = making.histogram(operator_instruments.EXCHANGE)

@@ -3,7 +3,7 @@
 import prometheus_client
 
 from mesh7_core.telemetry import operator_instruments
-from mesh7_operator.metrics import ApiMetrics, Making
+from mesh7_operator.metrics import ApiMetrics, Making, TelemetryMetrics
 
 
 class InjectorMetrics:
@@ -12,6 +12,7 @@ class InjectorMetrics:
     def __init__(self, registry: prometheus_client.CollectorRegistry) -> None:
         making = Making(registry)
         self.api = ApiMetrics(registry)
+        self.telemetry = TelemetryMetrics(registry)
         self.admissions = making.counter(operator_instruments.ADMISSIONS)
         self.seconds = making.histogram(operator_instruments.ADMISSION)
         self.certificate_days = making.gauge(operator_instruments.CERTIFICATE_DAYS)

@@ -8,6 +8,7 @@ from pathlib import Path
 from mesh7_cli.auditing.folder import Folder
 from mesh7_cli.records import Page, Wish
 from mesh7_core.telemetry import chain, recorded, wanted
+from mesh7_core.telemetry.heads import Head
 from mesh7_core.telemetry.wanted import Wanted
 
 CHAIN = "abcdefghijkl"
@@ -75,6 +76,11 @@ class Writer:
         )
         self._chain.keep(sealed)
         self.raw(sealed.content)
+
+    @property
+    def head(self) -> Head:
+        """Where the chain stands."""
+        return self._chain.head
 
     def raw(self, content: bytes) -> None:
         """Append bytes as they are."""

@@ -49,10 +49,26 @@ def params(body: bytes, span: Context) -> bytes:
 
 
 def _named_in(body: bytes, place: splice.Path, span: Context) -> bytes:
-    if splice.span(body, place) is None:
-        body = splice.insert_key(body, place[:-1], _META, b"{}")
-    parent, state = (*place, context.TRACEPARENT), (*place, context.TRACESTATE)
-    body = splice.set_key(body, parent, orjson.dumps(span.traceparent))
+    """One walk: this is done for every traced call."""
+    found = splice.span(body, place)
+    written = {context.TRACEPARENT: b'"%b"' % span.traceparent.encode()}
     if span.state:
-        return splice.set_key(body, state, orjson.dumps(span.state))
-    return splice.remove_key(body, state)
+        written[context.TRACESTATE] = orjson.dumps(span.state)
+    if found is None:
+        return splice.insert_key(body, place[:-1], _META, b"{%b}" % _members(written))
+    members = list(splice.members(body, found[0]))
+    if any(member.key == context.TRACESTATE for member in members) and not span.state:
+        return _named_in(splice.remove_key(body, (*place, context.TRACESTATE)), place, span)
+    # From the last to the first, so that places stay right.
+    for member in reversed(members):
+        value = written.pop(member.key, None)
+        if value is not None:
+            body = body[: member.value_start] + value + body[member.value_end :]
+    if not written or body[found[0] : found[0] + 1] != b"{":
+        return body
+    comma = b"," if members else b""
+    return body[: found[0] + 1] + _members(written) + comma + body[found[0] + 1 :]
+
+
+def _members(written: dict[str, bytes]) -> bytes:
+    return b",".join(b'"%b":%b' % (key.encode(), value) for key, value in written.items())

@@ -12,6 +12,8 @@ from mesh7_core.compiling import compiler
 from mesh7_core.policy import calls
 from mesh7_core.telemetry import lines
 from mesh7_sidecar import listening, measuring, serving, status
+from mesh7_sidecar.audit.bundles import BundleRecords
+from mesh7_sidecar.audit.collecting import Collecting
 from mesh7_sidecar.audit.lines import AuditLines
 from mesh7_sidecar.audit.opening import audit_file
 from mesh7_sidecar.bundles.reload import Reload
@@ -64,8 +66,10 @@ class Gateway:
         if settings.audit is not AuditShare.OFF:
             path = held.directory / "audit.jsonl"
             self._audit = audit_file(path, lines.Lines(held.key).line, clock.wall_ns)
+        self._bundles = BundleRecords(self._audit, clock.wall_ns)
+        self._collecting = Collecting(self._audit, settings.telemetry)
         self._tracing = Tracing(settings.telemetry, settings.trace_share, clock.monotonic_s)
-        self._serving.exported |= self._tracing.counts
+        self._serving.exported |= {**self._tracing.counts, **self._collecting.counts}
         self._judging: Judging | None = None
         self._judged_by: Judging
         self._listen = ""
@@ -120,6 +124,7 @@ class Gateway:
         if self._judging is not None:
             await self._judging.close()
         await asyncio.to_thread(self._tracing.close)
+        await asyncio.to_thread(self._collecting.close)
         if self._audit is not None:
             await self._audit.close()
         self._held.release()
@@ -201,6 +206,7 @@ class Gateway:
         settings = self._settings
         credentials = Credentials(settings.credentials, settings.environment, compiled.credentials)
         self._serving.apply(compiled.bundle, credentials)
+        self._bundles.tell(compiled.bundle.digest, "folder")
         return ()
 
     def _agent(self) -> calls.Agent:

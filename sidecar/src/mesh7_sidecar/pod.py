@@ -28,6 +28,8 @@ from mesh7_core.policy.rules import Per
 from mesh7_core.telemetry import lines
 from mesh7_sidecar import listening, measuring, pod_settings, serving
 from mesh7_sidecar.audit.appending import Appending
+from mesh7_sidecar.audit.bundles import BundleRecords
+from mesh7_sidecar.audit.collecting import Collecting
 from mesh7_sidecar.audit.lines import AuditLines
 from mesh7_sidecar.audit.opening import audit_stream
 from mesh7_sidecar.audit.share import by_share
@@ -104,18 +106,15 @@ class Pod:
         self._redis: redis.RedisLedger | None = None
         self._is_tried = asyncio.Event()
         self._data: socket.socket | None = None
-        self._audit: AuditLines | None = None
-        if settings.audit is not AuditShare.OFF:
-            # The state folder must not fill, and is gone with the pod; the kubelet keeps stdout.
-            render = lines.Lines(held.key).line
-            self._audit = audit_stream(
-                render, clock.wall_ns, maximum_waiting_bytes=MAXIMUM_WAITING_BYTES
-            )
+        self._audit = self._opened_audit()
         self._appending = Appending(settings.uid, settings.pod)
         if self._audit is not None and settings.redis is not None:
             self._audit.followers.append(self._appending.add)
+        self._bundles = BundleRecords(self._audit, clock.wall_ns)
+        self._delivery.on_change.append(self._tell_bundle)
+        self._collecting = Collecting(self._audit, settings.telemetry)
         self._tracing = Tracing(settings.telemetry, settings.trace_share, clock.monotonic_s)
-        self._serving.exported |= self._tracing.counts
+        self._serving.exported |= {**self._tracing.counts, **self._collecting.counts}
         self._gate = self._made_gate()
         self._serving.judge_by(self._gate, settings.patience)
         if self._audit is not None:
@@ -177,6 +176,7 @@ class Pod:
         await self._ledger.close()
         await self._journal.close()
         await asyncio.to_thread(self._tracing.close)
+        await asyncio.to_thread(self._collecting.close)
         self._held.release()
 
     def ready(self) -> tuple[bool, Mapping[str, object]]:
@@ -196,6 +196,20 @@ class Pod:
 
     def _apply(self, fresh: bundle.Bundle) -> None:
         self._serving.apply(fresh, Credentials(self._settings.credentials, {}, {}))
+
+    def _opened_audit(self) -> AuditLines | None:
+        if self._settings.audit is AuditShare.OFF:
+            return None
+        # The state folder must not fill, and is gone with the pod; the kubelet keeps stdout.
+        return audit_stream(
+            lines.Lines(self._held.key).line,
+            self._clock.wall_ns,
+            maximum_waiting_bytes=MAXIMUM_WAITING_BYTES,
+        )
+
+    def _tell_bundle(self) -> None:
+        version = self._delivery.versions[Kind.BUNDLE]
+        self._bundles.tell(self._serving.current.digest, self._delivery.origin.value, version)
 
     def _authorities(self) -> tuple[str, ...]:
         """Those that the bundle in force brings: the pod's own may have been rotated away."""

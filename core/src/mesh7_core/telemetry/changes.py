@@ -18,7 +18,8 @@ class BundleChange:
         at_ns: Unix time in nanoseconds.
         before, after: digests of the bundles; `before` is empty when there was none.
         version: of the one in force now, counted by the operator; 0 = there is none.
-        origin: how it came: `folder`, `pushed`, `mounted` or `remembered`.
+        origin: how it came: `folder`, `redis`, `configmap`, or `none` as long as it is only
+            remembered.
     """
 
     at_ns: int

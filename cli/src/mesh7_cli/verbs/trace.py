@@ -164,7 +164,8 @@ def _step_row(call: Drawn, step: Step, marks: tuple[float, ...]) -> Row:
 
 
 def _mark_row(mark: Mark) -> Row:
-    reason = reading.text(mark.said.fields, "reason")
+    fields = mark.said.fields
+    reason = reading.text(fields, "refused") or reading.text(fields, "reason")
     return Row(
         name=neutral.line(f"    {_DIAMOND} {mark.who} {mark.says}"),
         begin_ms=mark.at_ms,

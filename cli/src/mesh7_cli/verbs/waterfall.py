@@ -37,7 +37,7 @@ class Mark:
     """What a person did.
 
     Attributes:
-        says: `approved`; with `refused` when it was not done.
+        says: `approved`; `could not approve` when it was refused.
     """
 
     said: Said
@@ -184,9 +184,7 @@ def _mark(said: Said, at_ms: float) -> Mark:
     says = _DEEDS.get(said.what, said.what)
     refused = reading.text(said.fields, "refused")
     who = recorded.person(said.fields) or "somebody"
-    return Mark(
-        said=said, at_ms=at_ms, who=who, says=f"would have {says}, refused" if refused else says
-    )
+    return Mark(said=said, at_ms=at_ms, who=who, says=f"could not {said.what}" if refused else says)
 
 
 def _about(mark: Mark) -> str:

@@ -86,6 +86,8 @@ def _everybody(port: int, redis_port: int, folder: Path) -> list[contenders.Cont
         "mesh7, limit in SQLite": gateway.Shape(is_limited=True),
         "mesh7, limit in Redis": gateway.Shape(is_limited=True, redis_port=redis_port),
         "mesh7, audit off": gateway.Shape(audit="off"),
+        "mesh7, 1 % traced": gateway.Shape(trace_share="0.01"),
+        "mesh7, all traced": gateway.Shape(trace_share="1"),
         "mesh7, 1,000 rules": gateway.Shape(rules=1_000),
         "mesh7, 10,000 rules": gateway.Shape(rules=10_000),
     }

@@ -38,12 +38,14 @@ class Shape:
         audit: `all` or `off`.
         is_limited: the call counts against a limit that it never reaches.
         redis_port: where the ledger is kept; 0 = in SQLite.
+        trace_share: how many calls are traced; "" = there is no collector.
     """
 
     rules: int = 10
     audit: str = "all"
     is_limited: bool = False
     redis_port: int = 0
+    trace_share: str = ""
 
 
 def contender(name: str, shape: Shape, upstream_port: int, folder: Path) -> contenders.Contender:
@@ -59,6 +61,10 @@ def contender(name: str, shape: Shape, upstream_port: int, folder: Path) -> cont
             "--audit", shape.audit)  # fmt: skip
     if shape.redis_port:
         argv += ("--redis", f"redis://127.0.0.1:{shape.redis_port}")
+    if shape.trace_share:
+        collector = f"http://127.0.0.1:{upstream_port}{upstream.COLLECTOR}"
+        argv = ("/usr/bin/env", f"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT={collector}", *argv,
+                "--trace-share", shape.trace_share)  # fmt: skip
     return contenders.Contender(
         name=name,
         argv=argv,

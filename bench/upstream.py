@@ -13,6 +13,8 @@ from pathlib import Path
 
 from bench import calls, children
 
+COLLECTOR = "/v1/traces"
+"""Where it takes spans over OTLP, and throws them away."""
 _READY_WITHIN_S = 10.0
 
 
@@ -94,6 +96,7 @@ http {{
       if ($http_mcp_method = "tools/call") {{ return 200 '{answer}'; }}
       proxy_pass http://127.0.0.1:{catalog_port};
     }}
+    location = {COLLECTOR} {{ return 200; }}
   }}
 }}
 """

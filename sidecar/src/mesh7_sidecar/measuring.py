@@ -96,6 +96,11 @@ def sources(registry: Registry) -> Reads:
     return read
 
 
+def no_store() -> Iterable[Reading]:
+    """Of a pod that was given none: nobody lost it."""
+    yield _which(table.STORE_STATE, "none")
+
+
 def store(trouble: Callable[[], str]) -> Reads:
     """How it stands with the ledger."""
 

@@ -120,7 +120,7 @@ class Pod:
         if self._audit is not None:
             self._serving.measuring.add(measuring.audited(self._audit))
         self._serving.measuring.add(
-            measuring.store(self._ledger.trouble),
+            measuring.no_store if settings.redis is None else measuring.store(self._ledger.trouble),
             measuring.deliveries(
                 self._delivery, self._delivery.refusals.counts, self._clock.wall_ns
             ),

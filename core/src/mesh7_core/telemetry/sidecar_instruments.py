@@ -119,7 +119,7 @@ LEDGER_LOSSES: Final = _counter(
 )
 STORE_STATE: Final = _gauge(
     name="mesh7.sidecar.store.state",
-    labels=(Label(attribute="state", values=("connected", "lost")),),
+    labels=(Label(attribute="state", values=("connected", "lost", "none")),),
     help="1 for how it stands with the ledger",
 )
 SOURCE_FAILURES: Final = _counter(

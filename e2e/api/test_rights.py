@@ -106,6 +106,7 @@ spec: {{effect: Deny, subject: {{serviceAccount: support}}, reason: stop}}
     for kind, name in (("agentpolicy", "support"), ("toolsource", "billing"), ("grant", "stop")):
         controller.until(lambda k=kind, n=name: _conditions(cluster, shop, k, n), f"{kind} status")  # type: ignore[misc]
     _ask(cluster, shop)
+    _inquire(cluster, shop)
     empty = '{"data": {"ca.crt": ""}}'
     cluster.kubectl("patch", "secret", "mesh7-exchange-certificate", "-n", RELEASE, "-p", empty)
     floors = "{.metadata.annotations}"
@@ -132,6 +133,24 @@ def _ask(cluster: Cluster, shop: str) -> None:
         approvals.made(writer, asked)
     which = ("approvalrequest", f"r-{1:026d}", "-n", shop, "--subresource=status")
     writer("patch", *which, "--type=merge", "-p", json.dumps(status))
+
+
+def _inquire(cluster: Cluster, shop: str) -> None:
+    """A question about the audit, which there is none of without Redis."""
+    asker = cluster.kubectl_of("olga", ["system:masters"])
+    asker(
+        "create",
+        "-n",
+        shop,
+        "-f",
+        "-",
+        stdin=f"""
+apiVersion: {names.API_VERSION}
+kind: AuditQuery
+metadata: {{generateName: audit-}}
+spec: {{requestedBy: olga}}
+""",
+    )
 
 
 def _conditions(cluster: Cluster, namespace: str, kind: str, name: str) -> bool:
@@ -194,6 +213,8 @@ def test_no_right_of_the_controllers_is_idle(there: Installed) -> None:
     }
     # There is no Redis here, so nobody asks (`test_approvals`).
     elsewhere.add(("create", "approvalrequests"))
+    # After five minutes (`test_audit_queries`: sooner, where there are many).
+    elsewhere.add(("delete", "auditqueries"))
     # Nobody answers there, so the module's other tests could store no policy.
     there.cluster.apply(installed.rendered(kinds=installed.WEBHOOKS))
     secret = ("secret", "mesh7-injector-certificate", "-n", RELEASE)
@@ -337,15 +358,16 @@ def test_nobody_else_writes_the_bundle(there: Installed) -> None:
 
 
 def test_people_have_what_their_role_says(there: Installed) -> None:
-    """ClusterRoles mesh7-viewer, -policy-editor, -approver and -admin; stock roles have none."""
+    """ClusterRoles of ours say all of it; stock roles have none."""
     cluster = there.cluster
     shop = cluster.new_namespace("roles")
     people = {
         "vera": "mesh7-viewer", "ed": "mesh7-policy-editor", "jane": "mesh7-approver",
         "ada": "mesh7-admin",
     }  # fmt: skip
+    auditor = {"olga": "mesh7-auditor"}
     stock = {f"stock-{role}": role for role in ("view", "edit", "admin")}
-    for person, role in (people | stock).items():
+    for person, role in (people | stock | auditor).items():
         cluster.kubectl(
             "create", "rolebinding", person, f"--clusterrole={role}", f"--user={person}", "-n", shop
         )
@@ -361,11 +383,14 @@ def test_people_have_what_their_role_says(there: Installed) -> None:
         "patch grants --subresource=status": set(),
         "impersonate users": set(),
         "accept toolsources": {"ada"},
+        "list auditqueries": {"olga"},
+        "create auditqueries": {"olga"},
+        "patch auditqueries --subresource=status": set(),
     }
     found = {
         question: {
             person
-            for person in people | stock
+            for person in people | stock | auditor
             if _can(cluster.kubectl_of(person), *question.split(), "-n", shop)
         }
         for question in questions

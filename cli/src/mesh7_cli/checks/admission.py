@@ -17,6 +17,7 @@ SOON: Final = timedelta(days=14)
 POLICIES: Final = (
     "mesh7-accepted",
     "mesh7-answers",
+    "mesh7-auditqueries",
     "mesh7-bindings",
     "mesh7-bundle",
     "mesh7-changes",

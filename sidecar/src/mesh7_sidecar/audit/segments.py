@@ -1,8 +1,8 @@
 """What else is told of records that are stored: sealed blocks as they were written."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 from mesh7_core.telemetry import chain, seals
 from mesh7_core.telemetry.heads import Head
@@ -27,11 +27,8 @@ class Segment:
     content: bytes = field(repr=False)
 
 
-class Follower(Protocol):
-    """Whoever wants each segment once it is stored: on the loop, in order."""
-
-    def __call__(self, segment: Segment) -> None:
-        """Take it; never blocks, never raises."""
+Follower = Callable[[Segment], None]
+"""Whoever wants each segment once it is stored: on the loop, in order; never blocks or raises."""
 
 
 def records_of(segment: Segment) -> Iterator[bytes]:

@@ -12,6 +12,7 @@ from typing import Final
 from mesh7_core.policy import calls
 from mesh7_core.policy.decision import UNKNOWN_SOURCE, Decision, Verdict
 from mesh7_core.policy.reasons import Reason
+from mesh7_core.telemetry.context import Context
 from mesh7_core.telemetry.records import Outcome
 from mesh7_sidecar.doors import traced
 from mesh7_sidecar.doors.waiting import left
@@ -45,12 +46,13 @@ class HttpDoor:
         self._gate = gate
         self._registry = registry
 
-    def prepare(self, _: RequestHead, route: paths.HttpRoute) -> paths.HttpRoute:
-        """The route says all that the doors need."""
-        return route
+    def prepare(self, head: RequestHead, route: paths.HttpRoute) -> "HttpPrepared":
+        """What follows from the head alone."""
+        return HttpPrepared(route, headers.trace_context(head.headers))
 
-    def open(self, exchange: Exchange, route: paths.HttpRoute) -> None:
+    def open(self, exchange: Exchange, prepared: "HttpPrepared") -> None:
         """Judge one request by its head, and pass it on or refuse it."""
+        route = prepared.route
         served = self._registry.find(route.source, calls.SourceKind.HTTP)
         call = calls.Call(
             exchange.identity,
@@ -64,7 +66,7 @@ class HttpDoor:
             (exchange.header(b"x-session-id") or b"").decode("latin-1"),
             source_digest=served.digest if served is not None else "",
         )
-        passing = _Passing(self._gate, exchange, call, route)
+        passing = _Passing(self._gate, exchange, call, prepared)
         if served is None:
             passing.refuse(self._gate.not_served(UNKNOWN_SOURCE))
         elif self._gate.is_exact(call):
@@ -73,18 +75,27 @@ class HttpDoor:
             passing.judge(served)
 
 
+class HttpPrepared:
+    """A head, understood: where it leads, and the trace that it is part of."""
+
+    __slots__ = ("caller", "route")
+
+    def __init__(self, route: paths.HttpRoute, caller: Context | None) -> None:
+        self.route = route
+        self.caller = caller
+
+
 class _Passing:
     """One request on its way; it receives the source's answer."""
 
     def __init__(
-        self, gate: Gate, exchange: Exchange, call: calls.Call, route: paths.HttpRoute
+        self, gate: Gate, exchange: Exchange, call: calls.Call, prepared: HttpPrepared
     ) -> None:
         self._gate = gate
         self._exchange = exchange
         self._call = call
-        self._route = route
-        ambient = headers.trace_context(exchange.headers)
-        self._passage = gate.traces.begin(DOOR, gate.monotonic_ns(), ambient)
+        self._route = prepared.route
+        self._passage = gate.traces.begin(DOOR, gate.monotonic_ns(), prepared.caller)
         if self._passage.sampled is not None:
             self._passage.sampled.method = exchange.method
         self._decision: Decision | None = None

@@ -105,3 +105,4 @@ class Inbound:
         self.asked.arguments = {}
         self.asked.message.params = {}
         self.asked.message.raw = b""
+        self.passage.sent_body = b""

@@ -186,7 +186,10 @@ class Metrics:
 
     def _forget(self) -> None:
         """Drop series of tools, rules and sources that are gone."""
+        is_changed = self._labels.is_changed()
         tools, rules = self._labels.gone()
+        if not (is_changed or tools):
+            return
         full = {f"{source}.{name}" for source, name in tools}
         dropped = 0
         for counted in (self._calls, self._would):

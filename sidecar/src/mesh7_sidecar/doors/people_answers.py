@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypedDict, Unpack
 
 from mesh7_core.ledger import protocol
 from mesh7_core.ledger.asked import Request
@@ -92,7 +92,19 @@ def unsure(ledger: protocol.Ledger) -> Answer:
     )
 
 
-def deed(ground: Ground, person: hurdles.Person, act: Act, **said: str) -> Deed:
+class Said(TypedDict, total=False):
+    """What a deed says beside who did it."""
+
+    refused: str
+    request_id: str
+    tool: str
+    agent: str
+    grant: str
+    reason: str
+    trace_id: str
+
+
+def deed(ground: Ground, person: hurdles.Person, act: Act, **said: Unpack[Said]) -> Deed:
     """What this person does now."""
     return Deed(
         at_ns=ground.clock.wall_ns(),

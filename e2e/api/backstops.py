@@ -47,6 +47,7 @@ _VALUES = (
     "--set=redis.url=rediss://mesh7-operator@redis.example.com:6379/0",
     "--set=redis.existingSecret=redis",
     "--set-string=injection.variables.MESH7_AUDIT=denied",
+    "--set=telemetry.otlp.endpoint=http://otel.observability.svc:4318",
 )
 
 
@@ -227,7 +228,14 @@ def _careful() -> Object:
 SETTINGS = Settings(
     image=IMAGE,
     exchange=Exchange(url=f"https://mesh7-exchange.{RELEASE}.svc", is_redis_encrypted=True),
-    variables={"MESH7_AUDIT": "denied"},
+    variables={
+        "MESH7_AUDIT": "denied",
+        "MESH7_TRACE_SHARE": "0.01",
+        "OTEL_EXPORTER_OTLP_COMPRESSION": "none",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel.observability.svc:4318",
+        "OTEL_LOGS_EXPORTER": "none",
+        "OTEL_METRICS_EXPORTER": "none",
+    },
 )
 """What the chart says, which a test holds to it."""
 _KNOWN = Known(

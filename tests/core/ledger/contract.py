@@ -24,6 +24,7 @@ from mesh7_core.ledger.protocol import (
 
 PATIENCE_S = 30.0
 MINUTE = 60_000
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 SECOND = 1_000
 DAY = 24 * 60 * MINUTE
 
@@ -107,6 +108,7 @@ def request(
         timeout_ms=timeout_ms,
         use_within_ms=use_within_ms,
         trace_id="0af7651916cd43dd8448eb211c80319c",
+        traceparent=TRACEPARENT,
     )
 
 

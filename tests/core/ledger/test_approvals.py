@@ -269,10 +269,14 @@ WRONG: dict[type, list[object]] = {
 @pytest.mark.parametrize("key", sorted(WRITTEN))
 def test_a_missing_or_mistyped_key_makes_it_none(key: str) -> None:
     """Issue 4: forged ledger entries."""
-    missing = {name: value for name, value in WRITTEN.items() if name != key}
+    missing = [{name: value for name, value in WRITTEN.items() if name != key}]
     mistyped = [WRITTEN | {key: wrong} for wrong in WRONG[type(WRITTEN[key])]]
+    # Written where it says something alone.
+    without = [] if key == "traceparent" else missing
 
-    assert [one for one in (missing, *mistyped) if approvals.decode(json.dumps(one).encode())] == []
+    assert [
+        one for one in (*without, *mistyped) if approvals.decode(json.dumps(one).encode())
+    ] == []
 
 
 @pytest.mark.promise("A2")
@@ -340,6 +344,15 @@ def test_a_request_that_the_release_before_wrote_is_read() -> None:
     assert approvals.decode(BEFORE.replace(b'"outcome":"",', b"")) is None
     assert approvals.decode(BEFORE.replace(b'"outcome":"",', b'"outcome":"","uid":"",')) is None
     assert approvals.decode(approvals.encode(request)) == request
+
+
+def test_the_span_that_waits_is_written_where_there_is_one_alone() -> None:
+    """Issue 8: what says nothing is read by those who do not know the key."""
+    untraced = replace(USED, traceparent="")
+
+    assert b'"traceparent"' in approvals.encode(USED)
+    assert b'"traceparent"' not in approvals.encode(untraced)
+    assert approvals.decode(approvals.encode(untraced)) == untraced
 
 
 def test_the_table_leads_somewhere_from_everywhere_it_should() -> None:

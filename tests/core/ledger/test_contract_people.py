@@ -12,6 +12,7 @@ from tests.core.ledger.contract import (
     NO,
     PATIENCE_S,
     SECOND,
+    TRACEPARENT,
     Home,
     asked,
     observed,
@@ -50,6 +51,7 @@ async def test_a_request_is_kept_as_it_was_asked(home: Home) -> None:
         "0af7651916cd43dd8448eb211c80319c",
         (rule(),),
     )
+    assert found.traceparent == TRACEPARENT
     assert await home.ledger.requests() == (found,)
 
 

@@ -72,13 +72,12 @@ def why(said: Said) -> str:
         case Kind.DEED:
             return _deed(fields)
         case Kind.BUNDLE:
-            origin = reading.text(fields, "bundle", "origin")
-            to = reading.text(fields, "bundle", "to")
-            return f"{to} in force{f', from {origin}' if origin else ''}"
+            return _bundle(reading.one(fields, "bundle"))
         case Kind.DROPPED:
             return f"{reading.text(fields, 'dropped')} records were dropped before this"
         case Kind.TORN:
-            return "what a crash left unfinished before this"
+            left = reading.number(fields, "torn", "records")
+            return f"a crash left {left} records before this without a seal"
         case Kind.SEAL | Kind.OTHER:
             return ""
 
@@ -118,6 +117,14 @@ def seconds(said: Said) -> str:
     """When it was, to the second; empty when it does not say."""
     text = reading.text(said.fields, "time")
     return f"{text[:_SECONDS]}Z" if recorded.moment(text) is not None else ""
+
+
+def _bundle(change: Mapping[str, object]) -> str:
+    words = [f"{reading.text(change, 'to') or 'nothing'} in force"]
+    for key, before in (("version", "version "), ("origin", "from ")):
+        if text := reading.text(change, key):
+            words.append(f"{before}{text}")
+    return ", ".join(words)
 
 
 def _deed(fields: Mapping[str, object]) -> str:

@@ -110,7 +110,7 @@ def _decision(fields: Mapping[str, object]) -> Iterator[str]:
         said = f"{reading.text(would, 'decision')} ({reading.text(would, 'reason')}) {rules}"
         yield _fact("would be", f"{said.rstrip()}, had what only audits been enforced")
     if limit := reading.text(fields, "limit"):
-        yield _fact("limit", f"{limit}{_retry(fields)}")
+        yield _fact("limit", limit)
     yield from _facts("grant", reading.texts(fields, "grants"))
     if request := reading.text(fields, "requestId"):
         yield _fact("request", request)
@@ -196,11 +196,6 @@ def _outcome(fields: Mapping[str, object]) -> str:
 
 def _sentence(reason: str) -> str:
     return next((text for known, text in SENTENCES.items() if known.value == reason), "")
-
-
-def _retry(fields: Mapping[str, object]) -> str:
-    after = reading.text(fields, "retryAfter")
-    return f", to be tried again after {after}" if after else ""
 
 
 def _facts(name: str, values: list[str]) -> Iterator[str]:

@@ -14,8 +14,10 @@ from mesh7_core.telemetry import sidecar_instruments
 from mesh7_core.telemetry.instruments import Instrument
 from mesh7_sidecar.settings import Address
 from tests.architecture import tree
+from tests.peers import otlp_receiver
 from tests.sidecar.doors import parts
 from tests.sidecar.doors.scripted_source import Script, serving, tool
+from tests.sidecar.lifecycle import parts as lifecycle
 
 ANY = Address("127.0.0.1", 0)
 POLICY = """\
@@ -138,6 +140,36 @@ async def test_open_metrics_is_answered_to_whoever_asks_for_it(tmp_path: Path) -
     assert open_metrics[0] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
     families = open_parser.text_string_to_metric_families(open_metrics[1])  # type: ignore[no-untyped-call]
     assert "mesh7_build" in {family.name.removesuffix("_info") for family in families}
+
+
+@pytest.mark.promise("T4")
+async def test_the_same_metrics_go_over_otlp_where_that_is_asked_for(tmp_path: Path) -> None:
+    """Issue 8: OTLP metrics by choice, from the same counters."""
+    with otlp_receiver.running() as receiver:
+        environment = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
+            "OTEL_METRICS_EXPORTER": "otlp",
+            "OTEL_TRACES_EXPORTER": "none",
+            "OTEL_METRIC_EXPORT_INTERVAL": "200",
+        }
+        async with lifecycle.scripted("echo") as source, lifecycle.guarded(
+            tmp_path, POLICY, parts.source("s", source.url), environment=environment
+        ) as served:  # fmt: skip
+            for _ in range(6):
+                await served.call("s.echo")
+            while _sent(receiver) != {"s.echo": 6}:
+                assert await asyncio.to_thread(receiver.arrived.acquire, timeout=parts.PATIENCE_S)
+        assert "mcp.client.operation.duration" in {one.name for one in receiver.metrics()}
+
+
+def _sent(receiver: otlp_receiver.Receiver) -> dict[str, float]:
+    """The newest `mesh7.calls`, by tool."""
+    found = [one for one in receiver.metrics() if one.name == "mesh7.calls"]
+    return {
+        str(otlp_receiver.attributes(point.attributes)["tool"]): point.as_int or point.as_double
+        for one in found[-1:]
+        for point in one.sum.data_points
+    }
 
 
 def test_every_instrument_of_the_table_is_made_somewhere() -> None:

@@ -104,3 +104,26 @@ async def test_browsers_are_refused(running: admin.Admin, header: bytes) -> None
 
 async def test_what_does_not_exist_says_so_in_json(running: admin.Admin) -> None:
     assert await ask(running, b"/mcp") == (404, {"error": "not found"})
+
+
+async def test_metrics_are_what_main_writes_for_whoever_asks(readiness: Readiness) -> None:
+    """docs/reference/telemetry.md; a browser and another host are refused as everywhere here."""
+    asked: list[str] = []
+
+    async def scrape(accept: str) -> tuple[str, bytes]:
+        asked.append(accept)
+        return "application/json", b"[1]"
+
+    app = admin.admin_app(readiness, lambda: True, (), scrape)
+    running = await admin.serve_admin(app, [listener.tcp_socket("127.0.0.1", 0)])
+    try:
+        assert await ask(running, b"/metrics", b"Accept: text/x") == (200, [1])
+        assert (await ask(running, b"/metrics", b"Origin: https://a.example"))[0] == 403
+        assert (await ask(running, b"/metrics", host=b"evil.example"))[0] == 403
+    finally:
+        await running.close()
+    assert asked == ["text/x"]
+
+
+async def test_without_anybody_who_counts_there_are_no_metrics(running: admin.Admin) -> None:
+    assert await ask(running, b"/metrics") == (404, {"error": "not found"})

@@ -48,6 +48,8 @@ class Given(TypedDict):
     state: Path | None
     credentials: Path | None
     audit: str
+    audit_size: int
+    audit_keep: int
     trace_share: float
     agent: str
     labels: Mapping[str, str]
@@ -89,6 +91,22 @@ _KEEPING = (
         default=settings.AuditShare.ALL.value,
         show_default=True,
         help="Which decisions are written to audit.jsonl in the state folder.",
+    ),
+    click.option(
+        "--audit-size",
+        metavar="MIB",
+        type=click.IntRange(1, 1024 * 1024),
+        default=settings.DEFAULT_AUDIT_FILE_MIB,
+        show_default=True,
+        help="A file of decisions that reaches so many MiB is rotated.",
+    ),
+    click.option(
+        "--audit-keep",
+        metavar="N",
+        type=click.IntRange(2, 1000),
+        default=settings.DEFAULT_AUDIT_FILES,
+        show_default=True,
+        help="How many files of decisions there are at most; the oldest goes.",
     ),
     click.option(
         "--trace-share",
@@ -197,6 +215,8 @@ def read_settings(
         redis=redis,
         replicas=replicas,
         telemetry=_telemetry(ours),
+        audit_file_bytes=given["audit_size"] * settings.MIB,
+        audit_files=given["audit_keep"],
         trace_share=given["trace_share"],
         environment=ours,
     )

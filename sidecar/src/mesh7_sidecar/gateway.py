@@ -65,7 +65,13 @@ class Gateway:
         self._audit: AuditLines | None = None
         if settings.audit is not AuditShare.OFF:
             path = held.directory / "audit.jsonl"
-            self._audit = audit_file(path, lines.Lines(held.key).line, clock.wall_ns)
+            self._audit = audit_file(
+                path,
+                lines.Lines(held.key).line,
+                clock.wall_ns,
+                maximum_bytes=settings.audit_file_bytes,
+                kept=settings.audit_files,
+            )
         self._bundles = BundleRecords(self._audit, clock.wall_ns)
         self._collecting = Collecting(self._audit, settings.telemetry)
         self._tracing = Tracing(settings.telemetry, settings.trace_share, clock.monotonic_s)

@@ -15,6 +15,9 @@ from mesh7_core.otlp import settings as otlp
 DEFAULT_LISTEN_PORT = 7007
 DEFAULT_ADMIN_PORT = 7008
 DEFAULT_HOLD_S = 50.0
+DEFAULT_AUDIT_FILE_MIB = 128
+DEFAULT_AUDIT_FILES = 5
+MIB = 1024 * 1024
 DEFAULT_TRACE_SHARE = 0.01
 NO_TELEMETRY: Final = otlp.Settings(resource={})
 
@@ -88,6 +91,8 @@ class Settings:
         token_file: callers on TCP must send its content as a bearer token; None = no token,
             which is refused beyond loopback.
         audit: which records are written.
+        audit_file_bytes: a file of them that reaches it is rotated.
+        audit_files: how many of these files there are at most, at least 2.
         allowed_origins: browser origins that may call; none by default.
         hold_s: how long a held call is kept waiting for people at most; 0 = it is answered at
             once. A rule may say less.
@@ -115,6 +120,8 @@ class Settings:
     credentials: Path | None = None
     token_file: Path | None = None
     audit: AuditShare = AuditShare.ALL
+    audit_file_bytes: int = DEFAULT_AUDIT_FILE_MIB * MIB
+    audit_files: int = DEFAULT_AUDIT_FILES
     allowed_origins: tuple[str, ...] = ()
     hold_s: float = DEFAULT_HOLD_S
     patience: Patience = field(default_factory=Patience)

@@ -17,7 +17,8 @@ from mesh7_core.policy.decision import Decision, Verdict
 from mesh7_core.policy.reasons import Reason
 from mesh7_core.telemetry.passage import Passage
 from mesh7_core.telemetry.records import Outcome, Record
-from mesh7_sidecar.audit import generations, opening
+from mesh7_sidecar import settings
+from mesh7_sidecar.audit import opening
 from mesh7_sidecar.audit.lines import AuditLines
 from tests.fakes.threads import NoThreads
 from tests.peers import processes
@@ -154,7 +155,7 @@ async def test_a_rotation_that_fails_loses_nothing(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Something in the way of `audit.jsonl.1` must not end the audit."""
-    for number in range(1, generations.KEPT + 1):
+    for number in range(1, settings.DEFAULT_AUDIT_FILES + 1):
         (path.with_name(f"audit.jsonl.{number}") / "in the way").mkdir(parents=True)
     audit = audit_file(path, maximum_bytes=10)
     for number in range(3):

@@ -16,11 +16,10 @@ from mesh7_sidecar.audit.private import open_private
 from mesh7_sidecar.audit.sealing import Wrote
 from mesh7_sidecar.audit.signing import SignedHeads
 from mesh7_sidecar.audit.stream import write_all
+from mesh7_sidecar.settings import DEFAULT_AUDIT_FILES
 
 log = logging.getLogger("mesh7.audit")
 
-KEPT: Final = 5
-"""Files in all."""
 _LOOKED_BACK: Final = (64 * 1024, 1024 * 1024, 16 * 1024 * 1024)
 """Bytes from the end in which the last seal is looked for, until it is found."""
 
@@ -38,7 +37,7 @@ class Generations:
         SettingsError: the key that heads are signed with is damaged.
     """
 
-    def __init__(self, path: Path, maximum_bytes: int, kept: int = KEPT) -> None:
+    def __init__(self, path: Path, maximum_bytes: int, kept: int = DEFAULT_AUDIT_FILES) -> None:
         self._path = path
         self._maximum_bytes = maximum_bytes
         self._kept = kept

@@ -9,12 +9,12 @@ from typing import Final
 from mesh7_core import errors
 from mesh7_core.telemetry import chain
 from mesh7_core.telemetry.records import Record
-from mesh7_sidecar.audit.generations import KEPT, Generations
+from mesh7_sidecar.audit.generations import Generations
 from mesh7_sidecar.audit.lines import MAXIMUM_WAITING_BYTES, SIGN_S, AuditLines
 from mesh7_sidecar.audit.sealing import Sealing
 from mesh7_sidecar.audit.stream import Stream
+from mesh7_sidecar.settings import DEFAULT_AUDIT_FILE_MIB, DEFAULT_AUDIT_FILES, MIB
 
-MAXIMUM_FILE_BYTES: Final = 128 * 1024 * 1024
 _NAME_BYTES: Final = 10
 _NAME_LENGTH: Final = 12
 
@@ -24,8 +24,8 @@ def audit_file(  # noqa: PLR0913 - each has a default
     render: Callable[[Record], bytes],
     wall_ns: Callable[[], int],
     *,
-    maximum_bytes: int = MAXIMUM_FILE_BYTES,
-    kept: int = KEPT,
+    maximum_bytes: int = DEFAULT_AUDIT_FILE_MIB * MIB,
+    kept: int = DEFAULT_AUDIT_FILES,
     maximum_waiting_bytes: int = MAXIMUM_WAITING_BYTES,
     sign_s: float = SIGN_S,
 ) -> AuditLines:

@@ -187,6 +187,16 @@ def test_a_rotation_while_it_is_verified_is_no_gap() -> None:
     assert signed.standing(before, ()) == []
 
 
+@pytest.mark.promise("T5")
+def test_many_findings_are_not_all_printed(tmp_path: Path, capsys: Capture) -> None:
+    """Files of before there were seals: each line is foreign, and the verdict is still in sight."""
+    (tmp_path / "audit.jsonl").write_text('{"decision":"Allow"}\n' * 60)
+    assert verify(tmp_path) == exits.Exit.UNSOUND
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(": foreign: " in line for line in lines) == 50
+    assert "and 10 more, see `-o json`" in lines
+
+
 @pytest.mark.promise("C2")
 def test_programs_read_what_was_found(tmp_path: Path, capsys: Capture) -> None:
     """docs/reference/commands.md, audit verify: -o json."""

@@ -11,6 +11,8 @@ from mesh7_core.telemetry.findings import Finding, Kind, Stretch
 from mesh7_core.telemetry.heads import Head
 
 _WIDTH: Final = 9
+_SHOWN: Final = 50
+"""Findings; who has more has one cause, or reads JSON."""
 MEANINGS: Final[Mapping[Kind, str]] = {
     Kind.EDITED: "somebody, or a failing disk, changed what was stored; no crash does that",
     Kind.CUT: "the newest records were taken away, or an older copy of the files was put back",
@@ -23,7 +25,7 @@ MEANINGS: Final[Mapping[Kind, str]] = {
 }
 _UNSIGNED: Final = (
     "no head of it is signed, so nobody can say whether its end is here: audit.heads.jsonl or"
-    " audit.key was removed, or the gateway was killed within its first seconds"
+    " audit.key was removed, or the gateway began, or was killed, within its first seconds"
 )
 
 
@@ -34,8 +36,10 @@ def show(verdict: Verdict, form: output.Form) -> None:
         return
     for name, text in _facts(verdict):
         click.echo(f"{name:<{_WIDTH}} {neutral.line(text)}")
-    for one in verdict.found.findings:
+    for one in verdict.found.findings[:_SHOWN]:
         click.echo(neutral.line(str(one)))
+    if (more := len(verdict.found.findings) - _SHOWN) > 0:
+        click.echo(f"and {more} more, see `-o json`")
     for kind in dict.fromkeys(one.kind for one in verdict.found.findings):
         click.echo(f"{kind}: {MEANINGS[kind]}")
     click.echo(_verdict(verdict))

@@ -61,7 +61,8 @@ def test_a_collector_that_is_down_is_counted_and_told_once(
     assert told == [
         (
             "telemetry: spans are dropped and counted: the collector at "
-            f"http://127.0.0.1:{port} was not reached, or hung up; this is not said again until it takes them"
+            f"http://127.0.0.1:{port} was not reached, or hung up; "
+            "this is not said again until it takes them"
         )
     ]
 

@@ -260,11 +260,11 @@ async def test_a_renewal_under_way_ends_with_the_leadership(
     await elector.acquire()
     server.answering.clear()
     asked = len(server.asked)
-    # It thinks that it has a twentieth of a second left.
-    time.now_s += 9.95
+    # It thinks that it has a second left.
+    time.now_s += 9.0
     keeping = asyncio.create_task(elector.keep())
     await _until(lambda: len(server.asked) > asked)
-    time.now_s += 0.05
+    time.now_s += 1.0
     await _lost(keeping)
 
 
@@ -292,11 +292,15 @@ async def test_a_request_in_flight_is_given_up_when_leadership_ends(
     silent: tuple[_Silent, ApiServer],
 ) -> None:
     server, api = silent
-    lefts = iter([0.05, 0.05])
-    fenced = api.while_left(lambda: next(lefts, 0.0))
-    with pytest.raises(api_server.TooLate):
-        async with asyncio.timeout(IN_TIME_S):
-            await fenced.merge(resources.NAMESPACES, "", "shop", {})
+    # A machine may be so slow that leadership is over before the request has begun.
+    for left_s in (0.05, 1.0, 10.0):
+        lefts = iter([left_s, left_s])
+        fenced = api.while_left(lambda lefts=lefts: next(lefts, 0.0))  # type: ignore[misc]
+        with pytest.raises(api_server.TooLate):
+            async with asyncio.timeout(IN_TIME_S):
+                await fenced.merge(resources.NAMESPACES, "", "shop", {})
+        if server.asked:
+            break
     assert server.asked == ["PATCH"]
 
 

@@ -25,7 +25,7 @@ from mesh7_core.ledger.redis_url import RedisServer
 from mesh7_core.ledger.signed import Desk, SignedLedger
 from mesh7_core.policy import bundle, calls
 from mesh7_core.policy.rules import Per
-from mesh7_core.telemetry import lines
+from mesh7_core.telemetry import lines, sidecar_instruments
 from mesh7_sidecar import listening, measuring, pod_settings, serving
 from mesh7_sidecar.audit.appending import Appending
 from mesh7_sidecar.audit.bundles import BundleRecords
@@ -118,7 +118,12 @@ class Pod:
         self._gate = self._made_gate()
         self._serving.judge_by(self._gate, settings.patience)
         if self._audit is not None:
-            self._serving.measuring.add(measuring.audited(self._audit))
+            self._serving.measuring.add(
+                measuring.audited(self._audit),
+                measuring.number(
+                    sidecar_instruments.AUDIT_WITHHELD, lambda: self._appending.withheld
+                ),
+            )
         self._serving.measuring.add(
             measuring.no_store if settings.redis is None else measuring.store(self._ledger.trouble),
             measuring.deliveries(

@@ -211,6 +211,14 @@ AUDIT_DROPPED: Final = _counter(
     unit="{record}",
     help="Audit records that were lost: no room, or they could not be written",
 )
+AUDIT_WITHHELD: Final = _counter(
+    name="mesh7.audit.withheld",
+    unit="{record}",
+    help="Audit records that are on stdout and were not sent to Redis: it was away, or full",
+    meaning="audit records of a pod that are on stdout and were not sent to Redis, because it was "
+    "away for long or nobody read there; the chain in Redis names them "
+    "(docs/administrator/audit.md, Findings)",
+)
 LOOP_LAG: Final = _histogram(
     name="mesh7.event_loop.lag",
     unit="s",

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh7_core.telemetry import chain, heads, verifying
-from mesh7_core.telemetry.findings import Kind
+from mesh7_core.telemetry.findings import MOST, Kind
 from tests.core.telemetry.chains import NAME, OTHER, TIME, Stored, blocks, found, kinds, lines
 
 BLOCKS, HEAD = blocks(3, 64, 1, 5)
@@ -326,3 +326,23 @@ def test_reading_is_total(noise: bytes, at: int) -> None:
     parts = [*BLOCKS[:at], noise, *BLOCKS[at:]]
 
     verifying.verify([("a", noise), ("b", b"".join(parts))], [heads.begun(OTHER), HEAD])
+
+
+def test_a_forged_seal_that_counts_to_the_moon_costs_nothing() -> None:
+    """Whoever may append to a stream writes seals at will; they are read by the controller."""
+    seal = BLOCKS[0].splitlines(keepends=True)[-1]
+    forged = seal.replace(b'"records":3,"total":3', b'"records":%d,"total":%d' % (10**15, 10**15))
+
+    assert Kind.EDITED in kinds(found(forged, HEAD))
+
+
+def test_blocks_that_leap_to_and_fro_are_read_in_bounded_time() -> None:
+    """Each leap is a gap, or comes too late; there are only so many findings of one reading."""
+    one = BLOCKS[2].splitlines(keepends=True)
+    forged = b"".join(
+        one[0] + one[1].replace(b'"block":3,', b'"block":%d,' % number)
+        for at in range(1, 8_000)
+        for number in (3 * at + 10, at)
+    )
+
+    assert len(found(forged)) == MOST

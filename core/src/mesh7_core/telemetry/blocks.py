@@ -15,6 +15,8 @@ from mesh7_core.telemetry.seals import RECORD, SEAL, Seal
 
 _OPENING: Final = re.compile(rb'\{"id":"([a-z2-7]{12})-([1-9][0-9]{0,15})",')
 _TORN: Final = re.compile(rb'\{"id":"[a-z2-7]{12}-[1-9][0-9]{0,15}","torn":\{')
+_MOST_LOST: Final = 1024
+"""Records that can be said to be missing of one block; ours have far fewer."""
 _BETWEEN: Final = b'\n{"id":"'
 
 
@@ -40,10 +42,10 @@ def is_plain(stored: bytes, begin: int, seal: Seal) -> bool:
     """Whether the block has its records in order and nothing else; asked of true blocks."""
     first = seal.head.total - seal.records + 1
     opening = b'%b%b-%d",' % (RECORD, seal.head.chain.encode(), first)
-    return (
-        stored.startswith(opening, begin)
-        and stored.count(b"\n", begin, seal.begin) == seal.records
-        and stored.count(_BETWEEN, begin, seal.begin) == seal.records - 1
+    if not stored.startswith(opening, begin):
+        return False
+    return stored.count(b"\n", begin, seal.begin) == seal.records and (
+        seal.records == 1 or stored.count(_BETWEEN, begin, seal.begin) == seal.records - 1
     )
 
 
@@ -51,6 +53,10 @@ def troubles(stored: bytes, begin: int, seal: Seal) -> tuple[Trouble, ...]:
     """What is wrong with a block that is not plain or not true."""
     head, first = seal.head, seal.head.total - seal.records + 1
     lines = _lines(stored, begin, seal.begin, head.chain)
+    if seal.records > len(lines) + _MOST_LOST:
+        # Whoever forges a seal must not have us count to what it says.
+        what = f"block {head.block} is sealed for more records than it can have"
+        return (Trouble(kind=Kind.EDITED, offset=seal.begin, what=what),)
     if seals.is_true(memoryview(stored), begin, seal):
         return (_left(lines, seal, first),)
     added = [one for one in lines if not one.number]

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from mesh7_core.telemetry import heads
-from mesh7_core.telemetry.findings import Kind
+from mesh7_core.telemetry.findings import MOST, Kind
 from mesh7_core.telemetry.heads import Head
 from mesh7_core.telemetry.seals import Seal
 
 _REMEMBERED: Final = 4096
-"""Blocks back to which a second writer is told from a block that stands elsewhere."""
+"""Blocks back, at least, to which a second writer is told from a block that stands elsewhere."""
 
 Trouble = tuple[Kind, str]
 
@@ -48,6 +48,7 @@ class Strand:
         self.missing: list[Missing] = []
         self._signed = signed
         self._recent: dict[str, int] = {}
+        self._older: dict[str, int] = {}
         self._branches: dict[str, Head] = {}
         newest = signed[max(signed)] if signed else None
         self.newest = newest
@@ -96,7 +97,8 @@ class Strand:
             self._fill(head.block)
             return None
         if head.block > tip.block + 1:
-            self.missing.append(Missing(tip.block + 1, head.block - 1, segment, seal))
+            if len(self.missing) < MOST:
+                self.missing.append(Missing(tip.block + 1, head.block - 1, segment, seal))
             self._advance(head)
             return None
         if head.block == tip.block + 1:
@@ -105,9 +107,9 @@ class Strand:
         self._branches[head.hash] = head
         if self._fill(head.block):
             return Kind.REORDERED, f"block {head.block} stands after block {tip.block}"
-        if head.hash in self._recent:
+        if self._remembers(head.hash, head.block):
             return Kind.REORDERED, f"block {head.block} stands there twice"
-        if self._recent.get(seal.previous) == head.block - 1:
+        if self._remembers(seal.previous, head.block - 1):
             return Kind.SECOND_WRITER, f"two programs wrote a block {head.block}"
         return Kind.REORDERED, f"block {head.block} stands after block {tip.block}"
 
@@ -116,7 +118,10 @@ class Strand:
         self.tip = head
         self._recent[head.hash] = head.block
         if len(self._recent) > _REMEMBERED:
-            del self._recent[next(iter(self._recent))]
+            self._older, self._recent = self._recent, {}
+
+    def _remembers(self, name: str, block: int) -> bool:
+        return block in {self._recent.get(name), self._older.get(name)}
 
     def _fill(self, block: int) -> bool:
         """Whether it was missing; then it is not any more."""

@@ -105,6 +105,8 @@ class _Reading:
             self._find(stored, trouble.kind, trouble.offset, before, trouble.what)
 
     def _find(self, stored: bytes, kind: Kind, offset: int, head: Head, what: str) -> None:
+        if len(self._findings) >= MOST:
+            return
         line = stored.count(b"\n", 0, offset) + 1
         self._add(Finding(
             kind=kind, segment=self._names[-1], line=line, offset=offset, chain=head.chain,

@@ -41,7 +41,7 @@ class World:
             share,
             now_s=lambda: self.now_s,
             random=lambda: self.thrown,
-            fresh=lambda count: next(self._numbers).to_bytes(count, "big"),
+            fresh=lambda count: next(self._numbers).to_bytes(8, "big") * (count // 8),
         )
 
     def begin(self, ambient: Context | None = None, meta: object = None) -> Passage:

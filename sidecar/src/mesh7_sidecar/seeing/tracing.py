@@ -81,9 +81,11 @@ class Tracer:
         return Passage(door, started_ns, caller, sampled)
 
     def _server(self, parent: Context | None) -> Context:
-        span_id = self._fresh(_SPAN_BYTES).hex()
         if parent is None:
-            return Context(self._fresh(_TRACE_BYTES).hex(), span_id, is_sampled=True)
+            # At one go: each time is a system call.
+            fresh = self._fresh(_TRACE_BYTES + _SPAN_BYTES)
+            return Context(fresh[:_TRACE_BYTES].hex(), fresh[_TRACE_BYTES:].hex(), is_sampled=True)
+        span_id = self._fresh(_SPAN_BYTES).hex()
         return Context(parent.trace_id, span_id, is_sampled=True, state=parent.state)
 
     def _may_ask(self) -> bool:

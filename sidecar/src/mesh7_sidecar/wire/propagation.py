@@ -15,6 +15,9 @@ from mesh7_sidecar.wire import splice
 from mesh7_sidecar.wire.headers import TRACEPARENT, TRACESTATE, HeaderList
 
 _META: Final = "_meta"
+# However a key is escaped: without one of these there is none of ours to look for.
+_NAMES: Final = re.compile(rb"trace|\\u00")
+_EMPTY: Final = re.compile(rb"[ \t\r\n]*+\}")
 _LINES: Final = re.compile(rb"^trace(?:parent|state):[^\n]*\n", re.MULTILINE)
 
 
@@ -56,7 +59,7 @@ def _named_in(body: bytes, place: splice.Path, span: Context) -> bytes:
         written[context.TRACESTATE] = orjson.dumps(span.state)
     if found is None:
         return splice.insert_key(body, place[:-1], _META, b"{%b}" % _members(written))
-    members = list(splice.members(body, found[0]))
+    members = list(splice.members(body, found[0])) if _NAMES.search(body) else []
     if any(member.key == context.TRACESTATE for member in members) and not span.state:
         return _named_in(splice.remove_key(body, (*place, context.TRACESTATE)), place, span)
     # From the last to the first, so that places stay right.
@@ -66,7 +69,7 @@ def _named_in(body: bytes, place: splice.Path, span: Context) -> bytes:
             body = body[: member.value_start] + value + body[member.value_end :]
     if not written or body[found[0] : found[0] + 1] != b"{":
         return body
-    comma = b"," if members else b""
+    comma = b"" if _EMPTY.match(body, found[0] + 1) else b","
     return body[: found[0] + 1] + _members(written) + comma + body[found[0] + 1 :]
 
 

@@ -306,6 +306,13 @@ def test_a_decision_is_explained_by_its_record_alone(kubectl: Fake, capsys: Capt
     )
 
 
+def test_an_id_that_no_record_of_a_pod_has_is_not_asked_for(kubectl: Fake, capsys: Capture) -> None:
+    kubectl.tell(SHOP)
+    assert plugin.exit_code(["explain", "support-7"]) == 1
+    assert "there is no record or request `support-7` – " in capsys.readouterr().err
+    assert [one.get("request") for one in kubectl.asked()] == ["support-7", None]
+
+
 def test_an_option_before_verify_is_not_passed_over(kubectl: Fake, capsys: Capture) -> None:
     kubectl.tell(SHOP)
     assert plugin.exit_code(["audit", "-A", "verify"]) == 2

@@ -1,5 +1,6 @@
 """A cluster as the audit's verbs want it: the records of one namespace, page by page."""
 
+import re
 from typing import Final
 
 from mesh7_cli import neutral, reading
@@ -8,6 +9,7 @@ from mesh7_cli.querying import spec
 from mesh7_cli.querying.asking import Asking
 from mesh7_cli.records import Page, Wish
 
+_RECORD: Final = re.compile(r"[a-z2-7]{12}-[1-9][0-9]{0,15}")
 MOST_ROUNDS: Final = 10
 """Questions for one page: each looks at as much of the audit as is one's turn."""
 
@@ -30,6 +32,9 @@ class Cluster:
 
     def query(self, wish: Wish) -> Page:
         """The newest records that are wanted."""
+        if wish.wanted.id and not _RECORD.fullmatch(wish.wanted.id):
+            # No pod's record has such an id, and the API server would refuse the question.
+            return Page(lines=())
         lines, notes, cursor, scanned = list[str](), dict[str, None](), wish.cursor, 0
         for _ in range(MOST_ROUNDS):
             left = Wish(wanted=wish.wanted, limit=wish.limit - len(lines), cursor=cursor)

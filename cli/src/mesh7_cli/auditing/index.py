@@ -4,13 +4,12 @@ It proves nothing and holds nothing that the files do not: whoever reads by it l
 again. It is for one reader at a time; `keeping` sees to that.
 """
 
+import json
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
-
-import orjson
 
 from mesh7_cli.auditing.segments import Line, Segment
 from mesh7_core.telemetry import recorded
@@ -186,7 +185,7 @@ def _begun(connection: sqlite3.Connection) -> _Growth:
 def traits_of(kind: str, others: Sequence[str]) -> Traits:
     """The traits of a row: its kind and the texts after it, rules last."""
     agent, pod, tool, decision, reason, outcome, rules = others
-    spoke = tuple(orjson.loads(rules))
+    spoke = tuple(json.loads(rules))
     return Traits(Kind(kind), agent, pod, tool, decision, reason, outcome, spoke)
 
 
@@ -268,4 +267,4 @@ def _rows_of_traits(growth: _Growth) -> Iterator[tuple[int | str, ...]]:
     for key in growth.touched:
         number, first, last = growth.known[key]
         chain, (*texts, rules) = key
-        yield (number, chain, *texts, orjson.dumps(rules).decode(), first, last)
+        yield (number, chain, *texts, json.dumps(rules), first, last)

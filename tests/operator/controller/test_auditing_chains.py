@@ -309,6 +309,24 @@ async def test_an_anchor_that_is_lost_between_two_leaders_is_found(
 
 
 @EVERY_SERVER
+async def test_our_own_first_records_of_a_new_namespace_are_no_finding(
+    program: Path, tmp_path: Path
+) -> None:
+    """They are written at once, before its first anchor."""
+    async with _scene(program, tmp_path) as (scene, leader):
+        leader.enrolled.append("bank")
+        leader.recorder.note("bank", b'{"bundle":{}}')
+        assert await leader.recorder.flush()
+        await leader.look()
+        assert leader.found("bank") == {}
+        successor = scene.lead()
+        successor.enrolled.append("bank")
+        await scene.api.delete(resources.CONFIG_MAPS, RELEASE, "mesh7-audit-bank")
+        await successor.look()
+        assert successor.found("bank") == {"unanchored": 1.0}
+
+
+@EVERY_SERVER
 async def test_what_is_too_much_goes_and_the_rest_verifies(program: Path, tmp_path: Path) -> None:
     """docs/administrator/audit.md: `audit.maxBytes`; what went is said, and is no finding."""
     async with _scene(program, tmp_path, replace(WEEK, most_bytes=2000)) as (scene, leader):

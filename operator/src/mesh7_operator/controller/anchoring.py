@@ -250,7 +250,8 @@ class Auditing:
         if extent is None:
             return None
         kept = await self._anchors.read(namespace)
-        if kept.trouble and (extent.entries or kept.is_there):
+        is_new = not kept.is_there and await self._begins_with_ours(namespace)
+        if kept.trouble and not is_new:
             finding = Finding(trouble=Trouble.UNANCHORED, said=kept.trouble, at_ms=self._now_ms())
             kept.anchor = following.noted(kept.anchor, [finding])
             await self._tell(namespace, [finding])
@@ -260,6 +261,15 @@ class Auditing:
         if kept.signed is None:
             await self._anchors.write(namespace, kept)
         return kept
+
+    async def _begins_with_ours(self, namespace: str) -> bool:
+        """Whether nothing lies there that is older than this term of ours."""
+        first = await self._audit.read(namespace, limit=1)
+        if not first:
+            return first is not None
+        segment = first[0].segment
+        name = segment.chain if segment is not None and first[0].is_operators else ""
+        return bool(name) and name == self._recorder.name_of(namespace)
 
     async def _sign(self, namespace: str, kept: Kept) -> None:
         trouble = await self._anchors.write(namespace, kept)

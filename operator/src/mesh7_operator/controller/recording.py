@@ -86,6 +86,11 @@ class Recorder:
         time = moments.written(self._clock.wall_ns())
         self.note(namespace, orjson.dumps({"time": time, name: said}))
 
+    def name_of(self, namespace: str) -> str:
+        """Our chain of a namespace; empty = it has none in this term."""
+        own = self._own.get(namespace)
+        return "" if own is None else own.chain.head.chain
+
     def fresh(self) -> set[str]:
         """Namespaces of which something was written since this was asked last."""
         fresh, self._fresh = self._fresh, set()

@@ -127,6 +127,9 @@ def test_a_sidecars_records_are_anchored_and_go_on_after_restarts(
             assert tools == MADE
             found = _verified(shop)
             assert (found.findings, found.is_whole) == ((), True)
+            anchor = _anchor(shop)
+            assert anchor is not None
+            assert anchor.findings == ()
             metrics = successor.metrics()
             assert not [name for name in metrics if name.startswith("mesh7_audit_findings_total")]
     assert refused(scene.court.server) == []

@@ -14,7 +14,7 @@ from aiohttp import web
 from mesh7_core.telemetry.records import Outcome
 from mesh7_sidecar.audit import lines as writing
 from tests.peers.processes import ROOT
-from tests.sidecar.audit.stored import Line, calls_in, verified
+from tests.sidecar.audit.stored import Line, calls_in, records_in, verified
 from tests.sidecar.doors import parts as doors
 from tests.sidecar.doors.scripted_source import Script, Talk, json_response
 from tests.sidecar.lifecycle import parts
@@ -247,3 +247,25 @@ async def test_a_full_disk_stops_no_call_and_what_is_lost_is_counted(tmp_path: P
 def content(place: Path) -> bytes:
     """The audit file."""
     return (place / "state" / "audit.jsonl").read_bytes()
+
+
+@pytest.mark.promise("T6")
+async def test_arguments_are_shown_where_policies_ask_without_what_they_name(
+    tmp_path: Path,
+) -> None:
+    """docs/reference/agentpolicy.md, spec.record; what was sent has its hash there."""
+    shows = ALLOW_ALL.replace("spec:\n", 'spec:\n  record: {arguments: Full, redact: ["$.card"]}\n')
+    async with scripted("echo") as source, guarded(
+        tmp_path, doors.source("s", source.url), shows
+    ) as served:  # fmt: skip
+        await served.until(parts.is_ready("s"))
+        asked = {"card": "4242", "note": "hello", "auth": "Bearer abcdef0123456789"}
+        await served.agent.modern("/mcp/s", "tools/call", {"name": "echo", "arguments": asked})
+        (line,) = await after(tmp_path, 1)
+
+    assert line["redacted"] == {"card": "(redacted)", "note": "hello", "auth": "Bearer (secret)"}
+    assert re.fullmatch("[0-9a-f]{64}", line["body"])
+    assert line["upstreamMs"] <= line["durationMs"]
+    first = records_in(content(tmp_path))[0]
+    assert (first["bundle"]["from"], first["bundle"]["to"]) == ("", line["bundle"])
+    assert undocumented([line]) == []

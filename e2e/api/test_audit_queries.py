@@ -21,10 +21,10 @@ from e2e.cluster.fixtures import need
 from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.waiting import until
 from mesh7_core import names
+from mesh7_core.audit import chain, moments
 from mesh7_core.ledger import audit_entries
 from mesh7_core.ledger.audit_entries import Kind, Segment
 from mesh7_core.ledger.redis_layout import Layout
-from mesh7_core.telemetry import chain, moments
 from tests.operator.querying.trails import line
 
 BEGAN_MS = 1_795_258_936_000

@@ -9,11 +9,11 @@ from typing import Final, TypeVar
 import click
 
 from mesh7_cli import records
+from mesh7_core.audit import recorded
+from mesh7_core.audit.wanted import Wanted
 from mesh7_core.policy import globs
 from mesh7_core.policy.reasons import Reason
-from mesh7_core.telemetry import recorded
 from mesh7_core.telemetry.records import Outcome
-from mesh7_core.telemetry.wanted import Wanted
 
 R = TypeVar("R")
 

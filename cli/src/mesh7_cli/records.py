@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from mesh7_cli.backend import Voice
-from mesh7_core.telemetry.wanted import Wanted
+from mesh7_core.audit.wanted import Wanted
 
 MOST: Final = 500
 """Records of one page."""

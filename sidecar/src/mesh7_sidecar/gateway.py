@@ -8,9 +8,9 @@ import os
 from collections.abc import Mapping
 
 from mesh7_core import errors
+from mesh7_core.audit import lines
 from mesh7_core.compiling import compiler
 from mesh7_core.policy import calls
-from mesh7_core.telemetry import lines
 from mesh7_sidecar import listening, measuring, serving, status
 from mesh7_sidecar.audit.bundles import BundleRecords
 from mesh7_sidecar.audit.collecting import Collecting

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from mesh7_core import errors
+from mesh7_core.audit import deeds
 from mesh7_core.ledger.protocol import Lost
 from mesh7_core.policy import calls
-from mesh7_core.telemetry import deeds
 from mesh7_sidecar import homes
 from mesh7_sidecar.audit.lines import AuditLines
 from mesh7_sidecar.audit.share import by_share

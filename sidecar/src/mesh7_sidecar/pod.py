@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from mesh7_core import errors
+from mesh7_core.audit import lines
 from mesh7_core.delivery.envelopes import Kind
 from mesh7_core.ledger import redis
 from mesh7_core.ledger.absent import AbsentLedger
@@ -25,7 +26,7 @@ from mesh7_core.ledger.redis_url import RedisServer
 from mesh7_core.ledger.signed import Desk, SignedLedger
 from mesh7_core.policy import bundle, calls
 from mesh7_core.policy.rules import Per
-from mesh7_core.telemetry import lines, sidecar_instruments
+from mesh7_core.telemetry import sidecar_instruments
 from mesh7_sidecar import listening, measuring, pod_settings, serving
 from mesh7_sidecar.audit.appending import Appending
 from mesh7_sidecar.audit.bundles import BundleRecords

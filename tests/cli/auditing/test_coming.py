@@ -16,8 +16,8 @@ from mesh7_cli.auditing.coming import coming
 from mesh7_cli.auditing.folder import Folder
 from mesh7_cli.auditing.tail import Tail
 from mesh7_cli.records import Wish
+from mesh7_core.audit.wanted import Wanted
 from mesh7_core.policy.globs import TextGlob
-from mesh7_core.telemetry.wanted import Wanted
 from tests.cli.auditing.written import CHAIN, Writer, call, numbered, tools
 
 

@@ -18,8 +18,8 @@ from mesh7_cli.auditing import keeping
 from mesh7_cli.auditing.folder import Folder
 from mesh7_cli.records import Wish
 from mesh7_core import errors
+from mesh7_core.audit.wanted import Wanted
 from mesh7_core.policy.globs import TextGlob
-from mesh7_core.telemetry.wanted import Wanted
 from tests.cli.auditing.written import (
     REQUEST,
     TRACE,
@@ -40,7 +40,7 @@ TOOLS = ("git.git_log", "git.git_commit", "api.get")
 READER = """
 import sys, pathlib
 from tests.cli.auditing.written import asked
-from mesh7_core.telemetry.wanted import Wanted
+from mesh7_core.audit.wanted import Wanted
 print(*asked(pathlib.Path(sys.argv[1]), Wanted()).lines, sep='\\n')
 """
 RULES = ("default/quickstart/read", "base/all")

@@ -13,8 +13,8 @@ from mesh7_cli import exits, main
 from mesh7_cli.auditing import signed
 from mesh7_cli.auditing.signed import Signed
 from mesh7_cli.verbs.verify import MEANINGS
+from mesh7_core.audit import heads
 from mesh7_core.delivery import keys
-from mesh7_core.telemetry import heads
 from mesh7_sidecar.audit import signing
 from mesh7_sidecar.audit.signing import SignedHeads
 from tests.cli.auditing.written import CHAIN, Writer, call, numbered

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from mesh7_cli.auditing.folder import Folder
 from mesh7_cli.records import Page, Wish
-from mesh7_core.telemetry import chain, recorded, wanted
-from mesh7_core.telemetry.heads import Head
-from mesh7_core.telemetry.wanted import Wanted
+from mesh7_core.audit import chain, recorded, wanted
+from mesh7_core.audit.heads import Head
+from mesh7_core.audit.wanted import Wanted
 
 CHAIN = "abcdefghijkl"
 BEGAN = datetime(2026, 11, 21, 10, tzinfo=UTC)

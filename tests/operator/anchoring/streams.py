@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from mesh7_core.audit import chain
+from mesh7_core.audit.heads import Head
 from mesh7_core.ledger.audit_entries import Entry, Kind, Segment
-from mesh7_core.telemetry import chain
-from mesh7_core.telemetry.heads import Head
 from mesh7_operator.anchoring.anchor import Anchor
 from mesh7_operator.anchoring.following import Followed, follow
 

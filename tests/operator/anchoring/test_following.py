@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from mesh7_core.audit import heads
 from mesh7_core.ledger.audit_entries import Kind, Segment
-from mesh7_core.telemetry import heads
 from mesh7_operator.anchoring.anchor import MOST_FINDINGS, Anchor, Trouble
 from tests.operator.anchoring.streams import (
     AT_MS,

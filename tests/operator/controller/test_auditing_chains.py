@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from mesh7_core.audit.deeds import Act, Deed
 from mesh7_core.delivery import keys
 from mesh7_core.ledger import audit_entries, redis_layout
 from mesh7_core.ledger.audit_entries import Segment
-from mesh7_core.telemetry.deeds import Act, Deed
 from mesh7_operator import metrics
 from mesh7_operator.anchoring import writing
 from mesh7_operator.anchoring.anchor import Anchor, Trouble

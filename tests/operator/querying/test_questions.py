@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mesh7_core.telemetry.deeds import Act
+from mesh7_core.audit.deeds import Act
 from mesh7_operator.querying import questions
 from mesh7_operator.querying.questions import Place, Question
 

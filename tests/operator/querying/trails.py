@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from mesh7_core.audit import chain, moments
 from mesh7_core.ledger.audit_entries import Entry, Kind, Segment
-from mesh7_core.telemetry import chain, moments
 
 SHOP = "shop"
 CHAIN = "kq3v7a2mzx4d"

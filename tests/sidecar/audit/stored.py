@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mesh7_core.telemetry import verifying
-from mesh7_core.telemetry.findings import Verified
+from mesh7_core.audit import verifying
+from mesh7_core.audit.findings import Verified
 from mesh7_sidecar.audit import signing
 
 Line = dict[str, Any]

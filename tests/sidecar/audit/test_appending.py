@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
+from mesh7_core.audit import chain
 from mesh7_core.ledger.audit_entries import Kind, Segment
-from mesh7_core.telemetry import chain
 from mesh7_sidecar.audit import appending, segments
 from mesh7_sidecar.audit.appending import MOST_BYTES, Appending
 from tests.conftest import Eventually

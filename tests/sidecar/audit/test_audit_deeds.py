@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from mesh7_core.telemetry import deeds
+from mesh7_core.audit import deeds
 from tests.sidecar.audit.stored import Line, records_in
 from tests.sidecar.audit.test_audit_file import audit_file, record
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from mesh7_core import errors
-from mesh7_core.telemetry import chain, heads, verifying
-from mesh7_core.telemetry.findings import Kind
-from mesh7_core.telemetry.heads import Head
+from mesh7_core.audit import chain, heads, verifying
+from mesh7_core.audit.findings import Kind
+from mesh7_core.audit.heads import Head
 from mesh7_sidecar.audit import opening, segments, signing
 from mesh7_sidecar.audit.bundles import BundleRecords
 from mesh7_sidecar.audit.lines import AuditLines

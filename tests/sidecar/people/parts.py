@@ -14,12 +14,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mesh7_core.audit.deeds import Deed
 from mesh7_core.compiling import compiler
 from mesh7_core.ledger import protocol
 from mesh7_core.ledger.asked import Asking, Request
 from mesh7_core.ledger.memory import MemoryLedger
 from mesh7_core.policy import bundle, calls
-from mesh7_core.telemetry.deeds import Deed
 from mesh7_sidecar.bundles.current import Current
 from mesh7_sidecar.clock import Clock
 from mesh7_sidecar.doors.control import Control

@@ -6,9 +6,9 @@ from dataclasses import replace
 from mesh7_cli.auditing import cursors
 from mesh7_cli.auditing.tail import Numbers, Tail
 from mesh7_cli.records import Records, Wish
-from mesh7_core.telemetry import recorded
-from mesh7_core.telemetry import wanted as wanting
-from mesh7_core.telemetry.recorded import Kind
+from mesh7_core.audit import recorded
+from mesh7_core.audit import wanted as wanting
+from mesh7_core.audit.recorded import Kind
 
 
 def coming(

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from mesh7_cli.auditing.index import STRETCH_BITS, traits_of
-from mesh7_core.telemetry import wanted as wanting
-from mesh7_core.telemetry.wanted import Wanted
+from mesh7_core.audit import wanted as wanting
+from mesh7_core.audit.wanted import Wanted
 
 _EARLIEST: Final = -(1 << 62)
 _LATEST: Final = 1 << 62

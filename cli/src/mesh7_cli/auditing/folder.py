@@ -10,9 +10,9 @@ from mesh7_cli.auditing.segments import Segment
 from mesh7_cli.backend import Voice
 from mesh7_cli.records import Page, Wish
 from mesh7_core import errors
-from mesh7_core.telemetry import recorded
-from mesh7_core.telemetry import wanted as wanting
-from mesh7_core.telemetry.wanted import Wanted
+from mesh7_core.audit import recorded
+from mesh7_core.audit import wanted as wanting
+from mesh7_core.audit.wanted import Wanted
 
 VOICE: Final = Voice(program="mesh7", complaint="mesh7: ")
 KEEP_FROM_BYTES: Final = 1024 * 1024

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mesh7_cli.auditing.segments import Line, Segment
-from mesh7_core.telemetry import recorded
-from mesh7_core.telemetry.recorded import Kind, Recorded, Traits
+from mesh7_core.audit import recorded
+from mesh7_core.audit.recorded import Kind, Recorded, Traits
 
 VERSION: Final = 1
 """Raised with every change of the tables: an index of another version is made anew."""

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Final
 
 from mesh7_core import errors
+from mesh7_core.audit import heads
+from mesh7_core.audit.heads import Head
 from mesh7_core.delivery import keys
-from mesh7_core.telemetry import heads
-from mesh7_core.telemetry.heads import Head
 from mesh7_sidecar.audit import signing
 
 _MOST_BYTES: Final = 1024 * 1024

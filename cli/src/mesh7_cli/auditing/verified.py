@@ -9,9 +9,9 @@ from mesh7_cli import reading
 from mesh7_cli.auditing import segments, signed
 from mesh7_cli.auditing.segments import Segment
 from mesh7_core import errors
-from mesh7_core.telemetry import recorded, verifying
-from mesh7_core.telemetry.findings import Finding, Kind, Verified
-from mesh7_core.telemetry.heads import Head
+from mesh7_core.audit import recorded, verifying
+from mesh7_core.audit.findings import Finding, Kind, Verified
+from mesh7_core.audit.heads import Head
 
 _LOOKED_AT: Final = 100
 """Lines of the oldest file in which a time is looked for."""

@@ -12,7 +12,7 @@ from mesh7_cli.querying.asking import Asking, together
 from mesh7_cli.querying.cluster import Cluster
 from mesh7_cli.records import Page, Wish
 from mesh7_core import names
-from mesh7_core.telemetry import recorded
+from mesh7_core.audit import recorded
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 

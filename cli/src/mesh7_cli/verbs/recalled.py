@@ -9,8 +9,8 @@ from mesh7_cli import exits, ids, reading
 from mesh7_cli.records import Records, Wish
 from mesh7_cli.verbs import recorded
 from mesh7_cli.verbs.recorded import Said
-from mesh7_core.telemetry.recorded import Kind
-from mesh7_core.telemetry.wanted import Wanted
+from mesh7_core.audit.recorded import Kind
+from mesh7_core.audit.wanted import Wanted
 
 _RECORD: Final = re.compile(r"[a-z0-9]{1,32}-[1-9][0-9]{0,17}")
 _TRACE: Final = re.compile(r"[0-9a-f]{32}")

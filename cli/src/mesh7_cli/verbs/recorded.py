@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from mesh7_cli import reading, spelled
-from mesh7_core.telemetry import recorded
-from mesh7_core.telemetry.recorded import Kind
+from mesh7_core.audit import recorded
+from mesh7_core.audit.recorded import Kind
 
 _SECOND_MS: Final = 1000.0
 _MINUTE_MS: Final = 60 * _SECOND_MS

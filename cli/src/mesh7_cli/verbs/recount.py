@@ -14,7 +14,7 @@ from mesh7_cli.verbs import recalled, recorded
 from mesh7_cli.verbs.recalled import Recalled
 from mesh7_cli.verbs.recorded import Said
 from mesh7_cli.verbs.sentences import SENTENCES
-from mesh7_core.telemetry.recorded import Kind
+from mesh7_core.audit.recorded import Kind
 from mesh7_core.telemetry.records import Outcome
 
 _WIDTH: Final = 11

@@ -7,8 +7,8 @@ import click
 
 from mesh7_cli import neutral, output
 from mesh7_cli.auditing.verified import Held, Verdict
-from mesh7_core.telemetry.findings import Finding, Kind, Stretch
-from mesh7_core.telemetry.heads import Head
+from mesh7_core.audit.findings import Finding, Kind, Stretch
+from mesh7_core.audit.heads import Head
 
 _WIDTH: Final = 9
 _SHOWN: Final = 50

@@ -12,9 +12,9 @@ from typing import Final
 from mesh7_cli import reading
 from mesh7_cli.verbs import recorded
 from mesh7_cli.verbs.recorded import Said
-from mesh7_core.telemetry import moments
-from mesh7_core.telemetry import recorded as lines
-from mesh7_core.telemetry.recorded import Kind
+from mesh7_core.audit import moments
+from mesh7_core.audit import recorded as lines
+from mesh7_core.audit.recorded import Kind
 
 POLICY: Final = "policy.evaluate"
 WAIT: Final = "approval.wait"

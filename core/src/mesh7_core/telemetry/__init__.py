@@ -1,1 +1,1 @@
-"""What is written about calls."""
+"""What is seen of calls: their passage, their one record, spans, and all instruments."""

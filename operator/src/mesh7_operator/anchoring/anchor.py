@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from mesh7_core.telemetry.heads import Head
+from mesh7_core.audit.heads import Head
 
 MOST_CHAIN_BYTES: Final = 460 * 1024
 """Of all chains as they are written; beyond, those that were silent longest are folded."""

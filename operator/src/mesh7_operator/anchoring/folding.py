@@ -8,7 +8,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Final
 
-from mesh7_core.telemetry import heads
+from mesh7_core.audit import heads
 from mesh7_operator.anchoring.anchor import MOST_CHAIN_BYTES, Anchor, Chained, Folded
 
 _BYTES: Final = 400

@@ -8,9 +8,9 @@ where its next blocks say that it stands. Pure: no clock, no network, no logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from mesh7_core.audit import heads, seals
+from mesh7_core.audit.heads import Head
 from mesh7_core.ledger.audit_entries import Entry, Kind, Segment
-from mesh7_core.telemetry import heads, seals
-from mesh7_core.telemetry.heads import Head
 from mesh7_operator.anchoring import folding
 from mesh7_operator.anchoring.anchor import MOST_FINDINGS, Anchor, Chained, Finding, Trouble
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from mesh7_core import names
+from mesh7_core.audit import heads
+from mesh7_core.audit.heads import Head
 from mesh7_core.delivery import keys, spelled
-from mesh7_core.telemetry import heads
-from mesh7_core.telemetry.heads import Head
 from mesh7_operator.anchoring.anchor import (
     Anchor,
     Chained,

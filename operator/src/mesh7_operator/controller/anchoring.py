@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from mesh7_core import errors
+from mesh7_core.audit import deeds
 from mesh7_core.ledger.audit_entries import Entry, place_of
-from mesh7_core.telemetry import deeds
 from mesh7_operator.anchoring import following, trimming
 from mesh7_operator.anchoring.anchor import Anchor, Finding, Trouble
 from mesh7_operator.anchoring.trimming import Terms

@@ -7,9 +7,9 @@ wrote past them is believed here.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
+from mesh7_core.audit import deeds
+from mesh7_core.audit.deeds import Act, Deed
 from mesh7_core.ledger.asked import Request, Verdict, Vote
-from mesh7_core.telemetry import deeds
-from mesh7_core.telemetry.deeds import Act, Deed
 from mesh7_operator.approving.ground import Ground
 from mesh7_operator.cluster import shapes
 from mesh7_operator.reconciling.compilation import is_exact

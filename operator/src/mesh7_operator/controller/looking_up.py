@@ -11,8 +11,8 @@ from functools import partial
 from typing import Final, Protocol, TypeVar
 
 from mesh7_core import errors
+from mesh7_core.audit import deeds
 from mesh7_core.ledger.audit_entries import Entry
-from mesh7_core.telemetry import deeds
 from mesh7_operator.anchoring.anchor import Anchor
 from mesh7_operator.anchoring.verifying import Verified, Verifying
 from mesh7_operator.clock import Clock

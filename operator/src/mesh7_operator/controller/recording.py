@@ -14,9 +14,9 @@ from typing import Final, Protocol
 
 import orjson
 
+from mesh7_core.audit import chain, moments
+from mesh7_core.audit.chain import Chain, Sealed
 from mesh7_core.ledger.audit_entries import Kind, Segment
-from mesh7_core.telemetry import chain, moments
-from mesh7_core.telemetry.chain import Chain, Sealed
 from mesh7_operator.clock import Clock
 
 _LOG: Final = logging.getLogger("mesh7_operator.audit")

@@ -9,8 +9,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from mesh7_core.audit import seals
 from mesh7_core.ledger.audit_entries import Entry
-from mesh7_core.telemetry import seals
 from mesh7_operator.querying.questions import Place, Question
 from mesh7_operator.querying.sifting import Sieve
 

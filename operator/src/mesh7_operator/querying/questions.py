@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from mesh7_core.audit import recorded
+from mesh7_core.audit.deeds import Act, Deed
+from mesh7_core.audit.wanted import Wanted
 from mesh7_core.policy.globs import BadGlob, TextGlob
-from mesh7_core.telemetry import recorded
-from mesh7_core.telemetry.deeds import Act, Deed
-from mesh7_core.telemetry.wanted import Wanted
 
 USUAL_LIMIT: Final = 100
 MOST_RECORDS: Final = 500

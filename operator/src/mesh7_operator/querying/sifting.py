@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from mesh7_core.audit import recorded, wanted
+from mesh7_core.audit.wanted import Wanted
 from mesh7_core.ledger.audit_entries import Entry
-from mesh7_core.telemetry import recorded, wanted
-from mesh7_core.telemetry.wanted import Wanted
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._-]+")
 """Text that JSON has no other spelling for among those that writers of ours use."""

@@ -12,9 +12,9 @@ from collections import deque
 from dataclasses import replace
 from typing import Final, Protocol
 
+from mesh7_core.audit.heads import Head
 from mesh7_core.ledger import audit_entries
 from mesh7_core.ledger.audit_entries import Kind, Segment
-from mesh7_core.telemetry.heads import Head
 from mesh7_sidecar.audit import segments
 
 log = logging.getLogger("mesh7.audit")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from mesh7_core.telemetry.changes import BundleChange
+from mesh7_core.audit.changes import BundleChange
 from mesh7_sidecar.audit.lines import AuditLines
 
 

@@ -9,9 +9,9 @@ import os
 from pathlib import Path
 from typing import Final
 
-from mesh7_core.telemetry import chain
-from mesh7_core.telemetry.chain import Chain
-from mesh7_core.telemetry.heads import Head
+from mesh7_core.audit import chain
+from mesh7_core.audit.chain import Chain
+from mesh7_core.audit.heads import Head
 from mesh7_sidecar.audit.private import open_private
 from mesh7_sidecar.audit.sealing import Wrote
 from mesh7_sidecar.audit.signing import SignedHeads

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from mesh7_core.telemetry import changes, deeds
+from mesh7_core.audit import changes, deeds
 from mesh7_core.telemetry.records import Record
 from mesh7_sidecar.audit.sealing import Sealing, Stored
 from mesh7_sidecar.audit.segments import Follower

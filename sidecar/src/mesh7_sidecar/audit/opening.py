@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from mesh7_core import errors
-from mesh7_core.telemetry import chain
+from mesh7_core.audit import chain
 from mesh7_core.telemetry.records import Record
 from mesh7_sidecar.audit.generations import Generations
 from mesh7_sidecar.audit.lines import MAXIMUM_WAITING_BYTES, SIGN_S, AuditLines

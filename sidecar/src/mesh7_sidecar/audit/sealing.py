@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from mesh7_core.telemetry import moments
-from mesh7_core.telemetry.chain import Chain
-from mesh7_core.telemetry.heads import Head
+from mesh7_core.audit import moments
+from mesh7_core.audit.chain import Chain
+from mesh7_core.audit.heads import Head
 from mesh7_sidecar.audit import segments
 from mesh7_sidecar.audit.segments import Segment
 

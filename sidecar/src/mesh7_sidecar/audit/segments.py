@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from mesh7_core.telemetry import chain, seals
-from mesh7_core.telemetry.heads import Head
+from mesh7_core.audit import chain, seals
+from mesh7_core.audit.heads import Head
 
 MOST_BYTES: Final = 512 * 1024
 """Of a segment of more than one block."""

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from mesh7_core import errors
+from mesh7_core.audit import heads
+from mesh7_core.audit.heads import Head
 from mesh7_core.delivery.keys import KEY_BYTES, SigningKey
-from mesh7_core.telemetry import heads
-from mesh7_core.telemetry.heads import Head
 from mesh7_sidecar.audit.private import open_private
 from mesh7_sidecar.audit.stream import write_all
 

@@ -6,7 +6,7 @@ For one thread at a time; it blocks as long as the reader does.
 import os
 from typing import Final
 
-from mesh7_core.telemetry.heads import Head
+from mesh7_core.audit.heads import Head
 from mesh7_sidecar.audit.sealing import Wrote
 
 STDOUT: Final = 1

@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable, Coroutine
 from typing import Final
 
+from mesh7_core.audit.deeds import Act
 from mesh7_core.ledger import protocol
 from mesh7_core.ledger.asked import Request, State, Verdict, Vote, counts_for
-from mesh7_core.telemetry.deeds import Act
 from mesh7_sidecar.doors.people_answers import Answer, Ground, against, deed, lost, refused, unsure
 from mesh7_sidecar.doors.people_grants import Grants
 from mesh7_sidecar.doors.people_watch import BEAT_S, Watching

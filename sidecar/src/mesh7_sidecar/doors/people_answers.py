@@ -4,11 +4,11 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, TypedDict, Unpack
 
+from mesh7_core.audit.deeds import Act, Deed
 from mesh7_core.ledger import protocol
 from mesh7_core.ledger.asked import Request
 from mesh7_core.policy import bundle
 from mesh7_core.policy.destination import destination
-from mesh7_core.telemetry.deeds import Act, Deed
 from mesh7_sidecar.clock import Clock
 from mesh7_sidecar.gate.standing import StandingGrants
 from mesh7_sidecar.net.exchange import Exchange

@@ -8,10 +8,10 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
+from mesh7_core.audit.deeds import Act
 from mesh7_core.compiling import drafting, grants
 from mesh7_core.ledger import protocol
 from mesh7_core.policy import bundle
-from mesh7_core.telemetry.deeds import Act
 from mesh7_sidecar.doors import people_grants_shown as rows
 from mesh7_sidecar.doors.people_answers import Answer, Ground, deed, lost, refused, unsure
 from mesh7_sidecar.gate import observing

@@ -11,11 +11,11 @@ from typing import Final
 
 import orjson
 
+from mesh7_core.audit import lines
 from mesh7_core.ledger.protocol import Observation, Observed, Seen, Use, Window
 from mesh7_core.policy import calls, judge, standing
 from mesh7_core.policy.bundle import Grant
 from mesh7_core.policy.rules import Limit, Loop, Per, StoreLoss
-from mesh7_core.telemetry import lines
 from mesh7_sidecar.gate.sessions import Sessions
 
 SESSION_IDLE_MS: Final = 3_600_000

@@ -8,9 +8,9 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from mesh7_core.audit import shown
 from mesh7_core.otlp import exporter, settings
 from mesh7_core.otlp.counts import Counts
-from mesh7_core.telemetry import shown
 from mesh7_core.telemetry.record_spans import spans_of
 from mesh7_core.telemetry.records import Record
 from mesh7_core.telemetry.spans import Span

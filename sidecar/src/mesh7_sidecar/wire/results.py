@@ -36,7 +36,8 @@ class Fit:
     """
 
     __slots__ = (
-        "body", "code", "input_methods", "is_protocol_error", "is_tool_error", "result", "result_type",
+        "body", "code", "input_methods", "is_protocol_error", "is_tool_error", "result",
+        "result_type",
     )  # fmt: skip
 
     def __init__(self, body: bytes) -> None:

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mesh7_core.audit import lines, secrets, shown
 from mesh7_core.policy import calls
 from mesh7_core.policy.decision import Decision, Verdict
 from mesh7_core.policy.reasons import Reason
 from mesh7_core.policy.recording import Recording, recording_of
 from mesh7_core.policy.rules import ArgumentRecord, Policy
-from mesh7_core.telemetry import lines, secrets, shown
 from mesh7_core.telemetry.passage import Passage
 from mesh7_core.telemetry.records import Outcome, Record
 from tests.core.policy import building

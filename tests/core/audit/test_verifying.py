@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mesh7_core.telemetry import chain, heads, verifying
-from mesh7_core.telemetry.findings import MOST, Kind
-from tests.core.telemetry.chains import NAME, OTHER, TIME, Stored, blocks, found, kinds, lines
+from mesh7_core.audit import chain, heads, verifying
+from mesh7_core.audit.findings import MOST, Kind
+from tests.core.audit.chains import NAME, OTHER, TIME, Stored, blocks, found, kinds, lines
 
 BLOCKS, HEAD = blocks(3, 64, 1, 5)
 WHOLE = b"".join(BLOCKS)

@@ -9,9 +9,9 @@ from typing import Final
 
 import orjson
 
+from mesh7_core.audit import secrets
 from mesh7_core.policy import redaction
 from mesh7_core.policy.recording import Recording
-from mesh7_core.telemetry import secrets
 from mesh7_core.telemetry.records import Record
 
 MOST_BYTES: Final = 16 * 1024

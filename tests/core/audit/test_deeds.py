@@ -2,7 +2,7 @@
 
 import json
 
-from mesh7_core.telemetry import deeds
+from mesh7_core.audit import deeds
 
 
 def test_a_decision_is_one_line_that_says_who_and_how() -> None:

@@ -7,10 +7,10 @@ Pure: no clock, no network, no logging.
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from mesh7_core.telemetry import blocks, heads, seals
-from mesh7_core.telemetry.findings import MOST, Finding, Kind, Stretch, Verified
-from mesh7_core.telemetry.heads import Head
-from mesh7_core.telemetry.strands import Missing, Strand
+from mesh7_core.audit import blocks, heads, seals
+from mesh7_core.audit.findings import MOST, Finding, Kind, Stretch, Verified
+from mesh7_core.audit.heads import Head
+from mesh7_core.audit.strands import Missing, Strand
 
 Segment = tuple[str, bytes]
 """A file or stream entry: what people call it, and its bytes. No block goes on in the next one."""

@@ -5,8 +5,8 @@ A laptop's files and a cluster's stream are asked the same. Pure: no clock, no n
 
 from dataclasses import dataclass
 
+from mesh7_core.audit.recorded import Kind, Recorded, Traits
 from mesh7_core.policy.globs import TextGlob
-from mesh7_core.telemetry.recorded import Kind, Recorded, Traits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,9 +10,9 @@ from hashlib import blake2b, sha256
 
 import orjson
 
+from mesh7_core.audit import shown
 from mesh7_core.policy import calls
 from mesh7_core.policy.decision import Decision
-from mesh7_core.telemetry import shown
 from mesh7_core.telemetry.records import Outcome, Record
 
 DIGEST_BYTES = 16

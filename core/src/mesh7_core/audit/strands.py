@@ -6,10 +6,10 @@ Pure: no clock, no network, no logging.
 from collections.abc import Mapping
 from typing import Final
 
-from mesh7_core.telemetry import heads
-from mesh7_core.telemetry.findings import MOST, Kind
-from mesh7_core.telemetry.heads import Head
-from mesh7_core.telemetry.seals import Seal
+from mesh7_core.audit import heads
+from mesh7_core.audit.findings import MOST, Kind
+from mesh7_core.audit.heads import Head
+from mesh7_core.audit.seals import Seal
 
 _REMEMBERED: Final = 4096
 """Blocks back, at least, to which a second writer is told from a block that stands elsewhere."""

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from mesh7_core.telemetry import chain, verifying
-from mesh7_core.telemetry.findings import Finding, Kind
-from mesh7_core.telemetry.heads import Head
+from mesh7_core.audit import chain, verifying
+from mesh7_core.audit.findings import Finding, Kind
+from mesh7_core.audit.heads import Head
 
 TIME = "2026-11-21T00:00:00.123456Z"
 NAME = "abcdefghijkl"

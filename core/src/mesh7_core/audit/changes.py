@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from mesh7_core.telemetry import moments
+from mesh7_core.audit import moments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

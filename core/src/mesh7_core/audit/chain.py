@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mesh7_core.telemetry import heads, seals
-from mesh7_core.telemetry.heads import Head
+from mesh7_core.audit import heads, seals
+from mesh7_core.audit.heads import Head
 
 MOST_RECORDS: Final = 64
 """Of a block, but for those that a crash left before it."""

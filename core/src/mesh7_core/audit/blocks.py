@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
-from mesh7_core.telemetry import seals
-from mesh7_core.telemetry.findings import Kind
-from mesh7_core.telemetry.heads import Head
-from mesh7_core.telemetry.seals import RECORD, SEAL, Seal
+from mesh7_core.audit import seals
+from mesh7_core.audit.findings import Kind
+from mesh7_core.audit.heads import Head
+from mesh7_core.audit.seals import RECORD, SEAL, Seal
 
 _OPENING: Final = re.compile(rb'\{"id":"([a-z2-7]{12})-([1-9][0-9]{0,15})",')
 _TORN: Final = re.compile(rb'\{"id":"[a-z2-7]{12}-[1-9][0-9]{0,15}","torn":\{')

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from mesh7_core.telemetry.heads import Head
+from mesh7_core.audit.heads import Head
 
 MOST: Final = 1000
 """Findings that are kept of one reading; the rest would say nothing new."""

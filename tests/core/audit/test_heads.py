@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mesh7_core.audit import heads
 from mesh7_core.delivery.keys import SigningKey
-from mesh7_core.telemetry import heads
-from tests.core.telemetry.chains import blocks
+from tests.core.audit.chains import blocks
 
 KEY, OTHER = SigningKey(b"1" * 32), SigningKey(b"2" * 32)
 HEAD = replace(blocks(3, 64)[1], first=2)

@@ -16,7 +16,7 @@ from typing import Final
 
 import orjson
 
-from mesh7_core.telemetry.heads import Head
+from mesh7_core.audit.heads import Head
 
 SEAL: Final = b'{"seal":{"chain":"'
 """A line that begins so is a seal, for every other one of ours begins with `RECORD`."""

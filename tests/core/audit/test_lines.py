@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mesh7_core.audit import lines
 from mesh7_core.policy import calls
 from mesh7_core.policy.decision import Decision, Verdict
 from mesh7_core.policy.reasons import Reason
-from mesh7_core.telemetry import lines
 from mesh7_core.telemetry.context import Context
 from mesh7_core.telemetry.passage import Passage, Sampled
 from mesh7_core.telemetry.records import Outcome, Record

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mesh7_core.audit import recorded, wanted
+from mesh7_core.audit.recorded import Kind, Recorded, Traits
+from mesh7_core.audit.wanted import Wanted
 from mesh7_core.policy.globs import TextGlob
-from mesh7_core.telemetry import recorded, wanted
-from mesh7_core.telemetry.recorded import Kind, Recorded, Traits
-from mesh7_core.telemetry.wanted import Wanted
 
 LINE = (
     b'{"id":"abcdefghijkl-7","time":"2026-11-21T10:00:00.000001Z","decision":"Deny",'

@@ -4,15 +4,16 @@ Of a span it keeps ids, parent, name, times, status and attributes; neither its 
 """
 
 import contextlib
+import json
 import os
 import subprocess
 import time
+import urllib.parse
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-
-import httpx
 
 from tests.peers import ports
 
@@ -21,6 +22,7 @@ PROGRAM: Final = Path(__file__).parents[2] / ".venv-phoenix" / "bin" / "phoenix"
 _START_S: Final = 90.0
 _PATIENCE_S: Final = 60.0
 _STEP_S: Final = 0.2
+_ANSWER_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +63,10 @@ class Phoenix:
     def spans(self, trace_id: str = "") -> list[Kept]:
         """Those of one trace, or all of them; the oldest first."""
         wanted = {"limit": "1000"} | ({"trace_id": trace_id} if trace_id else {})
-        answer = httpx.get(f"{self.address}/v1/projects/default/spans", params=wanted, timeout=30)
-        answer.raise_for_status()
-        found: list[dict[str, object]] = answer.json()["data"]
+        query = urllib.parse.urlencode(wanted)
+        found: list[dict[str, object]] = json.loads(
+            _asked(f"{self.address}/v1/projects/default/spans?{query}")
+        )["data"]
         return [_kept(one) for one in sorted(found, key=lambda one: str(one["start_time"]))]
 
     def await_spans(self, trace_id: str, claim: Callable[[Sequence[Kept]], bool]) -> list[Kept]:
@@ -138,6 +141,13 @@ def _await_start(address: str, process: subprocess.Popen[bytes], folder: Path) -
 
 def _answers(address: str) -> bool:
     try:
-        return httpx.get(f"{address}/healthz", timeout=5).is_success
-    except httpx.TransportError:
+        _asked(f"{address}/healthz")
+    except OSError:
         return False
+    return True
+
+
+def _asked(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=_ANSWER_S) as answer:
+        content: bytes = answer.read()
+    return content

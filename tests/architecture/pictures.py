@@ -62,9 +62,9 @@ def _kind(line: str) -> str:
         return "typed"
     if line.startswith("error:"):
         return "wrong"
-    if line.startswith("approved "):
+    if line.startswith("approved ") or line.endswith((" ok", ": sound")):
         return "done"
-    return "waits" if " pending " in line else "said"
+    return "waits" if " pending " in line or "◆" in line else "said"
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from mesh7_core import errors
+from mesh7_core import awake, errors
 from mesh7_core.ledger.database import Batch, Database
 
 log = logging.getLogger("mesh7.ledger")
@@ -71,7 +71,7 @@ class Writer:
             return
         self._is_closed = True
         try:
-            async with asyncio.timeout(CLOSE_S):
+            async with awake.timeout(CLOSE_S):
                 async with self.lock:
                     if not self.trouble:
                         await self._flush()

@@ -12,6 +12,7 @@ from collections import deque
 from dataclasses import replace
 from typing import Final, Protocol
 
+from mesh7_core import awake
 from mesh7_core.audit.heads import Head
 from mesh7_core.ledger import audit_entries
 from mesh7_core.ledger.audit_entries import Kind, Segment
@@ -103,7 +104,7 @@ class Appending:
         if self._task is None:
             return
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_S):
+            async with awake.timeout(CLOSE_S):
                 await asyncio.wait({self._task})
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):

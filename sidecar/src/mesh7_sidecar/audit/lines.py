@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+from mesh7_core import awake
 from mesh7_core.audit import changes, deeds
 from mesh7_core.telemetry.records import Record
 from mesh7_sidecar.audit.sealing import Sealing, Stored
@@ -108,7 +109,7 @@ class AuditLines:
     async def close(self) -> None:
         """Write what waits and sign the end, for `CLOSE_S` at most, then close the file."""
         try:
-            async with asyncio.timeout(CLOSE_S):
+            async with awake.timeout(CLOSE_S):
                 while self._waiting or self._flushing is not None:
                     await self._flush_now()
                 if self._dropped and not self._trouble:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from pathlib import Path
 
 import aiohttp
@@ -113,13 +114,15 @@ async def test_a_call_that_does_not_end_is_cut_off_after_ten_seconds(tmp_path: P
         call = asyncio.ensure_future(post_patiently(f"{served.gateway.url}/mcp/s", body, fields))
         async with asyncio.timeout(30):
             await slow.begun.wait()
+        told_s = time.monotonic()
         served.gateway.process.send_signal(signal.SIGTERM)
         code, took_s = await ended(served)
+        assert time.monotonic() - told_s > 9, "calls in flight get ten seconds"
         slow.release.set()
         outcome, *_ = await asyncio.gather(call, return_exceptions=True)
 
     assert code == 0
-    assert 5 < took_s < 30, "nobody waited, or there was no end"
+    assert took_s < 30
     assert isinstance(outcome, aiohttp.ClientError | ConnectionError)
 
 

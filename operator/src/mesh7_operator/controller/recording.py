@@ -39,6 +39,7 @@ class _Own:
 
     Attributes:
         sealed: what is being written: sent again as it is, for it may be there already.
+        is_going: its namespace is gone: once all is written, nothing follows.
     """
 
     chain: Chain
@@ -46,6 +47,7 @@ class _Own:
     waiting_bytes: int = 0
     dropped: int = 0
     sealed: tuple[Sealed, Segment] | None = None
+    is_going: bool = False
 
 
 class Recorder:
@@ -70,9 +72,10 @@ class Recorder:
         """Take a line: one JSON object, not empty, without a newline. Never blocks."""
         _LOG.info("recorded", extra={"namespace": namespace, "record": line.decode()})
         own = self._own.get(namespace)
-        if own is None:
-            name = base64.b32encode(self._random(8)).decode().lower()[:12]
-            own = self._own[namespace] = _Own(chain=chain.new(name))
+        if own is not None:
+            own.is_going = False
+        else:
+            own = self._own[namespace] = _Own(chain=self._fresh_chain())
         if own.waiting_bytes + len(line) > MOST_WAITING_BYTES:
             own.dropped += 1
             self._turn.set()
@@ -109,7 +112,9 @@ class Recorder:
     def waiting(self) -> tuple[str, ...]:
         """Namespaces of which something is not written yet."""
         return tuple(
-            name for name, own in self._own.items() if own.waiting or own.sealed or own.dropped
+            name
+            for name, own in self._own.items()
+            if own.waiting or own.sealed or own.dropped or own.is_going
         )
 
     async def flush(self) -> bool:
@@ -121,15 +126,26 @@ class Recorder:
     async def close(self) -> None:
         """Write what waits, and that nothing follows."""
         await self.flush()
-        for namespace, own in self._own.items():
-            if own.chain.head.block and not own.sealed:
-                await self._audit.append(namespace, _segment(own.chain, Kind.END, b"", 0, 0))
+        for namespace, own in tuple(self._own.items()):
+            await self._end(namespace, own)
 
     def forget(self, namespace: str) -> None:
-        """There is no such namespace any more."""
-        self._own.pop(namespace, None)
+        """There is no such namespace any more: what waits is written, and then its end."""
+        own = self._own.get(namespace)
+        if own is not None:
+            own.is_going = True
+            self._turn.set()
+
+    async def _end(self, namespace: str, own: _Own) -> bool:
+        """Write that nothing follows what was written, if anything was."""
+        if own.sealed:
+            return False
+        if not own.chain.head.block:
+            return True
+        return await self._audit.append(namespace, _segment(own.chain, Kind.END, b"", 0, 0))
 
     async def _write(self, namespace: str) -> bool:
+        # Held while Redis is awaited: only `_write` itself lets go of it.
         own = self._own[namespace]
         while own.waiting or own.sealed or own.dropped:
             sealed, segment = own.sealed or self._seal(own)
@@ -138,7 +154,20 @@ class Recorder:
                 return False
             own.sealed = None
             self._fresh.add(namespace)
-        return True
+        return not own.is_going or await self._let_go(namespace, own)
+
+    async def _let_go(self, namespace: str, own: _Own) -> bool:
+        """All is written: nothing follows. What is noted meanwhile goes on by another chain."""
+        if not await self._end(namespace, own):
+            return False
+        if own.is_going:
+            del self._own[namespace]
+        else:
+            own.chain = self._fresh_chain()
+        return not own.waiting
+
+    def _fresh_chain(self) -> Chain:
+        return chain.new(base64.b32encode(self._random(8)).decode().lower()[:12])
 
     def _seal(self, own: _Own) -> tuple[Sealed, Segment]:
         lines = [own.waiting.popleft() for _ in range(min(len(own.waiting), _AT_ONCE))]

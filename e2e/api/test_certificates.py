@@ -164,8 +164,14 @@ def test_a_rotated_key_is_trusted_within_a_round(cluster: Cluster, controller: C
     after = controllers.operator(cluster, "keys", "rotate").strip()
     assert after == following
     controller.until(lambda: said_keys(cluster, shop)[1:3] == [after, before], "both are said")
-    trust = kubelets.content(cluster, "configmap", names.TRUST_CONFIG_MAP)
-    assert trust == {"key": after.encode()}
+    # Namespaces hear of a key before pods are given it.
+    controller.until(
+        lambda: (
+            kubelets.content(cluster, "configmap", names.TRUST_CONFIG_MAP)
+            == {"key": after.encode()}
+        ),
+        "new pods are given it",
+    )
 
 
 @pytest.mark.promise("K15")

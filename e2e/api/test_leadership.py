@@ -3,7 +3,6 @@
 import contextlib
 import signal
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from e2e.cluster.api_server import ApiServer, Settings
 from e2e.cluster.clusters import Cluster
 from e2e.cluster.fixtures import RaiseCluster
 from mesh7_core import names
+from tests.peers import stopwatches
 
 TAKEOVER_S = 30.0
 FIRST, SECOND = "controller-first", "controller-second"
@@ -69,11 +69,11 @@ def test_another_takes_over_within_half_a_minute_when_the_leader_is_killed(
     delivered = Delivered(cluster, "shop")
     last = delivered.version()
     leader.end(signal.SIGKILL)
-    killed_at = time.monotonic()
-    cluster.apply(controllers.policy("shop", "support", action="Deny"))
-    assert delivered.version() == last
-    follower.until(lambda: delivered.version() > last, "the other delivers", TAKEOVER_S)
-    assert time.monotonic() - killed_at < TAKEOVER_S
+    with stopwatches.running() as passed_s:
+        cluster.apply(controllers.policy("shop", "support", action="Deny"))
+        assert delivered.version() == last
+        follower.until(lambda: delivered.version() > last, "the other delivers")
+        assert passed_s() < TAKEOVER_S
     assert follower.metrics()["mesh7_leader"] == 1
     made = _versions(leader) + _versions(follower)
     assert made == sorted(set(made))
@@ -100,7 +100,7 @@ def test_a_leader_that_slept_writes_nothing_when_it_wakes(
     delivered = Delivered(cluster, "shop")
     last = delivered.version()
     cluster.apply(controllers.policy("shop", "support", action="Deny"))
-    follower.until(lambda: delivered.version() > last, "the other delivers", TAKEOVER_S)
+    follower.until(lambda: delivered.version() > last, "the other delivers")
     before = len(leader.lines("delivered"))
     leader.process.send_signal(signal.SIGCONT)
     assert leader.process.wait(controllers.PATIENCE_S) == 1
@@ -199,7 +199,7 @@ def test_at_a_change_of_leaders_under_load_nothing_is_published_by_both(
         before = len(_deliveries(server))
         leader.until(lambda: len(_deliveries(server)) > before + len(SHOPS), "there is load")
         leader.end(number)
-        follower.await_line("everything is listed", TAKEOVER_S)
+        follower.await_line("everything is listed")
         follower.until(
             lambda: {one["namespace"] for one in follower.lines("delivered")} >= set(SHOPS),
             "the other delivers",
@@ -235,7 +235,7 @@ def test_a_leader_stopped_in_the_middle_of_its_plans_finishes_none_of_them(
     _enrol_shops(cluster, leader)
     with _load(cluster, SHOPS):
         _stop_mid_plan(server, leader)
-        follower.await_line("everything is listed", TAKEOVER_S)
+        follower.await_line("everything is listed")
         follower.until(
             lambda: {one["namespace"] for one in follower.lines("delivered")} >= set(SHOPS),
             "the other delivers",

@@ -430,5 +430,6 @@ def test_the_rotating_job_may_do_just_that(there: Installed, tmp_path: Path) -> 
     rotate = [*installed.PROGRAM, "keys", "rotate", f"--kubeconfig={kubeconfig}"]
     subprocess.run(rotate, check=True, capture_output=True)
     until(
-        lambda: controllers.operator(cluster, "keys", "show") != before, "another key", timeout_s=5
-    )
+        lambda: controllers.operator(cluster, "keys", "show") != before, "another key",
+        timeout_s=controllers.PATIENCE_S,
+    )  # fmt: skip

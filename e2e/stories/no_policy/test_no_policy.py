@@ -17,7 +17,7 @@ def test_an_agent_that_was_there_before_its_policy_obeys_it(story: Story) -> Non
     assert story.done("tools", "read") == []
     before = story.pod("agent")["metadata"]["uid"]
     story.apply("policy")
-    story.await_said("agent", _READ, is_text("water the plants"), "it may read", timeout_s=20)
+    story.await_said("agent", _READ, is_text("water the plants"), "it may read")
     after = story.pod("agent")
     assert after["metadata"]["uid"] == before
     statuses = after["status"]

@@ -20,6 +20,7 @@ from mesh7_core.telemetry.records import Outcome, Record
 from mesh7_sidecar import settings
 from mesh7_sidecar.audit import opening
 from mesh7_sidecar.audit.lines import AuditLines
+from mesh7_sidecar.audit.segments import Segment
 from tests.fakes.threads import NoThreads
 from tests.peers import processes
 from tests.sidecar.audit.stored import Line, records_in, verified
@@ -164,8 +165,43 @@ async def test_a_rotation_that_fails_loses_nothing(
     await audit.close()
 
     assert lines_of(path) == [{"n": 0}, {"n": 1}, {"n": 2}]
-    troubles = [each for each in caplog.records if each.levelno == logging.ERROR]
-    assert len(troubles) == 1, "told once, not at every write"
+    (told,) = [each.getMessage() for each in caplog.records if each.levelno == logging.ERROR]
+    assert told.startswith("audit records are written, none is lost, but the file is full")
+    assert audit.lost == 0
+
+
+async def test_a_record_that_cannot_be_rendered_is_counted_and_told_once(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever our defect is: `lost`, the metric and the audit itself know of it."""
+
+    def rendered(one: Record) -> bytes:
+        if int(one.call.name) % 2:
+            raise LookupError("a defect")
+        return render(one)
+
+    audit = opening.audit_file(path, rendered, wall_ns=lambda: 0)
+    for number in range(6):
+        audit.append(record(number))
+    await audit.close()
+
+    dropped = sum(line.get("dropped", 0) for line in lines_of(path))
+    assert (audit.lost, audit.written, dropped) == (3, 3, 3)
+    (told,) = [each for each in caplog.records if each.levelno == logging.ERROR]
+    assert told.exc_info is not None
+
+
+async def test_a_follower_that_fails_keeps_no_record_from_the_others(path: Path) -> None:
+    audit, found = audit_file(path), list[Segment]()
+
+    def fail(_: Segment) -> None:
+        raise LookupError("a defect")
+
+    audit.followers += [fail, found.append]
+    audit.append(record(1))
+    await audit.close()
+
+    assert [one.records for one in found] == [1]
 
 
 async def test_what_memory_cannot_hold_is_dropped_and_the_count_is_written(path: Path) -> None:

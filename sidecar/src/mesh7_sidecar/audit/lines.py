@@ -10,11 +10,13 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final
 
 from mesh7_core import awake
 from mesh7_core.audit import changes, deeds
 from mesh7_core.telemetry.records import Record
+from mesh7_sidecar import telling
 from mesh7_sidecar.audit.sealing import Sealing, Stored
 from mesh7_sidecar.audit.segments import Follower
 
@@ -25,6 +27,7 @@ SIGN_S: Final = 5.0
 """After the first record that no signed head names, one is signed."""
 CLOSE_S: Final = 5.0
 MAXIMUM_WAITING_BYTES: Final = 64 * 1024 * 1024
+_DEFECT: Final = "audit records are lost by a defect of mesh7; please report it"
 
 
 class AuditLines:
@@ -59,7 +62,8 @@ class AuditLines:
         self._waiting_bytes = 0
         self._is_urgent = False
         self._dropped = 0
-        self._trouble = self._unsigned = ""
+        self._trouble = self._besides = self._unsigned = ""
+        self._is_defect_told = False
         self._signed: asyncio.Future[None] | None = None
         self._flushing: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -72,22 +76,21 @@ class AuditLines:
     def append(self, record: Record) -> None:
         """Take a record; never blocks, never raises."""
         if self._waiting_bytes >= self._maximum_waiting_bytes:
-            self._dropped += 1
-            self.lost += 1
+            self._drop()
             return
-        line = self._render(record)
-        self._waiting.append(line)
-        self._waiting_bytes += len(line)
-        if self._timer is None and self._flushing is None:
-            self._timer = self._loop.call_later(FLUSH_S, self._flush)
+        try:
+            line = self._render(record)
+        except Exception:
+            # A record that is missing has to be counted, whatever our defect is.
+            if self._is_first_defect():
+                log.exception(_DEFECT)
+            self._drop()
+            return
+        self._wait(line)
 
     def tell(self, change: changes.BundleChange) -> None:
         """Take that another bundle is in force; there is always room for that."""
-        line = changes.line(change)
-        self._waiting.append(line)
-        self._waiting_bytes += len(line)
-        if self._timer is None and self._flushing is None:
-            self._timer = self._loop.call_later(FLUSH_S, self._flush)
+        self._wait(changes.line(change))
 
     async def note(self, deed: deeds.Deed) -> None:
         """Take what a person did; when this returns it is on the disk, or the log says why not.
@@ -114,7 +117,8 @@ class AuditLines:
                     await self._flush_now()
                 if self._dropped and not self._trouble:
                     await self._flush_now()
-                await self._loop.run_in_executor(self._thread, self._sealing.close)
+                closing = self._loop.run_in_executor(self._thread, self._sealing.close)
+                self._tell_unsigned(await closing)
         except TimeoutError:
             log.error("audit records were lost: the disk does not answer")  # noqa: TRY400
         finally:
@@ -122,6 +126,20 @@ class AuditLines:
                 if timer is not None:
                     timer.cancel()
             self._thread.shutdown(wait=False)
+
+    def _wait(self, line: bytes) -> None:
+        self._waiting.append(line)
+        self._waiting_bytes += len(line)
+        self._soon()
+
+    def _drop(self) -> None:
+        self._dropped += 1
+        self.lost += 1
+        self._soon()
+
+    def _soon(self) -> None:
+        if self._timer is None and self._flushing is None:
+            self._timer = self._loop.call_later(FLUSH_S, self._flush)
 
     async def _flush_now(self) -> None:
         if self._flushing is None:
@@ -144,17 +162,18 @@ class AuditLines:
     async def _flushed(self, writing: asyncio.Future[Stored], given: int, told: int) -> None:
         try:
             stored = await writing
-        finally:
-            self._flushing = None
+        except Exception:
+            if self._is_first_defect():
+                log.exception(_DEFECT)
+            stored = Stored(segments=(), lost=given + told, why="a defect of mesh7")
+        self._flushing = None
         self._dropped += stored.lost
         # What was dropped before was counted then.
         fresh = max(stored.lost - told, 0)
         self.lost += fresh
         self.written += given - fresh
-        self._tell(stored.why)
-        for segment in stored.segments:
-            for follow in self.followers:
-                follow(segment)
+        self._tell(stored)
+        telling.tell(partial(follow, one) for one in stored.segments for follow in self.followers)
         if stored.segments and self._signing is None:
             self._signing = self._loop.call_later(self._sign_s, self._sign)
         if self._waiting:
@@ -170,17 +189,28 @@ class AuditLines:
         if why:
             # It is tried again.
             self._signing = self._loop.call_later(self._sign_s, self._sign)
+        self._tell_unsigned(why)
+
+    def _tell_unsigned(self, why: str) -> None:
         if why and why != self._unsigned:
             log.error("audit records are not signed: the head cannot be written: %s", why)
         self._unsigned = why
 
-    def _tell(self, trouble: str) -> None:
+    def _tell(self, stored: Stored) -> None:
         """Log what is wrong once, not twenty times a second."""
-        if trouble and trouble != self._trouble:
-            log.error("audit records are lost: they cannot be written: %s", trouble)
-        elif self._trouble and not trouble:
+        if stored.why and stored.why != self._trouble:
+            log.error("audit records are lost: they cannot be written: %s", stored.why)
+        elif self._trouble and not stored.why:
             log.info("audit records are written again")
-        self._trouble = trouble
+        self._trouble = stored.why
+        if stored.besides and stored.besides != self._besides:
+            log.error("audit records are written, none is lost, but %s", stored.besides)
+        self._besides = stored.besides
+
+    def _is_first_defect(self) -> bool:
+        """The next ones are only counted."""
+        is_first, self._is_defect_told = not self._is_defect_told, True
+        return is_first
 
 
 def _begin() -> None:

@@ -21,9 +21,16 @@ def open_private(path: Path, flags: int) -> int:
     # O_NONBLOCK: a named pipe lying there must not hang us.
     flags |= os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     descriptor = os.open(path, flags, _MODE)
+    try:
+        _make_ours(descriptor, path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _make_ours(descriptor: int, path: Path) -> None:
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
-        os.close(descriptor)
         raise OSError(EINVAL, "it is not a file of yours", str(path))
     os.fchmod(descriptor, _MODE)
-    return descriptor

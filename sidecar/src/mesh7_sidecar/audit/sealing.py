@@ -5,7 +5,7 @@ comes next; either way its records are counted.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from mesh7_core.audit import moments
@@ -35,12 +35,14 @@ class Stored:
     Attributes:
         segments: those that are there.
         lost: how many records are not, those dropped before included.
-        why: something failed; empty when nothing did.
+        why: they are not; empty when all are there.
+        besides: what else failed, which cost no record; empty when nothing did.
     """
 
     segments: tuple[Segment, ...]
     lost: int
     why: str
+    besides: str = ""
 
 
 class Output(Protocol):
@@ -50,7 +52,10 @@ class Output(Protocol):
         """Store it after what is there; a failure takes back what it can."""
 
     def settle(self, head: Head) -> None:
-        """The chain stands there now, and all of it is written. Raises OSError."""
+        """The chain stands there now, and all of it is written. Raises OSError.
+
+        What failed is raised again at each call, until it no longer fails.
+        """
 
     def sync(self) -> None:
         """Return once everything is on the disk. Raises OSError."""
@@ -89,7 +94,12 @@ class Sealing:
         if not wrote.why:
             chain.keep(sealed)
             why = _tried(lambda: self._output.settle(chain.head))
-            return Stored(segments=segments.of(sealed, before, wrote.size_bytes), lost=0, why=why)
+            return Stored(
+                segments=segments.of(sealed, before, wrote.size_bytes),
+                lost=0,
+                why="",
+                besides=why and f"the file is full, and no new one can be begun: {why}",
+            )
         kept = chain.keep_part(sealed, wrote.size_bytes)
         return Stored(
             segments=segments.of(sealed, before, wrote.size_bytes),
@@ -100,8 +110,9 @@ class Sealing:
     def write_through(self, lines: Sequence[bytes], dropped: int) -> Stored:
         """The same, and return only when it is on the disk."""
         stored = self.write(lines, dropped)
-        why = stored.why or _tried(self._output.sync)
-        return Stored(segments=stored.segments, lost=stored.lost, why=why)
+        why = "" if stored.why else _tried(self._output.sync)
+        besides = f"a power cut may lose them: {why}" if why else stored.besides
+        return replace(stored, besides=besides)
 
     def sign(self) -> str:
         """Sign where the chain stands, when that was not signed yet; why not, or empty."""
@@ -113,10 +124,11 @@ class Sealing:
             self._signed = head
         return why
 
-    def close(self) -> None:
-        """Sign the end; nothing more will be written."""
-        self.sign()
+    def close(self) -> str:
+        """Sign the end; nothing more will be written. Why it is not signed, or empty."""
+        why = self.sign()
         self._output.close()
+        return why
 
 
 def _tried(action: Callable[[], None]) -> str:
@@ -124,5 +136,6 @@ def _tried(action: Callable[[], None]) -> str:
     try:
         action()
     except OSError as error:
-        return error.strerror or "it fails"
+        why = error.strerror or "it fails"
+        return why if error.filename is None else f"`{error.filename}`: {why}"
     return ""

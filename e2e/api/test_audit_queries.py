@@ -22,14 +22,14 @@ from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.waiting import until
 from mesh7_core import names
 from mesh7_core.audit import chain, moments
-from mesh7_core.ledger import audit_entries
+from mesh7_core.delivery.keys import KEY_BYTES, SigningKey
+from mesh7_core.ledger import audit_entries, audit_writers
 from mesh7_core.ledger.audit_entries import Kind, Segment
 from mesh7_core.ledger.redis_layout import Layout
 from tests.operator.querying.trails import line
 
 BEGAN_MS = 1_795_258_936_000
 PATIENT = "--wait=50s"
-_NEVER_IN_CHAINS = str.maketrans("0189", "abcd")
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +55,11 @@ class Shop:
     controller: Controller
     name: str
     auditor: Path
-    written: chain.Chain = field(
-        default_factory=lambda: chain.new(secrets.token_hex(6).translate(_NEVER_IN_CHAINS))
-    )
+    key: SigningKey = field(default_factory=lambda: SigningKey(secrets.token_bytes(KEY_BYTES)))
+    written: chain.Chain = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.written = chain.new(audit_writers.name_of(self.key.public))
 
     @property
     def kubectl(self) -> Kubectl:
@@ -74,6 +76,7 @@ class Shop:
             kind=Kind.BLOCKS, chain=head.chain, first=first, last=head.block, hash=head.hash,
             records=len(lines), uid="3f0c", pod="support-0", body=sealed.content,
         )  # fmt: skip
+        segment = audit_writers.signed(segment, self.key, self.name)
         inbox = Layout(self.name).audit_inbox
         self.scene.redis.tell("RPUSH", inbox, audit_entries.written(segment))
 
@@ -266,7 +269,7 @@ def test_attack_a_flood_of_questions_ends_and_keeps_no_other_waiting(shop: Shop)
     other = shop.scene.court.cluster.new_namespace("beside")
     plugin = Plugin(cluster=shop.scene.court.cluster)
     answer = plugin("audit", "-n", other, PATIENT)
-    assert (answer.code, answer.out) == (0, "no record is meant by this\n"), answer.err
+    assert (answer.code, answer.out) == (0, "no record agrees with all of that\n"), answer.err
 
     def phases() -> set[str]:
         listed = shop.kubectl.json("get", "m7a", "-n", shop.name)["items"]

@@ -84,14 +84,21 @@ class Terminal:
 
 @contextmanager
 def running(
-    arguments: Sequence[str], program: Sequence[str] = ("-m", "mesh7_cli")
+    arguments: Sequence[str],
+    program: Sequence[str] = ("-m", "mesh7_cli"),
+    columns: int | None = None,
 ) -> Iterator[Terminal]:
     """`mesh7` with these arguments on a terminal; killed at the end if it is still there.
 
     Args:
         program: another one, as the interpreter is given it.
+        columns: of the terminal; None = it does not say, as some do not.
     """
     master, slave = pty.openpty()
+    given = os.environ | {"NO_COLOR": "1", "TERM": "xterm"}
+    if columns is not None:
+        termios.tcsetwinsize(slave, (24, columns))
+        given.pop("COLUMNS", None)
     command = ["/bin/sh", "-c", SHELL, os.ttyname(slave), sys.executable, *program]
     process = subprocess.Popen(
         [*command, *arguments],
@@ -99,7 +106,7 @@ def running(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
-        env=os.environ | {"NO_COLOR": "1", "TERM": "xterm"},
+        env=given,
     )
     try:
         yield Terminal(master, process)

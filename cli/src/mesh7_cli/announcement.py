@@ -102,4 +102,4 @@ def _addresses(base: str, admin: str, sources: Iterable[Mapping[str, object]]) -
         if name in BASE_URLS:
             variable, suffix = BASE_URLS[name]
             yield f"    export {variable}={base}/http/{name}{suffix}"
-    yield f"  http://{admin}  health (admin)" if admin else "  admin listener off"
+    yield f"  http://{admin}  health and /metrics (admin)" if admin else "  admin listener off"

@@ -5,6 +5,7 @@ with aligned columns and is never cut.
 """
 
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
@@ -69,6 +70,14 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def bare_table(rows: Sequence[Sequence[str]]) -> None:
     """Print rows for programs: aligned, without heads, never drawn."""
     _aligned([[visible(cell) for cell in row] for row in rows])
+
+
+def width() -> int | None:
+    """Letters in a line of stdout's terminal; None = it is none, and lines are as long as needed.
+
+    Asked each time: people resize their windows.
+    """
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def may_colour() -> bool:

@@ -219,7 +219,7 @@ def test_programs_read_what_was_found(tmp_path: Path, capsys: Capture) -> None:
         (["verify", "--state", "nowhere"], exits.Exit.SETTINGS, "there is no state folder"),
         (["verify", "--head", "nowhere"], exits.Exit.SETTINGS, "cannot be read: No such file"),
         (["verify", "--head", "{}"], exits.Exit.SETTINGS, "that is no head"),
-        (["head", "--state", "nowhere"], exits.Exit.UNKNOWN, "has no signed head"),
+        (["head", "--state", "unsigned"], exits.Exit.UNKNOWN, "has no signed head"),
     ],
 )
 def test_what_cannot_be_verified_is_said(
@@ -232,6 +232,7 @@ def test_what_cannot_be_verified_is_said(
 ) -> None:
     """Every error says what, where and what to do."""
     monkeypatch.chdir(tmp_path)
+    Writer(tmp_path / "unsigned").write(call())
     assert main.exit_code(["audit", *words]) == code
     assert said in capsys.readouterr().err
 

@@ -22,7 +22,7 @@ class Folder:
     """The audit of a state folder, as `records.Records` wants it.
 
     Args:
-        state: the folder; it need not be there.
+        state: the folder; `places` says whether it is one, here it need not be there.
         tell: is told how many bytes of how many are read while the index grows.
         patience_s: how long another reader of the index is waited for.
         keep_from_bytes: of files, from which on an index is kept; fewer are as quickly read anew.

@@ -9,13 +9,15 @@ from mesh7_cli import audit_options, exits, options, output
 from mesh7_cli.records import Wish
 from mesh7_cli.verbs.audit import Shape
 
-FOLLOWED = (Shape.TABLE, Shape.JSON, Shape.JSONL)
+FOLLOWED = (Shape.TABLE, Shape.JSONL)
 POLL_S = 0.25
 
 
 @click.group("audit", invoke_without_command=True)
 @audit_options.wish
-@click.option("-f", "--follow", "is_followed", is_flag=True, help="Go on with new ones.")
+@click.option(
+    "-f", "--follow", "is_followed", is_flag=True, help="Go on with new ones, until Ctrl-C."
+)
 @options.state
 @click.option(
     "-o",
@@ -40,6 +42,7 @@ def command(
 
     Read from the audit files of the state folder, whether or not a gateway runs, those it rotated
     included. All that is asked must be true of a record.
+    With -f oldest first: the newest --limit records, then what comes.
     """
     if context.invoked_subcommand is not None:
         from mesh7_cli.verbs import tools  # noqa: PLC0415 - only for a subcommand
@@ -48,13 +51,15 @@ def command(
         return
     # SQLite is only for who asks.
     from mesh7_cli import progress  # noqa: PLC0415
-    from mesh7_cli.auditing import coming, folder, tail  # noqa: PLC0415
+    from mesh7_cli.auditing import coming, folder, places, tail  # noqa: PLC0415
     from mesh7_cli.verbs import audit  # noqa: PLC0415
 
-    if is_followed and Shape(shape) not in FOLLOWED:
-        message = f"-f prints a record a line, it cannot print `-o {shape}`"
-        raise click.UsageError(message, ctx=context)
     place = options.state_folder(directory, state)
+    if is_followed:
+        _refuse_what_ends(context, wish, Shape(shape))
+        output.note(places.awaited(place))
+    else:
+        places.known(place)
     with progress.shown("indexing the audit") as tell:
         asked = folder.Folder(place, tell)
         if not is_followed:
@@ -64,6 +69,19 @@ def command(
             asked, tail.Tail(place), wish, output.note, lambda: time.sleep(POLL_S)
         )
         audit.follow(lines, Shape(shape))
+
+
+def _refuse_what_ends(context: click.Context, wish: Wish, shape: Shape) -> None:
+    """What -f could only pass over: it begins with the newest records, and has no end."""
+    message = ""
+    if shape not in FOLLOWED:
+        message = f"-f prints records one by one, `-o {shape}` is a whole page – write `-o jsonl`"
+    elif wish.cursor:
+        message = "-f goes on with newer records, `--cursor` with older ones – leave one of them"
+    elif wish.wanted.until_us is not None:
+        message = "-f goes on until Ctrl-C, `--until` ends before – leave one of them"
+    if message:
+        raise click.UsageError(message, ctx=context)
 
 
 @command.command("verify")
@@ -81,12 +99,16 @@ def verify(heads: tuple[str, ...], directory: Path, state: Path | None, form: ou
     """
     # Keys are only for who verifies.
     from mesh7_cli import progress  # noqa: PLC0415
-    from mesh7_cli.auditing import signed, verified  # noqa: PLC0415
+    from mesh7_cli.auditing import places, signed, verified  # noqa: PLC0415
     from mesh7_cli.verbs import verify as verb  # noqa: PLC0415
 
     kept = [head for text in heads for head in signed.given(text)]
+    place = options.state_folder(directory, state)
+    if not kept:
+        # Whoever kept a head learns more: that what it names is gone.
+        places.known(place)
     with progress.shown("verifying the audit") as tell:
-        verdict = verified.verify(options.state_folder(directory, state), kept, tell)
+        verdict = verified.verify(place, kept, tell)
     verb.show(verdict, form)
     return exits.Exit.OK if verdict.is_sound else exits.Exit.UNSOUND
 
@@ -99,9 +121,10 @@ def head(directory: Path, state: Path | None) -> None:
     Whoever may write your files can sign as well. A head that lies where they cannot write shows
     what they do to the records before it: `mesh7 audit verify --head`.
     """
-    from mesh7_cli.auditing import signed  # noqa: PLC0415 - keys are only for who needs them
+    # Keys are only for who needs them.
+    from mesh7_cli.auditing import places, signed  # noqa: PLC0415
 
-    place = options.state_folder(directory, state)
+    place = places.known(options.state_folder(directory, state))
     found = signed.read(place)
     if not found:
         message = (

@@ -13,7 +13,15 @@ from mesh7_cli import arguments, completing, options, output
 @click.argument("tool", metavar="TOOL|ID", shell_complete=completing.recorded_ids)
 @click.argument("json_text", metavar="[JSON|@FILE|-]", required=False)
 @click.option("--http", "request", metavar="'METHOD PATH'", help="Request line of a plain call.")
-@click.option("--dir", "directory", metavar="DIR", default=".", type=click.Path(path_type=Path))
+@click.option(
+    "--dir",
+    "directory",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    default=".",
+    show_default=True,
+    help="Folder with the manifests; for an ID, the one that the gateway was started with.",
+)
 @click.option(
     "-f",
     "paths",
@@ -27,7 +35,8 @@ from mesh7_cli import arguments, completing, options, output
     "--state",
     type=options.FOLDER,
     envvar=options.STATE_VARIABLE,
-    help=f"State folder with the audit.  [default: DIR/{options.STATE_FOLDER}]",
+    help=f"State folder of the gateway, for an ID."
+    f"  [default: DIR/{options.STATE_FOLDER}; env: {options.STATE_VARIABLE}]",
 )
 @options.form
 def command(  # noqa: PLR0913 - one argument a flag
@@ -78,9 +87,10 @@ def command(  # noqa: PLR0913 - one argument a flag
 def _recount(identifier: str, directory: Path, state: Path | None, form: output.Form) -> None:
     """Why a call was decided as it was."""
     from mesh7_cli import progress  # noqa: PLC0415 - SQLite is only for who asks
-    from mesh7_cli.auditing import folder  # noqa: PLC0415
+    from mesh7_cli.auditing import folder, places  # noqa: PLC0415
     from mesh7_cli.verbs import recount  # noqa: PLC0415
 
+    place = places.known(options.state_folder(directory, state))
     with progress.shown("indexing the audit") as tell:
-        asked = folder.Folder(options.state_folder(directory, state), tell)
+        asked = folder.Folder(place, tell)
         recount.run(asked, identifier, form)

@@ -25,7 +25,8 @@ DEFAULT_ADMIN = f"127.0.0.1:{settings.DEFAULT_ADMIN_PORT}"
     "--admin",
     metavar="HOST:PORT|off",
     callback=hosting.read_address,
-    help=f"Health, or `off`.  [default: {DEFAULT_ADMIN}; a free port if it is taken]",
+    help="Health and `/metrics`, or `off`."
+    f"  [default: {DEFAULT_ADMIN}; a free port if it is taken]",
 )
 @click.option(
     "--token-file",

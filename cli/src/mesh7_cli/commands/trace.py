@@ -19,10 +19,11 @@ def command(identifier: str, directory: Path, state: Path | None, form: output.F
     """
     # SQLite is only for who asks.
     from mesh7_cli import progress  # noqa: PLC0415
-    from mesh7_cli.auditing import folder  # noqa: PLC0415
+    from mesh7_cli.auditing import folder, places  # noqa: PLC0415
     from mesh7_cli.verbs import trace  # noqa: PLC0415
 
     (whole,) = ids.whole([identifier])
+    place = places.known(options.state_folder(directory, state))
     with progress.shown("indexing the audit") as tell:
-        asked = folder.Folder(options.state_folder(directory, state), tell)
+        asked = folder.Folder(place, tell)
         trace.run(asked, whole, form)

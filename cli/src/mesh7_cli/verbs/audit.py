@@ -1,17 +1,18 @@
 """The verb `audit`: what was called, decided and done, newest first, or as it comes."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 import click
 
-from mesh7_cli import output, reading, spelled
+from mesh7_cli import output, spelled
 from mesh7_cli.records import Page, Records, Wish
-from mesh7_cli.verbs import recorded
+from mesh7_cli.verbs import listed, recorded
 from mesh7_cli.verbs.recorded import Said
+from mesh7_core.audit.wanted import Wanted
 
-_WIDTHS = {"time": 20, "what": 7, "tool": 24, "agent": 20, "outcome": 10, "took": 7, "id": 16}
-"""Of lines that come one by one: a table's are not known before its end."""
+NOTHING = "there are no records"
+NONE_SUCH = "no record agrees with all of that"
 
 
 class Shape(StrEnum):
@@ -36,25 +37,37 @@ def run(records: Records, wish: Wish, shape: Shape) -> None:
     elif shape is Shape.JSONL:
         _lines(said)
     elif said:
-        rows = [dict(_columns(one, is_wide=shape is Shape.WIDE)) for one in said]
-        output.table(list(rows[0]), [list(row.values()) for row in rows])
+        _table(said, shape)
     else:
-        click.echo("no record is meant by this")
+        click.echo(NOTHING if wish.wanted == Wanted() and not wish.cursor else NONE_SUCH)
     _tell(page, shape)
 
 
 def follow(records: Iterable[str], shape: Shape) -> None:
-    """Print each record on a line of its own as it comes, heads above the first."""
+    """Print each record as it comes, heads above the first."""
+    layout = listed.coming(output.width())
     if shape is Shape.TABLE:
-        click.echo(
-            "  ".join(name.upper().ljust(width) for name, width in _WIDTHS.items()) + "  WHY"
-        )
+        _echo(layout.heads())
     for line in records:
         said = _read([line])
         if shape is not Shape.TABLE:
             _lines(said)
         elif said:
-            click.echo(_row(said[0]))
+            _echo(layout.lines(dict(listed.columns(said[0]))))
+
+
+def _table(said: Sequence[Said], shape: Shape) -> None:
+    """Wide rows are cut and folded nowhere: who asks for all wants all."""
+    rows = [dict(listed.columns(one, is_wide=shape is Shape.WIDE)) for one in said]
+    layout = listed.of(rows, None if shape is Shape.WIDE else output.width())
+    _echo(layout.heads())
+    for cells in rows:
+        _echo(layout.lines(cells))
+
+
+def _echo(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(line)
 
 
 def _read(lines: Iterable[str]) -> list[Said]:
@@ -64,35 +77,6 @@ def _read(lines: Iterable[str]) -> list[Said]:
 def _lines(said: Iterable[Said]) -> None:
     for one in said:
         click.echo(spelled.compact(one.fields))
-
-
-def _row(said: Said) -> str:
-    cells = [
-        (output.visible(cell).ljust(_WIDTHS.get(name, 0)), cell)
-        for name, cell in _columns(said, is_wide=False)
-    ]
-    return "  ".join(
-        output.painted(padded, output.COLOURS.get(cell, "")) for padded, cell in cells
-    ).rstrip()
-
-
-def _columns(said: Said, *, is_wide: bool) -> Iterator[tuple[str, str]]:
-    """Heads and cells."""
-    fields = said.fields
-    yield "time", reading.text(fields, "time") if is_wide else recorded.seconds(said)
-    yield "what", said.what
-    yield "tool", reading.text(fields, "tool")
-    yield "agent", said.agent
-    if is_wide:
-        yield "pod", said.pod
-    yield "outcome", reading.text(fields, "outcome")
-    yield "took", recorded.took(said)
-    yield "id", said.id
-    if is_wide:
-        yield "door", reading.text(fields, "door")
-        yield "request", reading.text(fields, "requestId")
-        yield "trace", reading.text(fields, "traceId")
-    yield "why", recorded.why(said)
 
 
 def _tell(page: Page, shape: Shape) -> None:

@@ -9,6 +9,7 @@ import gzip
 import socket
 import ssl
 import threading
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
@@ -28,6 +29,7 @@ from typing_extensions import override
 
 PATHS: Final = ("/v1/traces", "/v1/metrics", "/v1/logs")
 _PROTOBUF: Final = "application/x-protobuf"
+_DRIP_S: Final = 0.02
 
 
 class Fault(Enum):
@@ -38,6 +40,10 @@ class Fault(Enum):
     """It is read, and never answered."""
     HANGS_UP = "hangs-up"
     """The connection ends in the middle of the request's body."""
+    DRIPS = "drips"
+    """The answer's body comes in bytes, one after the other, without end."""
+    DRIPS_ITS_HEAD = "drips-its-head"
+    """Likewise, before it has said anything."""
     GARBAGE = "garbage"
     """What comes back is no HTTP."""
 
@@ -71,6 +77,8 @@ class Receiver:
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.manner = Manner()
+        self.first: deque[Manner] = deque()
+        """How it answers before that, each once."""
         self.asked: list[Asked] = []
         self.arrived = threading.Semaphore(0)
         """Released once for every request that was read."""
@@ -129,10 +137,14 @@ class Receiver:
         """End it, with all connections."""
         self._server.shutdown()
         self._thread.join()
+        self.hang_up()
+        self._server.server_close()
+
+    def hang_up(self) -> None:
+        """End all connections, and go on."""
         for connection in list(self._connections):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-        self._server.server_close()
 
     def _taken(self, path: str) -> list[Asked]:
         return [request for request in self.asked if request.path == path]
@@ -182,12 +194,48 @@ class _Server(ThreadingHTTPServer):
             return
 
 
+def _drip(connection: socket.socket, fault: Fault) -> None:
+    """Until the asker goes, or `close`."""
+    head = b"HTTP/1.1 200 OK\r\n"
+    said = b"content-length: 1000000000\r\n\r\n" if fault is Fault.DRIPS else b"x-drip: "
+    connection.sendall(head + said)
+    connection.settimeout(_DRIP_S)
+    with contextlib.suppress(OSError):
+        while True:
+            connection.sendall(b"a")
+            with contextlib.suppress(TimeoutError):
+                if not connection.recv(1):
+                    return
+
+
+def _answer(handler: BaseHTTPRequestHandler, manner: Manner) -> None:
+    if manner.fault is Fault.FROZEN:
+        # Until the asker goes, or `close`.
+        handler.connection.recv(1)
+        handler.close_connection = True
+        return
+    if manner.fault in {Fault.DRIPS, Fault.DRIPS_ITS_HEAD}:
+        handler.close_connection = True
+        _drip(handler.connection, manner.fault)
+        return
+    if manner.fault is Fault.GARBAGE:
+        handler.wfile.write(b"\x00\xff not HTTP at all\r\n\r\n" * 3)
+        handler.close_connection = True
+        return
+    handler.send_response(manner.status)
+    for name, value in ({"content-type": _PROTOBUF} | manner.headers).items():
+        handler.send_header(name, value)
+    handler.send_header("content-length", str(len(manner.body)))
+    handler.end_headers()
+    handler.wfile.write(manner.body)
+
+
 def _handler_of(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            manner = receiver.manner
+            manner = receiver.first.popleft() if receiver.first else receiver.manner
             length = int(self.headers["content-length"])
             if manner.fault is Fault.HANGS_UP:
                 self.rfile.read(length // 2)
@@ -201,24 +249,7 @@ def _handler_of(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
             if manner.fault is Fault.NONE and manner.status == 200 and self.path in PATHS:
                 receiver.asked.append(Asked(self.path, headers, body))
             receiver.arrived.release()
-            self._answer(manner)
-
-        def _answer(self, manner: Manner) -> None:
-            if manner.fault is Fault.FROZEN:
-                # Until the asker goes, or `close`.
-                self.connection.recv(1)
-                self.close_connection = True
-                return
-            if manner.fault is Fault.GARBAGE:
-                self.wfile.write(b"\x00\xff not HTTP at all\r\n\r\n" * 3)
-                self.close_connection = True
-                return
-            self.send_response(manner.status)
-            for name, value in ({"content-type": _PROTOBUF} | manner.headers).items():
-                self.send_header(name, value)
-            self.send_header("content-length", str(len(manner.body)))
-            self.end_headers()
-            self.wfile.write(manner.body)
+            _answer(self, manner)
 
         @override
         def log_message(self, format: str, *args: object) -> None:

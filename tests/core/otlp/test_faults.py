@@ -41,6 +41,10 @@ def _has_lost(sending: Exporter, reason: Lost, count: int) -> bool:
     return _lost(sending) == {reason: count}
 
 
+def _told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
 def _is_over(sending: Exporter) -> bool:
     return sending.counts.sent + sum(sending.counts.lost.values()) == 1
 
@@ -57,8 +61,7 @@ def test_a_collector_that_is_down_is_counted_and_told_once(
             sending.add(parts.span())
             parts.until(functools.partial(_has_lost, sending, Lost.UNREACHABLE, round_))
         sending.close(30)
-    told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert told == [
+    assert _told(caplog) == [
         (
             "telemetry: spans are dropped and counted: the collector at "
             f"http://127.0.0.1:{port} was not reached, or hung up; "
@@ -130,6 +133,84 @@ def test_a_collector_that_never_answers_is_given_up(receiver: Receiver) -> None:
 
 
 @pytest.mark.promise("T3")
+@pytest.mark.parametrize("fault", [Fault.DRIPS, Fault.DRIPS_ITS_HEAD])
+def test_a_collector_that_drips_is_given_up_and_drops_are_said(
+    receiver: Receiver, fault: Fault, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One byte after the other stopped telemetry for good, and nobody was told.
+
+    It drips a hundred times slower than it would have to for its answer ever to end.
+    """
+    receiver.manner = Manner(fault=fault)
+    soon = {"OTEL_EXPORTER_OTLP_TIMEOUT": "1000"}
+    sending = Exporter(parts.target(receiver, **soon), parts.RESOURCE)
+    for round_ in (1, 2):
+        sending.add(parts.span())
+        parts.until(functools.partial(_has_lost, sending, Lost.TIMED_OUT, round_))
+    sending.close(30)
+    assert _told(caplog) == [
+        (
+            f"telemetry: spans are dropped and counted: the collector at {receiver.url} "
+            "did not answer within 1 s; this is not said again until it takes them"
+        )
+    ]
+
+
+@pytest.mark.promise("T3")
+def test_a_full_queue_is_said_once_while_a_send_hangs_and_once_that_there_is_room(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The thread that would say it waits for a collector for an hour."""
+    receiver.manner = Manner(fault=Fault.FROZEN)
+    bounds = {"OTEL_BSP_MAX_QUEUE_SIZE": "4", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "4"}
+    sending = Exporter(parts.target(receiver, **bounds, **_FOREVER), parts.RESOURCE)
+    sending.add(parts.span())
+    assert receiver.arrived.acquire(timeout=30)
+    for number in range(2, 12):
+        sending.add(parts.span(number))
+    full = (
+        "telemetry: spans are dropped and counted: 4 wait already, more than the collector at "
+        f"{receiver.url} takes; this is not said again until there is room"
+    )
+    assert _told(caplog) == [full]
+    receiver.manner = Manner()
+    receiver.hang_up()
+    room = "telemetry: there is room for spans again; 6 were dropped for want of it until now"
+    parts.until(lambda: room in _told(caplog))
+    sending.close(30)
+    assert _told(caplog).count(full) == 1
+    assert sending.counts.lost[Lost.QUEUE_FULL] == 6
+
+
+@pytest.mark.promise("T3")
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_what_a_collector_asks_to_come_again_for_is_sent_again(
+    receiver: Receiver, status: int
+) -> None:
+    receiver.first.append(Manner(status=status, headers={"retry-after": "0"}))
+    date = "Sat, 21 Nov 2026 20:00:00 GMT"
+    receiver.first.append(Manner(status=status, headers={"retry-after": date, "date": date}))
+    sending = Exporter(parts.target(receiver), parts.RESOURCE)
+    sending.add(parts.span())
+    parts.until(lambda: sending.counts.sent == 1)
+    sending.close(30)
+    assert _lost(sending) == {}
+    assert len(receiver.spans()) == 1
+
+
+@pytest.mark.promise("T3")
+def test_a_kept_connection_that_went_stale_costs_nothing(receiver: Receiver) -> None:
+    sending = Exporter(parts.target(receiver), parts.RESOURCE)
+    sending.add(parts.span(1))
+    parts.until(lambda: sending.counts.sent == 1)
+    receiver.hang_up()
+    sending.add(parts.span(2))
+    parts.until(lambda: sending.counts.sent == 2)
+    sending.close(30)
+    assert _lost(sending) == {}
+
+
+@pytest.mark.promise("T3")
 @pytest.mark.parametrize("status", [400, 401, 404, 413, 429, 500, 503, 302, 307])
 def test_a_collector_that_refuses_is_counted_and_not_followed(
     receiver: Receiver, status: int
@@ -193,9 +274,8 @@ def test_once_a_collector_is_well_again_spans_arrive_and_it_is_said(
     sending.add(parts.span(2))
     parts.until(lambda: sending.counts.sent == 1)
     sending.close(30)
-    told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     place = receiver.url
-    assert told == [
+    assert _told(caplog) == [
         (
             f"telemetry: spans are dropped and counted: the collector at {place} answered 500; "
             "this is not said again until it takes them"

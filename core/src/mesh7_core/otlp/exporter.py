@@ -1,7 +1,4 @@
-"""Spans sent over OTLP/HTTP, by the SDK's exporter in a thread of their own.
-
-Nothing of the SDK is imported before an `Exporter` is made.
-"""
+"""Spans sent over OTLP/HTTP, by a thread of their own; nothing is imported before there is one."""
 
 from collections.abc import Mapping
 
@@ -21,7 +18,7 @@ class Exporter:
 
     def __init__(self, target: Target, resource: Mapping[str, str]) -> None:
         def open_sink() -> Sink[Span]:
-            from mesh7_core.otlp import sinks  # noqa: PLC0415 - the SDK, in the thread
+            from mesh7_core.otlp import sinks  # noqa: PLC0415 - in the thread
 
             return sinks.spans(target, resource)
 

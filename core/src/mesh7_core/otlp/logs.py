@@ -1,4 +1,4 @@
-"""Lines of the audit sent as OTLP log records, by the SDK's exporter in a thread of their own."""
+"""Lines of the audit sent as OTLP log records, by a thread of their own."""
 
 from collections.abc import Mapping
 
@@ -17,9 +17,9 @@ class LogExporter:
 
     def __init__(self, target: Target, resource: Mapping[str, str]) -> None:
         def open_sink() -> Sink[bytes]:
-            from mesh7_core.otlp import sinks  # noqa: PLC0415 - the SDK, in the thread
+            from mesh7_core.otlp import more_sinks  # noqa: PLC0415 - protobuf, in the thread
 
-            return sinks.audit_lines(target, resource)
+            return more_sinks.audit_lines(target, resource)
 
         self._sender = Sender("log records", target, open_sink)
 

@@ -1,4 +1,4 @@
-"""Metrics sent over OTLP again and again, by the SDK's exporter in a thread of their own.
+"""Metrics sent over OTLP again and again, by a thread of their own.
 
 Whoever has the instruments reads them, where they change, and hands the readings over: `keep`
 does, on an event loop.
@@ -29,9 +29,9 @@ class MetricExporter:
 
     def __init__(self, target: Target, resource: Mapping[str, str]) -> None:
         def open_sink() -> Sink[Snapshot]:
-            from mesh7_core.otlp import sinks  # noqa: PLC0415 - the SDK, in the thread
+            from mesh7_core.otlp import more_sinks  # noqa: PLC0415 - protobuf, in the thread
 
-            return sinks.metrics(target, resource)
+            return more_sinks.metrics(target, resource)
 
         self.interval_s = target.delay_s
         bounded = dataclasses.replace(target, most_waiting=_MOST_WAITING, batch=1)

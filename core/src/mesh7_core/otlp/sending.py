@@ -1,7 +1,7 @@
 """A bounded queue and one thread that empties it: whoever adds never waits, and never fails.
 
 What is dropped is counted; the log says once that a collector does not take what it is sent, and
-once that it does again.
+once that it does again; it says the same of a queue that is full.
 """
 
 import logging
@@ -45,6 +45,10 @@ class Sink(Protocol[Given_contra]):
         """Try nothing again from now on. From any thread, and more than once."""
         ...
 
+    def close(self) -> None:
+        """Nothing is sent any more."""
+        ...
+
 
 class Sender(Generic[Item]):
     """A queue and its thread.
@@ -70,6 +74,8 @@ class Sender(Generic[Item]):
         self._accounts = threading.Lock()
         self._flying = 0
         self._is_failing = False
+        self._is_full = False
+        self._has_overflowed = False
         self._is_abandoned = False
         # A daemon: a collector that never answers must not keep the program from ending.
         self._thread = threading.Thread(target=self._run, name=f"otlp {signal}", daemon=True)
@@ -85,6 +91,9 @@ class Sender(Generic[Item]):
         waiting = self._waiting
         if len(waiting) >= self._target.most_waiting:
             self.counts.lost[Lost.QUEUE_FULL] += 1
+            self._has_overflowed = True
+            if not self._is_full:
+                self._tell_full()
         elif self._closing.is_set():
             self.counts.lost[Lost.CLOSED] += 1
         else:
@@ -121,9 +130,11 @@ class Sender(Generic[Item]):
         while not self._closing.is_set():
             self._wake.wait(self._target.delay_s)
             self._wake.clear()
+            self._look_for_room()
             self._send(sink, len(self._waiting))
         self._send(sink, len(self._waiting))
         sink.stop()
+        sink.close()
 
     def _send(self, sink: Sink[Item], count: int) -> None:
         """Send so many in batches: one that comes meanwhile waits for company."""
@@ -168,4 +179,25 @@ class Sender(Generic[Item]):
             _LOG.warning(
                 "telemetry: the collector at %s takes %s again; %d were dropped until now",
                 self._target.place, self._signal, sum(self.counts.lost.values()),
+            )  # fmt: skip
+
+    def _tell_full(self) -> None:
+        """By whoever adds: the thread may be waiting for a collector that hangs."""
+        self._is_full = True
+        _LOG.warning(
+            "telemetry: %s are dropped and counted: %d wait already, more than the collector at "
+            "%s takes; this is not said again until there is room",
+            self._signal, self._target.most_waiting, self._target.place,
+        )  # fmt: skip
+
+    def _look_for_room(self) -> None:
+        """There is when nothing was dropped since the last look, and half of it is free."""
+        had_overflowed, self._has_overflowed = self._has_overflowed, False
+        if had_overflowed or len(self._waiting) * 2 > self._target.most_waiting:
+            return
+        if self._is_full:
+            self._is_full = False
+            _LOG.warning(
+                "telemetry: there is room for %s again; %d were dropped for want of it until now",
+                self._signal, self.counts.lost[Lost.QUEUE_FULL],
             )  # fmt: skip

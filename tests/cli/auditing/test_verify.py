@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from mesh7_cli import exits, main
-from mesh7_cli.auditing import signed
+from mesh7_cli.auditing import signed, verified
 from mesh7_cli.auditing.signed import Signed
 from mesh7_cli.verbs.verify import MEANINGS
 from mesh7_core.audit import heads
+from mesh7_core.audit.findings import Kind
 from mesh7_core.delivery import keys
 from mesh7_sidecar.audit import signing
 from mesh7_sidecar.audit.signing import SignedHeads
@@ -243,3 +244,44 @@ def test_the_page_says_what_each_finding_may_mean() -> None:
     rows = re.findall(r"(?m)^\| `([a-z-]+)` \| (.*) \|$", PAGE.read_text())
     expected = {kind.value: meaning for kind, meaning in MEANINGS.items()}
     assert {kind: meaning.removesuffix(", so this is sound") for kind, meaning in rows} == expected
+
+
+def test_a_block_that_is_being_written_is_not_called_torn(tmp_path: Path) -> None:
+    """A gateway that runs writes while files are read; half a block is not what it leaves."""
+    writer = recorded(tmp_path)
+    whole = writer.path.read_bytes()
+    writer.write(call())
+    more = writer.path.read_bytes()
+    rest = [more[len(whole) + 30 : -40], more[-40:]]
+    writer.path.write_bytes(more[: len(whole) + 30])
+
+    def write_on(_: float) -> None:
+        writer.raw(rest.pop(0))
+
+    verdict = verified.verify(tmp_path, (), lambda *_: None, write_on)
+
+    assert (verdict.found.findings, verdict.found.blocks) == ((), 4)
+
+
+def test_what_nobody_ends_is_torn(tmp_path: Path) -> None:
+    writer = recorded(tmp_path)
+    writer.raw(b'{"id":"abcdefghijkl-7","ti')
+    pauses: list[float] = []
+    verdict = verified.verify(tmp_path, (), lambda *_: None, pauses.append)
+
+    assert [one.kind for one in verdict.found.findings] == [Kind.TORN]
+    assert pauses
+
+
+def test_files_of_before_seals_do_not_make_an_audit_unsound(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    """docs/user/audit.md, after an upgrade: they are named, and exit 0 says that all else is."""
+    older = tmp_path / "audit.jsonl.1"
+    older.write_text(json.dumps(call(), separators=(",", ":")) + "\n")
+    recorded(tmp_path)
+
+    assert verify(tmp_path) == exits.Exit.OK
+    said = capsys.readouterr().out
+    assert "audit.jsonl.1:1: unsealed: written before records were sealed" in said
+    assert said.endswith("sound: nothing that was sealed was changed\n")

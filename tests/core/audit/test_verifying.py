@@ -346,3 +346,66 @@ def test_blocks_that_leap_to_and_fro_are_read_in_bounded_time() -> None:
     )
 
     assert len(found(forged)) == MOST
+
+
+UNSEALED = b"".join(line + b"\n" for line in lines(3, "before"))
+
+
+def stripped(content: bytes) -> bytes:
+    """As somebody makes it who takes away seals and ids, so that it looks as if of before them."""
+    records = [line for line in content.splitlines(keepends=True) if b'"seal"' not in line]
+    return b"".join(b"{" + line.partition(b",")[2] for line in records)
+
+
+@pytest.mark.parametrize("older", [UNSEALED, UNSEALED[:-20], UNSEALED[:-1]])
+@pytest.mark.parametrize("signed", [(), (HEAD,)])
+def test_files_of_before_seals_are_told_and_no_attack(
+    older: bytes, signed: tuple[heads.Head, ...]
+) -> None:
+    """An upgrade: as long as they were kept, every verification cried attack."""
+    files = [("audit.jsonl.2", older), ("audit.jsonl.1", UNSEALED), ("audit.jsonl", WHOLE)]
+    verified = verifying.verify(files, signed)
+
+    assert [(one.kind, one.segment) for one in verified.findings] == [
+        (Kind.UNSEALED, "audit.jsonl.2"),
+        (Kind.UNSEALED, "audit.jsonl.1"),
+    ]
+    assert verified.is_intact
+
+
+@pytest.mark.promise("W10")
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_seals_taken_away_do_not_make_files_of_before_seals(count: int) -> None:
+    """Whoever edits records and takes their seals away cuts the chain, which its head shows."""
+    laundered = [(f"audit.jsonl.{n}", stripped(one)) for n, one in enumerate(BLOCKS[:count])]
+    sealed = [(f"audit.jsonl.{n}", one) for n, one in enumerate(BLOCKS[count:], count)]
+    verified = verifying.verify([*laundered, *sealed], [HEAD])
+
+    assert {one.kind for one in verified.findings} == {
+        Kind.FOREIGN, Kind.GAP if sealed else Kind.CUT,
+    }  # fmt: skip
+    assert not verified.is_intact
+    without_heads = verifying.verify([*laundered, *sealed])
+    assert {one.kind for one in without_heads.findings} == {Kind.FOREIGN}
+
+
+@pytest.mark.promise("W10")
+def test_what_is_put_in_front_of_older_blocks_that_went_is_foreign() -> None:
+    """The files of before seals go first, so there are none when the first block is gone."""
+    head = replace(HEAD, first=2)
+    rest = b"".join(BLOCKS[1:])
+    assert kinds(verifying.verify([("a", UNSEALED), ("b", rest)], [head]).findings) == [
+        Kind.FOREIGN
+    ]
+    assert kinds(verifying.verify([("a", UNSEALED), ("b", WHOLE)], [head]).findings) == [
+        Kind.FOREIGN
+    ]
+
+
+@pytest.mark.promise("W10")
+def test_unsealed_lines_behind_sealed_ones_or_among_others_are_foreign() -> None:
+    after = verifying.verify([("a", WHOLE), ("b", UNSEALED)], [HEAD]).findings
+    assert kinds(after) == [Kind.FOREIGN] * 3
+    assert Kind.FOREIGN in kinds(found(UNSEALED + WHOLE, HEAD))
+    mixed = UNSEALED + b'{"decision":"Allow"}\n'
+    assert Kind.FOREIGN in kinds(verifying.verify([("a", mixed), ("b", WHOLE)], [HEAD]).findings)

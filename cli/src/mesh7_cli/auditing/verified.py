@@ -1,5 +1,6 @@
 """All audit files of a state folder held against their seals, its signed heads, and kept ones."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,14 @@ from mesh7_cli import reading
 from mesh7_cli.auditing import segments, signed
 from mesh7_cli.auditing.segments import Segment
 from mesh7_core import errors
-from mesh7_core.audit import recorded, verifying
+from mesh7_core.audit import recorded, seals, verifying
 from mesh7_core.audit.findings import Finding, Kind, Verified
 from mesh7_core.audit.heads import Head
 
+_LOOKS: Final = 4
+_BETWEEN_LOOKS_S: Final = 0.05
+"""As long as a gateway keeps records to itself."""
+_LONGEST_BLOCK: Final = 64 * 1024 * 1024
 _LOOKED_AT: Final = 100
 """Lines of the oldest file in which a time is looked for."""
 
@@ -55,12 +60,18 @@ class Verdict:
         return self.found.is_intact and is_held and not self.unsigned
 
 
-def verify(state: Path, kept: Sequence[Head], tell: Callable[[int, int], None]) -> Verdict:
+def verify(
+    state: Path,
+    kept: Sequence[Head],
+    tell: Callable[[int, int], None],
+    pause: Callable[[float], None] = time.sleep,
+) -> Verdict:
     """Read everything.
 
     Args:
         kept: heads that were kept elsewhere, which are believed.
         tell: is told how many bytes of how many are read.
+        pause: for so many seconds, while a block is being written.
 
     Raises:
         SettingsError: there is no such folder, or something cannot be read.
@@ -72,7 +83,7 @@ def verify(state: Path, kept: Sequence[Head], tell: Callable[[int, int], None]) 
     before = signed.read(state)
     with segments.opened(state) as files:
         own = signed.standing(before, signed.read(state))
-        found = verifying.verify(_contents(files, tell), [*own, *kept])
+        found = verifying.verify(_contents(files, tell, pause), [*own, *kept])
         began = _began(files[0]) if files else ""
     named = {head.chain for head in own}
     return Verdict(
@@ -86,14 +97,29 @@ def verify(state: Path, kept: Sequence[Head], tell: Callable[[int, int], None]) 
 
 
 def _contents(
-    files: Sequence[Segment], tell: Callable[[int, int], None]
+    files: Sequence[Segment], tell: Callable[[int, int], None], pause: Callable[[float], None]
 ) -> Iterator[tuple[str, bytes]]:
     whole = sum(one.size_bytes for one in files)
     done = 0
     for one in files:
         tell(done, whole)
-        yield one.name, one.read(0, one.size_bytes)
+        stored = one.read(0, one.size_bytes)
+        yield one.name, stored if one is not files[-1] else _ended(one, stored, pause)
         done += one.size_bytes
+
+
+def _ended(newest: Segment, stored: bytes, pause: Callable[[float], None]) -> bytes:
+    """With the rest of a block that a gateway was just writing; as it is when none comes."""
+    for _ in range(_LOOKS):
+        last = seals.last(stored)
+        if last is not None and last.end == len(stored):
+            break
+        stored += newest.read(len(stored), _LONGEST_BLOCK)
+        last = seals.last(stored)
+        if last is not None and last.end > newest.size_bytes:
+            return stored[: last.end]
+        pause(_BETWEEN_LOOKS_S)
+    return stored[: newest.size_bytes]
 
 
 def _began(oldest: Segment) -> str:

@@ -21,6 +21,8 @@ MEANINGS: Final[Mapping[Kind, str]] = {
     Kind.SWAPPED: "a file of another state folder stands there",
     Kind.FOREIGN: "another program wrote into the file, or somebody by hand",
     Kind.SECOND_WRITER: "two gateways wrote on from one copy of the state folder",
+    Kind.UNSEALED: "mesh7 wrote it before it sealed records, so anybody may have changed it since;"
+    " move it elsewhere",
     Kind.TORN: "the gateway was killed while it wrote, or is writing now; nothing was changed",
 }
 _UNSIGNED: Final = (
@@ -97,8 +99,10 @@ def _verdict(verdict: Verdict) -> str:
     if verdict.is_sound and not verdict.found.blocks:
         return "nothing to verify: there are no records"
     if verdict.is_sound:
-        torn = any(one.kind is Kind.TORN for one in verdict.found.findings)
-        return "sound: nothing was changed" + (", a crash left its trace" if torn else "")
+        found = {one.kind for one in verdict.found.findings}
+        sealed = "nothing that was sealed" if Kind.UNSEALED in found else "nothing"
+        torn = ", a crash left its trace" if Kind.TORN in found else ""
+        return f"sound: {sealed} was changed{torn}"
     return "not sound: the records are not as they were written, or it cannot be said"
 
 

@@ -30,8 +30,13 @@ class Kind(StrEnum):
     """Lines that the writer did not write."""
     SECOND_WRITER = "second-writer"
     """Two programs went on from the same block."""
+    UNSEALED = "unsealed"
+    """A file of before records were sealed, in front of all that was; nothing vouches for it."""
     TORN = "torn"
     """The writer was killed while it wrote; no record is changed by that."""
+
+
+_HARMLESS: Final = (Kind.TORN, Kind.UNSEALED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,5 +96,5 @@ class Verified:
 
     @property
     def is_intact(self) -> bool:
-        """Whether nothing was done to them; a crash of the writer does nothing to them."""
-        return all(finding.kind is Kind.TORN for finding in self.findings)
+        """Whether nothing was done to what was sealed; a crash of the writer does nothing to it."""
+        return all(finding.kind in _HARMLESS for finding in self.findings)

@@ -49,6 +49,7 @@ class _Reading:
         self._names: list[str] = []
         self._places: dict[str, tuple[int, seals.Seal]] = {}
         self._findings: list[Finding] = []
+        self._unsealed: list[str] = []
         self._records = self._blocks = 0
 
     def read(self, name: str, stored: bytes) -> None:
@@ -67,7 +68,9 @@ class _Reading:
             self._block(stored, view, begin, seal)
             last = self._beside(stored, seal, written, last)
             begin = at = seal.end
-        if begin < len(stored):
+        if not self._strands and blocks.is_of_before_seals(stored):
+            self._unsealed.append(name)
+        elif begin < len(stored):
             self._tail(stored, begin, last)
 
     def _block(self, stored: bytes, view: memoryview, begin: int, seal: seals.Seal) -> None:
@@ -124,6 +127,7 @@ class _Reading:
                 self._add(self._gap(chain, gap))
         for chain in self._signed:
             self._end(chain)
+        older = self._of_before_seals()
         return Verified(
             records=self._records,
             blocks=self._blocks,
@@ -132,8 +136,24 @@ class _Reading:
                 for strand in self._strands.values()
                 if strand.tip is not None
             ),
-            findings=tuple(self._findings),
+            findings=(*older, *self._findings)[:MOST],
         )
+
+    def _of_before_seals(self) -> list[Finding]:
+        """Files whose seals somebody took away look as if they never had any.
+
+        But then blocks are missing, or the first that is there is not the first that was sealed.
+        """
+        first = next(iter(self._strands.values()), None)
+        newest = None if first is None else first.newest
+        if first is not None and first.first == 1 and (newest is None or newest.first == 1):
+            kind, what = Kind.UNSEALED, "written before records were sealed; nothing vouches for it"
+        else:
+            kind, what = Kind.FOREIGN, "nothing is sealed here, and no first block follows"
+        return [
+            Finding(kind=kind, segment=name, line=1, offset=0, chain="", block=0, what=what)
+            for name in self._unsealed
+        ]
 
     def _gap(self, chain: str, gap: Missing) -> Finding:
         what = f"{_blocks(gap.first, gap.last)} of chain {chain} missing"

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import ipaddress
 import logging
+import secrets
 import socket
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,7 +20,8 @@ from typing import Final
 from mesh7_core import errors
 from mesh7_core.audit import lines
 from mesh7_core.delivery.envelopes import Kind
-from mesh7_core.ledger import redis
+from mesh7_core.delivery.keys import KEY_BYTES, SigningKey
+from mesh7_core.ledger import audit_writers, redis
 from mesh7_core.ledger.absent import AbsentLedger
 from mesh7_core.ledger.protocol import LOST, Lost
 from mesh7_core.ledger.redis_url import RedisServer
@@ -107,8 +109,10 @@ class Pod:
         self._redis: redis.RedisLedger | None = None
         self._is_tried = asyncio.Event()
         self._data: socket.socket | None = None
-        self._audit = self._opened_audit()
-        self._appending = Appending(settings.uid, settings.pod)
+        # Of this start alone, like its chain: in no file that another program could read.
+        key = SigningKey(secrets.token_bytes(KEY_BYTES))
+        self._audit = self._opened_audit(audit_writers.name_of(key.public))
+        self._appending = Appending(key, settings.namespace, settings.uid, settings.pod)
         if self._audit is not None and settings.redis is not None:
             self._audit.followers.append(self._appending.add)
         self._bundles = BundleRecords(self._audit, clock.wall_ns)
@@ -203,13 +207,14 @@ class Pod:
     def _apply(self, fresh: bundle.Bundle) -> None:
         self._serving.apply(fresh, Credentials(self._settings.credentials, {}, {}))
 
-    def _opened_audit(self) -> AuditLines | None:
+    def _opened_audit(self, name: str) -> AuditLines | None:
         if self._settings.audit is AuditShare.OFF:
             return None
         # The state folder must not fill, and is gone with the pod; the kubelet keeps stdout.
         return audit_stream(
             lines.Lines(self._held.key).line,
             self._clock.wall_ns,
+            name,
             maximum_waiting_bytes=MAXIMUM_WAITING_BYTES,
         )
 

@@ -98,7 +98,7 @@ def _status(world: Any, namespace: str, asked: dict[str, Any]) -> dict[str, Any]
     from mesh7_operator.querying.answers import Answer  # noqa: PLC0415
     from tests.operator.querying import trails  # noqa: PLC0415
 
-    trail = trails.Trail()
+    trail = trails.Trail(namespace=namespace)
     for lines in world["streams"][namespace]:
         trail.write(*(line.encode() for line in lines))
     question = questions.read(asked)
@@ -106,7 +106,7 @@ def _status(world: Any, namespace: str, asked: dict[str, Any]) -> dict[str, Any]
     if question.is_verify:
         anchor = following.follow(Anchor(namespace=namespace), trail.entries).anchor
         return dict(verdicts.status(verify(trail.entries[: world.get("left", 99)], anchor)))
-    answer = Answer(question)
+    answer = Answer(question, namespace)
     while not answer.is_full:
         answer.take(trail.page(answer.before))
     return dict(answer.status())

@@ -7,15 +7,20 @@ import pytest
 
 from mesh7_core.audit import heads
 from mesh7_core.ledger.audit_entries import Kind, Segment
-from mesh7_operator.anchoring.anchor import MOST_FINDINGS, Anchor, Trouble
+from mesh7_operator.anchoring import trimming
+from mesh7_operator.anchoring.anchor import MOST_FINDINGS, MOST_OF_EACH, Anchor, Trouble
+from mesh7_operator.anchoring.following import outlived
 from tests.operator.anchoring.streams import (
     AT_MS,
     NAMESPACE,
     ONE,
+    OPERATORS,
     OTHER,
+    OTHER_KEY,
     Writer,
     entries,
     followed,
+    key_of,
 )
 
 
@@ -26,7 +31,7 @@ def troubles(*segments: Segment | None) -> list[Trouble]:
 @pytest.mark.promise("T5")
 def test_chains_of_several_pods_are_followed_side_by_side() -> None:
     """Issue 8: heads per chain, total, hash."""
-    one, other = Writer(), Writer(OTHER, "web-2")
+    one, other = Writer(), Writer(OTHER_KEY, "web-2")
     stream = entries(one.blocks(2, 3), other.blocks(1), one.blocks(64), other.end())
     found = followed(stream)
     assert found.findings == ()
@@ -101,12 +106,12 @@ def test_a_forged_block_moves_no_other_writers_chain() -> None:
 
 
 def test_a_tenant_that_claims_the_operators_chain_is_found() -> None:
-    operator = Writer(OTHER, "-", "-")
+    operator = Writer(None, "-", "-")
     ours = entries(operator.blocks(1), is_operators=True)
     theirs = entries(operator.blocks(1), start=1)
     found = followed([*ours, *theirs])
     assert [one.trouble for one in found.findings] == [Trouble.FORGED]
-    assert found.anchor.chains[OTHER].head.block == 1
+    assert found.anchor.chains[OPERATORS].head.block == 1
 
 
 def test_what_was_sent_twice_for_want_of_an_answer_is_no_finding() -> None:
@@ -132,7 +137,8 @@ def test_a_lie_about_what_was_withheld_is_found() -> None:
     """Fewer records are said to be missing than the next seal counts."""
     writer = Writer()
     first, kept = writer.blocks(1), writer.withheld(5)
-    found = followed(entries(first, replace(kept, records=2), writer.blocks(1)))
+    lie = writer.signed(replace(kept, records=2))
+    found = followed(entries(first, lie, writer.blocks(1)))
     assert [one.trouble for one in found.findings] == [Trouble.WITHHELD, Trouble.EDITED]
 
 
@@ -152,19 +158,34 @@ def test_an_end_that_names_later_blocks_says_that_they_are_missing() -> None:
 def test_findings_are_bounded_and_all_of_them_counted() -> None:
     many = entries(*[None] * (MOST_FINDINGS + 20))
     anchor = followed(many).anchor
-    assert len(anchor.findings) == MOST_FINDINGS
+    assert len(anchor.findings) == MOST_OF_EACH
     assert anchor.found == {Trouble.FORGED: MOST_FINDINGS + 20}
     assert anchor.findings[-1].entry == many[-1].id
+    assert anchor.findings[0].entry == many[-MOST_OF_EACH].id
+
+
+def test_a_flood_of_forgeries_does_not_push_a_cut_out_of_the_anchor() -> None:
+    """Whoever can append could otherwise have it forgotten that something was removed."""
+    writer = Writer()
+    cut = trimming.lost(followed(entries(writer.blocks(1))).anchor, 0, AT_MS)
+    anchor = followed(entries(*[None] * (MOST_FINDINGS + 20), start=9), cut).anchor
+    assert anchor.findings[0].trouble is Trouble.CUT
+    assert len(anchor.findings) == MOST_OF_EACH + 1
+
+
+def test_findings_go_when_what_they_are_about_is_kept_no_longer() -> None:
+    stream = entries(None, None)
+    anchor = followed(stream).anchor
+    assert outlived(anchor, AT_MS) is anchor
+    assert [one.entry for one in outlived(anchor, AT_MS + 1).findings] == [stream[1].id]
+    assert outlived(anchor, AT_MS + 9).found == {Trouble.FORGED: 2}
 
 
 def test_chains_are_folded_once_there_are_too_many_those_that_ended_first() -> None:
     """The brief of issue 8: bounded with thousands of pods, in one namespace, at one time."""
-    letters = "abcdefghijklmnopqrstuvwxyz234567"
     anchor = Anchor(namespace=NAMESPACE)
     for place in range(1500):
-        name = ONE[:10] + letters[place // 32 % 32] + letters[place % 32]
-        name = letters[place // 1024] + name[1:]
-        writer = Writer(name, f"web-{place}")
+        writer = Writer(key_of(100 + place), f"web-{place}")
         segments = [writer.blocks(1)] + ([writer.end()] if place % 2 else [])
         anchor = followed(entries(*segments, start=2 * place), anchor).anchor
     folded = anchor.folded

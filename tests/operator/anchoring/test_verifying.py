@@ -7,14 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh7_core.ledger.audit_entries import Entry
+from mesh7_operator.anchoring import trimming
 from mesh7_operator.anchoring.anchor import Trouble
-from mesh7_operator.anchoring.verifying import Verified, Verifying, verify
-from tests.operator.anchoring.streams import AT_MS, ONE, OTHER, Writer, entries, followed
+from mesh7_operator.anchoring.verifying import MOST_SHOWN, Verified, Verifying, verify
+from tests.operator.anchoring.streams import AT_MS, ONE, OTHER, OTHER_KEY, Writer, entries, followed
 
 
 def _stream() -> list[Entry]:
     """Two chains, one of which has ended."""
-    one, other = Writer(), Writer(OTHER, "web-2")
+    one, other = Writer(), Writer(OTHER_KEY, "web-2")
     return entries(
         one.blocks(2, 3), other.blocks(1), one.blocks(4), other.blocks(2), other.end(),
         one.blocks(1), one.blocks(1, 1),
@@ -26,7 +27,14 @@ def test_what_is_as_it_was_anchored_is_whole() -> None:
     stream = _stream()
     found = verify(stream, followed(stream).anchor)
     assert found == Verified(
-        entries=7, records=15, chains=2, newer=0, findings=(), found=0, signed_ms=AT_MS + 6
+        entries=7,
+        records=15,
+        chains=2,
+        newer=0,
+        findings=(),
+        found=0,
+        broken=0,
+        signed_ms=AT_MS + 6,
     )
     assert found.is_whole
 
@@ -111,3 +119,30 @@ def test_a_chain_that_was_written_anew_is_found_by_the_anchor_alone() -> None:
 def test_an_emptied_stream_is_found() -> None:
     found = verify([], followed(_stream()).anchor)
     assert {one.chain for one in found.findings} == {ONE, OTHER}
+
+
+@pytest.mark.promise("T5")
+@pytest.mark.parametrize("left", [0, 3])
+def test_what_was_cut_stays_unsound_after_it_was_noticed(left: int) -> None:
+    """Found by review: the controller went on from what was left, and all of that was sound."""
+    stream = _stream()
+    noticed = trimming.lost(followed(stream).anchor, left, AT_MS + 50)
+    found = verify(stream[len(stream) - left :], noticed)
+    assert not found.is_whole
+    assert Trouble.CUT in {one.trouble for one in found.findings}
+
+
+def test_what_the_anchor_tells_of_and_the_walk_finds_again_is_told_once() -> None:
+    stream = [*_stream(), *entries(None, start=20)]
+    found = verify(stream, followed(stream).anchor)
+    assert (found.found, found.broken) == (1, 1)
+
+
+def test_many_words_of_writers_do_not_hide_what_is_broken() -> None:
+    """Only what is shown was looked at, and a pod can withhold as often as it likes."""
+    writer = Writer()
+    many = [writer.withheld(1) for _ in range(MOST_SHOWN + 50)]
+    stream = entries(*many, None)
+    found = verify(stream, followed(stream).anchor)
+    assert not found.is_whole
+    assert Trouble.FORGED in {one.trouble for one in found.findings}

@@ -11,7 +11,7 @@ from mesh7_core.delivery import keys
 from mesh7_operator.anchoring import trimming, writing
 from mesh7_operator.anchoring.anchor import MOST_CHAIN_BYTES, Anchor, Trimmed
 from mesh7_operator.anchoring.writing import LONGEST
-from tests.operator.anchoring.streams import OTHER, Writer, entries, followed
+from tests.operator.anchoring.streams import OTHER_KEY, Writer, entries, followed
 
 KEY = keys.SigningKey(b"k" * 32)
 NEXT = keys.SigningKey(b"n" * 32)
@@ -20,7 +20,7 @@ LINKS = (keys.endorse(KEY, NEXT.public), keys.endorse(NEXT, LAST.public))
 
 
 def _anchor() -> Anchor:
-    one, other = Writer(), Writer(OTHER, "web-2")
+    one, other = Writer(), Writer(OTHER_KEY, "web-2")
     stream = entries(one.blocks(1, 2), other.blocks(1), None, one.blocks(1), other.end())
     return trimming.trimmed(followed(stream).anchor, stream[:1])
 

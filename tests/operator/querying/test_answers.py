@@ -24,7 +24,7 @@ def _asked(**spec: Any) -> Question:
 
 
 def _status(trail: Trail, **spec: Any) -> dict[str, Any]:
-    answer = Answer(_asked(**spec))
+    answer = Answer(_asked(**spec), trails.SHOP)
     while not answer.is_full:
         answer.take(trail.page(answer.before))
     return dict(answer.status())
@@ -154,7 +154,7 @@ def test_what_is_older_than_asked_is_not_read() -> None:
     for hours in range(40):
         when = BEGAN_MS + 3_600_000 * hours
         trail.write(line(when), at_ms=when)
-    answer = Answer(_asked(since="2026-11-23T01:00:00Z", until="2026-11-23T02:00:00Z"))
+    answer = Answer(_asked(since="2026-11-23T01:00:00Z", until="2026-11-23T02:00:00Z"), trails.SHOP)
     pages = 0
     while not answer.is_full:
         answer.take(trail.page(answer.before))

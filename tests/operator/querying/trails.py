@@ -5,10 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from mesh7_core.audit import chain, moments
+from mesh7_core.delivery.keys import SigningKey
+from mesh7_core.ledger import audit_writers
 from mesh7_core.ledger.audit_entries import Entry, Kind, Segment
 
 SHOP = "shop"
-CHAIN = "kq3v7a2mzx4d"
+KEY = SigningKey(b"k" * 32)
+CHAIN = audit_writers.name_of(KEY.public)
 BEGAN_MS = 1_795_258_936_000
 
 
@@ -36,8 +39,10 @@ class Trail:
         most: entries of a page.
     """
 
-    def __init__(self, name: str = CHAIN) -> None:
-        self._chain = chain.new(name)
+    def __init__(self, key: SigningKey = KEY, namespace: str = SHOP) -> None:
+        self._namespace = namespace
+        self._chain = chain.new(audit_writers.name_of(key.public))
+        self._key = key
         self.entries: list[Entry] = []
         self.is_lost = False
         self.most = 4
@@ -54,7 +59,7 @@ class Trail:
             kind=Kind.BLOCKS, chain=head.chain, first=first, last=head.block, hash=head.hash,
             records=len(lines), uid="3f0c", pod="support-7d9f", body=sealed.content,
         )  # fmt: skip
-        return self.add(segment, when)
+        return self.add(audit_writers.signed(segment, self._key, self._namespace), when)
 
     def add(self, segment: Segment | None, at_ms: int) -> Entry:
         """Whatever it is."""

@@ -7,12 +7,15 @@ import logging
 import pytest
 
 from mesh7_core.audit import chain
+from mesh7_core.delivery.keys import SigningKey
+from mesh7_core.ledger import audit_writers
 from mesh7_core.ledger.audit_entries import Kind, Segment
 from mesh7_sidecar.audit import appending, segments
 from mesh7_sidecar.audit.appending import MOST_BYTES, Appending
 from tests.conftest import Eventually
 
-NAME = "abcdefghijkl"
+KEY = SigningKey(b"k" * 32)
+NAME = audit_writers.name_of(KEY.public)
 TIME = "2026-11-21T10:00:00.000000Z"
 
 
@@ -56,6 +59,10 @@ class _Blocks:
         return segment
 
 
+def _sending(pause_s: float) -> Appending:
+    return Appending(KEY, "shop", "uid", "web-1", pause_s=pause_s)
+
+
 def _bodies(inbox: _Inbox) -> bytes:
     return b"".join(one.body for one in inbox.taken)
 
@@ -68,7 +75,7 @@ async def test_blocks_that_come_together_go_together_and_the_end_is_said(
     eventually: Eventually,
 ) -> None:
     """Issue 8's brief: at most every 500 ms; a pod's chain ends with a closing head."""
-    inbox, blocks, sending = _Inbox(), _Blocks(), Appending("uid", "web-1", pause_s=0.01)
+    inbox, blocks, sending = _Inbox(), _Blocks(), _sending(0.01)
     for count in (1, 2, 3):
         sending.add(blocks.more(count))
     sending.use(inbox)
@@ -81,7 +88,7 @@ async def test_blocks_that_come_together_go_together_and_the_end_is_said(
 
 async def test_much_does_not_wait_for_more(eventually: Eventually) -> None:
     """64 KiB go at once, whatever the pause."""
-    inbox, blocks, sending = _Inbox(), _Blocks(), Appending("uid", "web-1", pause_s=3600.0)
+    inbox, blocks, sending = _Inbox(), _Blocks(), _sending(3600.0)
     sending.use(inbox)
     for _ in range(8):
         sending.add(blocks.more(4, size=4096))
@@ -92,7 +99,7 @@ async def test_much_does_not_wait_for_more(eventually: Eventually) -> None:
 
 async def test_a_lost_answer_sends_the_very_same_again(eventually: Eventually) -> None:
     """Whoever reads it knows the repeat by its hash: nothing may have grown meanwhile."""
-    inbox, blocks, sending = _Inbox(), _Blocks(), Appending("uid", "web-1", pause_s=0.01)
+    inbox, blocks, sending = _Inbox(), _Blocks(), _sending(0.01)
     inbox.forgets_to_answer = True
     sending.add(blocks.more(1))
     sending.use(inbox)
@@ -110,7 +117,7 @@ async def test_what_finds_no_room_is_named_instead_of_sent(
     eventually: Eventually, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Issue 8's brief: bounded at 4 MiB; an honest loss differs from an attacker's cut."""
-    inbox, blocks, sending = _Inbox(), _Blocks(), Appending("uid", "web-1", pause_s=0.01)
+    inbox, blocks, sending = _Inbox(), _Blocks(), _sending(0.01)
     inbox.is_away = True
     sending.use(inbox)
     many = 0
@@ -133,7 +140,7 @@ async def test_what_finds_no_room_is_named_instead_of_sent(
 
 
 async def test_a_block_that_is_too_long_for_anybody_is_named(eventually: Eventually) -> None:
-    inbox, blocks, sending = _Inbox(), _Blocks(), Appending("uid", "web-1", pause_s=0.01)
+    inbox, blocks, sending = _Inbox(), _Blocks(), _sending(0.01)
     sending.add(blocks.more(1))
     sending.add(blocks.more(1, size=1_200_000))
     sending.use(inbox)
@@ -146,7 +153,7 @@ async def test_a_redis_that_is_away_keeps_nobody_from_ending(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Telemetry never blocks; the records are on stdout."""
-    inbox, blocks, sending = _Inbox(), _Blocks(), Appending("uid", "web-1", pause_s=0.01)
+    inbox, blocks, sending = _Inbox(), _Blocks(), _sending(0.01)
     inbox.is_away = True
     sending.use(inbox)
     sending.add(blocks.more(7))
@@ -156,7 +163,7 @@ async def test_a_redis_that_is_away_keeps_nobody_from_ending(
 
 async def test_a_namespace_that_nobody_reads_is_spared(eventually: Eventually) -> None:
     """The controller is away: a segment in a while, until it is there again."""
-    inbox, blocks, sending = _Inbox(), _Blocks(), Appending("uid", "web-1", pause_s=0.0)
+    inbox, blocks, sending = _Inbox(), _Blocks(), _sending(0.0)
     inbox.waiting = appending.MOST_WAITING + 1
     sending.use(inbox)
     sending.add(blocks.more(1))
@@ -170,6 +177,6 @@ async def test_a_namespace_that_nobody_reads_is_spared(eventually: Eventually) -
 
 
 async def test_a_pod_without_redis_has_nothing_to_end() -> None:
-    sending = Appending("uid", "web-1")
+    sending = _sending(0.01)
     sending.add(_Blocks().more(1))
     await sending.close()

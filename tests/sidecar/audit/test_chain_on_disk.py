@@ -274,7 +274,7 @@ async def test_a_reader_that_left_stdout_costs_its_lines_and_no_more() -> None:
     """A pod's collector that dies: lines are counted, and later blocks cover what was cut."""
     reader, writer = os.pipe()
     os.close(reader)
-    audit = opening.audit_stream(render, lambda: 0, stream=Stream(writer))
+    audit = opening.audit_stream(render, lambda: 0, "abcdefghijkl", stream=Stream(writer))
     audit.append(record(1))
     await eventually(lambda: audit.lost == 1)
     await audit.close()

@@ -12,13 +12,18 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from mesh7_core.delivery import keys, spelled
+
 LONGEST: Final = 1024 * 1024
 """Bytes of a segment with its line; a longer one is none."""
-_MOST: Final = 2**53
+LONGEST_LINE: Final = 800
+"""Bytes of that line at most."""
+NOBODY: Final = "-"
 _CHAIN: Final = re.compile(r"[a-z2-7]{12}")
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _NUMBER: Final = re.compile(r"[0-9]{1,16}")
-_NAME: Final = re.compile(r"[!-~]{1,253}")
+_POD: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
+_UID: Final = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z-]{0,34}[0-9A-Za-z])?")
 _ID: Final = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 
 
@@ -41,6 +46,9 @@ class Segment:
         records: how many the blocks hold, by their writer's word.
         uid, pod: whose chain it is, by the same word; `-` = nobody's.
         body: the blocks as they were written; empty unless these are BLOCKS.
+        key: public, 32 bytes; the chain is named by it (`audit_writers`). Empty = none was given:
+            the operator needs none, for nobody else can write into the stream itself.
+        signature: with it over all of the above, 64 bytes; empty = none was given.
     """
 
     kind: Kind
@@ -49,9 +57,11 @@ class Segment:
     last: int
     hash: str
     records: int
-    uid: str = "-"
-    pod: str = "-"
+    uid: str = NOBODY
+    pod: str = NOBODY
     body: bytes = field(default=b"", repr=False)
+    key: bytes = field(default=b"", repr=False)
+    signature: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,13 +100,28 @@ def place_of(entry_id: str) -> tuple[int, int]:
     return int(milliseconds), int(number)
 
 
+def uid_of(text: str) -> str:
+    """The same if a segment can bear it, else nobody's."""
+    return text if _UID.fullmatch(text) else NOBODY
+
+
+def pod_of(text: str) -> str:
+    """The same if a segment can bear it, else nobody's."""
+    return text if _POD.fullmatch(text) else NOBODY
+
+
+def words(segment: Segment) -> str:
+    """What its line says but for key and signature: without the body, all that is signed."""
+    return (
+        f"{segment.kind} {segment.chain} {segment.first} {segment.last} {segment.hash}"
+        f" {segment.records} {segment.uid} {segment.pod}"
+    )
+
+
 def written(segment: Segment) -> bytes:
     """As it is appended to the inbox."""
-    line = (
-        f"{segment.kind} {segment.chain} {segment.first} {segment.last} {segment.hash}"
-        f" {segment.records} {segment.uid} {segment.pod}\n"
-    )
-    return line.encode("ascii") + segment.body
+    shown = (spelled.to_base64(one) or NOBODY for one in (segment.key, segment.signature))
+    return f"{words(segment)} {' '.join(shown)}\n".encode("ascii") + segment.body
 
 
 def fields(segment: Segment) -> list[bytes | str | int]:
@@ -131,13 +156,13 @@ def _pairs(found: Sequence[object]) -> Mapping[bytes, bytes]:
 
 
 def _segment(held: Mapping[bytes, bytes]) -> Segment | None:
-    said = {name: _text(held.get(name.encode(), b"")) for name in "kcnmhrup"}
+    said = {name: _text(held.get(name.encode(), b"")) for name in "kcnmhrupys"}
     numbers = [_number(said[name]) for name in "nmr"]
     is_one = (
         said["k"] in set(Kind)
         and _CHAIN.fullmatch(said["c"])
         and _HASH.fullmatch(said["h"])
-        and all(_NAME.fullmatch(said[name]) for name in "up")
+        and (said["u"], said["p"]) == (uid_of(said["u"]), pod_of(said["p"]))
         and 0 <= numbers[0] <= numbers[1]
         and numbers[2] >= 0
     )
@@ -154,13 +179,15 @@ def _segment(held: Mapping[bytes, bytes]) -> Segment | None:
         uid=said["u"],
         pod=said["p"],
         body=body,
+        key=spelled.from_base64(said["y"], keys.KEY_BYTES) or b"",
+        signature=spelled.from_base64(said["s"], keys.SIGNATURE_BYTES) or b"",
     )
 
 
 def _number(text: str) -> int:
     """-1 = it is none."""
     number = int(text) if _NUMBER.fullmatch(text) else -1
-    return number if number <= _MOST else -1
+    return number if number <= spelled.MOST else -1
 
 
 def _text(found: bytes) -> str:

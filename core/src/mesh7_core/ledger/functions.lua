@@ -55,7 +55,7 @@ local MOST_KEYS = 10000
 local MOST_WORDS = 50000
 local MOST_TOGETHER = 1000
 local MOST_DIGITS = 16
-local LONGEST_HEADER = 400
+local LONGEST_HEADER = 800
 local LONGEST_SEGMENT = 1048576
 local MOST_SEGMENTS = 500
 
@@ -727,18 +727,18 @@ end
 
 ---------------------------------------------------------------------------------- audit
 
-local HEADER = '^(%l+) ([a-z2-7]+) (%d+) (%d+) (%x+) (%d+) (%S+) (%S+)$'
+local HEADER = '^(%l+) ([a-z2-7]+) (%d+) (%d+) (%x+) (%d+) (%S+) (%S+) (%S+) (%S+)$'
 
 local function add_segment(audit, text)
   local ends = string.find(string.sub(text, 1, LONGEST_HEADER), '\n', 1, true)
-  local kind, chain, first, last, hash, records, uid, pod
+  local kind, chain, first, last, hash, records, uid, pod, key, signature
   if ends and #text <= LONGEST_SEGMENT then
-    kind, chain, first, last, hash, records, uid, pod =
+    kind, chain, first, last, hash, records, uid, pod, key, signature =
       string.match(string.sub(text, 1, ends - 1), HEADER)
   end
   if not kind then return redis.call('XADD', audit, '*', 'x', #text) end
   return redis.call('XADD', audit, '*', 'k', kind, 'c', chain, 'n', first, 'm', last, 'h', hash,
-    'r', records, 'u', uid, 'p', pod, 'b', string.sub(text, ends + 1))
+    'r', records, 'u', uid, 'p', pod, 'y', key, 's', signature, 'b', string.sub(text, ends + 1))
 end
 
 -- Move what was appended. KEYS: inbox, audit. ARGV: how many segments and bytes are enough.

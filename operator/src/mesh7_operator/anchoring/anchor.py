@@ -10,10 +10,11 @@ from typing import Final
 
 from mesh7_core.audit.heads import Head
 
-MOST_CHAIN_BYTES: Final = 460 * 1024
-"""Of all chains as they are written; beyond, those that were silent longest are folded."""
+MOST_CHAIN_BYTES: Final = 368 * 1024
+"""Of all chains as they are written; beyond, some go (`evicting`)."""
 MOST_FINDINGS: Final = 100
-"""The newest are kept; all are counted."""
+"""The newest are kept, and `MOST_OF_EACH` of each kind at most; all are counted."""
+MOST_OF_EACH: Final = 14
 
 
 class Trouble(StrEnum):
@@ -26,13 +27,15 @@ class Trouble(StrEnum):
     REPEATED = "repeated"
     """Blocks came again, or others in their place."""
     FORGED = "forged"
-    """It claims a chain of another writer, or is nothing that we write."""
+    """It claims a chain or records of another writer, or is nothing that we write."""
     CUT = "cut"
     """Entries that were there are there no longer, and we did not take them away."""
     WITHHELD = "withheld"
     """Its writer's own word: these blocks were not sent, and are on its stdout."""
     UNANCHORED = "unanchored"
     """The anchor was gone, or changed by somebody else: what was before it is not vouched for."""
+    EVICTED = "evicted"
+    """We took them away before their time, for their writer had written too much."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +68,7 @@ class Chained:
         head: where it stands.
         base: where it stood before the oldest block that is kept.
         uid, pod: whose it is, by its writer's word; `-` = nobody's.
+        key: that it is named by, public; empty = it is the controller's, which needs none.
         is_operators: the controller writes it.
         is_ended: its writer has said that nothing follows.
         seen_ms: when its last entry came, by the server's clock.
@@ -74,6 +78,7 @@ class Chained:
     base: Head
     uid: str = "-"
     pod: str = "-"
+    key: bytes = b""
     is_operators: bool = False
     is_ended: bool = False
     seen_ms: int = 0
@@ -81,16 +86,18 @@ class Chained:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Folded:
-    """Chains that are listed no longer: nothing of them is kept, or there were too many.
+    """Chains that are listed no longer, for nothing of them is kept.
 
     Attributes:
         records: in all of their blocks.
         digest: SHA-256 over the one before it and the canonical head of each, in hex.
+        open: the last block of those that may go on, by name; who was folded lately last.
     """
 
     chains: int = 0
     records: int = 0
     digest: str = ""
+    open: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +114,24 @@ class Trimmed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Evicted:
+    """What went of one writer before its time, for that writer had written too much.
+
+    Attributes:
+        uid: whose; `operator` = ours, empty = nobody's, or of several.
+        entries, records: how many.
+        since, until: ids of the first and the last of them.
+    """
+
+    uid: str
+    pod: str
+    entries: int
+    records: int
+    since: str
+    until: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Anchor:
     """All of one namespace.
 
@@ -114,8 +139,10 @@ class Anchor:
         chains: by name.
         last: the id of the newest entry that was followed; empty = none.
         entries, size_bytes: of what was followed and is kept.
-        findings: the newest, oldest of them first.
+        findings: the newest, oldest of them first; none that is older than what is kept.
         found: how many of each there were, ever.
+        evicted: what else would still be kept, by writer.
+        going: ids of entries that are being taken away at this moment.
     """
 
     namespace: str
@@ -127,3 +154,5 @@ class Anchor:
     folded: Folded = field(default_factory=Folded)
     findings: tuple[Finding, ...] = ()
     found: Mapping[Trouble, int] = field(default_factory=dict)
+    evicted: tuple[Evicted, ...] = ()
+    going: tuple[str, ...] = ()

@@ -8,13 +8,14 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from mesh7_core import names
+from mesh7_core import errors, names
 from mesh7_core.audit import heads
 from mesh7_core.audit.heads import Head
 from mesh7_core.delivery import keys, spelled
 from mesh7_operator.anchoring.anchor import (
     Anchor,
     Chained,
+    Evicted,
     Finding,
     Folded,
     Trimmed,
@@ -25,6 +26,10 @@ PURPOSE: Final = "mesh7.dev/audit-anchor-v1"
 """Of the signature: what is signed is the text under `anchor`, as it stands there."""
 LONGEST: Final = 512 * 1024
 _VERSION: Final = 1
+_UNREADABLE: Final = (
+    "the anchor of namespace {} could not be read back, which is a defect of mesh7; the one before "
+    "stays, please report it"
+)
 
 
 def name_of(namespace: str) -> str:
@@ -48,8 +53,13 @@ def manifest(
         links: lead to `key` from those that signed before, so that older copies verify.
         release_namespace: where it lies.
         version: that it is to take the place of; empty = there is none.
+
+    Raises:
+        ClusterError: it could not be read back, so that whoever leads next would know nothing.
     """
     text = encoded(anchor)
+    if len(text) > LONGEST or decoded(text) != anchor:
+        raise errors.ClusterError(_UNREADABLE.format(anchor.namespace))
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -85,9 +95,12 @@ def encoded(anchor: Anchor) -> str:
             "chains": anchor.folded.chains,
             "records": anchor.folded.records,
             "digest": anchor.folded.digest,
+            "open": anchor.folded.open,
         },
         "found": {trouble.value: many for trouble, many in sorted(anchor.found.items())},
         "findings": [_finding(one) for one in anchor.findings],
+        "evicted": [_evicted(one) for one in anchor.evicted],
+        "going": list(anchor.going),
     }
     said = json.dumps(head, separators=(",", ":"))[:-1]
     lines = ",\n".join(json.dumps(one, separators=(",", ":")) for one in chains)
@@ -132,7 +145,8 @@ def roots_of(public: bytes, links: Sequence[keys.Link]) -> tuple[bytes, ...]:
 def _chain(one: Chained) -> list[object]:
     base = _head(one.base) if one.base != one.head and one.base.block else one.base.block
     flags = ("o" if one.is_operators else "") + ("e" if one.is_ended else "")
-    return [one.head.chain, _head(one.head), base, one.pod, one.uid, flags, one.seen_ms]
+    key = spelled.to_base64(one.key)
+    return [one.head.chain, _head(one.head), base, one.pod, one.uid, flags, one.seen_ms, key]
 
 
 def _head(head: Head) -> list[object]:
@@ -145,6 +159,10 @@ def _finding(one: Finding) -> dict[str, object]:
         "pod": one.pod, "block": one.block, "entry": one.entry,
     }  # fmt: skip
     return {name: value for name, value in said.items() if value}
+
+
+def _evicted(one: Evicted) -> list[object]:
+    return [one.uid, one.pod, one.entries, one.records, one.since, one.until]
 
 
 def _decoded(found: Mapping[str, object]) -> Anchor:
@@ -161,14 +179,17 @@ def _decoded(found: Mapping[str, object]) -> Anchor:
             chains=_number(folded["chains"]),
             records=_number(folded["records"]),
             digest=_text(folded["digest"]),
+            open={name: _number(block) for name, block in _map(folded["open"]).items()},
         ),
         findings=tuple(_read_finding(_map(one)) for one in _list(found["findings"])),
         found={Trouble(name): _number(many) for name, many in _map(found["found"]).items()},
+        evicted=tuple(_read_evicted(one) for one in _list(found["evicted"])),
+        going=tuple(_text(one) for one in _list(found["going"])),
     )
 
 
 def _read_chain(value: object) -> Chained:
-    name, written, based, pod, uid, flags, seen_ms = _list(value)
+    name, written, based, pod, uid, flags, seen_ms, key = _list(value)
     head = _read_head(_text(name), written)
     if isinstance(based, int):
         # Nothing of it is kept, or all.
@@ -180,10 +201,18 @@ def _read_chain(value: object) -> Chained:
         base=base,
         uid=_text(uid),
         pod=_text(pod),
+        key=_key(key),
         is_operators="o" in _text(flags),
         is_ended="e" in _text(flags),
         seen_ms=_number(seen_ms),
     )
+
+
+def _key(value: object) -> bytes:
+    found = spelled.from_base64(value, keys.KEY_BYTES) if value else b""
+    if found is None:
+        raise TypeError
+    return found
 
 
 def _read_head(chain: str, value: object) -> Head:
@@ -204,6 +233,14 @@ def _read_finding(found: Mapping[str, object]) -> Finding:
         block=_number(found.get("block", 0)),
         entry=_text(found.get("entry", "")),
     )
+
+
+def _read_evicted(value: object) -> Evicted:
+    uid, pod, entries, records, since, until = _list(value)
+    return Evicted(
+        uid=_text(uid), pod=_text(pod), entries=_number(entries), records=_number(records),
+        since=_text(since), until=_text(until),
+    )  # fmt: skip
 
 
 def _map(value: object) -> Mapping[str, object]:

@@ -129,7 +129,8 @@ class Reader:
             self._note(query.namespace, deeds.line(deed))
 
     async def _found(self, namespace: str, question: Question) -> Status:
-        answer, until_s = Answer(question), self._clock.monotonic_s() + ANSWER_S
+        answer = Answer(question, namespace)
+        until_s = self._clock.monotonic_s() + ANSWER_S
         if question.place is None:
             await self._take_in(namespace)
         while not answer.is_full:

@@ -2,7 +2,8 @@
 
 It ends when there are enough records, when nothing older can be wanted, or when so much was looked
 at that it is somebody else's turn: then its cursor says where to go on, and stays good while new
-records come. Pure: no clock, no network, no logging.
+records come. Only from entries that are believed by themselves is anything answered, for all pods
+of a namespace can append. Pure: no clock, no network, no logging.
 """
 
 import json
@@ -11,6 +12,7 @@ from typing import Final
 
 from mesh7_core.audit import seals
 from mesh7_core.ledger.audit_entries import Entry
+from mesh7_operator.anchoring import believing
 from mesh7_operator.querying.questions import Place, Question
 from mesh7_operator.querying.sifting import Sieve
 
@@ -21,6 +23,10 @@ MOST_SCANNED: Final = 64 * 1024 * 1024
 MOST_MESSAGE: Final = 1024
 NOTHING: Final = "nothing is recorded here that is still kept"
 _QUOTES_AND_COMMA: Final = 3
+_DOUBTED: Final = (
+    "{} entries are left out, for they are not what a writer of their chain has signed; `kubectl "
+    "mesh7 audit verify` says which, and who may have written them"
+)
 
 Status = Mapping[str, object]
 
@@ -28,15 +34,21 @@ Status = Mapping[str, object]
 class Answer:
     """To one question.
 
+    Args:
+        question: which.
+        namespace: whose stream is looked through.
+
     Attributes:
         is_full: nothing more is to be taken in.
     """
 
-    def __init__(self, question: Question) -> None:
+    def __init__(self, question: Question, namespace: str) -> None:
         self._question = question
+        self._namespace = namespace
         self._sieve = Sieve(question.wanted)
         self._records: list[str] = []
-        self._size = self._scanned = self._scanned_bytes = self._oversized = 0
+        self._places: dict[bytes, int] = {}
+        self._size = self._scanned = self._scanned_bytes = self._oversized = self._doubted = 0
         self._place = question.place
         self._is_over = False
         self._seen = False
@@ -77,7 +89,10 @@ class Answer:
         self._place = Place(entry.id)
         self._scanned_bytes += entry.size_bytes
         self._scanned += _count(entry)
-        if self._sieve.may_have(entry):
+        is_meant = self._sieve.may_have(entry)
+        if is_meant and not believing.is_believed(entry, self._namespace):
+            self._doubted += 1
+        elif is_meant:
             for position, line in self._sieve.lines(entry, left):
                 if not self._add(line):
                     # It is the first of the next answer.
@@ -89,6 +104,12 @@ class Answer:
     def _add(self, line: bytes) -> bool:
         """Whether there was room for it."""
         text = line.decode("utf-8", "replace")
+        name = line[: line.index(b",")]
+        if name in self._places:
+            # Sent twice, or with other words: what came first is what the controller followed.
+            self._doubted += self._records[self._places[name]] != text
+            self._records[self._places[name]] = text
+            return True
         size = len(json.dumps(text, ensure_ascii=False).encode()) + _QUOTES_AND_COMMA
         if size > MOST_BYTES:
             self._oversized += 1
@@ -96,6 +117,7 @@ class Answer:
         if self._size + size > MOST_BYTES or len(self._records) >= self._question.limit:
             self.is_full = True
             return False
+        self._places[name] = len(self._records)
         self._records.append(text)
         self._size += size
         if self._question.wanted.id:
@@ -111,6 +133,8 @@ class Answer:
             said.append(f"{self._scanned} records were looked at; go on with the cursor")
         if self._oversized:
             said.append(f"{self._oversized} records are too large to be shown here")
+        if self._doubted:
+            said.append(_DOUBTED.format(self._doubted))
         return "; ".join(said)
 
 

@@ -2,7 +2,8 @@
 
 They are on stdout already: nothing waits for Redis, and little memory is spent on its absence.
 Blocks that find no room, or are too long, are named instead of sent, so that whoever verifies the
-chain reads an honest gap. One segment is in flight at a time, so that they arrive in order.
+chain reads an honest gap. One segment is in flight at a time, so that they arrive in order, each
+signed with the key that the chain is named by: other pods can append there, too.
 """
 
 import asyncio
@@ -14,7 +15,8 @@ from typing import Final, Protocol
 
 from mesh7_core import awake
 from mesh7_core.audit.heads import Head
-from mesh7_core.ledger import audit_entries
+from mesh7_core.delivery.keys import SigningKey
+from mesh7_core.ledger import audit_entries, audit_writers
 from mesh7_core.ledger.audit_entries import Kind, Segment
 from mesh7_sidecar.audit import segments
 
@@ -30,7 +32,6 @@ CROWDED_S: Final = 10.0
 CLOSE_S: Final = 2.0
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 10.0
-_LINE_BYTES: Final = 400
 
 
 class Inbox(Protocol):
@@ -46,6 +47,8 @@ class Appending:
     """One chain's; used on one event loop alone.
 
     Args:
+        key: that the chain is named by.
+        namespace: whose audit it is for.
         uid, pod: whose chain it is.
         pause_s: between segments that are few, and after a failure at first.
 
@@ -53,10 +56,14 @@ class Appending:
         withheld: records that were not sent, ever.
     """
 
-    def __init__(self, uid: str, pod: str, *, pause_s: float = EVERY_S) -> None:
+    def __init__(
+        self, key: SigningKey, namespace: str, uid: str, pod: str, *, pause_s: float = EVERY_S
+    ) -> None:
         self.withheld = 0
-        self._uid = uid or "-"
-        self._pod = pod or "-"
+        self._key = key
+        self._namespace = namespace
+        self._uid = audit_entries.uid_of(uid)
+        self._pod = audit_entries.pod_of(pod)
         self._every_s = pause_s
         self._waiting: deque[Segment] = deque()
         self._bytes = 0
@@ -84,7 +91,7 @@ class Appending:
             pod=self._pod,
             body=content,
         )
-        too_long = len(content) + _LINE_BYTES > audit_entries.LONGEST
+        too_long = len(content) + audit_entries.LONGEST_LINE > audit_entries.LONGEST
         if too_long or self._bytes + len(content) > MOST_BYTES:
             self._withhold(sealed)
         else:
@@ -162,7 +169,7 @@ class Appending:
 
     async def _send_first(self) -> int:
         segment, inbox, self._is_tried = self._waiting[0], self._inbox, True
-        waiting = -1 if inbox is None else await inbox.append(segment)
+        waiting = -1 if inbox is None else await inbox.append(self._signed(segment))
         if waiting >= 0:
             self._waiting.popleft()
             self._is_tried = False
@@ -176,7 +183,11 @@ class Appending:
                 kind=Kind.END, chain=head.chain, first=head.block, last=head.block, hash=head.hash,
                 records=0, uid=self._uid, pod=self._pod,
             )  # fmt: skip
-            await inbox.append(end)
+            await inbox.append(self._signed(end))
+
+    def _signed(self, segment: Segment) -> Segment:
+        """The same each time, for there is no chance in such a signature."""
+        return audit_writers.signed(segment, self._key, self._namespace)
 
     async def _until_due(self) -> None:
         """Until something waits, and then a little longer for more of it."""
@@ -214,4 +225,4 @@ def _joined(before: Segment, after: Segment) -> Segment:
 
 
 def _is_long(before: Segment, after: Segment) -> bool:
-    return len(before.body) + len(after.body) + _LINE_BYTES > audit_entries.LONGEST
+    return len(before.body) + len(after.body) + audit_entries.LONGEST_LINE > audit_entries.LONGEST

@@ -65,12 +65,21 @@ def audit_file(  # noqa: PLR0913 - each has a default
 def audit_stream(
     render: Callable[[Record], bytes],
     wall_ns: Callable[[], int],
+    name: str,
     *,
     stream: Stream | None = None,
     maximum_waiting_bytes: int = MAXIMUM_WAITING_BYTES,
 ) -> AuditLines:
-    """Lines on stdout, a chain for each start."""
-    sealing = Sealing(stream or Stream(), chain.new(_fresh_name()), wall_ns)
+    """Lines on stdout, a chain for each start.
+
+    Args:
+        render: a record → its line without the newline.
+        wall_ns: Unix time in nanoseconds.
+        name: of the chain, as its key names it.
+        stream: where they go.
+        maximum_waiting_bytes: what memory may hold while nobody reads.
+    """
+    sealing = Sealing(stream or Stream(), chain.new(name), wall_ns)
     return AuditLines(sealing, render, maximum_waiting_bytes)
 
 

@@ -20,6 +20,8 @@ R = TypeVar("R")
 DEFAULT_LIMIT: Final = 50
 _DAYS: Final = re.compile(r"([1-9][0-9]{0,4})d")
 _MICROSECONDS: Final = 1_000_000
+_TRACE: Final = re.compile("[0-9a-f]{32}")
+_REQUEST: Final = re.compile("r-[a-z0-9]{26}")
 _NAMES: Final = (
     "agent", "pod", "tool", "decision", "reason", "outcome", "rule", "is_deed", "trace", "request",
     "since_us", "until_us",
@@ -62,6 +64,24 @@ def _when(context: click.Context, parameter: click.Parameter, text: str | None) 
     return int(before.timestamp() * _MICROSECONDS)
 
 
+def _trace(context: click.Context, parameter: click.Parameter, text: str) -> str:
+    return _whole(context, parameter, text, _TRACE, "a trace has 32 hexadecimal digits")
+
+
+def _request(context: click.Context, parameter: click.Parameter, text: str) -> str:
+    return _whole(context, parameter, text, _REQUEST, "a request has `r-` and 26 letters or digits")
+
+
+def _whole(
+    context: click.Context, parameter: click.Parameter, text: str, such: re.Pattern[str], says: str
+) -> str:
+    """An id; what is no whole one would be found nowhere, and look like an empty audit."""
+    if text and not such.fullmatch(text):
+        message = f"`{text}` is no whole id, {says}"
+        raise click.BadParameter(message, ctx=context, param=parameter)
+    return text
+
+
 def _glob(
     context: click.Context, parameter: click.Parameter, text: str | None
 ) -> globs.TextGlob | None:
@@ -97,8 +117,11 @@ _OPTIONS: Final = (
         "--rule", metavar="ID", default="", help="Calls that this rule spoke about, or its end."
     ),
     click.option("--deeds", "is_deed", is_flag=True, help="Only what people did."),
-    click.option("--trace", metavar="ID", default="", help="Of this trace."),
-    click.option("--request", metavar="ID", default="", help="About this approval request."),
+    click.option("--trace", metavar="ID", default="", callback=_trace, help="Of this trace."),
+    click.option(
+        "--request", metavar="ID", default="", callback=_request,
+        help="About this approval request.",
+    ),
     click.option(
         "--since", "since_us", metavar="TIME", callback=_when, help="From TIME on, or `10m` ago."
     ),

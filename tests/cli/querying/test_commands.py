@@ -17,6 +17,7 @@ from tests.operator.querying.trails import BEGAN_MS, CHAIN, Trail, line
 
 Capture = pytest.CaptureFixture[str]
 TRACE = "0123456789abcdef0123456789abcdef"
+REQUEST = "r-m3kq7zt2w5xhcv4bnasy6dpfeu"
 LINES = [
     [line(BEGAN_MS), line(BEGAN_MS + 1, "billing.charge", decision="Deny")],
     [line(BEGAN_MS + 1000, traceId=TRACE, durationMs=12.5)],
@@ -52,14 +53,14 @@ def test_what_is_asked_is_said_in_the_question_with_who_asks(kubectl: Fake) -> N
     options = [
         "--agent", "support", "--pod", "p", "--tool", "billing.*", "--decision", "deny",
         "--reason", "denied-by-rule", "--outcome", "ok", "--rule", "a/b", "--deeds",
-        "--trace", TRACE, "--request", "r-1", "--since", "2026-11-21T10:00:00+01:00",
+        "--trace", TRACE, "--request", REQUEST, "--since", "2026-11-21T10:00:00+01:00",
         "--until", "2026-11-22T00:00:00.5Z", "--limit", "7", "--cursor", "17-3.5",
     ]  # fmt: skip
     assert plugin.exit_code(["audit", *options]) == 0
     assert kubectl.asked() == [{
         "requestedBy": "jane@example.com", "agent": "support", "pod": "p", "tool": "billing.*",
         "decision": "Deny", "reason": "denied-by-rule", "outcome": "ok", "rule": "a/b",
-        "deeds": True, "trace": TRACE, "request": "r-1", "since": "2026-11-21T09:00:00Z",
+        "deeds": True, "trace": TRACE, "request": REQUEST, "since": "2026-11-21T09:00:00Z",
         "until": "2026-11-22T00:00:00.500000Z", "limit": 7, "cursor": "17-3.5",
     }]  # fmt: skip
 

@@ -6,15 +6,23 @@ from dataclasses import dataclass
 from typing import Final
 
 from mesh7_cli import exits, ids, reading
-from mesh7_cli.records import Records, Wish
+from mesh7_cli.records import MOST, Records, Wish
 from mesh7_cli.verbs import recorded
 from mesh7_cli.verbs.recorded import Said
+from mesh7_core.audit import recorded as lines
 from mesh7_core.audit.recorded import Kind
 from mesh7_core.audit.wanted import Wanted
 
 _RECORD: Final = re.compile(r"[a-z0-9]{1,32}-[1-9][0-9]{0,17}")
 _TRACE: Final = re.compile(r"[0-9a-f]{32}")
+_DRAWN: Final = frozenset({Kind.CALL, Kind.DEED})
 _SHOWN: Final = 50
+_MS_US: Final = 1000
+_SECOND_US: Final = 1000 * _MS_US
+_BEFORE_US: Final = 60 * _SECOND_US
+"""Clocks of pods and of the controller differ."""
+_AFTER_US: Final = 24 * 60 * 60 * _SECOND_US
+"""Later nobody can answer most requests any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +72,7 @@ def trace(records: Records, identifier: str) -> tuple[str, Sequence[Said], Seque
             the request, has none; then it is what belongs to that alone.
 
     Raises:
-        UnknownError: there is nothing by this id.
+        UnknownError: there is nothing by this id, or what there is is no call and no deed.
     """
     if _TRACE.fullmatch(identifier):
         return identifier, *_of_trace(records, identifier, [])
@@ -74,6 +82,9 @@ def trace(records: Records, identifier: str) -> tuple[str, Sequence[Said], Seque
     name = next((each for each in traces if each), "")
     if name:
         return name, *_of_trace(records, name, known)
+    if all(said.kind not in _DRAWN for said in known):
+        tell = records.voice.command("explain", identifier)
+        raise exits.UnknownError(f"`{identifier}` is no call: nothing to draw – `{tell}` tells it")
     return "", sorted(known, key=_time), found.notes
 
 
@@ -85,15 +96,40 @@ def _of_trace(
     found = [*_said(page.lines), *known]
     if not found:
         listing = records.voice.command("audit")
-        message = f"no record is of trace `{name}` – `{listing}` lists what there is"
+        message = (
+            f"no record is of trace `{name}` – a call that named no trace is drawn by its record's"
+            f" id, `{listing}` lists what there is"
+        )
         raise exits.UnknownError(message)
-    asked = {request for said in found if (request := reading.text(said.fields, "requestId"))}
-    for request in sorted(asked):
-        found += _said(records.query(Wish(wanted=Wanted(request=request))).lines)
-    notes = page.notes
+    deeds, more = _deeds(records, found)
+    notes = [*page.notes, *more]
     if page.cursor:
-        notes = (*notes, f"only the newest {len(page.lines)} records of the trace are drawn")
-    return _unique(found), notes
+        notes.append(f"only the newest {len(page.lines)} records of the trace are drawn")
+    return _unique([*found, *deeds]), notes
+
+
+def _deeds(records: Records, found: Sequence[Said]) -> tuple[Sequence[Said], Sequence[str]]:
+    """What people did about these calls' requests: one question, however many there are.
+
+    A question for each would be an object each in a cluster, and an agent makes as many requests
+    as it likes.
+    """
+    asked = {request for said in found if (request := reading.text(said.fields, "requestId"))}
+    ends = [at for said in found if (at := _at_us(said)) is not None]
+    if not asked or not ends:
+        return (), ()
+    longest_ms = max(recorded.milliseconds(said.fields, "durationMs") for said in found)
+    begin = min(ends) - int(longest_ms * _MS_US)
+    wanted = Wanted(is_deed=True, since_us=begin - _BEFORE_US, until_us=max(ends) + _AFTER_US)
+    page = records.query(Wish(wanted=wanted))
+    deeds = [said for said in _said(page.lines) if reading.text(said.fields, "requestId") in asked]
+    if not page.cursor and len(page.lines) < MOST:
+        return deeds, ()
+    note = (
+        f"people did more at that time: of the newest {len(page.lines):,} deeds those about the"
+        f" trace are drawn, `{records.voice.command('audit', '--deeds')}` lists all"
+    )
+    return deeds, (note,)
 
 
 def _one(records: Records, identifier: str) -> Recalled:
@@ -139,6 +175,10 @@ def _unique(found: Sequence[Said]) -> list[Said]:
     for number, said in enumerate(found):
         known.setdefault(said.id or f"#{number}", said)
     return sorted(known.values(), key=_time)
+
+
+def _at_us(said: Said) -> int | None:
+    return lines.moment(reading.text(said.fields, "time"))
 
 
 def _time(said: Said) -> str:

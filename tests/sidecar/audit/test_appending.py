@@ -8,7 +8,7 @@ import pytest
 
 from mesh7_core.audit import chain
 from mesh7_core.delivery.keys import SigningKey
-from mesh7_core.ledger import audit_writers
+from mesh7_core.ledger import audit_entries, audit_writers
 from mesh7_core.ledger.audit_entries import Kind, Segment
 from mesh7_sidecar.audit import appending, segments
 from mesh7_sidecar.audit.appending import MOST_BYTES, Appending
@@ -84,6 +84,7 @@ async def test_blocks_that_come_together_go_together_and_the_end_is_said(
     assert _numbers(inbox) == [(Kind.BLOCKS, 1, 3, 6), (Kind.END, 3, 3, 0)]
     assert _bodies(inbox) == blocks.content
     assert {(one.uid, one.pod, one.chain) for one in inbox.taken} == {("uid", "web-1", NAME)}
+    assert all(audit_writers.is_signed(one, "shop") for one in inbox.taken)
 
 
 async def test_much_does_not_wait_for_more(eventually: Eventually) -> None:
@@ -108,7 +109,7 @@ async def test_a_lost_answer_sends_the_very_same_again(eventually: Eventually) -
     inbox.forgets_to_answer = False
     await eventually(lambda: inbox.taken[-1].last == 2)
     await sending.close()
-    assert len({one.body for one in inbox.tried if one.first == 1}) == 1
+    assert len({audit_entries.written(one) for one in inbox.tried if one.first == 1}) == 1
     assert inbox.taken[-2].first == 2
 
 
@@ -174,6 +175,16 @@ async def test_a_namespace_that_nobody_reads_is_spared(eventually: Eventually) -
     assert len(inbox.taken) == 1
     await sending.close()
     assert _bodies(inbox) == blocks.content
+
+
+async def test_names_that_no_segment_can_bear_are_left_out() -> None:
+    """Its blocks are worth more than what its environment says of the pod."""
+    inbox, blocks = _Inbox(), _Blocks()
+    sending = Appending(KEY, "shop", 'a"', "Web 1", pause_s=0.0)
+    sending.add(blocks.more(1))
+    sending.use(inbox)
+    await sending.close()
+    assert {(one.uid, one.pod) for one in inbox.taken} == {("-", "-")}
 
 
 async def test_a_pod_without_redis_has_nothing_to_end() -> None:

@@ -75,8 +75,9 @@ class Ground:
     def attacker(self, role: str, namespace: str) -> Kubectl:
         """A tenant of a namespace that tests share: bound once."""
         user = f"{role}-of-{namespace}"
-        found = said(self.cluster.kubectl, "get", "rolebinding", user, "-n", namespace)
-        if found:
+        try:
+            self.cluster.kubectl.json("get", "rolebinding", user, "-n", namespace)
+        except KubectlError:
             self.bind(namespace, user, role, name=user)
             self.bind(namespace, user, "debugger")
         return self.cluster.kubectl_of(user)
@@ -102,10 +103,15 @@ class Ground:
 
     def bind(self, namespace: str, user: str, role: str, name: str = "") -> None:
         """Give them the ClusterRole in the namespace."""
-        self.cluster.kubectl(
-            "create", "rolebinding", name or f"b-{secrets.token_hex(4)}", "-n", namespace,
-            f"--clusterrole={role}", f"--user={user}",
-        )  # fmt: skip
+        group = "rbac.authorization.k8s.io"
+        binding = {
+            "apiVersion": f"{group}/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": name or f"b-{secrets.token_hex(4)}", "namespace": namespace},
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": role},
+            "subjects": [{"apiGroup": group, "kind": "User", "name": user}],
+        }
+        self.cluster.kubectl("create", "-f", "-", stdin=json.dumps(binding))
 
     def bind_everywhere(self, user: str, role: str) -> None:
         """Give them the ClusterRole in the cluster."""
@@ -154,7 +160,7 @@ def chart(*flags: str) -> list[Object]:
 def refusal(kubectl: Kubectl, document: Mapping[str, object]) -> str:
     """What the API server says against it; empty = it would store it."""
     try:
-        kubectl("create", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(dict(document)))
+        kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(dict(document)))
     except KubectlError as error:
         return error.stderr
     return ""

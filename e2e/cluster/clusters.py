@@ -11,9 +11,11 @@ from typing import Any, Protocol
 
 import yaml
 
-from e2e.cluster import keys
-from e2e.cluster.kubectl import Kubectl
-from e2e.cluster.waiting import ClusterError
+from e2e.cluster import keys, speaking
+from e2e.cluster.kubectl import Kubectl, KubectlError
+from e2e.cluster.waiting import ClusterError, until
+
+_PATIENCE_S = 110.0
 
 
 class Doorkeeper(Protocol):
@@ -60,6 +62,7 @@ class Cluster:
         admin: a kubeconfig of a cluster administrator.
         folder: for what is written about it; goes with it.
         program: kubectl.
+        is_spared: whether it is not started for what is simple and often done.
     """
 
     url: str
@@ -68,16 +71,20 @@ class Cluster:
     folder: Path
     program: Path
     doorkeeper: Doorkeeper
+    is_spared: bool = True
 
     @property
     def kubectl(self) -> Kubectl:
         """The administrator's: `cluster.kubectl("get", "pods")`, `.json`, `.apply`, `.wait`."""
-        return Kubectl(program=self.program, kubeconfig=self.admin, home=self.folder)
+        return self._kubectl(self.admin)
 
     def kubectl_of(self, user: str, groups: Sequence[str] = ()) -> Kubectl:
         """Kubectl of somebody else."""
+        return self._kubectl(self.kubeconfig(user, groups))
+
+    def _kubectl(self, kubeconfig: Path) -> Kubectl:
         return Kubectl(
-            program=self.program, kubeconfig=self.kubeconfig(user, groups), home=self.folder
+            program=self.program, kubeconfig=kubeconfig, home=self.folder, is_spared=self.is_spared
         )
 
     def kubeconfig(self, user: str, groups: Sequence[str] = ()) -> Path:
@@ -139,8 +146,22 @@ class Cluster:
         name = f"{prefix}-{secrets.token_hex(4)}"
         about = {"name": name, "labels": labels or {}, "annotations": annotations or {}}
         self.apply(yaml.safe_dump({"apiVersion": "v1", "kind": "Namespace", "metadata": about}))
-        self.kubectl.wait("create", "serviceaccount/default", f"--namespace={name}")
+        until(lambda: self._has_account(name), f"{name} has its account", timeout_s=_PATIENCE_S)
         return name
+
+    def _has_account(self, namespace: str) -> bool:
+        try:
+            self.kubectl.json("get", "serviceaccount", "default", "-n", namespace)
+        except KubectlError:
+            return False
+        return True
+
+    def forget_namespace(self, name: str) -> None:
+        """Begin to delete it, if it is there, and wait for nothing."""
+        try:
+            speaking.client(self.admin).ask("DELETE", f"/api/v1/namespaces/{name}")
+        except speaking.NotSpokenError:
+            self.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
 
 
 def elsewhere(kubeconfig: Path, folder: Path, program: Path) -> Cluster:

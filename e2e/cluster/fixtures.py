@@ -95,7 +95,7 @@ def namespace(cluster: Cluster) -> Iterator[str]:
     """A namespace of the test's own in the session's cluster."""
     name = cluster.new_namespace()
     yield name
-    cluster.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
+    cluster.forget_namespace(name)
 
 
 @pytest.fixture

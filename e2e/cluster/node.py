@@ -9,6 +9,7 @@ import http.client
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from e2e.cluster import api_server as api_servers
@@ -51,7 +52,8 @@ class NodeCluster:
 
     @property
     def cluster(self) -> Cluster:
-        return self.api_server.cluster
+        # Its stories are told with kubectl, as people tell them.
+        return replace(self.api_server.cluster, is_spared=False)
 
     def load(self, archive: Path) -> str:
         """Bring a docker-archive to the node, for pods with `imagePullPolicy: Never`.

@@ -129,8 +129,15 @@ class Story:
         ]
 
     def decisions(self, pod: str, call: str) -> list[Line]:
-        """What a pod's sidecar wrote down about one of the calls."""
-        return [line for line in self.lines(pod, "mesh7") if line.get("tool") == call]
+        """What a pod's sidecar wrote down about one of the calls, a moment after it answered."""
+        found: list[Line] = []
+
+        def look() -> bool:
+            found[:] = [line for line in self.lines(pod, "mesh7") if line.get("tool") == call]
+            return bool(found)
+
+        self.until(look, f"{call} is written down")
+        return found
 
     def done(self, pod: str, did: str) -> list[Line]:
         """What a tool really did."""

@@ -1,5 +1,6 @@
 """The operator's own spans: docs/administrator/telemetry.md."""
 
+import asyncio
 import json
 import logging
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from mesh7_core import errors
+from mesh7_core.telemetry import operator_instruments
 from mesh7_core.telemetry.context import Context
 from mesh7_core.telemetry.spans import Kind
 from mesh7_operator import logs, metrics, tracing
@@ -150,3 +152,42 @@ def test_what_is_logged_within_a_span_names_it(receiver: Receiver) -> None:
     assert during["trace_id"] == begun.context.trace_id
     assert during["span_id"] == begun.context.span_id
     assert "trace_id" not in after
+
+
+async def test_metrics_are_sent_as_they_are_scraped_where_they_are_asked_for(
+    receiver: Receiver,
+) -> None:
+    """The last reading goes out at the end, and the interval is a minute: nothing else is sent."""
+    registry = metrics.registry()
+    measured = metrics.ControllerMetrics(registry)
+    environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "OTEL_METRICS_EXPORTER": "otlp"}
+    tracer = tracing.of(environment, "mesh7-controller", 0.0, _Told().clock)
+    measured.telemetry.counts = tracer.counts
+    tracer.measure(registry)
+    await asyncio.sleep(0)
+    measured.leader.set(1)
+    measured.guarded_pods.labels("team-a").set(3)
+    measured.api.errors.labels(*["x"] * len(operator_instruments.API_ERRORS.labels)).inc()
+    for took_s in (0.002, 0.002, 60.0):
+        measured.reconciles.labels("done").observe(took_s)
+    await tracer.end_metrics()
+    await asyncio.to_thread(tracer.close, 30)
+    sent = {one.name: one for one in receiver.metrics()}
+    assert sent["mesh7.leader"].gauge.data_points[0].as_double == 1
+    (pods,) = sent["mesh7.guarded.pods"].gauge.data_points
+    assert otlp_receiver.attributes(pods.attributes) == {"namespace": "team-a"}
+    (took,) = sent["mesh7.reconcile"].histogram.data_points
+    assert (took.count, round(took.sum)) == (3, 60)
+    assert list(took.bucket_counts) == [0, 2, *[0] * 9, 1]
+    assert list(took.explicit_bounds) == list(operator_instruments.RECONCILE.buckets)
+    assert tracer.counts["metrics"].sent == 1
+    assert not [name for name in sent if name.startswith("process")]
+
+
+async def test_metrics_are_only_scraped_where_nobody_asked_for_more(receiver: Receiver) -> None:
+    tracer = tracing.of({"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url}, "x", 0.0, _Told().clock)
+    tracer.measure(metrics.registry())
+    await tracer.end_metrics()
+    await asyncio.to_thread(tracer.close, 30)
+    assert set(tracer.counts) == {"traces"}
+    assert receiver.metrics() == []

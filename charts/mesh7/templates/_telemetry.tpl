@@ -7,6 +7,7 @@
 OTEL_EXPORTER_OTLP_ENDPOINT: {{ .otlp.endpoint | quote }}
 OTEL_EXPORTER_OTLP_COMPRESSION: {{ .otlp.compression }}
 MESH7_TRACE_SHARE: {{ toString .traces.share | quote }}
+OTEL_METRICS_EXPORTER: {{ .metrics.otlp | ternary "otlp" "none" }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -20,7 +21,6 @@ MESH7_TRACE_SHARE: {{ toString .traces.share | quote }}
 {{- include "mesh7.telemetry" . }}
 {{- with .Values.telemetry }}
 {{- if .otlp.endpoint }}
-OTEL_METRICS_EXPORTER: {{ .metrics.otlp | ternary "otlp" "none" }}
 OTEL_LOGS_EXPORTER: {{ .logs.otlp | ternary "otlp" "none" }}
 {{- end }}
 {{- end }}

@@ -367,6 +367,7 @@ def serve(
         try:
             await started(stopping, tracer)
         finally:
+            await tracer.end_metrics()
             tracer.close(tracing.FLUSH_S)
 
     run(traced)

@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import prometheus_client
+
 from mesh7_core import names
-from mesh7_core.otlp import exporter, settings
+from mesh7_core.otlp import exporter, metrics, settings
 from mesh7_core.otlp.counts import Counts
 from mesh7_core.otlp.exporter import Exporter
 from mesh7_core.telemetry import context
@@ -18,6 +20,7 @@ from mesh7_core.telemetry.context import Context
 from mesh7_core.telemetry.spans import Kind, Span, Value
 from mesh7_operator import logs
 from mesh7_operator.clock import Clock
+from mesh7_operator.exported import Exported
 
 ASKED_PER_SECOND: Final = 10.0
 """Spans that are made because somebody else's is sampled."""
@@ -47,6 +50,7 @@ class Tracer:
         sending: None = nothing is traced.
         share: of what nobody else traces, 0 to 1.
         fresh: that many random bytes.
+        exported: sends the program's metrics, too; None = they are only scraped.
     """
 
     def __init__(
@@ -55,8 +59,10 @@ class Tracer:
         share: float,
         clock: Clock,
         fresh: Callable[[int], bytes] = secrets.token_bytes,
+        exported: Exported | None = None,
     ) -> None:
         self.sending = sending
+        self._exported = exported
         self._below = int(share * _ALL)
         self._clock = clock
         self._fresh = fresh
@@ -65,8 +71,16 @@ class Tracer:
 
     @property
     def counts(self) -> Mapping[str, Counts]:
-        """What became of the spans, by signal; empty when nothing is traced."""
-        return {} if self.sending is None else {"traces": self.sending.counts}
+        """What became of what was sent, by signal; empty when nothing is."""
+        found = {} if self.sending is None else {"traces": self.sending.counts}
+        return (
+            found if self._exported is None else found | {"metrics": self._exported.sending.counts}
+        )
+
+    def measure(self, registry: prometheus_client.CollectorRegistry) -> None:
+        """Send what it reads from now on, if metrics are sent at all."""
+        if self._exported is not None:
+            self._exported.begin(registry)
 
     def begin(
         self,
@@ -128,10 +142,17 @@ class Tracer:
             )
         )
 
+    async def end_metrics(self) -> None:
+        """Read them for the last time."""
+        if self._exported is not None:
+            await self._exported.end()
+
     def close(self, within_s: float) -> None:
         """Send what waits, for as long at most."""
         if self.sending is not None:
             self.sending.close(within_s)
+        if self._exported is not None:
+            self._exported.sending.close(within_s)
 
     def _is_sampled(
         self, parent: Context | None, links: tuple[Context, ...], trace_id: str
@@ -162,7 +183,10 @@ def of(environment: Mapping[str, str], service: str, share: float, clock: Clock)
     known = {"service.name": service, "service.version": names.RELEASE}
     if host := environment.get("HOSTNAME"):
         known["service.instance.id"] = host
-    return Tracer(exporter.of(settings.read(environment, known)), share, clock)
+    read = settings.read(environment, known)
+    sending = metrics.of(read)
+    exported = None if sending is None else Exported(sending, clock)
+    return Tracer(exporter.of(read), share, clock, exported=exported)
 
 
 OFF: Final = Tracer(None, 0.0, Clock(wall_ns=lambda: 0, monotonic_s=lambda: 0.0))

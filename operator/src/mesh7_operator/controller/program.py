@@ -26,6 +26,7 @@ async def run(
     registry = metrics.registry()
     measured = metrics.ControllerMetrics(registry)
     measured.telemetry.counts = tracer.counts
+    tracer.measure(registry)
     joined = connection.connect(chosen.cluster)
     async with ApiServer(joined, measured.api) as api:
         elector = lease.Elector(

@@ -36,6 +36,7 @@ async def run(
     registry = metrics.registry()
     measured = ExchangeMetrics(registry)
     measured.telemetry.counts = tracer.counts
+    tracer.measure(registry)
     certificate = certificates.load(chosen.certificate, chosen.private_key)
     hands = None if chosen.redis is None else handing.hands_of(chosen.redis, chosen.master)
     joined = connection.connect(chosen.cluster)

@@ -39,6 +39,7 @@ async def run(
     registry = metrics.registry()
     measured = InjectorMetrics(registry)
     measured.telemetry.counts = tracer.counts
+    tracer.measure(registry)
     certificate = Certificate(chosen.certificate, chosen.private_key)
     release_namespace = chosen.cluster.release_namespace
     joined = connection.connect(chosen.cluster)

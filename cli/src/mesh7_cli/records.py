@@ -1,6 +1,7 @@
 """What the audit's verbs need of whoever has the records: the files of a laptop, or a cluster."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final, Protocol
 
 from mesh7_cli.backend import Voice
@@ -39,6 +40,17 @@ class Page:
     notes: tuple[str, ...] = ()
 
 
+class Seal(StrEnum):
+    """What the block that a record lies in says of itself; the other blocks are not looked at."""
+
+    AGREES = "agrees"
+    DIFFERS = "differs"
+    """Something in the block was changed since it was sealed."""
+    NONE = "none"
+    """It is just being written, a crash left it, or it is of before records were sealed."""
+    NOT_CHECKED = "not-checked"
+
+
 class Records(Protocol):
     """Whoever has them; it raises a Mesh7Error when it cannot say."""
 
@@ -52,3 +64,6 @@ class Records(Protocol):
         A cursor stays good while records come and files or streams grow old: what follows it is
         what is older, no record twice and none left out but those that are no longer kept.
         """
+
+    def seal(self, identifier: str) -> Seal:
+        """Of the record with this id, the newest of them."""

@@ -3,12 +3,12 @@
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
-from mesh7_cli.auditing import cursors, finding, index, keeping, segments
+from mesh7_cli.auditing import cursors, finding, index, keeping, sealed, segments
 from mesh7_cli.auditing.segments import Segment
 from mesh7_cli.backend import Voice
-from mesh7_cli.records import Page, Wish
+from mesh7_cli.records import Page, Seal, Wish
 from mesh7_core import errors
 from mesh7_core.audit import recorded
 from mesh7_core.audit import wanted as wanting
@@ -16,6 +16,9 @@ from mesh7_core.audit.wanted import Wanted
 
 VOICE: Final = Voice(program="mesh7", complaint="mesh7: ")
 KEEP_FROM_BYTES: Final = 1024 * 1024
+T = TypeVar("T")
+Ask = Callable[[sqlite3.Connection, dict[int, Segment]], T]
+"""Asks the index, which knows the files by these numbers."""
 
 
 class Folder:
@@ -54,27 +57,43 @@ class Folder:
         after = cursors.read(wish.cursor) if wish.cursor else None
         with segments.opened(self._state) as files:
             if not files:
-                return Page(lines=(), notes=(f"`{self._state}` has no audit records",))
-            if sum(each.size_bytes for each in files) < self._keep_from_bytes:
-                return self._asked(files, wish, after, may_keep=False)
-            with keeping.held(self._state, self._patience_s) as may_keep:
-                return self._asked(files, wish, after, may_keep=may_keep)
+                note = f"`{self._state}` has no audit files – `mesh7 audit verify` says more"
+                return Page(lines=(), notes=(note,))
+            return self._asked(
+                files, lambda connection, numbers: _page(connection, numbers, wish, after)
+            )
 
-    def _asked(
-        self,
-        files: Sequence[Segment],
-        wish: Wish,
-        after: cursors.Position | None,
-        *,
-        may_keep: bool,
-    ) -> Page:
+    def seal(self, identifier: str) -> Seal:
+        """Of the block that this record lies in.
+
+        Raises:
+            SettingsError: a file cannot be read.
+        """
+        wanted = Wanted(id=identifier)
+
+        def ask(connection: sqlite3.Connection, numbers: dict[int, Segment]) -> Seal:
+            for _, segment, offset, _ in finding.newest(connection, wanted, None, 1):
+                return sealed.at(numbers[segment], offset)
+            return Seal.NONE
+
+        with segments.opened(self._state) as files:
+            return self._asked(files, ask) if files and identifier else Seal.NONE
+
+    def _asked(self, files: Sequence[Segment], ask: Ask[T]) -> T:
+        """What the index says, which is kept when the files are large."""
+        if sum(each.size_bytes for each in files) < self._keep_from_bytes:
+            return self._indexed(files, ask, may_keep=False)
+        with keeping.held(self._state, self._patience_s) as may_keep:
+            return self._indexed(files, ask, may_keep=may_keep)
+
+    def _indexed(self, files: Sequence[Segment], ask: Ask[T], *, may_keep: bool) -> T:
         place = str(self._state / keeping.NAME)
         # As it is, else made anew, else in memory, where no disk can be full.
         for kept in (place, place, keeping.MEMORY) if may_keep else (keeping.MEMORY,):
             try:
                 with keeping.connected(kept) as connection:
                     numbers = index.grow(connection, files, self._telling(files))
-                    return _page(connection, numbers, wish, after)
+                    return ask(connection, numbers)
             except (index.UnfitError, sqlite3.DatabaseError):
                 if kept != keeping.MEMORY:
                     keeping.discard(self._state)

@@ -9,7 +9,8 @@ from typing import Final
 import click
 
 from mesh7_cli import neutral, output, reading, spelled
-from mesh7_cli.records import Records
+from mesh7_cli.backend import Voice
+from mesh7_cli.records import Records, Seal
 from mesh7_cli.verbs import recalled, recorded
 from mesh7_cli.verbs.recalled import Recalled
 from mesh7_cli.verbs.recorded import Said
@@ -29,9 +30,15 @@ OUTCOMES: Final[Mapping[str, str]] = {
     Outcome.REFUSED: "nothing was sent to the source",
     Outcome.DRY_RUN: "a question, nothing was called",
 }
+_SEALS: Final[Mapping[Seal, str]] = {
+    Seal.AGREES: "the seal of the record's block agrees",
+    Seal.DIFFERS: "the seal of the record's block does NOT agree, something in it was changed",
+    Seal.NONE: "the record's block has no seal: it is being written, a crash left it, or it is old",
+    Seal.NOT_CHECKED: "not checked here",
+}
 _CHECKS: Final = (
     ("arguments", "a keyed digest: a record with the same one had the same arguments"),
-    ("body", "the SHA-256 of the bytes that were forwarded"),
+    ("body", "a keyed digest of the bytes that were forwarded"),
     ("digest", "of the exact call; the yes, the grant or the count of repeats was for this"),
     ("bundle", "of the compiled policies that judged"),
 )
@@ -44,21 +51,24 @@ def run(records: Records, identifier: str, form: output.Form) -> None:
         UnknownError: there is no record and no request of this whole id.
     """
     found = recalled.one(records, identifier)
-    check = records.voice.command("audit", "verify")
+    seal = Seal.NONE if found.main is None else records.seal(found.main.id)
     if form is output.Form.TABLE:
-        for line in _lines(found, check, records.voice.command("trace", "ID")):
+        for line in _lines(found, seal, records.voice):
             click.echo(line)
     else:
-        output.write(as_object(found), form)
+        output.write(as_object(found, seal), form)
+    if seal is Seal.DIFFERS:
+        output.note(f"the record may not say what was written: {_SEALS[seal]}")
     for text in found.notes:
         output.note(text)
 
 
-def as_object(found: Recalled) -> dict[str, object]:
+def as_object(found: Recalled, seal: Seal) -> dict[str, object]:
     """For programs."""
     main = found.main
     return {
         "record": None if main is None else main.fields,
+        "seal": str(seal),
         "reasonMeans": "" if main is None else _sentence(reading.text(main.fields, "reason")),
         "outcomeMeans": "" if main is None else _outcome(main.fields),
         "people": [said.fields for said in found.others if said.kind is Kind.DEED],
@@ -66,9 +76,9 @@ def as_object(found: Recalled) -> dict[str, object]:
     }
 
 
-def _lines(found: Recalled, check: str, draw: str) -> Iterator[str]:
+def _lines(found: Recalled, seal: Seal, voice: Voice) -> Iterator[str]:
     if found.main is not None:
-        yield from _record(found.main, draw)
+        yield from _record(found.main, voice.command("trace", "ID"))
     people = [said for said in found.others if said.kind is Kind.DEED]
     related = [said for said in found.others if said.kind is not Kind.DEED]
     for title, those in (("people", people), ("also about this request", related)):
@@ -81,6 +91,8 @@ def _lines(found: Recalled, check: str, draw: str) -> Iterator[str]:
     yield "to check"
     if found.main is not None:
         yield from _checks(found.main)
+        yield f"{_INDENT}{'seal':<{_WIDTH}} {_SEALS[seal]}"
+    check = voice.command("audit", "verify")
     yield f"{_INDENT}{'record':<{_WIDTH}} `{check}` holds every stored byte against its seal"
 
 
@@ -111,6 +123,8 @@ def _decision(fields: Mapping[str, object]) -> Iterator[str]:
         yield _fact("would be", f"{said.rstrip()}, had what only audits been enforced")
     if limit := reading.text(fields, "limit"):
         yield _fact("limit", limit)
+    if after := reading.text(fields, "retryAfter"):
+        yield _fact("", f"asking again can help after {after} s")
     yield from _facts("grant", reading.texts(fields, "grants"))
     if request := reading.text(fields, "requestId"):
         yield _fact("request", request)

@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 
+import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as Sent
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
@@ -68,6 +69,22 @@ def test_what_is_compressed_and_carries_headers_arrives_too() -> None:
     assert request.headers["content-encoding"] == "gzip"
     assert request.headers["x-tenant"] == "blue"
     assert sending.counts.sent == 1
+
+
+@pytest.mark.promise("T6")
+def test_a_login_in_the_address_is_sent_as_one_and_a_header_wins() -> None:
+    with otlp_receiver.running() as receiver:
+        address = receiver.url.replace("://", "://me:s%40cret@")
+        for headers, expected in (
+            ("", "Basic bWU6c0BjcmV0"),
+            ("Authorization=Bearer x", "Bearer x"),
+        ):
+            sending = Exporter(
+                parts.target_at(address, OTEL_EXPORTER_OTLP_HEADERS=headers), parts.RESOURCE
+            )
+            sending.add(parts.span())
+            sending.close(30)
+            assert receiver.asked[-1].headers["authorization"] == expected
 
 
 def test_what_waits_when_the_program_ends_is_still_sent() -> None:

@@ -39,6 +39,8 @@ spec:
   - {{name: small, tools: ["billing.create_refund"], action: Allow}}
 """
 CALL = "tools/call create_refund"
+pytestmark = pytest.mark.timeout(3 * phoenix.START_S)
+"""The first test waits for Phoenix to start, then, as each, for spans."""
 
 
 @pytest.fixture(scope="module")

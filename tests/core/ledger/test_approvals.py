@@ -355,6 +355,23 @@ def test_the_span_that_waits_is_written_where_there_is_one_alone() -> None:
     assert approvals.decode(approvals.encode(untraced)) == untraced
 
 
+BEFORE_TRACES = {
+    "agent", "arguments", "asking", "cut_from_bytes", "decided_at_ms", "definition", "digest",
+    "family", "id", "mark", "opened_at_ms", "outcome", "pod", "salt", "source",
+    "source_host", "source_kind", "state", "timeout_ms", "tool", "trace_id", "uid",
+    "use_within_ms", "used_at_ms", "version", "votes",
+}  # fmt: skip
+"""Of a request, as the release before wrote it, and no other key could it read."""
+
+
+def test_a_release_without_traces_reads_what_has_none() -> None:
+    """docs/administrator/upgrade.md, going back: a key too many makes it no request there."""
+    written = json.loads(approvals.encode(replace(USED, traceparent="")))
+
+    assert written.keys() == BEFORE_TRACES
+    assert json.loads(approvals.encode(USED)).keys() == BEFORE_TRACES | {"traceparent"}
+
+
 def test_the_table_leads_somewhere_from_everywhere_it_should() -> None:
     ends = {State.DENIED, State.EXPIRED, State.WITHDRAWN, State.LAPSED}
 

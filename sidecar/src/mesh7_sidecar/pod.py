@@ -53,6 +53,7 @@ from mesh7_sidecar.net.sweep import Sweep
 from mesh7_sidecar.pod_settings import ExchangeSettings, GivenRedis, Network, PodSettings
 from mesh7_sidecar.redis_access import Exchange, Keeping
 from mesh7_sidecar.reporting import Reporting
+from mesh7_sidecar.seeing import ending
 from mesh7_sidecar.seeing.spans import Tracing
 from mesh7_sidecar.settings import AuditShare
 from mesh7_sidecar.sources.baselines import Baselines
@@ -172,22 +173,28 @@ class Pod:
         log.info("calls are served on %s", where)
 
     async def close(self) -> None:
-        """Stop accepting, let calls in flight finish, then end everything."""
+        """Stop accepting, let calls in flight finish, then end everything.
+
+        A pod has 30 s for it, so what waits for different others waits at the same time.
+        """
         self._serving.stop_working()
         await self._serving.close()
         if self._data is not None:
             self._data.close()
-        await self._baselines.close()
-        await self._gate.close()
-        await self._delivery.close()
+        await asyncio.gather(self._baselines.close(), self._gate.close(), self._delivery.close())
+        # No record comes any more.
+        await asyncio.gather(self._close_audit(), ending.sent(self._tracing.close))
+        self._held.release()
+
+    async def _close_audit(self) -> None:
         if self._audit is not None:
             await self._audit.close()
+        await asyncio.gather(self._close_ledger(), ending.sent(self._collecting.close))
+
+    async def _close_ledger(self) -> None:
         await self._appending.close()
         await self._ledger.close()
         await self._journal.close()
-        await asyncio.to_thread(self._tracing.close)
-        await asyncio.to_thread(self._collecting.close)
-        self._held.release()
 
     def ready(self) -> tuple[bool, Mapping[str, object]]:
         """What `/readyz` says; neither Redis nor the operator bears on it."""

@@ -139,11 +139,13 @@ class ControllerMetrics:
         self.doubted_requests = making.counter(operator_instruments.DOUBTED_REQUESTS)
         self.decision_seconds = making.histogram(operator_instruments.DECISION)
         self.audit_findings = making.counter(operator_instruments.AUDIT_FINDINGS)
+        self.audit_evicted = making.counter(operator_instruments.AUDIT_EVICTED)
 
     def forget(self, namespace: str) -> None:
         """It is no longer enrolled: drop its series."""
         for gauge in (
             self.audit_findings,
+            self.audit_evicted,
             self.open_requests,
             self.forged_requests,
             self.doubted_requests,

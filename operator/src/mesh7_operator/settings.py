@@ -129,7 +129,7 @@ class Controller:
         sidecar_collector: where sidecars send telemetry; guarded ones may get there.
         audit_s: from one look at all pods to the next.
         audit_retention_s: how long a namespace's audit is kept in Redis.
-        audit_most_bytes: how much of it is; beyond, the oldest goes.
+        audit_most_bytes: of what pods wrote; beyond, the oldest of who wrote most goes.
         certificates: whose business those of injector and exchange are.
         spread_s: how long a new authority is published before it issues.
         is_redis_embedded: the Redis is the release's own, and its users ours to make.

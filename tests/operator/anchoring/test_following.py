@@ -8,11 +8,10 @@ import pytest
 from mesh7_core.audit import heads
 from mesh7_core.ledger.audit_entries import Kind, Segment
 from mesh7_operator.anchoring import trimming
-from mesh7_operator.anchoring.anchor import MOST_FINDINGS, MOST_OF_EACH, Anchor, Trouble
+from mesh7_operator.anchoring.anchor import MOST_FINDINGS, MOST_OF_EACH, Trouble
 from mesh7_operator.anchoring.following import outlived
 from tests.operator.anchoring.streams import (
     AT_MS,
-    NAMESPACE,
     ONE,
     OPERATORS,
     OTHER,
@@ -20,7 +19,6 @@ from tests.operator.anchoring.streams import (
     Writer,
     entries,
     followed,
-    key_of,
 )
 
 
@@ -179,17 +177,3 @@ def test_findings_go_when_what_they_are_about_is_kept_no_longer() -> None:
     assert outlived(anchor, AT_MS) is anchor
     assert [one.entry for one in outlived(anchor, AT_MS + 1).findings] == [stream[1].id]
     assert outlived(anchor, AT_MS + 9).found == {Trouble.FORGED: 2}
-
-
-def test_chains_are_folded_once_there_are_too_many_those_that_ended_first() -> None:
-    """The brief of issue 8: bounded with thousands of pods, in one namespace, at one time."""
-    anchor = Anchor(namespace=NAMESPACE)
-    for place in range(1500):
-        writer = Writer(key_of(100 + place), f"web-{place}")
-        segments = [writer.blocks(1)] + ([writer.end()] if place % 2 else [])
-        anchor = followed(entries(*segments, start=2 * place), anchor).anchor
-    folded = anchor.folded
-    assert len(anchor.chains) + folded.chains == 1500
-    assert folded.chains > 0
-    assert folded.records == folded.chains
-    assert sum(not one.is_ended for one in anchor.chains.values()) == 750

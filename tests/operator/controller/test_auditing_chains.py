@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from mesh7_core import errors
+from mesh7_core.audit import deeds
 from mesh7_core.audit.deeds import Act, Deed
 from mesh7_core.delivery import keys
 from mesh7_core.ledger import audit_entries, redis_layout
 from mesh7_core.ledger.audit_entries import Segment
 from mesh7_operator import metrics
-from mesh7_operator.anchoring import writing
+from mesh7_operator.anchoring import evicting, writing
 from mesh7_operator.anchoring.anchor import Anchor, Trouble
 from mesh7_operator.anchoring.trimming import Terms
 from mesh7_operator.anchoring.verifying import Verified, Verifying
@@ -31,7 +33,7 @@ from mesh7_operator.reconciling.world import Keys
 from mesh7_operator.store.store import Store
 from tests.core.ledger.redis_parts import EVERY_SERVER
 from tests.fakes import api_server as fakes
-from tests.operator.anchoring.streams import ONE, OTHER, Writer
+from tests.operator.anchoring.streams import ONE, OTHER, OTHER_KEY, Writer
 from tests.operator.store.parts import NOW, PATIENCE_S, link_of, storing, until_well
 from tests.peers import redis_servers
 
@@ -56,11 +58,12 @@ class _Leader:
         self, store: Store, api: ApiServer, terms: Terms, ring: _Ring, began_ns: int
     ) -> None:
         self.later_s = 0.0
+        self.is_hasty = False
         self.measured = metrics.ControllerMetrics(metrics.registry())
         self.ring = ring
         clock = Clock(
             wall_ns=lambda: began_ns + int(self.later_s * 1e9),
-            monotonic_s=lambda: time.monotonic() + self.later_s,
+            monotonic_s=self._monotonic_s,
         )
         self.recorder = Recorder(store.audit, secrets.token_bytes, clock)
         self.enrolled = ["shop"]
@@ -75,6 +78,11 @@ class _Leader:
             clock=clock,
             terms=terms,
         )
+
+    def _monotonic_s(self) -> float:
+        if self.is_hasty:  # a round has one turn
+            self.later_s += 6.0
+        return time.monotonic() + self.later_s
 
     async def look(self) -> None:
         """The next round, long after the one before."""
@@ -183,7 +191,7 @@ async def test_what_sidecars_append_is_anchored_signed_and_verifies(
 ) -> None:
     """Design 11: sidecars chain, the controller signs heads in an object."""
     async with _scene(program, tmp_path) as (scene, leader):
-        one, other = Writer(), Writer(OTHER, "web-2")
+        one, other = Writer(), Writer(OTHER_KEY, "web-2")
         scene.send(one.blocks(2, 3), other.blocks(64), one.blocks(1), other.end())
         await leader.look()
         anchor = await scene.anchor()
@@ -326,24 +334,141 @@ async def test_our_own_first_records_of_a_new_namespace_are_no_finding(
         assert successor.found("bank") == {"unanchored": 1.0}
 
 
+def _evicted(found: Verified) -> list[str]:
+    return [one.pod for one in found.findings if one.trouble is Trouble.EVICTED]
+
+
+@pytest.mark.promise("T5")
 @EVERY_SERVER
-async def test_what_is_too_much_goes_and_the_rest_verifies(program: Path, tmp_path: Path) -> None:
-    """docs/administrator/audit.md: `audit.maxBytes`; what went is said, and is no finding."""
-    async with _scene(program, tmp_path, replace(WEEK, most_bytes=2000)) as (scene, leader):
-        writer = Writer()
-        scene.send(*(writer.blocks(2) for _ in range(10)))
+async def test_one_pods_flood_leaves_what_its_neighbours_and_people_did(
+    program: Path, tmp_path: Path
+) -> None:
+    """docs/administrator/audit.md: `audit.maxBytes`; what went is said, and is no breach."""
+    async with _scene(program, tmp_path, replace(WEEK, most_bytes=20_000)) as (scene, leader):
+        neighbour, flood = Writer(OTHER_KEY, "web-2"), Writer()
+        scene.send(neighbour.blocks(2))
+        leader.recorder.note("shop", b'{"deed":"approve"}')
+        assert await leader.recorder.flush()
+        await leader.look()
+        older = scene.ids()
+        scene.send(*(flood.blocks(20) for _ in range(40)))
         await leader.look()
         await leader.recorder.flush()
         await leader.look()
+        assert scene.ids()[:2] == older
         anchor = await scene.anchor()
-        assert anchor.size_bytes <= 2000
-        assert anchor.trimmed.entries > 0
+        (gone,) = anchor.evicted
+        assert (gone.pod, gone.uid, anchor.going) == ("web-1", "uid-of-web-1", ())
+        assert len(scene.ids()) == anchor.entries
         assert leader.found() == {}
+        (family,) = leader.measured.audit_evicted.collect()
+        assert {one.value for one in family.samples if one.name.endswith("_total")} == {
+            gone.records
+        }
         found = await _verified(scene, leader)
-        assert found.findings == ()
-        assert {each.is_operators for each in anchor.chains.values()} == {False, True}, (
-            "what it trimmed stands in its own chain"
-        )
+        assert (found.is_whole, _evicted(found)) == (True, ["web-1"])
+        last = (await scene.store.audit.read("shop") or [])[-1]
+        assert last.segment is not None
+        assert b'"trimmed":{"entries":0,"evicted":[{"pod":"web-1"' in last.segment.body
+
+
+@EVERY_SERVER
+async def test_a_leader_that_ends_while_entries_go_leaves_no_finding(
+    program: Path, tmp_path: Path
+) -> None:
+    """They are named in the anchor first; the next leader takes them away."""
+    async with _scene(program, tmp_path) as (scene, leader):
+        flood = Writer()
+        scene.send(*(flood.blocks(20) for _ in range(4)))
+        await leader.look()
+        anchor = await scene.anchor()
+        census = evicting.Census(anchor)
+        census.take(await scene.store.audit.read("shop") or [])
+        found = evicting.excess(anchor, census.held, replace(WEEK, most_bytes=4000))
+        going = tuple(one.id for one in found.gone)
+        said = replace(evicting.evicted(anchor, found), going=going)
+        made = writing.manifest(said, FIRST, (), release_namespace=RELEASE)
+        await scene.api.merge(*PLACE, {"data": made["data"]})
+        successor = scene.lead()
+        await successor.look()
+        assert successor.found() == {}
+        assert len(scene.ids()) == (await scene.anchor()).entries == 4 - len(going)
+        assert (await _verified(scene, successor)).is_whole
+
+
+@pytest.mark.promise("T5")
+@EVERY_SERVER
+async def test_verifying_again_and_again_does_not_stop_anchoring(
+    program: Path, tmp_path: Path
+) -> None:
+    """An auditor who only reads kept the controller from anchoring, and from letting go."""
+    async with _scene(program, tmp_path, replace(WEEK, most_bytes=20_000)) as (scene, leader):
+        writer = Writer()
+        for _ in range(5):
+            scene.send(*(writer.blocks(20) for _ in range(4)))
+            async with leader.auditing.walk("shop") as anchor:
+                assert anchor is not None
+                await leader.look()
+                assert scene.server.tell("LLEN", INBOX) == 0
+                assert (await scene.anchor()).chains[ONE].head == replace(
+                    writer.head, first=(await scene.anchor()).chains[ONE].head.first
+                )
+        found = await _verified(scene, leader)
+        assert (found.is_whole, found.newer) == (True, 0)
+        assert (await scene.anchor()).size_bytes <= 20_000, "the next walk lets go first"
+
+
+@EVERY_SERVER
+async def test_a_walk_under_which_too_much_had_to_go_says_so(program: Path, tmp_path: Path) -> None:
+    """Redis is not filled because somebody verifies."""
+    async with _scene(program, tmp_path, replace(WEEK, most_bytes=10_000)) as (scene, leader):
+        writer = Writer()
+
+        async def flooded() -> None:
+            async with leader.auditing.walk("shop"):
+                scene.send(*(writer.blocks(20) for _ in range(20)))
+                await leader.look()
+
+        with pytest.raises(errors.ClusterError, match="ask again"):
+            await flooded()
+        assert (await scene.anchor()).size_bytes <= 10_000
+        assert (await _verified(scene, leader)).is_whole
+
+
+@pytest.mark.promise("T5")
+@EVERY_SERVER
+async def test_a_cut_during_a_lasting_flood_is_found_in_it(program: Path, tmp_path: Path) -> None:
+    """It was looked for only once everything that came was read."""
+    async with _scene(program, tmp_path) as (scene, leader):
+        writer = Writer()
+        scene.send(*(writer.blocks(1) for _ in range(4)))
+        await leader.look()
+        scene.server.tell("XDEL", STREAM, scene.ids()[1])
+        scene.send(*(writer.blocks(1) for _ in range(600)))
+        for _ in range(3):
+            await scene.store.audit.gather("shop")
+        leader.is_hasty = True
+        await leader.look()
+        assert leader.found() == {"cut": 1.0}
+
+
+@EVERY_SERVER
+async def test_what_is_verified_where_nobody_is_enrolled_leaves_nothing_for_ever(
+    program: Path, tmp_path: Path
+) -> None:
+    """That somebody asked is recorded there; it goes by its age with the anchor."""
+    async with _scene(program, tmp_path) as (scene, leader):
+        async with leader.auditing.walk("bank") as anchor:
+            assert anchor is not None
+        leader.recorder.note("bank", b'{"deed":"audit"}')
+        assert await leader.recorder.flush()
+        await leader.look()
+        assert leader.found("bank") == {}
+        leader.later_s += 8 * 86_400.0
+        await leader.look()
+        assert scene.server.tell("EXISTS", "m7a:{bank}:audit") == 0
+        with pytest.raises(api_server.NotFound):
+            await scene.api.get(resources.CONFIG_MAPS, RELEASE, "mesh7-audit-bank")
 
 
 @EVERY_SERVER
@@ -369,7 +494,7 @@ async def test_a_namespace_that_floods_delays_no_other(program: Path, tmp_path: 
     """The brief of issue 8: bounded batches, in turns."""
     async with _scene(program, tmp_path) as (scene, leader):
         leader.enrolled.append("bank")
-        flood, writer = Writer(), Writer(OTHER)
+        flood, writer = Writer(), Writer(OTHER_KEY, namespace="bank")
         scene.send(*(flood.blocks(1) for _ in range(1500)))
         scene.send(writer.blocks(1), namespace="bank")
         await leader.look()
@@ -409,7 +534,8 @@ async def test_a_persons_decision_waits_for_a_redis_that_is_away(
     async with _scene(program, tmp_path) as (scene, leader):
         scene.server.kill()
         deed = Deed(at_ns=0, act=Act.APPROVE, person="ann", name="ann", evidence="")
-        assert not await leader.auditing.note("shop", deed)
+        leader.recorder.note("shop", deeds.line(deed))
+        assert not await leader.recorder.flush()
         scene.server.start()
         await until_well(scene.store, ["shop", "bank"], NOW)
         await _until(leader.recorder.flush)

@@ -273,6 +273,14 @@ AUDIT_FINDINGS: Final = _of_controller(
     "(docs/administrator/audit.md, Findings). `withheld` is a sidecar's own word that it could not "
     "send some blocks; all others are worth a look at who may write to Redis",
 )
+AUDIT_EVICTED: Final = _of_controller(
+    name="mesh7.audit.evicted",
+    kind=Kind.COUNTER,
+    labels=(_NAMESPACE,),
+    help="Audit records taken away before their time",
+    meaning="records that left the audit of a namespace before `audit.retention`, for their pod had "
+    "written more than `audit.maxBytes` leaves it; they are on its stdout",
+)
 API_ERRORS: Final = _of_all(
     name="mesh7.api.errors",
     kind=Kind.COUNTER,

@@ -1,4 +1,4 @@
-"""What goes because it is old, or too much; and what an anchor says once it is gone.
+"""What goes because it is old; and what an anchor says once it is gone.
 
 Pure: no clock, no network, no logging; the time is an argument.
 """
@@ -19,7 +19,7 @@ class Terms:
 
     Attributes:
         retention: what is older goes.
-        most_bytes: of the stream; beyond, the oldest goes.
+        most_bytes: of what pods have written; beyond, some of it goes (`evicting`).
     """
 
     retention: timedelta
@@ -37,7 +37,7 @@ def is_due(anchor: Anchor, oldest: str, terms: Terms, now_ms: int) -> bool:
     """
     if not anchor.entries or not oldest:
         return False
-    return anchor.size_bytes > terms.most_bytes or _is_old(place_of(oldest)[0], terms, now_ms)
+    return _is_old(place_of(oldest)[0], terms, now_ms)
 
 
 def chosen(anchor: Anchor, oldest: Sequence[Entry], terms: Terms, now_ms: int) -> tuple[Entry, ...]:
@@ -49,13 +49,12 @@ def chosen(anchor: Anchor, oldest: Sequence[Entry], terms: Terms, now_ms: int) -
         terms: how much is kept.
         now_ms: as for `is_due`.
     """
-    size, gone = anchor.size_bytes, []
+    gone = []
     for entry in oldest:
         is_followed = entry.place <= place_of(anchor.last)
-        if not is_followed or not (size > terms.most_bytes or _is_old(entry.at_ms, terms, now_ms)):
+        if not is_followed or not _is_old(entry.at_ms, terms, now_ms):
             break
         gone.append(entry)
-        size -= entry.size_bytes
     return tuple(gone)
 
 
@@ -73,6 +72,14 @@ def trimmed(anchor: Anchor, gone: Sequence[Entry]) -> Anchor:
     )
     ended = {name for name, one in walked.items() if one.is_ended}
     return folding.over(shorter, ended)
+
+
+def outlived(anchor: Anchor, terms: Terms, now_ms: int) -> Anchor:
+    """The same without words of what would be gone by its age, too."""
+    kept = tuple(
+        one for one in anchor.evicted if not _is_old(place_of(one.until)[0], terms, now_ms)
+    )
+    return anchor if kept == anchor.evicted else replace(anchor, evicted=kept)
 
 
 def rewound(anchor: Anchor) -> Anchor:

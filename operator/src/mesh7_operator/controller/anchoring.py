@@ -1,4 +1,4 @@
-"""The audit of all enrolled namespaces: taken in turns, verified, anchored, trimmed.
+"""The audit of all enrolled namespaces: taken in turns, verified, anchored.
 
 A namespace that floods delays no other: each has one bounded turn after the other. What its writer
 cannot undo is the anchor, a signed ConfigMap of the release namespace; it is written when something
@@ -14,13 +14,13 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from mesh7_core import errors
-from mesh7_core.audit import deeds
 from mesh7_core.ledger.audit_entries import Entry, place_of
-from mesh7_operator.anchoring import following, trimming
+from mesh7_operator.anchoring import folding, following, trimming
 from mesh7_operator.anchoring.anchor import Anchor, Finding, Trouble
 from mesh7_operator.anchoring.trimming import Terms
 from mesh7_operator.clock import Clock
 from mesh7_operator.controller.anchors import Anchors, Kept
+from mesh7_operator.controller.making_room import MakingRoom, Room
 from mesh7_operator.controller.recording import Recorder
 from mesh7_operator.metrics import ControllerMetrics
 from mesh7_operator.store.audit import Extent
@@ -32,8 +32,15 @@ _ROUND_S: Final = 10.0
 _CHECKED_S: Final = 60.0
 """From one look at what lies there to the next, where nothing was appended."""
 _PAGE: Final = 256
+_MANY: Final = 16
+"""Entries of a page that is followed beside the loop: each has a signature."""
 _LARGE_BYTES: Final = 64 * 1024
 _MOST_LOGGED: Final = 10
+_MOST_PAGES: Final = 8
+_SLACK: Final = 1.5
+_CUT_DOWN: Final = (
+    "so much was recorded meanwhile that some of what was walked over had to go; ask again"
+)
 
 
 class Audit(Protocol):
@@ -56,6 +63,9 @@ class Audit(Protocol):
     async def trim(self, namespace: str, up_to: str) -> bool:
         """Take away that one and all before it."""
 
+    async def remove(self, namespace: str, ids: Sequence[str]) -> bool:
+        """Take away these."""
+
     async def forget(self, namespace: str) -> bool:
         """Take away everything."""
 
@@ -67,11 +77,18 @@ class _Known:
     Attributes:
         kept: its anchor, as it stands and as it was written; None = not read yet.
         checked_s: when it was last looked at what lies there.
+        room: what went.
+        lock: of what is kept; held for moments.
+        walking: of who walks over all that lies there, which may take minutes.
+        was_cut: what lies there was cut down while somebody walked over it.
     """
 
     kept: Kept | None = None
     checked_s: float = float("-inf")
+    room: Room = field(default_factory=Room)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    walking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    was_cut: bool = False
 
 
 class Auditing:
@@ -103,6 +120,9 @@ class Auditing:
         self._metrics = metrics
         self._clock = clock
         self._terms = terms
+        self._making_room = MakingRoom(
+            audit, anchors, recorder, enrolled=enrolled, metrics=metrics, clock=clock, terms=terms
+        )
         self._known: dict[str, _Known] = {}
         self._left: deque[str] = deque()
 
@@ -130,21 +150,33 @@ class Auditing:
 
     @contextlib.asynccontextmanager
     async def walk(self, namespace: str) -> AsyncIterator[Anchor | None]:
-        """Its anchor as signed; None when there is none. Nothing is trimmed meanwhile."""
+        """Its anchor as signed; None when it cannot be read. Its audit goes on meanwhile.
+
+        Raises:
+            ClusterError: at its end: so much came that some of what lies there had to go.
+        """
         known = self._known.setdefault(namespace, _Known())
+        async with known.walking:
+            signed = await self._signed(namespace, known)
+            known.was_cut = False
+            yield signed
+            if known.was_cut:
+                raise errors.ClusterError(_CUT_DOWN)
+
+    async def _signed(self, namespace: str, known: _Known) -> Anchor | None:
         async with known.lock:
             try:
                 kept = await self._kept(namespace, known)
+                extent = None if kept is None else await self._audit.extent(namespace)
+                if kept is not None and extent is not None:
+                    # The walk before this one held it back.
+                    await self._making_room.make(namespace, kept, known.room, extent.first)
+                    await self._sign(namespace, kept)
             except errors.ClusterError as error:
                 about = {"namespace": namespace, "error": error.message}
-                _LOG.warning("an anchor cannot be read", extra=about)
-                kept = None
-            yield None if kept is None else kept.signed
-
-    async def note(self, namespace: str, deed: deeds.Deed) -> bool:
-        """Write what a person did into our own chain; whether it is written."""
-        self._recorder.note(namespace, deeds.line(deed))
-        return await self._recorder.flush()
+                _LOG.warning("an anchor cannot be read or written", extra=about)
+                return None
+            return None if kept is None else kept.signed
 
     def forget(self, namespace: str) -> None:
         """There is no such namespace any more; what is kept of it goes by its age."""
@@ -154,8 +186,10 @@ class Auditing:
 
     async def _line_up(self) -> None:
         """Who has something to be looked at; who was not done with in the last round goes first."""
-        names = list(dict.fromkeys([*self._enrolled(), *await self._anchors.names()]))
-        now_s, fresh, lined = self._clock.monotonic_s(), self._recorder.fresh(), set(self._left)
+        # What we wrote for one that is not enrolled goes by its age, too.
+        fresh = self._recorder.fresh()
+        names = list(dict.fromkeys([*self._enrolled(), *await self._anchors.names(), *fresh]))
+        now_s, lined = self._clock.monotonic_s(), set(self._left)
         for start in range(0, len(names), _QUESTIONS):
             some = names[start : start + _QUESTIONS]
             waiting = await self._audit.waiting(some)
@@ -169,8 +203,6 @@ class Auditing:
     async def _turn(self, namespace: str) -> bool:
         """Some of a namespace's; whether there may be more."""
         known = self._known.setdefault(namespace, _Known())
-        if known.lock.locked():  # somebody verifies it, which may take minutes
-            return False
         async with known.lock:
             kept = await self._kept(namespace, known)
             left = None if kept is None else await self._audit.gather(namespace)
@@ -178,28 +210,58 @@ class Auditing:
                 return False
             page = await self._audit.read(namespace, after=kept.anchor.last)
             await self._follow(namespace, kept, page or [])
+            if folding.is_over(kept.anchor):
+                known.was_cut = True
+                await self._making_room.evict(namespace, kept, known.room)
             return bool(left or page)
 
     async def _finish(self, namespace: str) -> None:
         """Hold what lies there against what should, let the oldest go, and sign."""
         known = self._known[namespace]
         kept = known.kept
-        if kept is None or known.lock.locked():
+        if kept is None:
             return
         async with known.lock:
             extent = await self._audit.extent(namespace)
             if extent is not None:
                 known.checked_s = self._clock.monotonic_s()
-                if place_of(extent.last) <= place_of(kept.anchor.last):
+                if await self._caught_up(namespace, kept, extent):
                     await self._lose(namespace, kept, extent)
-                await self._trim(namespace, kept, extent)
+                await self._make_room(namespace, known, kept, extent)
+            oldest_ms = self._now_ms() - int(self._terms.retention.total_seconds() * 1000)
+            kept.anchor = following.outlived(kept.anchor, oldest_ms)
             if namespace in self._known:
                 await self._sign(namespace, kept)
+
+    async def _caught_up(self, namespace: str, kept: Kept, extent: Extent) -> bool:
+        """Follow what lies there and was not read in its turn; whether that is all."""
+        for _ in range(_MOST_PAGES):
+            if place_of(extent.last) <= place_of(kept.anchor.last):
+                return True
+            page = await self._audit.read(namespace, after=kept.anchor.last)
+            ours = [one for one in page or () if one.place <= place_of(extent.last)]
+            if not ours:
+                return False
+            await self._follow(namespace, kept, ours)
+        return place_of(extent.last) <= place_of(kept.anchor.last)
+
+    async def _make_room(self, namespace: str, known: _Known, kept: Kept, extent: Extent) -> None:
+        """While somebody walks over it, only what there is far too much of goes."""
+        making = self._making_room
+        if known.walking.locked():
+            if not making.is_too_much(kept.anchor, known.room, _SLACK):
+                return
+            known.was_cut = True
+        await making.make(namespace, kept, known.room, extent.first)
+        if not kept.anchor.entries and namespace not in self._enrolled():
+            await self._audit.forget(namespace)
+            await self._anchors.remove(namespace)
+            self._known.pop(namespace, None)
 
     async def _follow(self, namespace: str, kept: Kept, page: list[Entry]) -> None:
         if not page:
             return
-        if _size(page) > _LARGE_BYTES:
+        if len(page) > _MANY or _size(page) > _LARGE_BYTES:
             followed = await asyncio.to_thread(following.follow, kept.anchor, page)
         else:
             followed = following.follow(kept.anchor, page)
@@ -213,32 +275,6 @@ class Auditing:
             await self._tell(namespace, kept.anchor.findings[-1:])
         # Ids go on from what is there now: it may have been another server's clock.
         kept.anchor = replace(kept.anchor, last=extent.last)
-
-    # Trimming
-
-    async def _trim(self, namespace: str, kept: Kept, extent: Extent) -> None:
-        oldest = extent.first
-        while trimming.is_due(kept.anchor, oldest, self._terms, self._now_ms()):
-            page = await self._audit.read(namespace, limit=_PAGE)
-            gone = trimming.chosen(kept.anchor, page or (), self._terms, self._now_ms())
-            if page is None or not gone:
-                return
-            kept.anchor = trimming.trimmed(kept.anchor, gone)
-            # First it is said, then done: otherwise a crash between would look like an attack.
-            await self._anchors.write(namespace, kept)
-            if not await self._audit.trim(namespace, kept.anchor.trimmed.up_to):
-                return
-            if namespace in self._enrolled():
-                said = {"upTo": gone[-1].id, "entries": len(gone)}
-                self._recorder.note_fact(namespace, "trimmed", said)
-            oldest = page[len(gone)].id if len(gone) < len(page) else ""
-            if not oldest:
-                rest = await self._audit.read(namespace, limit=1)
-                oldest = rest[0].id if rest else ""
-        if not kept.anchor.entries and namespace not in self._enrolled():
-            await self._audit.forget(namespace)
-            await self._anchors.remove(namespace)
-            self._known.pop(namespace, None)
 
     # Anchors
 
@@ -257,6 +293,7 @@ class Auditing:
             await self._tell(namespace, [finding])
         if kept.anchor.trimmed.up_to:
             await self._audit.trim(namespace, kept.anchor.trimmed.up_to)
+        await self._making_room.go_on(namespace, kept)
         known.kept = kept
         if kept.signed is None:
             await self._anchors.write(namespace, kept)

@@ -122,6 +122,11 @@ class Audit:
         key = redis_layout.Layout(namespace).audit
         return isinstance(await self._tell(["XTRIM", key, "MINID", "=", keeps]), int)
 
+    async def remove(self, namespace: str, ids: Sequence[str]) -> bool:
+        """Take away these; whether that is done."""
+        key = redis_layout.Layout(namespace).audit
+        return not ids or isinstance(await self._tell(["XDEL", key, *ids]), int)
+
     async def forget(self, namespace: str) -> bool:
         """Take away everything; whether that is done."""
         layout = redis_layout.Layout(namespace)

@@ -94,7 +94,7 @@ def forget_the_key(writer: Writer) -> None:
     ("attack", "said"),
     [
         (edit, "audit.jsonl:4: edited"),
-        (cut, "cut: "),
+        (cut, f"cut: of chain {CHAIN}, blocks 2 to 3 are missing at its end"),
         (empty, "cut: "),
         (remove, "cut: "),
         (add, "audit.jsonl:10: foreign"),

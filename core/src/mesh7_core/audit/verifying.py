@@ -156,7 +156,7 @@ class _Reading:
         ]
 
     def _gap(self, chain: str, gap: Missing) -> Finding:
-        what = f"{_blocks(gap.first, gap.last)} of chain {chain} missing"
+        what = f"of chain {chain}, {_blocks(gap.first, gap.last)} missing"
         return self._absent(Kind.GAP, self._names[gap.segment], chain, gap.first, what)
 
     def _end(self, chain: str) -> None:
@@ -168,7 +168,7 @@ class _Reading:
         if first > head.block:
             return
         name = self._names[-1] if self._names else ""
-        what = f"{_blocks(first, head.block)} of chain {chain} missing at its end"
+        what = f"of chain {chain}, {_blocks(first, head.block)} missing at its end"
         self._add(self._absent(Kind.CUT, name, chain, first, what))
 
     def _absent(self, kind: Kind, name: str, chain: str, block: int, what: str) -> Finding:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mesh7_cli import exits, main
+from mesh7_sidecar.audit.signing import SignedHeads
 from tests.cli import terminal
 from tests.cli.auditing.written import CHAIN, TRACE, Writer, call
 
@@ -53,6 +54,25 @@ def test_a_wrong_state_folder_is_said_alike_by_each_command(
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.startswith(f"mesh7: {said.format(state)}")
+
+
+@pytest.mark.promise("C4")
+def test_a_kept_head_is_held_against_a_folder_whose_audit_is_gone(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    """Attack: all of the audit taken away; who kept a head is told so, not that it is off."""
+    old, state = tmp_path / "old", tmp_path / "state"
+    writer = Writer(old)
+    writer.write(call())
+    SignedHeads(old).sign(writer.head)
+    assert main.exit_code(["audit", "head", "--state", str(old)]) == exits.Exit.OK
+    head = capsys.readouterr().out.strip()
+    without_records(state)
+    words = ["audit", "verify", "--head", head, "--state"]
+    assert main.exit_code([*words, str(state)]) == exits.Exit.UNSOUND
+    assert f"no block of chain {CHAIN} is there" in capsys.readouterr().out
+    assert main.exit_code([*words, str(tmp_path / "none")]) == exits.Exit.SETTINGS
+    assert "there is no state folder" in capsys.readouterr().err
 
 
 @pytest.mark.promise("C4")

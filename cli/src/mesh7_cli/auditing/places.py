@@ -21,9 +21,7 @@ def known(state: Path) -> Path:
     Raises:
         SettingsError: it is not there or cannot be read, is no gateway's, or has no audit.
     """
-    names = _names(state)
-    if names is None:
-        raise errors.SettingsError(f"there is no state folder `{state}` – {_NAME_IT}")
+    names = there(state)
     if not _has_audit(names):
         if _LOCK not in names:
             message = f"`{state}` is no state folder, no gateway was started with it – {_NAME_IT}"
@@ -34,6 +32,18 @@ def known(state: Path) -> Path:
         )
         raise errors.SettingsError(message)
     return state
+
+
+def there(state: Path) -> list[str]:
+    """What lies in the folder.
+
+    Raises:
+        SettingsError: it is not there or cannot be read.
+    """
+    names = _names(state)
+    if names is None:
+        raise errors.SettingsError(f"there is no state folder `{state}` – {_NAME_IT}")
+    return names
 
 
 def awaited(state: Path) -> str:

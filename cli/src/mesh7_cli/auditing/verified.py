@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from mesh7_cli import reading
-from mesh7_cli.auditing import segments, signed
+from mesh7_cli.auditing import places, segments, signed
 from mesh7_cli.auditing.segments import Segment
-from mesh7_core import errors
 from mesh7_core.audit import recorded, seals, verifying
 from mesh7_core.audit.findings import Finding, Kind, Verified
 from mesh7_core.audit.heads import Head
@@ -76,9 +75,7 @@ def verify(
     Raises:
         SettingsError: there is no such folder, or something cannot be read.
     """
-    if not state.is_dir():
-        message = f"there is no state folder `{state}` – name the gateway's with --dir or --state"
-        raise errors.SettingsError(message)
+    places.there(state)
     public = signed.key(state)
     before = signed.read(state)
     with segments.opened(state) as files:

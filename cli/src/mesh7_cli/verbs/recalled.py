@@ -102,7 +102,7 @@ def _of_trace(
         )
         raise exits.UnknownError(message)
     deeds, more = _deeds(records, found)
-    notes = [*page.notes, *more]
+    notes = list(dict.fromkeys((*page.notes, *more)))
     if page.cursor:
         notes.append(f"only the newest {len(page.lines)} records of the trace are drawn")
     return _unique([*found, *deeds]), notes
@@ -124,12 +124,12 @@ def _deeds(records: Records, found: Sequence[Said]) -> tuple[Sequence[Said], Seq
     page = records.query(Wish(wanted=wanted))
     deeds = [said for said in _said(page.lines) if reading.text(said.fields, "requestId") in asked]
     if not page.cursor and len(page.lines) < MOST:
-        return deeds, ()
+        return deeds, page.notes
     note = (
         f"people did more at that time: of the newest {len(page.lines):,} deeds those about the"
         f" trace are drawn, `{records.voice.command('audit', '--deeds')}` lists all"
     )
-    return deeds, (note,)
+    return deeds, (*page.notes, note)
 
 
 def _one(records: Records, identifier: str) -> Recalled:

@@ -40,7 +40,8 @@ def state(tmp_path: Path) -> Path:
             70, reason="approved", durationMs=20, waitMs=5, upstreamMs=12, requestId=REQUEST,
             traceId=TRACE, tool="git.git_commit", digest="sha256:22", body="33",
             would={"decision": "Deny", "reason": "denied-by-rule", "rules": ["a/b/c"]},
-            limit="staging", grants=["default/g"], detail="odd", redacted={"n": 1.10},
+            limit="staging", retryAfter=30, grants=["default/g"], detail="odd",
+            redacted={"n": 1.10},
         ),
         {"time": "2026-11-21T10:02:00Z", "bundle": {"from": "1", "to": "2", "origin": "folder"}},
         {"dropped": 4},
@@ -221,6 +222,31 @@ def test_a_record_of_another_shape_breaks_nothing(
 
 
 @pytest.mark.promise("T5")
+@pytest.mark.parametrize(
+    "time",
+    [
+        "9999-12-31T23:59:59.999999-23:59", "9999-12-31T23:59:59.999999Z",
+        "0001-01-01T00:00:00+23:59", "0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z",
+    ],
+)  # fmt: skip
+def test_a_time_beyond_the_calendar_breaks_no_trace(tmp_path: Path, time: str) -> None:
+    """An offset leads beyond the year 9999, a float's rounding too: nobody can write that."""
+    (tmp_path / "audit.jsonl").write_text(
+        "".join(
+            f'{{"id":"{CHAIN}-{number}",{json.dumps(one)[1:]}\n'
+            for number, one in enumerate(
+                (call(traceId=TRACE), call(traceId=TRACE) | {"time": time}), start=1
+            )
+        )
+    )
+
+    assert ask(tmp_path, "trace", TRACE) == exits.Exit.OK
+    assert ask(tmp_path, "trace", TRACE, "-o", "json") == exits.Exit.OK
+    assert ask(tmp_path, "explain", f"{CHAIN}-2") == exits.Exit.OK
+    assert ask(tmp_path, "audit", "--since", "2026-01-01T00:00:00Z") == exits.Exit.OK
+
+
+@pytest.mark.promise("T5")
 def test_a_decision_is_told_from_its_record_alone(state: Path, capsys: Capture) -> None:
     """Issue 8: who, what, when, which rules, reason, people, outcome, and what can be checked."""
     assert ask(state, "explain", f"{CHAIN}-5") == exits.Exit.OK
@@ -231,6 +257,7 @@ def test_a_decision_is_told_from_its_record_alone(state: Path, capsys: Capture) 
         "rule        default/quickstart/read",
         "would be    Deny (denied-by-rule) a/b/c, had what only audits been enforced",
         "limit       staging",
+        "            asking again can help after 30 s",
         "grant       default/g",
         f"request     {REQUEST}",
         "tool        git.git_commit (tools, by the door `mcp`)",

@@ -3,14 +3,16 @@
 import hashlib
 import json
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh7_core.audit import lines
-from mesh7_core.policy import calls
+from mesh7_core.audit import deeds, lines
+from mesh7_core.policy import calls, canonical, exact
 from mesh7_core.policy.decision import Decision, Verdict
 from mesh7_core.policy.reasons import Reason
+from mesh7_core.telemetry import record_spans
 from mesh7_core.telemetry.context import Context
 from mesh7_core.telemetry.passage import Passage, Sampled
 from mesh7_core.telemetry.records import Outcome, Record
@@ -116,7 +118,7 @@ def test_a_line_says_what_went_upstream_and_how_long_each_step_took() -> None:
     found = json.loads(lines.Lines(KEY).line(one))
 
     assert {name: found[name] for name in ("body", "upstreamMs", "waitMs", "digest")} == {
-        "body": hashlib.sha256(b'{"id":1}').hexdigest(), "upstreamMs": 0.234, "waitMs": 0.5,
+        "body": lines.keyed(b'{"id":1}', KEY).decode(), "upstreamMs": 0.234, "waitMs": 0.5,
         "digest": "sha256:1",
     }  # fmt: skip
     assert (found["traceId"], found["spanId"]) == (server.trace_id, server.span_id)
@@ -126,3 +128,117 @@ def test_a_refused_call_has_no_body_and_waited_for_nobody() -> None:
     found = json.loads(lines.Lines(KEY).line(record()))
 
     assert not {"body", "upstreamMs", "waitMs", "digest", "spanId", "redacted"} & set(found)
+
+
+def digests_of(content: bytes) -> set[str]:
+    """What anybody can compute of it."""
+    makers = (hashlib.sha256, hashlib.sha1, hashlib.md5, hashlib.blake2b, hashlib.sha512)
+    found = {make(content).hexdigest() for make in makers}
+    return found | {hashlib.blake2b(content, digest_size=size).hexdigest() for size in (16, 32)}
+
+
+@pytest.mark.promise("T6")
+def test_small_arguments_cannot_be_guessed_from_a_record_or_span() -> None:
+    """THREAT_MODEL.md: four digits are found in no digest, not in that of what was forwarded."""
+
+    def body(pin: str) -> bytes:
+        return b'{"jsonrpc":"2.0","id":3,"params":{"name":"unlock","arguments":{"pin":"%b"}}}' % (
+            pin.encode()
+        )
+
+    def exactly(pin: str, salt: str) -> str:
+        return exact.digest(
+            exact.ExactCall(
+                namespace="default", service_account="tester", pod="here", uid="",
+                family="tools", tool="s.echo", source_kind="mcp", source_host="", source="",
+                mark=exact.mark_of("arguments", canonical.written({"pin": pin})), definition="",
+                salt=salt,
+            ),
+            (),
+        )  # fmt: skip
+
+    one = record({"pin": "4711"})
+    one.passage.sent_ns, one.passage.judged_ns, one.passage.sent_body = 1, 1, body("4711")
+    one.passage.digest = exactly("4711", "a salt that nobody is shown")
+    context = Context("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", is_sampled=True)
+    one.passage.sampled = Sampled(context, None, None)
+    said = lines.Lines(KEY).line(one).decode() + repr(record_spans.spans_of(one))
+    assert one.passage.digest in said
+    assert lines.keyed(body("4711"), KEY).decode() in said
+
+    for pin in ("4711", "4712"):
+        arguments = orjson.dumps({"pin": pin})
+        guesses = {exactly(pin, "").partition(":")[2], exactly(pin, KEY.hex()).partition(":")[2]}
+        for content in (pin.encode(), f'"{pin}"'.encode(), arguments, body(pin)):
+            guesses |= digests_of(content)
+        assert not [guess for guess in guesses if guess in said]
+    assert "4711" not in said
+
+
+TOKEN = "ghp_" + "a1B2" * 9
+NAMES = [
+    (calls.Family.RESOURCES, f"https://u:hunter2@h/x?token={TOKEN}#hunter2", "https://***@h/x?***"),
+    (calls.Family.RESOURCES, "postgres://u:hunter2/b@h/x", "postgres://u:***@h/x"),
+    (calls.Family.RESOURCES, "note:1?q=hunter2", "note:1?***"),
+    (calls.Family.RESOURCES, f"file:///{TOKEN}/a.txt", "file:///***/a.txt"),
+    (calls.Family.RESOURCES, "file:///a.txt", "file:///a.txt"),
+    (calls.Family.TOOLS, f"get_{TOKEN}", "get_***"),
+    (calls.Family.TOOLS, f"get/{TOKEN}", "get/***"),
+    (calls.Family.PROMPTS, "password=hunter2", "password=***"),
+    (calls.Family.TOOLS, "C# tool?", "C# tool?"),
+]
+
+
+@pytest.mark.promise("T6")
+@pytest.mark.parametrize(("family", "name", "shown"), NAMES)
+def test_secrets_by_shape_are_masked_in_uris_and_paths(
+    family: calls.Family, name: str, shown: str
+) -> None:
+    """In lines, deeds and spans; twice, for what is remembered must be masked, too."""
+    rendering = lines.Lines(KEY)
+    http = calls.HttpPart(method="GET", path=f"/bot/{TOKEN}/send", query=f"token={TOKEN}")
+    call = calls.Call(AGENT, family, "s", name, {}, http=http, session=TOKEN)
+    context = Context("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", is_sampled=True)
+    passed = Passage("mcp", 0)
+    passed.sampled = Sampled(context, None, None)
+    passed.sampled.method, passed.sampled.request_id = "resources/read", TOKEN
+    one = Record(
+        call, ALLOWED, Outcome.FAILED, passed, ended_ns=1, duration_ns=1, bundle="", detail=TOKEN
+    )
+    found = json.loads(rendering.line(one))
+    assert json.loads(rendering.line(one)) == found
+    assert found["tool"] == f"s.{shown}"
+    assert found["http"] == {"method": "GET", "path": "/bot/***/send"}
+    assert (found["session"], found["detail"]) == ("***", "***")
+
+    deed = deeds.Deed(
+        at_ns=0, act=deeds.Act.APPROVE, person="uid:1", name="ann", evidence="",
+        tool=f"s.{name}", reason=f"with {TOKEN}", refused="password=hunter2",
+    )  # fmt: skip
+    said = json.loads(deeds.line(deed))
+    assert said["tool"] == f"s.{shown}"
+    assert (said["reason"], said["refused"]) == ("with ***", "password=***")
+    call.http = None
+    spans = repr(record_spans.spans_of(one))
+    call.http = http
+    for text in (json.dumps(found), json.dumps(said), spans, repr(record_spans.spans_of(one))):
+        assert "hunter2" not in text
+        assert TOKEN not in text
+
+
+def test_a_secret_across_the_end_of_a_long_name_is_not_shown_in_part() -> None:
+    """What is cut is masked before."""
+    for gap in range(40):
+        one = record(name="x" * (300 - gap) + "/" + TOKEN)
+        found = json.loads(lines.Lines(KEY).line(one))
+        assert "ghp_" not in found["tool"]
+        assert len(found["tool"]) <= 303
+
+
+def test_a_line_says_when_asking_again_can_help() -> None:
+    """docs/reference/audit.md: `retryAfter`."""
+    one = record()
+    one.decision = Decision(Verdict.DENY, Reason.LIMIT_EXCEEDED, limit="a/b/c", retry_after_s=17)
+
+    assert json.loads(lines.Lines(KEY).line(one))["retryAfter"] == 17
+    assert "retryAfter" not in json.loads(lines.Lines(KEY).line(record()))

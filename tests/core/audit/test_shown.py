@@ -1,18 +1,20 @@
 """What records show of arguments: never a secret, never more than is useful, never slowly."""
 
 import json
+import time
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh7_core.audit import lines, secrets, shown
+from mesh7_core.audit import lines, shown
 from mesh7_core.policy import calls
 from mesh7_core.policy.decision import Decision, Verdict
 from mesh7_core.policy.reasons import Reason
 from mesh7_core.policy.recording import Recording, recording_of
 from mesh7_core.policy.rules import ArgumentRecord, Policy
+from mesh7_core.telemetry import secrets
 from mesh7_core.telemetry.passage import Passage
 from mesh7_core.telemetry.records import Outcome, Record
 from tests.core.policy import building
@@ -108,6 +110,135 @@ def test_a_secret_across_the_cut_is_not_shown_in_part(size: int) -> None:
     for gap in range(40):
         text = "x" * (12 * 1024 - gap) + " " + SECRETS[0] + "y" * size
         assert "AKIAIOSF" not in text_of(text, FULL)
+
+
+def encoded(value: object, times: int) -> str:
+    """JSON in a text of JSON."""
+    text = json.dumps(value)
+    return encoded(text, times - 1) if times > 1 else text
+
+
+TOLD = [
+    "password=#",
+    "password = '# and #' more",
+    'password="# \\" #"',
+    "password:(#",
+    "password:\n  #",
+    "password: |\n  #",
+    "password => '#'",
+    "PASSWORD%3D#",
+    "PGPASSWORD=#,# psql",
+    "user[password]=#&page=1",
+    'config["password"] = "#"',
+    "{password:#,user:ann}",
+    "<password># #</password>",
+    "--password # -v",
+    "mysql --db-password '# #' -v",
+    "X-Api-Key: #",
+    "https://h/x?access_token=#&page=1",
+    "curl -H 'Authorization: token #' https://h",
+    "Authorization: Basic #\r\nHost: h",
+    'Authorization: Digest username="#", response="#"\nHost: h',
+    "Cookie: session=#; theme=#\nHost: h",
+    "\"Cookie: a='#'\" https://h",
+    '{"token": "#"}',
+    '"client_secret":\n  "#"',
+    encoded({"token": "#", "n": 1}, 2),
+    encoded({"token": '# " # \\\\', "n": 1}, 2),
+    encoded({"token": '# " # \\\\', "n": 1}, 4),
+    encoded({"passwords": ["#", {"a": "#"}], "n": 1}, 1),
+    encoded({"name": "Authorization", "value": "#"}, 1),
+    encoded({"name": "Authorization", "value": "#"}, 2),
+    "https://u:p@#@h",
+    "https://u:#/#@h/x",
+    "redis://:p/#@h",
+    "https://ann@example.com:#@h",
+    "http://h:80,https://u:#@h",
+    "\N{LATIN CAPITAL LETTER I WITH DOT ABOVE} password=#",
+]
+
+
+@pytest.mark.promise("T6")
+@pytest.mark.parametrize("text", TOLD)
+@pytest.mark.parametrize("secret", ["hunter2", "x7"])
+def test_what_follows_a_telling_name_is_masked_however_it_is_written(
+    text: str, secret: str
+) -> None:
+    """docs/reference/audit.md: always, under `Full` too, and however short it is."""
+    for value in (text, f"see {text}", [text], {text: 1}):
+        for recording in (FULL, REDACTED):
+            found = shown.shown(
+                {"text": json.loads(json.dumps(value).replace("#", secret))}, recording
+            )
+            assert secret not in found.decode()
+            assert secrets.MASK in found.decode()
+
+
+TOLD_BY_STRUCTURE: list[object] = [
+    {"password": ["correcthorsebatterystaple"]},
+    {"credentials": {"value": "correcthorsebatterystaple"}},
+    {"credentials": {"a": [{"b": "correcthorsebatterystaple"}]}},
+    {"headers": [{"name": "Authorization", "value": "correcthorsebatterystaple"}]},
+    {"header": {"Key": "X-Api-Key", "Values": ["correcthorsebatterystaple"]}},
+    {"argv": ["mysql", "--password", "correcthorsebatterystaple", "-v"]},
+]
+
+
+@pytest.mark.promise("T6")
+@pytest.mark.parametrize("value", TOLD_BY_STRUCTURE)
+@pytest.mark.parametrize("recording", [FULL, REDACTED])
+def test_a_telling_name_tells_of_all_that_is_below_it(value: object, recording: Recording) -> None:
+    """And of the `value` beside a `name`."""
+    found = shown.shown({"v": value}, recording).decode()
+
+    assert "correcthorse" not in found
+    assert secrets.MASK in found
+
+
+ORDINARY: list[object] = [
+    "tokens_used: 5",
+    '{"tokens_used": 5, "max_tokens": "4096"}',
+    "the token, which ends the text",
+    "--password --verbose",
+    "secret: null",
+    "https://git@github.com/a/b",
+    "http://localhost:8080/@scope/pkg",
+    "see http://h:80, or write to ann@example.com",
+    {"tokens_used": 5, "isSecret": True, "token_count": 1.5},
+    [["--verbose", "yes"], {"name": "city", "value": "Oslo"}],
+]
+
+
+@pytest.mark.parametrize("value", ORDINARY)
+@pytest.mark.parametrize("recording", [FULL, REDACTED])
+def test_counts_and_ordinary_addresses_are_shown(value: object, recording: Recording) -> None:
+    """A record that hides too much proves nothing."""
+    assert json.loads(shown.shown({"v": value}, recording)) == {"v": value}
+
+
+def processor_time(text: str) -> float:
+    """Of masking it, the best of several."""
+    taken = []
+    for _ in range(4):
+        began = time.process_time()
+        secrets.masked(text)
+        taken.append(time.process_time() - began)
+    return min(taken)
+
+
+REPEATED = [
+    "token", "api_key", "token ", "token=;", "token=,", "token=)", 'token="', "token:[", "token\\",
+    "cookie:", "'cookie: a", "--token -", "tokens: 5,", "a://b:", "://b:c@", "eyJ", "eyJaaaaaaaa.",
+    "ghp_", "bearer ", "token:\\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("word", REPEATED)
+def test_masking_costs_no_more_for_repeated_telling_words(word: str) -> None:
+    """Eight times the text is eight times the work, and not sixty-four; processor time alone."""
+    small, large = word * (20_000 // len(word)), word * (160_000 // len(word))
+
+    assert processor_time(large) < 30 * max(processor_time(small), 0.0005)
 
 
 HOSTILE = [

@@ -298,7 +298,7 @@ def test_a_resource_is_shown_without_what_may_be_a_secret_and_never_in_the_name(
     spans = spans_of(record(through, name=uri, family=calls.Family.RESOURCES))
 
     assert [span.name for span in spans if span.kind is not Kind.INTERNAL] == ["resources/read"] * 2
-    assert spans[0].attributes["mcp.resource.uri"] == "https://files.example/a@b"
+    assert spans[0].attributes["mcp.resource.uri"] == "https://***@files.example/a@b?***"
     assert "hunter" not in repr(spans)
 
 

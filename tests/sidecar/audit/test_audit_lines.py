@@ -264,7 +264,7 @@ async def test_arguments_are_shown_where_policies_ask_without_what_they_name(
         (line,) = await after(tmp_path, 1)
 
     assert line["redacted"] == {"card": "(redacted)", "note": "hello", "auth": "Bearer (secret)"}
-    assert re.fullmatch("[0-9a-f]{64}", line["body"])
+    assert re.fullmatch("b2:[0-9a-f]{32}", line["body"])
     assert line["upstreamMs"] <= line["durationMs"]
     first = records_in(content(tmp_path))[0]
     assert (first["bundle"]["from"], first["bundle"]["to"]) == ("", line["bundle"])

@@ -15,6 +15,7 @@ from mesh7_cli.verbs.recorded import Said
 from mesh7_core.audit import moments
 from mesh7_core.audit import recorded as lines
 from mesh7_core.audit.recorded import Kind
+from mesh7_core.telemetry import chosen
 
 POLICY: Final = "policy.evaluate"
 WAIT: Final = "approval.wait"
@@ -84,11 +85,12 @@ class Waterfall:
 
 def of(trace: str, found: Sequence[Said]) -> Waterfall:
     """The waterfall of these records."""
-    calls = [(said, end) for said in found if said.kind is Kind.CALL and (end := _at(said))]
-    deeds = [(said, at) for said in found if said.kind is Kind.DEED and (at := _at(said))]
+    timed = [(said, at) for said in found if (at := _at(said)) is not None]
+    calls = [(said, end) for said, end in timed if said.kind is Kind.CALL]
+    deeds = [(said, at) for said, at in timed if said.kind is Kind.DEED]
     begins = [end - _length_us(said) for said, end in calls]
-    zero = min([*begins, *(at for _, at in deeds)], default=0.0)
-    last = max([end for _, end in (*calls, *deeds)], default=0.0)
+    zero = min([*begins, *(at for _, at in deeds)], default=0)
+    last = max([end for _, end in (*calls, *deeds)], default=0)
     marks = [_mark(said, (at - zero) / _MS) for said, at in deeds]
     drawn: list[Drawn] = []
     seen: set[tuple[str, ...]] = set()
@@ -100,7 +102,7 @@ def of(trace: str, found: Sequence[Said]) -> Waterfall:
     taken = [mark for each in drawn for mark in each.marks]
     return Waterfall(
         id=trace,
-        began=moments.written(int(zero) * 1000) if calls or deeds else "",
+        began=moments.written(zero * 1000) if calls or deeds else "",
         length_ms=(last - zero) / _MS,
         calls=tuple(drawn),
         marks=tuple(mark for mark in marks if mark not in taken),
@@ -169,7 +171,8 @@ def _drawn(said: Said, end_ms: float, marks: list[Mark], seen: set[tuple[str, ..
     if sent:
         steps.append(Step(name=TOOL, begin_ms=end_ms - sent, length_ms=sent))
     same = (said.agent, reading.text(fields, "tool"), reading.text(fields, "arguments"))
-    is_again = same in seen
+    # Two names of which a part is hidden may be two.
+    is_again = same in seen and chosen.MASK not in same[1]
     seen.add(same)
     return Drawn(
         said=said,
@@ -191,11 +194,10 @@ def _about(mark: Mark) -> str:
     return reading.text(mark.said.fields, "requestId")
 
 
-def _at(said: Said) -> float | None:
+def _at(said: Said) -> int | None:
     """Microseconds since 1970; None when it has no time that can be drawn."""
-    found = lines.moment(reading.text(said.fields, "time"))
-    return float(found) if found else None
+    return lines.moment(reading.text(said.fields, "time"))
 
 
-def _length_us(said: Said) -> float:
-    return recorded.milliseconds(said.fields, "durationMs") * _MS
+def _length_us(said: Said) -> int:
+    return round(recorded.milliseconds(said.fields, "durationMs") * _MS)

@@ -6,8 +6,14 @@ Its fields are documented in docs/reference/audit.md. Pure: no clock, no network
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Final
 
 import orjson
+
+from mesh7_core.telemetry import chosen
+
+_MOST_WRITTEN: Final = 1024
+"""Characters of what a person wrote."""
 
 
 class Act(StrEnum):
@@ -60,14 +66,14 @@ def line(deed: Deed) -> bytes:
     seconds, nanoseconds = divmod(deed.at_ns, 1_000_000_000)
     date = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     said = {
-        "refused": deed.refused,
+        "refused": chosen.text(deed.refused, most=_MOST_WRITTEN),
         "requestId": deed.request_id,
-        "tool": deed.tool,
+        "tool": chosen.text(deed.tool, is_uri=chosen.is_uri(deed.tool)),
         "agent": deed.agent,
         "grant": deed.grant,
         "grantUid": deed.grant_uid,
         "groups": deed.groups,
-        "reason": deed.reason,
+        "reason": chosen.text(deed.reason, most=_MOST_WRITTEN),
         "traceId": deed.trace_id,
     }
     return orjson.dumps(

@@ -13,6 +13,7 @@ import orjson
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_END: Final = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 LONGEST_ID: Final = 64
 """Characters of a record's id; ours have fewer."""
 
@@ -85,12 +86,16 @@ def read(line: bytes) -> Recorded | None:
 
 
 def moment(text: str) -> int | None:
-    """Microseconds since 1970 of an RFC 3339 time; None when it is none."""
+    """Microseconds since 1970 of an RFC 3339 time; None when it is none, or none that UTC has."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return None if found.tzinfo is None else (found - _EPOCH) // _MICROSECOND
+    if found.tzinfo is None:
+        return None
+    # An offset may lead before the year 1 or beyond 9999, which nobody could write again.
+    since = (found - _EPOCH) // _MICROSECOND
+    return since if 0 <= since <= _END else None
 
 
 def kind(fields: dict[str, object]) -> Kind:

@@ -9,9 +9,9 @@ from typing import Final
 
 import orjson
 
-from mesh7_core.audit import secrets
 from mesh7_core.policy import redaction
 from mesh7_core.policy.recording import Recording
+from mesh7_core.telemetry import secrets, telling
 from mesh7_core.telemetry.records import Record
 
 MOST_BYTES: Final = 16 * 1024
@@ -22,6 +22,9 @@ _BUDGETS: Final = (12 * 1024, 2 * 1024)
 """Characters; the second when the first spell too long, for one may take six bytes."""
 _MOST_NODES: Final = 2000
 _MEMBER: Final = 4
+_NAMING: Final = frozenset({"name", "key", "header", "field"})
+_NAMED: Final = frozenset({"value", "values", "val"})
+"""Members of an object that stands for one name and its value, as headers often do."""
 
 
 def of(record: Record) -> bytes:
@@ -107,22 +110,47 @@ class _Masking:
         self._left = budget
 
     def value(self, value: object) -> object:
-        if isinstance(value, str):
-            return self._text(value)
-        if isinstance(value, dict):
-            return {self._text(name): self._member(name, one) for name, one in value.items()}
-        if isinstance(value, list):
-            return [self.value(one) for one in value]
-        return value
+        return self._value(value, is_told=False)
 
-    def _member(self, name: str, value: object) -> object:
-        if value is None or isinstance(value, bool) or not secrets.is_telling(name):
-            return self.value(value)
-        if not self._is_full:
+    def _value(self, value: object, *, is_told: bool) -> object:
+        """Of a value. Args: is_told: a name above it says that it is a secret."""
+        if isinstance(value, str):
+            return secrets.MASK if is_told and secrets.is_opaque(value) else self._text(value)
+        if isinstance(value, dict):
+            return self._members(value, is_told=is_told)
+        if isinstance(value, list):
+            return self._items(value, is_told=is_told)
+        return secrets.MASK if is_told and secrets.is_opaque(str(value)) else value
+
+    def _members(self, value: dict[str, object], *, is_told: bool) -> dict[str, object]:
+        is_pair = any(
+            name.lower() in _NAMING and isinstance(one, str) and telling.is_telling(one)
+            for name, one in value.items()
+        )
+        return {
+            self._text(name): self._member(
+                name, one, is_told=is_told or (is_pair and name.lower() in _NAMED)
+            )
+            for name, one in value.items()
+        }
+
+    def _items(self, value: list[object], *, is_told: bool) -> list[object]:
+        found: list[object] = []
+        for number, one in enumerate(value):
+            is_behind = number > 0 and telling.is_option(value[number - 1])
+            if is_behind and isinstance(one, str) and not one.startswith("-"):
+                found.append(secrets.MASK)
+            else:
+                found.append(self._value(one, is_told=is_told))
+        return found
+
+    def _member(self, name: str, value: object, *, is_told: bool) -> object:
+        if value is None or isinstance(value, bool) or telling.is_count(name, value):
+            return value
+        is_told = is_told or telling.is_telling(name)
+        if is_told and not self._is_full:
             return secrets.MASK
-        if isinstance(value, str) and secrets.is_opaque(value):
-            return secrets.MASK
-        return self.value(value)
+        return self._value(value, is_told=is_told)
 
     def _text(self, text: str) -> str:
         plain = secrets.masked(text)

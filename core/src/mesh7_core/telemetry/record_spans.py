@@ -1,16 +1,16 @@
 """The spans of one record: what the agent sent, how it was judged, who was asked, what went on.
 
-Only a call that is traced has any. Names that callers choose are bounded in length, and in a span's
-name there are none but those that a source lists. Pure: no clock, no network, no logging.
+Only a call that is traced has any. Names that callers choose are bounded in length and hold no
+secrets that can be told, and in a span's name there are none but those that a source lists.
+Pure: no clock, no network, no logging.
 """
 
-import re
 from typing import Final
 
-from mesh7_core.policy.calls import Family
+from mesh7_core.policy.calls import Call, Family
 from mesh7_core.policy.decision import Decision, Verdict
 from mesh7_core.policy.reasons import Reason
-from mesh7_core.telemetry import context
+from mesh7_core.telemetry import chosen, context
 from mesh7_core.telemetry import conventions as names
 from mesh7_core.telemetry.passage import Passage, Sampled
 from mesh7_core.telemetry.records import Outcome, Record
@@ -18,8 +18,6 @@ from mesh7_core.telemetry.spans import Event, Kind, Span, Value
 
 MOST_NAME: Final = 100
 """Characters of a tool or prompt in a span's name."""
-MOST_TEXT: Final = 300
-"""Of any other text that a caller chose."""
 TOOL_ERROR: Final = "tool_error"
 _EXECUTE: Final = "execute_tool"
 _TOOLS_CALL: Final = "tools/call"
@@ -48,8 +46,6 @@ _ATTRIBUTES: Final = {
     Family.PROMPTS: names.PROMPT,
     Family.RESOURCES: names.RESOURCE,
 }
-# Of a URI: who is logged in, the query, the fragment.
-_SECRETIVE: Final = re.compile(r"(?<=://)[^/?#]*@|[?#].*", re.DOTALL)
 _HTTP_CLIENT_ERROR: Final = 400
 _HTTP_SERVER_ERROR: Final = 500
 
@@ -97,12 +93,12 @@ def client_context(sampled: Sampled) -> context.Context:
 def _server(record: Record, sampled: Sampled, name: str, said: _Said, arguments: str) -> Span:
     decision, call, passage = record.decision, record.call, record.passage
     said[names.DOOR] = passage.door
-    said[names.AGENT] = _cut(f"{call.agent.namespace}/{call.agent.service_account}", MOST_TEXT)
+    said[names.AGENT] = _plain(f"{call.agent.namespace}/{call.agent.service_account}")
     said |= _judgement(decision, effect_of(decision))
     if call.http is not None:
-        said[names.HTTP_PATH] = _cut(call.http.path, MOST_TEXT)
+        said[names.HTTP_PATH] = _plain(call.http.path)
     for key, value in (
-        (names.SESSION, _cut(sampled.session, MOST_TEXT)),
+        (names.SESSION, _plain(sampled.session)),
         (names.DIGEST, passage.digest),
         (names.GRANTS, decision.grants),
         (names.APPROVAL_ID, decision.request_id),
@@ -192,13 +188,13 @@ def _name(record: Record, sampled: Sampled) -> str:
     if call.family is Family.RESOURCES or record.decision.reason in _UNLISTED:
         return sampled.method
     name = call.source if call.http is not None else call.name
-    return f"{sampled.method} {_cut(name, MOST_NAME)}" if name else sampled.method
+    return f"{sampled.method} {_plain(name, MOST_NAME)}" if name else sampled.method
 
 
 def _common(record: Record, sampled: Sampled) -> _Said:
     """What both ends of the call say."""
     call = record.call
-    said: _Said = {names.SOURCE: _cut(call.source, MOST_TEXT), names.OUTCOME: record.outcome.value}
+    said: _Said = {names.SOURCE: _plain(call.source), names.OUTCOME: record.outcome.value}
     if call.http is not None:
         said[names.HTTP_METHOD] = sampled.method
     elif record.outcome is not Outcome.DRY_RUN:
@@ -206,10 +202,10 @@ def _common(record: Record, sampled: Sampled) -> _Said:
     if sampled.method == _TOOLS_CALL:
         said[names.OPERATION] = _EXECUTE
     if call.http is None:
-        said[_ATTRIBUTES[call.family]] = _cut(_shown(call.family, call.name), MOST_TEXT)
+        said[_ATTRIBUTES[call.family]] = _shown(call)
     for key, value in (
-        (names.REQUEST_ID, _cut(sampled.request_id, MOST_TEXT)),
-        (names.PROTOCOL, _cut(sampled.protocol, MOST_TEXT)),
+        (names.REQUEST_ID, _plain(sampled.request_id)),
+        (names.PROTOCOL, _plain(sampled.protocol)),
         (names.ADDRESS, sampled.server_address),
         (names.PORT, sampled.server_port),
         (names.HTTP_STATUS, record.status),
@@ -245,7 +241,7 @@ def _error(record: Record, *, least_status: int) -> str:
         case Outcome.GONE:
             return record.outcome.value
         case Outcome.FAILED | Outcome.PROTOCOL_ERROR:
-            return _cut(record.detail, MOST_TEXT) or record.outcome.value
+            return _plain(record.detail) or record.outcome.value
 
 
 def _failed(said: _Said, error: str) -> _Said:
@@ -259,7 +255,7 @@ def _failed(said: _Said, error: str) -> _Said:
 def _description(record: Record) -> str:
     if record.outcome is Outcome.REFUSED:
         return f"{record.decision.verdict.value}: {record.decision.reason.value}"
-    return record.detail[:MOST_TEXT] or record.outcome.value
+    return _plain(record.detail) or record.outcome.value
 
 
 def _wall(record: Record, at_ns: int) -> int:
@@ -267,12 +263,16 @@ def _wall(record: Record, at_ns: int) -> int:
     return record.ended_ns - record.duration_ns + at_ns - record.passage.started_ns
 
 
-def _shown(family: Family, name: str) -> str:
-    return _SECRETIVE.sub("", name) if family is Family.RESOURCES else name
+def _shown(call: Call) -> str:
+    return _cut(chosen.text(call.name, is_uri=call.family is Family.RESOURCES))
 
 
-def _cut(text: str, most: int) -> str:
-    """Bounded, and nothing in it but what can be shown."""
-    if not text.isprintable():
-        text = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
-    return text if len(text) <= most else text[:most] + "…"
+def _plain(text: str, most: int = chosen.MOST) -> str:
+    return _cut(chosen.text(text, most=most))
+
+
+def _cut(text: str) -> str:
+    """Nothing in it but what can be shown."""
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)

@@ -8,14 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh7_core.delivery import keys
-from mesh7_operator.anchoring import trimming, writing
-from mesh7_operator.anchoring.anchor import MOST_CHAIN_BYTES, Anchor, Trimmed
+from mesh7_operator.anchoring import folding, trimming, writing
+from mesh7_operator.anchoring.anchor import MOST_CHAIN_BYTES, Anchor, Evicted, Folded, Trimmed
+from mesh7_operator.anchoring.evicting import MOST_NOTED
+from mesh7_operator.anchoring.folding import MOST_OPEN
 from mesh7_operator.anchoring.writing import LONGEST
 from tests.operator.anchoring.streams import OTHER_KEY, Writer, entries, followed
 
 KEY = keys.SigningKey(b"k" * 32)
 NEXT = keys.SigningKey(b"n" * 32)
 LAST = keys.SigningKey(b"l" * 32)
+WORDS = Evicted(
+    uid="u" * 36, pod="p" * 253, entries=2**53, records=2**53, since="9" * 18, until="9" * 18
+)
 LINKS = (keys.endorse(KEY, NEXT.public), keys.endorse(NEXT, LAST.public))
 
 
@@ -103,7 +108,7 @@ def test_the_largest_fits() -> None:
     )  # fmt: skip
     short = replace(long, pod="-", uid="-")
     for each in (long, short):
-        most = MOST_CHAIN_BYTES // (400 + len(each.pod) + len(each.uid))
+        most = MOST_CHAIN_BYTES // folding.size_of(each)
         names = [f"{place:012d}" for place in range(most)]
         chains = {
             name: replace(
@@ -113,6 +118,12 @@ def test_the_largest_fits() -> None:
         }
         findings = followed(entries(*[None] * 100)).anchor.findings
         anchor = replace(
-            one, chains=chains, findings=findings, trimmed=Trimmed(up_to="9" * 30, entries=2**53)
+            one,
+            chains=chains,
+            findings=findings,
+            trimmed=Trimmed(up_to="9" * 30, entries=2**53),
+            folded=Folded(open={f"{place:012d}": 2**53 for place in range(MOST_OPEN)}),
+            evicted=(WORDS,) * MOST_NOTED,
+            going=("9" * 18,) * 1000,
         )
         assert len(writing.encoded(anchor)) <= LONGEST

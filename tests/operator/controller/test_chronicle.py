@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from mesh7_core.delivery.envelopes import Kind
-from mesh7_operator.controller.chronicle import Chronicle
+from mesh7_operator.controller.chronicle import MOST_CLAIMED, Chronicle
 from mesh7_operator.reconciling.plan import Plan, Publish
 from mesh7_operator.reconciling.world import Written
 
@@ -80,3 +80,17 @@ def test_what_a_tenant_claims_without_end_is_bounded() -> None:
     Chronicle(lines, lambda: 0).doubted("shop", doubted)
     assert len(lines.found) == 20
     assert max(len(one["doubted"]["why"]) for one in lines.found) == 300
+
+
+def test_what_tenants_claim_hour_by_hour_leaves_room_for_what_people_do() -> None:
+    """Their lines stand in the chain of people's decisions."""
+    lines, now_ns = _Lines(), [0]
+    chronicle = Chronicle(lines, lambda: now_ns[0])
+    for look in range(100):
+        chronicle.doubted("shop", {f"r-{look}": "x"})
+    chronicle.doubted("bank", {"r-1": "x"})
+    assert len(lines.found) == MOST_CLAIMED + 1
+    now_ns[0] = 3_600_000_000_001
+    chronicle.doubted("shop", {"r-100": "x"})
+    assert lines.found[-2]["doubted"] == {"leftOut": 100 - MOST_CLAIMED}
+    assert lines.found[-1]["doubted"]["requestId"] == "r-100"

@@ -5,6 +5,7 @@ wrote past them is believed here.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from mesh7_core.audit import deeds
@@ -18,6 +19,9 @@ from mesh7_operator.reconciling.world import Written
 
 _MOST_DOUBTED: Final = 20
 """Of one namespace and look: tenants can claim without end."""
+MOST_CLAIMED: Final = 50
+"""Lines in an hour that tenants can cause: they are not to fill the chain that people are in."""
+_HOUR_NS: Final = 3_600_000_000_000
 _MOST_TEXT: Final = 300
 _ACTS: Final = {Verdict.APPROVE: Act.APPROVE, Verdict.DENY: Act.DENY}
 
@@ -30,6 +34,21 @@ class Taking(Protocol):
 
     def note_fact(self, namespace: str, name: str, said: Mapping[str, object]) -> None:
         """Take what is no person's deed."""
+
+
+@dataclass(slots=True)
+class _Claimed:
+    """What a namespace's tenants caused in this hour.
+
+    Attributes:
+        since_ns: when it began.
+        lines: how many were written.
+        left_out: how many were not.
+    """
+
+    since_ns: int
+    lines: int = 0
+    left_out: int = 0
 
 
 class Chronicle:
@@ -45,6 +64,7 @@ class Chronicle:
         self._wall_ns = wall_ns
         self._standing: dict[str, dict[str, Written]] = {}
         self._versions: dict[str, tuple[int, int]] = {}
+        self._claims: dict[str, _Claimed] = {}
 
     # Held calls
 
@@ -55,13 +75,13 @@ class Chronicle:
 
     def forged(self, namespace: str, request_id: str, why: str) -> None:
         """What lay in Redis was nobody's word, and was put right."""
-        self._fact(namespace, "forged", {"requestId": request_id, "why": why[:_MOST_TEXT]})
+        self._claimed(namespace, "forged", {"requestId": request_id, "why": why[:_MOST_TEXT]})
 
     def doubted(self, namespace: str, doubted: Mapping[str, str]) -> None:
         """Requests that are not what they claim to be."""
         for request_id, why in list(doubted.items())[:_MOST_DOUBTED]:
             said = {"requestId": request_id[:_MOST_TEXT], "why": why[:_MOST_TEXT]}
-            self._fact(namespace, "doubted", said)
+            self._claimed(namespace, "doubted", said)
 
     # Grants, vetoes, bundles
 
@@ -106,6 +126,7 @@ class Chronicle:
         """There is no such namespace any more."""
         self._standing.pop(namespace, None)
         self._versions.pop(namespace, None)
+        self._claims.pop(namespace, None)
 
     def _deed(self, request: Request, vote: Vote, grants: Iterable[Written]) -> Deed:
         carried = [
@@ -146,6 +167,20 @@ class Chronicle:
     def _note(self, namespace: str, deed: Deed) -> None:
         if self._taking is not None:
             self._taking.note(namespace, deeds.line(deed))
+
+    def _claimed(self, namespace: str, name: str, said: Mapping[str, object]) -> None:
+        """What tenants can cause without end: so much in an hour, then how much more there was."""
+        now_ns = self._wall_ns()
+        claims = self._claims.setdefault(namespace, _Claimed(now_ns))
+        if now_ns - claims.since_ns > _HOUR_NS:
+            if claims.left_out:
+                self._fact(namespace, "doubted", {"leftOut": claims.left_out})
+            claims = self._claims[namespace] = _Claimed(now_ns)
+        if claims.lines >= MOST_CLAIMED:
+            claims.left_out += 1
+            return
+        claims.lines += 1
+        self._fact(namespace, name, said)
 
     def _fact(self, namespace: str, name: str, said: Mapping[str, object]) -> None:
         if self._taking is not None:

@@ -26,6 +26,7 @@ from mesh7_sidecar.doors.work import Work
 from mesh7_sidecar.judging import Judging, open_judging
 from mesh7_sidecar.net import identity
 from mesh7_sidecar.net.sweep import Sweep
+from mesh7_sidecar.seeing import ending
 from mesh7_sidecar.seeing.spans import Tracing
 from mesh7_sidecar.settings import AuditShare, Settings
 from mesh7_sidecar.sources.baselines import Baselines
@@ -129,10 +130,10 @@ class Gateway:
         await self._baselines.close()
         if self._judging is not None:
             await self._judging.close()
-        await asyncio.to_thread(self._tracing.close)
-        await asyncio.to_thread(self._collecting.close)
+        # The audit first: its last records go to the collector, too.
         if self._audit is not None:
             await self._audit.close()
+        await asyncio.gather(ending.sent(self._tracing.close), ending.sent(self._collecting.close))
         self._held.release()
 
     def stop_holding(self) -> None:

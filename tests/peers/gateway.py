@@ -13,7 +13,7 @@ from tests.peers import processes
 _READY_LINE = "Ctrl-C stops it."
 _READY_WITHIN_S = 30.0
 _DATA = re.compile(r"^\s*(http://\S+)/mcp\s", re.MULTILINE)
-_ADMIN = re.compile(r"^\s*(http://\S+)\s+health \(admin\)", re.MULTILINE)
+_ADMIN = re.compile(r"^\s*(http://\S+)\s+health and /metrics \(admin\)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

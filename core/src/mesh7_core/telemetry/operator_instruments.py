@@ -278,8 +278,8 @@ AUDIT_EVICTED: Final = _of_controller(
     kind=Kind.COUNTER,
     labels=(_NAMESPACE,),
     help="Audit records taken away before their time",
-    meaning="records that left the audit of a namespace before `audit.retention`, for their pod had "
-    "written more than `audit.maxBytes` leaves it; they are on its stdout",
+    meaning="records that left the audit of a namespace before `audit.retention`, for their pod "
+    "had written more than `audit.maxBytes` leaves it; they are on its stdout",
 )
 API_ERRORS: Final = _of_all(
     name="mesh7.api.errors",

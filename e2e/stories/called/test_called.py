@@ -8,7 +8,9 @@ _READ, _DELETE, _COUNT = "files.read", "files.delete", "files.count"
 @pytest.mark.promise("K5")
 def test_an_agent_is_allowed_denied_and_throttled(story: Story) -> None:
     """Issue 6: a real `mcp` client in a loop, a real MCP server, two replicas, one limit."""
-    story.apply("tools", "source", "policy", "agents")
+    story.apply("tools", "source", "policy")
+    story.ready("pod/tools")
+    story.apply("agents")
     story.ready("deployment/agent")
     pods = story.pods("app=agent")
     assert len(pods) == 2

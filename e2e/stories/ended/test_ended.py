@@ -14,7 +14,9 @@ _FOLLOWED = ("logs", "agent", "-c", "agent", "--follow")
 @pytest.fixture
 def agent(story: Story) -> Iterator[str]:
     """It waits for a slow tool, again and again."""
-    story.apply("tools", "source", "policy", "agent")
+    story.apply("tools", "source", "policy")
+    story.ready("pod/tools")
+    story.apply("agent")
     story.ready("pod/agent")
     story.until(lambda: bool(story.done("tools", "slow begins")), "a call is under way")
     yield "agent"

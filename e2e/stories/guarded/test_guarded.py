@@ -1,10 +1,12 @@
 import json
+import urllib.parse
 
 import pytest
 
 from e2e.cluster.kubectl import KubectlError
 from e2e.stories.ground import Line, Story, is_text, is_withheld
 from mesh7_core import names
+from tests.peers.phoenix import Phoenix
 
 _STRICT = {"capabilities": {"drop": ["ALL"]}}
 _NO_VOLUME = {"name": "nothing", "emptyDir": {}}
@@ -63,8 +65,10 @@ def test_a_guarded_pod_has_its_level_and_the_sidecar_alone_the_credentials(guard
 
 
 @pytest.mark.promise("K13")
-def test_the_network_policy_says_where_guarded_pods_may_go(guarded: Story) -> None:
-    """docs/administrator/network.md: names, the release's own, and the sources in force."""
+def test_the_network_policy_says_where_guarded_pods_may_go(
+    guarded: Story, backend: Phoenix
+) -> None:
+    """docs/administrator/network.md: names, the release's own, sources and the collector."""
     story = guarded
     story.until(lambda: _port_open(story) is None, "only what is inside is open")
     story.apply("crm")
@@ -80,6 +84,7 @@ def test_the_network_policy_says_where_guarded_pods_may_go(guarded: Story) -> No
         "mesh7.dev/egress-namespaces": story.namespace,
     }
     release = {"matchLabels": {names.NAMESPACE_NAME_LABEL: names.RELEASE_NAMESPACE}}
+    collector = urllib.parse.urlsplit(backend.address)
     assert policy["spec"] == {
         "podSelector": {"matchLabels": {"mesh7.dev/injected": "true"}},
         "policyTypes": ["Egress"],
@@ -95,6 +100,10 @@ def test_the_network_policy_says_where_guarded_pods_may_go(guarded: Story) -> No
                         }
                     }
                 ]
+            },
+            {
+                "to": [{"ipBlock": {"cidr": f"{collector.hostname}/32"}}],
+                "ports": [{"port": collector.port, "protocol": "TCP"}],
             },
             {"to": _ANYWHERE, "ports": [{"port": 8443, "protocol": "TCP"}]},
         ],

@@ -181,3 +181,21 @@ def test_an_audit_without_records_says_so() -> None:
         "phase": "Done", "records": [], "scanned": 0,
         "message": "nothing is recorded here that is still kept",
     }  # fmt: skip
+
+
+@pytest.mark.promise("T5")
+def test_older_words_under_the_same_ids_make_no_answer_larger_than_a_status() -> None:
+    """A sidecar that was taken over: nobody of its namespace could be answered any more."""
+    older, trail = Trail(), Trail()
+    for number in range(6):
+        large = line(BEGAN_MS + number, padding="x" * 200_000)
+        trail.add(older.write(large).segment, BEGAN_MS + number)
+    for number in range(6):
+        trail.write(line(BEGAN_MS + 10_000 + number), at_ms=BEGAN_MS + 10_000 + number)
+    answer = Answer(_asked(), trails.SHOP)
+    while not answer.is_full:
+        answer.take(trail.page(answer.before))
+    found: dict[str, Any] = dict(answer.status())
+    assert len(json.dumps(found["records"], ensure_ascii=False)) <= answers.MOST_BYTES
+    assert trails.ids(found["records"]) == _numbers(6, 5, 4, 3, 2, 1)
+    assert "6 entries are left out" in found["message"]

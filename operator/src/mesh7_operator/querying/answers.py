@@ -104,16 +104,13 @@ class Answer:
     def _add(self, line: bytes) -> bool:
         """Whether there was room for it."""
         text = line.decode("utf-8", "replace")
-        name = line[: line.index(b",")]
-        if name in self._places:
-            # Sent twice, or with other words: what came first is what the controller followed.
-            self._doubted += self._records[self._places[name]] != text
-            self._records[self._places[name]] = text
-            return True
-        size = len(json.dumps(text, ensure_ascii=False).encode()) + _QUOTES_AND_COMMA
+        size = _size_of(text)
         if size > MOST_BYTES:
             self._oversized += 1
             return True
+        name = line[: line.index(b",")]
+        if name in self._places:
+            return self._add_again(self._places[name], text, size)
         if self._size + size > MOST_BYTES or len(self._records) >= self._question.limit:
             self.is_full = True
             return False
@@ -123,6 +120,17 @@ class Answer:
         if self._question.wanted.id:
             # There is one of that id.
             self._is_over = self.is_full = True
+        return True
+
+    def _add_again(self, place: int, text: str, size: int) -> bool:
+        """One that was sent twice, or with other words: what came first is what was followed."""
+        before = self._records[place]
+        self._doubted += before != text
+        grown = self._size + size - _size_of(before)
+        # Where there is no room for the first, the other is not to stand for it.
+        if grown <= MOST_BYTES:
+            self._records[place] = text
+            self._size = grown
         return True
 
     def _message(self) -> str:
@@ -141,6 +149,11 @@ class Answer:
 def failed(why: str) -> Status:
     """There is no answer."""
     return {"phase": "Failed", "message": why[:MOST_MESSAGE]}
+
+
+def _size_of(text: str) -> int:
+    """Bytes of it in a status."""
+    return len(json.dumps(text, ensure_ascii=False).encode()) + _QUOTES_AND_COMMA
 
 
 def _count(entry: Entry) -> int:

@@ -179,6 +179,7 @@ def _cut(text: str, width: int) -> str:
 
 def _folded(text: str, width: float) -> list[str]:
     """Lines of at most so many cells, broken between words where that is possible."""
+    width = max(width, 1)
     if _width(text) <= width:
         return [text]
     lines, line = list[str](), ""

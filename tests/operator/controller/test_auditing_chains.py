@@ -16,7 +16,7 @@ from mesh7_core.audit import deeds
 from mesh7_core.audit.deeds import Act, Deed
 from mesh7_core.delivery import keys
 from mesh7_core.ledger import audit_entries, redis_layout
-from mesh7_core.ledger.audit_entries import Segment
+from mesh7_core.ledger.audit_entries import Entry, Segment
 from mesh7_operator import metrics
 from mesh7_operator.anchoring import evicting, writing
 from mesh7_operator.anchoring.anchor import Anchor, Trouble
@@ -30,6 +30,7 @@ from mesh7_operator.controller.anchors import Anchors
 from mesh7_operator.controller.posting import Poster
 from mesh7_operator.controller.recording import Recorder
 from mesh7_operator.reconciling.world import Keys
+from mesh7_operator.store.audit import Audit
 from mesh7_operator.store.store import Store
 from tests.core.ledger.redis_parts import EVERY_SERVER
 from tests.fakes import api_server as fakes
@@ -51,11 +52,25 @@ class _Ring:
         self.keys = Keys(signer=signer, links=links, stamps=())
 
 
+class _Busy(Audit):
+    """One to which the recorder of another term appends whenever its newest entry is asked for."""
+
+    def __init__(self, audit: Audit) -> None:
+        vars(self).update(vars(audit))
+        self._other = Writer(None, "-", "-")
+
+    async def read_back(
+        self, namespace: str, *, before: str = "", limit: int = 1
+    ) -> list[Entry] | None:
+        assert await self.append(namespace, self._other.blocks(1))
+        return await super().read_back(namespace, before=before, limit=limit)
+
+
 class _Leader:
     """All that one term of leadership has of the audit; time begins with that of Redis."""
 
     def __init__(
-        self, store: Store, api: ApiServer, terms: Terms, ring: _Ring, began_ns: int
+        self, audit: Audit, api: ApiServer, terms: Terms, ring: _Ring, began_ns: int
     ) -> None:
         self.later_s = 0.0
         self._stopped_s = 0.0
@@ -65,10 +80,10 @@ class _Leader:
             wall_ns=lambda: began_ns + int(self.later_s * 1e9),
             monotonic_s=self._monotonic_s,
         )
-        self.recorder = Recorder(store.audit, secrets.token_bytes, clock)
+        self.recorder = Recorder(audit, secrets.token_bytes, clock)
         self.enrolled = ["shop"]
         self.auditing = Auditing(
-            audit=store.audit,
+            audit=audit,
             anchors=Anchors(
                 api, RELEASE, ring, Poster(api, clock), clock=clock, may_write=lambda: True
             ),
@@ -114,12 +129,13 @@ class _Scene:
         self.api = api
         self._terms = terms
 
-    def lead(self, ring: _Ring | None = None) -> _Leader:
+    def lead(self, ring: _Ring | None = None, audit: Audit | None = None) -> _Leader:
         """A new term."""
         told = self.server.tell("TIME")
         assert isinstance(told, list)
+        began_ns = int(told[0]) * 1_000_000_000
         return _Leader(
-            self.store, self.api, self._terms, ring or _Ring(FIRST), int(told[0]) * 1_000_000_000
+            audit or self.store.audit, self.api, self._terms, ring or _Ring(FIRST), began_ns
         )
 
     def send(self, *segments: Segment, namespace: str = "shop") -> None:
@@ -248,6 +264,21 @@ async def test_a_stream_that_somebody_with_all_rights_cut_is_found(
         scene.send(writer.blocks(1))
         await leader.look()
         assert leader.found() == {"cut": 1.0}, "what comes later continues the chain"
+
+
+@EVERY_SERVER
+async def test_what_is_appended_while_the_extent_is_asked_for_is_no_cut(
+    program: Path, tmp_path: Path
+) -> None:
+    """It was counted before: one ordinary record of a person was the gravest finding."""
+    async with _scene(program, tmp_path) as (scene, leader):
+        scene.send(Writer().blocks(1))
+        await leader.look()
+        successor = scene.lead(audit=_Busy(scene.store.audit))
+        for _ in range(3):
+            await successor.look()
+        assert successor.found() == {}
+        assert (await _verified(scene, successor)).is_whole
 
 
 @pytest.mark.promise("T5")

@@ -29,7 +29,7 @@ class Extent:
     """What lies in a stream.
 
     Attributes:
-        entries: how many.
+        entries: how many; at least as many as lay from `first` to `last`, unless some were lost.
         first, last: their ids; empty = there are none.
     """
 
@@ -79,9 +79,10 @@ class Audit:
     async def extent(self, namespace: str) -> Extent | None:
         """What lies there; None = it is lost."""
         key = redis_layout.Layout(namespace).audit
-        many = await self._tell(["XLEN", key])
         first = await self.read(namespace, limit=1)
         last = await self.read_back(namespace, limit=1)
+        # Counted last: what is appended meanwhile is counted too, and looks like no loss.
+        many = await self._tell(["XLEN", key])
         if not isinstance(many, int) or first is None or last is None:
             return None
         ends = [one[0].id if one else "" for one in (first, last)]

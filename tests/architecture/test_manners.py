@@ -29,6 +29,9 @@ _BLANKET_ROOTS = {
     "sidecar/src/mesh7_sidecar/bundles/delivered.py",
     # One who fails to hear of a change must neither undo it nor keep it from others.
     "sidecar/src/mesh7_sidecar/telling.py",
+    # A thread or task that ends unseen would keep all later telemetry waiting for ever.
+    "core/src/mesh7_core/otlp/metrics.py",
+    "core/src/mesh7_core/otlp/sending.py",
     # One who is told of an answer must not cost the others theirs.
     "core/src/mesh7_core/ledger/resp.py",
     "cli/src/mesh7_cli/main.py",

@@ -1,6 +1,7 @@
 """Audit lines as log records, and snapshots of instruments as metrics: docs/administrator."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
@@ -169,6 +170,29 @@ async def test_metrics_are_handed_over_again_and_again_and_once_more_at_the_end(
         await asyncio.to_thread(sending.close, 30)
         assert len(receiver.metrics()) > before
     assert sending.counts.lost[Lost.CLOSED] == 0
+
+
+@pytest.mark.promise("T3")
+async def test_instruments_that_cannot_be_read_once_are_read_again_and_it_is_said(
+    eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The task ended unseen, and no metrics were ever sent again."""
+    failing = iter([True, True, False, True])
+
+    def read() -> Sequence[Reading]:
+        if next(failing, False):
+            raise KeyError("a defect")
+        return _READINGS
+
+    with otlp_receiver.running() as receiver:
+        sending = metrics.of(_settings(receiver, OTEL_METRIC_EXPORT_INTERVAL="5"))
+        assert sending is not None
+        keeping = asyncio.create_task(metrics.keep(sending, read, now_ns=lambda: 1_000))
+        await eventually(lambda: sending.counts.sent >= 2)
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        await asyncio.to_thread(sending.close, 30)
+    assert [record.levelname for record in caplog.records if record.exc_info] == ["ERROR"] * 2
 
 
 @pytest.mark.parametrize("kind", [LogExporter, MetricExporter])

@@ -6,6 +6,7 @@ does, on an event loop.
 
 import asyncio
 import dataclasses
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NoReturn
 
@@ -15,6 +16,7 @@ from mesh7_core.otlp.sending import Sender, Sink
 from mesh7_core.otlp.settings import Settings, Target
 from mesh7_core.telemetry.instruments import Reading
 
+_LOG: Final = logging.getLogger(__name__)
 _MOST_WAITING: Final = 2
 """Snapshots are cumulative: an old one says nothing that the next does not."""
 
@@ -54,14 +56,33 @@ class MetricExporter:
 async def keep(
     exporter: MetricExporter, read: Callable[[], Sequence[Reading]], now_ns: Callable[[], int]
 ) -> NoReturn:
-    """Hand over what `read` answers, once an interval, until cancelled; then once more."""
+    """Hand over what `read` answers, once an interval, until cancelled; then once more.
+
+    A `read` that fails costs what it would have read: once is logged until it reads again.
+    """
     since_ns = now_ns()
+    is_failing = False
+
+    def hand_over() -> None:
+        nonlocal is_failing
+        try:
+            exporter.add(Snapshot(since_ns=since_ns, at_ns=now_ns(), readings=read()))
+        except Exception:  # noqa: BLE001 - a task that ends unseen sends nothing ever again
+            if not is_failing:
+                _LOG.exception(
+                    "telemetry: metrics were not read and not sent, which is a defect of mesh7: "
+                    "please report it; they are read again and again"
+                )
+            is_failing = True
+        else:
+            is_failing = False
+
     try:
         while True:
             await asyncio.sleep(exporter.interval_s)
-            exporter.add(Snapshot(since_ns=since_ns, at_ns=now_ns(), readings=read()))
+            hand_over()
     finally:
-        exporter.add(Snapshot(since_ns=since_ns, at_ns=now_ns(), readings=read()))
+        hand_over()
 
 
 def of(settings: Settings) -> MetricExporter | None:

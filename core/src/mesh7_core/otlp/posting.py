@@ -120,7 +120,8 @@ def _asked_s(headers: Mapping[str, str]) -> float | None:
 def _date(written: str) -> datetime | None:
     try:
         at = parsedate_to_datetime(written)
-    except ValueError:
+    except (ValueError, OverflowError):
+        # A number that no clock has overflows rather than being called wrong.
         return None
     return at if at.tzinfo is not None else None
 

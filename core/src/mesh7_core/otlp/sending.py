@@ -4,10 +4,11 @@ What is dropped is counted; the log says once that a collector does not take wha
 once that it does again; it says the same of a queue that is full.
 """
 
+import contextlib
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -32,6 +33,9 @@ class Outcome:
     sent: int
     lost: Lost | None = None
     cause: str = ""
+
+
+_DEFECT: Final = Outcome(0, Lost.REFUSED, "was not served, for a defect of mesh7")
 
 
 class Sink(Protocol[Given_contra]):
@@ -74,9 +78,11 @@ class Sender(Generic[Item]):
         self._accounts = threading.Lock()
         self._flying = 0
         self._is_failing = False
+        self._takes_nothing = False
         self._is_full = False
         self._has_overflowed = False
         self._is_abandoned = False
+        self._has_confessed = False
         # A daemon: a collector that never answers must not keep the program from ending.
         self._thread = threading.Thread(target=self._run, name=f"otlp {signal}", daemon=True)
         self._thread.start()
@@ -110,7 +116,7 @@ class Sender(Generic[Item]):
             return
         self._closing.set()
         self._wake.set()
-        if self._is_failing:
+        if self._takes_nothing:
             self._stop()
         self._thread.join(within_s)
         if self._thread.is_alive():
@@ -125,21 +131,41 @@ class Sender(Generic[Item]):
             self._sink.stop()
 
     def _run(self) -> None:
-        sink = self._open_sink()
-        self._sink = sink
+        with self._outliving():
+            self._opened()
         while not self._closing.is_set():
             self._wake.wait(self._target.delay_s)
             self._wake.clear()
             self._look_for_room()
-            self._send(sink, len(self._waiting))
-        self._send(sink, len(self._waiting))
-        sink.stop()
-        sink.close()
+            self._send(len(self._waiting))
+        self._send(len(self._waiting))
+        with self._outliving():
+            if self._sink is not None:
+                self._sink.stop()
+                self._sink.close()
 
-    def _send(self, sink: Sink[Item], count: int) -> None:
+    def _opened(self) -> Sink[Item]:
+        if self._sink is None:
+            self._sink = self._open_sink()
+        return self._sink
+
+    @contextlib.contextmanager
+    def _outliving(self) -> Iterator[None]:
+        """A defect costs what it meets: without its thread all that comes later would wait."""
+        try:
+            yield
+        except Exception:  # noqa: BLE001 - see above
+            if not self._has_confessed:
+                self._has_confessed = True
+                _LOG.exception(
+                    "telemetry: a batch of %s was not sent, which is a defect of mesh7: please "
+                    "report it; further ones are counted", self._signal
+                )  # fmt: skip
+
+    def _send(self, count: int) -> None:
         """Send so many in batches: one that comes meanwhile waits for company."""
         while count > 0 and not self._is_abandoned:
-            if self._closing.is_set() and self._is_failing:
+            if self._closing.is_set() and self._takes_nothing:
                 with self._accounts:
                     self.counts.lost[Lost.CLOSED] += len(self._waiting)
                     self._waiting.clear()
@@ -147,7 +173,10 @@ class Sender(Generic[Item]):
             batch = self._take(min(count, self._target.batch))
             count -= len(batch) or count
             if batch:
-                self._note(sink.send(batch))
+                outcome = _DEFECT
+                with self._outliving():
+                    outcome = self._opened().send(batch)
+                self._note(outcome)
 
     def _take(self, most: int) -> list[Item]:
         with self._accounts:
@@ -161,6 +190,7 @@ class Sender(Generic[Item]):
             if self._is_abandoned:
                 return
             self.counts.sent += outcome.sent
+            self._takes_nothing = outcome.lost is not None and not outcome.sent
             if outcome.lost is not None:
                 self.counts.lost[outcome.lost] += flying - outcome.sent
         self._tell(outcome)

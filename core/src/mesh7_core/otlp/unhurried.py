@@ -27,6 +27,9 @@ class Unhurried(Iterable[Theirs], Generic[Ours, Theirs]):
     Args:
         make: from ours to what is asked for.
         hurry: no rests once it is set.
+
+    Attributes:
+        left_out: how many there are of which nothing can be made, as a ValueError of `make` said.
     """
 
     def __init__(
@@ -35,12 +38,18 @@ class Unhurried(Iterable[Theirs], Generic[Ours, Theirs]):
         self._items = items
         self._make = make
         self._hurry = hurry
+        self.left_out = 0
 
     @override
     def __iter__(self) -> Iterator[Theirs]:
         began_s = time.thread_time()
         for number, one in enumerate(self._items, 1):
-            yield self._make(one)
+            try:
+                made = self._make(one)
+            except ValueError:
+                self.left_out += 1
+                continue
+            yield made
             if number % _LOOK_EVERY == 0:
                 worked_s = time.thread_time() - began_s
                 if worked_s >= STRETCH_S:

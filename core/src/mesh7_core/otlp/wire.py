@@ -11,9 +11,9 @@ import io
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 from urllib.parse import quote, unquote, urlsplit
 
 from typing_extensions import Buffer, override
@@ -27,6 +27,14 @@ _MOST_READ: Final = 65_536
 """Bytes of an answer: what is longer is no answer of a collector."""
 _PORTS: Final = {"http": 80, "https": 443}
 _IN_A_PATH: Final = "/%:@!$&'()*+,;=~?"
+Address: TypeAlias = tuple[
+    socket.AddressFamily,
+    socket.SocketKind,
+    int,
+    str,
+    tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes],
+]
+"""As `socket.getaddrinfo` answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +218,8 @@ def _connect(target: Target, until_s: float) -> socket.socket:
     parts = urlsplit(target.url)
     host = parts.hostname or ""
     tls = _tls(target) if parts.scheme == "https" else None
-    connected = _connected(host, parts.port or _PORTS[parts.scheme], until_s)
+    port = parts.port or _PORTS[parts.scheme]
+    connected = reach(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), until_s)
     try:
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls is None:
@@ -222,14 +231,18 @@ def _connect(target: Target, until_s: float) -> socket.socket:
         raise
 
 
-def _connected(host: str, port: int, until_s: float) -> socket.socket:
+def reach(addresses: Sequence[Address], until_s: float) -> socket.socket:
+    """Connected to the first that answers within its share of what time is left.
+
+    Raises:
+        OSError: none does; it says what the last said.
+    """
     failure = OSError("no address")
-    for family, kind, protocol, _, address in socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM
-    ):
+    for tried, (family, kind, protocol, _, address) in enumerate(addresses):
+        share_s = _left(until_s) / (len(addresses) - tried)
         trying = socket.socket(family, kind, protocol)
         try:
-            trying.settimeout(_left(until_s))
+            trying.settimeout(share_s)
             trying.connect(address)
         except OSError as error:
             trying.close()

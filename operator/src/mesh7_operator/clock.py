@@ -17,6 +17,10 @@ class Clock:
     wall_ns: Callable[[], int]
     monotonic_s: Callable[[], float]
 
+    def wall_ms(self) -> int:
+        """Unix time in milliseconds."""
+        return self.wall_ns() // 1_000_000
+
     def now(self) -> datetime:
         """The wall time, aware, in UTC."""
         return datetime.fromtimestamp(self.wall_ns() / 1e9, UTC)

@@ -169,6 +169,27 @@ def test_a_flood_of_chains_folds_nobody_else(uid: str) -> None:
     assert not verify([*left[:2], *left[3:]], anchor).is_whole
 
 
+@pytest.mark.parametrize("step", [100, 1000])
+def test_an_anchor_can_be_written_at_each_step_that_makes_it_smaller(step: int) -> None:
+    """Chains were listed until the last step, beside the names of all that went with them."""
+    flood = Writer()
+    stream = [*entries(*(flood.blocks(20) for _ in range(60))), *_short(0)]
+    anchor, left = followed(stream).anchor, stream
+    census = evicting.Census(anchor)
+    census.take(stream)
+    terms = replace(TERMS, most_bytes=anchor.size_bytes - 1)
+    found = evicting.excess(anchor, census.held, terms)
+    assert {one.chain for one in found.gone} - set(found.chains), "some go for their bytes"
+    for some in evicting.parts(found, step):
+        anchor = evicting.evicted(anchor, some)
+        gone = tuple(one.id for one in some.gone)
+        assert len(writing.encoded(replace(anchor, going=gone))) <= writing.LONGEST
+        left = [one for one in left if one.id not in gone]
+        assert verify(left, anchor).is_whole
+    assert not folding.is_over(anchor)
+    assert len(left) == len(stream) - len(found.gone)
+
+
 @given(st.integers(1, 400))
 def test_evicting_in_steps_comes_to_the_same(step: int) -> None:
     """A thousand entries at a time are named in the anchor before they go."""
@@ -179,7 +200,6 @@ def test_evicting_in_steps_comes_to_the_same(step: int) -> None:
     census.take(stream)
     found = evicting.excess(anchor, census.held, TERMS)
     once = evicting.evicted(anchor, found)
-    for start in range(0, len(found.gone), step):
-        some = evicting.Excess(gone=found.gone[start : start + step], chains=())
+    for some in evicting.parts(found, step):
         anchor = evicting.evicted(anchor, some)
     assert anchor == once

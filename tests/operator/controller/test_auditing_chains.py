@@ -1,9 +1,10 @@
 """The audit of namespaces from Redis to signed anchors, with real servers of Redis."""
 
 import asyncio
+import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -34,7 +35,7 @@ from mesh7_operator.store.audit import Audit
 from mesh7_operator.store.store import Store
 from tests.core.ledger.redis_parts import EVERY_SERVER
 from tests.fakes import api_server as fakes
-from tests.operator.anchoring.streams import ONE, OTHER, OTHER_KEY, Writer
+from tests.operator.anchoring.streams import ONE, OTHER, OTHER_KEY, Writer, key_of
 from tests.operator.store.parts import NOW, PATIENCE_S, link_of, storing, until_well
 from tests.peers import redis_servers
 
@@ -64,6 +65,24 @@ class _Busy(Audit):
     ) -> list[Entry] | None:
         assert await self.append(namespace, self._other.blocks(1))
         return await super().read_back(namespace, before=before, limit=limit)
+
+
+class _Torn(Audit):
+    """One that takes nothing away, as often as that."""
+
+    def __init__(self, audit: Audit) -> None:
+        vars(self).update(vars(audit))
+        self.failures = 0
+
+    async def trim(self, namespace: str, up_to: str) -> bool:
+        return not self._is_torn() and await super().trim(namespace, up_to)
+
+    async def remove(self, namespace: str, ids: Sequence[str]) -> bool:
+        return not (ids and self._is_torn()) and await super().remove(namespace, ids)
+
+    def _is_torn(self) -> bool:
+        self.failures -= 1
+        return self.failures >= 0
 
 
 class _Leader:
@@ -122,9 +141,15 @@ class _Scene:
     """A Redis, an API server, and the users of two namespaces."""
 
     def __init__(
-        self, server: redis_servers.Server, store: Store, api: ApiServer, terms: Terms
+        self,
+        server: redis_servers.Server,
+        store: Store,
+        kept: fakes.ApiServer,
+        api: ApiServer,
+        terms: Terms,
     ) -> None:
         self.server = server
+        self.kept = kept
         self.store = store
         self.api = api
         self._terms = terms
@@ -144,6 +169,20 @@ class _Scene:
         with link_of(self.server, namespace) as link:
             for one in segments:
                 assert isinstance(link.ask("RPUSH", key, audit_entries.written(one)), int)
+
+    def put(self, *segments: Segment, days_ago: int) -> None:
+        """The operator's, as they lie there after some days."""
+        told = self.server.tell("TIME")
+        assert isinstance(told, list)
+        at_ms = (int(told[0]) - days_ago * 86_400) * 1000
+        for number, one in enumerate(segments):
+            fields = audit_entries.fields(one)
+            self.server.tell("XADD", STREAM, f"{at_ms}-{number + 1}", *fields)
+
+    def refuse_anchors(self, times: int) -> None:
+        """The API server takes none, so many times."""
+        self.kept.troubled_method, self.kept.troubled_path = "PUT", PLACE[2]
+        self.kept.troubles = [(403, {})] * times
 
     async def config_map(self) -> dict[str, object]:
         return dict(await self.api.get(*PLACE))
@@ -198,7 +237,7 @@ async def _scene(
         ):
             await until_well(store, ["shop", "bank"], NOW)
             kept.put(resources.NAMESPACES, {"metadata": {"name": RELEASE}})
-            scene = _Scene(server, store, api, terms)
+            scene = _Scene(server, store, kept, api, terms)
             leader = scene.lead()
             await leader.look()
             yield scene, leader
@@ -429,6 +468,112 @@ async def test_a_leader_that_ends_while_entries_go_leaves_no_finding(
         assert successor.found() == {}
         assert len(scene.ids()) == (await scene.anchor()).entries == 4 - len(going)
         assert (await _verified(scene, successor)).is_whole
+
+
+@asynccontextmanager
+async def _due(
+    program: Path, folder: Path, how: str
+) -> AsyncIterator[tuple[_Scene, _Leader, _Torn]]:
+    """Four entries; the older two are about to go, for they are old or too much."""
+    terms = WEEK if how == "old" else replace(WEEK, most_bytes=4000)
+    async with _scene(program, folder, terms) as (scene, _):
+        writer, flood = Writer(None, "-", "-"), Writer()
+        audit = _Torn(scene.store.audit)
+        leader = scene.lead(audit=audit)
+        if how == "old":
+            scene.put(writer.blocks(1), writer.blocks(1), days_ago=6)
+        else:
+            scene.send(flood.blocks(64), flood.blocks(64))
+            assert await scene.store.audit.gather("shop") == 0
+        for _ in range(2):
+            assert await scene.store.audit.append("shop", writer.blocks(1))
+        yield scene, leader, audit
+
+
+async def _look_on(leader: _Leader, how: str) -> None:
+    leader.later_s += 2 * 86_400.0 if how == "old" else 0.0
+    with contextlib.suppress(errors.ClusterError):
+        await leader.look()
+
+
+@pytest.mark.parametrize("how", ["old", "too much"])
+@EVERY_SERVER
+async def test_what_redis_did_not_take_away_goes_in_a_later_round_and_is_counted_once(
+    program: Path, tmp_path: Path, how: str
+) -> None:
+    """It was subtracted from the anchor again each time, or stayed there as `repeated`."""
+    async with _due(program, tmp_path, how) as (scene, leader, audit):
+        audit.failures = 3
+        await _look_on(leader, how)
+        assert len(scene.ids()) == 4
+        async with leader.auditing.walk("shop") as anchor:
+            assert anchor is None, "what is half gone is not verified"
+        for _ in range(3):
+            await leader.look()
+        assert len(scene.ids()) == (await scene.anchor()).entries == 2
+        assert leader.found() == {}
+        assert (await _verified(scene, leader)).is_whole
+        scene.server.tell("XDEL", STREAM, *scene.ids())
+        await leader.look()
+        assert leader.found() == {"cut": 1.0}
+
+
+@pytest.mark.parametrize("how", ["old", "too much"])
+@EVERY_SERVER
+async def test_nothing_goes_before_the_anchor_that_says_so_is_written(
+    program: Path, tmp_path: Path, how: str
+) -> None:
+    """After one refusal the next round took away what no anchor named: a crash then was a cut."""
+    async with _due(program, tmp_path, how) as (scene, leader, _):
+        scene.refuse_anchors(50)
+        for _ in range(2):
+            await _look_on(leader, how)
+            assert len(scene.ids()) == 4
+        scene.refuse_anchors(0)
+        successor = scene.lead()
+        successor.later_s = leader.later_s
+        await successor.look()
+        assert successor.found() == {}
+        assert len(scene.ids()) == (await scene.anchor()).entries == 2
+        assert (await _verified(scene, successor)).is_whole
+
+
+@EVERY_SERVER
+async def test_more_chains_at_once_than_an_anchor_holds_are_anchored_in_that_very_round(
+    program: Path, tmp_path: Path
+) -> None:
+    """It was too large to be written in the eviction that was to shrink it."""
+    async with _scene(program, tmp_path) as (scene, leader):
+        names = range(100, 1900)
+        scene.send(*(Writer(key_of(one), f"job-{one}").blocks(1) for one in names))
+        while await scene.store.audit.gather("shop"):
+            pass
+        leader.hurry()
+        for _ in range(9):
+            await leader.look()
+        anchor = await scene.anchor()
+        assert anchor.last.encode() == scene.ids()[-1]
+        assert anchor.folded.chains + len(anchor.chains) == len(names)
+        assert len(scene.ids()) == anchor.entries
+        assert leader.found() == {}
+        assert (await _verified(scene, leader)).is_whole
+
+
+@pytest.mark.promise("T5")
+@pytest.mark.parametrize("how", ["old", "too much"])
+@EVERY_SERVER
+async def test_an_anchor_that_somebody_changed_is_found_while_entries_go(
+    program: Path, tmp_path: Path, how: str
+) -> None:
+    """What says so was not looked at there: they went unsigned, and nobody was told."""
+    async with _due(program, tmp_path, how) as (scene, leader, _):
+        scene.refuse_anchors(50)
+        await _look_on(leader, how)
+        scene.refuse_anchors(0)
+        await scene.api.merge(*PLACE, {"data": {"anchor": "{}"}})
+        await leader.look()
+        assert leader.found() == {"unanchored": 1.0}
+        assert len(scene.ids()) == (await scene.anchor()).entries == 2
 
 
 @pytest.mark.promise("T5")

@@ -7,7 +7,7 @@ logging.
 
 import heapq
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -126,6 +126,22 @@ def excess(anchor: Anchor, held: Sequence[Held], terms: Terms) -> Excess:
     return Excess(gone=tuple(one for one in held if one.id in gone), chains=chains)
 
 
+def parts(found: Excess, many: int) -> Iterator[Excess]:
+    """The same in steps, each with as many entries at most.
+
+    A chain that is listed no longer goes with the last of its entries. Those go first: what is to
+    shrink an anchor must not make it too large to be written.
+    """
+    chains = frozenset(found.chains)
+    gone = sorted(found.gone, key=lambda one: one.chain not in chains)
+    last = {one.chain: place // many for place, one in enumerate(gone)}
+    for part in range(max(-(-len(gone) // many), 1)):
+        some = tuple(gone[part * many : (part + 1) * many])
+        yield Excess(
+            gone=some, chains=tuple(name for name in found.chains if last.get(name, 0) == part)
+        )
+
+
 def evicted(anchor: Anchor, found: Excess) -> Anchor:
     """What is true once that is taken away."""
     bases, ended = dict[str, Head](), set[str]()
@@ -229,7 +245,7 @@ def _noted(before: Sequence[Evicted], gone: Sequence[Held]) -> tuple[Evicted, ..
             pod=one.pod,
             entries=1 + (was.entries if was else 0),
             records=one.records + (was.records if was else 0),
-            since=was.since if was else one.id,
+            since=min(one.id, was.since, key=place_of) if was else one.id,
             until=max(one.id, was.until, key=place_of) if was else one.id,
         )
     while len(noted) > MOST_NOTED:

@@ -74,6 +74,17 @@ def trimmed(anchor: Anchor, gone: Sequence[Entry]) -> Anchor:
     return folding.over(shorter, ended)
 
 
+def is_half_gone(anchor: Anchor, oldest: str) -> bool:
+    """Whether something is there that the anchor says to be gone.
+
+    Args:
+        anchor: as it stands.
+        oldest: the id of the oldest entry that is there; empty = there is none, or it is not asked.
+    """
+    is_there = bool(oldest) and place_of(oldest) <= place_of(anchor.trimmed.up_to)
+    return bool(anchor.going) or (is_there and bool(anchor.trimmed.up_to))
+
+
 def outlived(anchor: Anchor, terms: Terms, now_ms: int) -> Anchor:
     """The same without words of what would be gone by its age, too."""
     kept = tuple(

@@ -9,9 +9,9 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from typing import Final
 
 from mesh7_core import errors
 from mesh7_core.ledger.audit_entries import Entry, place_of
@@ -22,6 +22,7 @@ from mesh7_operator.clock import Clock
 from mesh7_operator.controller.anchors import Anchors, Kept
 from mesh7_operator.controller.making_room import MakingRoom, Room
 from mesh7_operator.controller.recording import Recorder
+from mesh7_operator.controller.streams import Audit
 from mesh7_operator.metrics import ControllerMetrics
 from mesh7_operator.store.audit import Extent
 
@@ -31,7 +32,6 @@ _ROUND_S: Final = 10.0
 """Of turns; then anchors are written, and the next round goes on."""
 _CHECKED_S: Final = 60.0
 """From one look at what lies there to the next, where nothing was appended."""
-_PAGE: Final = 256
 _MANY: Final = 16
 """Entries of a page that is followed beside the loop: each has a signature."""
 _LARGE_BYTES: Final = 64 * 1024
@@ -41,33 +41,6 @@ _SLACK: Final = 1.5
 _CUT_DOWN: Final = (
     "so much was recorded meanwhile that some of what was walked over had to go; ask again"
 )
-
-
-class Audit(Protocol):
-    """Streams in Redis; None and False = it is lost."""
-
-    async def waiting(self, namespaces: Sequence[str]) -> Mapping[str, int] | None:
-        """How many segments were appended and not moved yet, of each."""
-
-    async def gather(self, namespace: str) -> int | None:
-        """Move some of them; how many are left."""
-
-    async def extent(self, namespace: str) -> Extent | None:
-        """What lies there."""
-
-    async def read(
-        self, namespace: str, *, after: str = "", limit: int = _PAGE
-    ) -> list[Entry] | None:
-        """Entries, oldest first."""
-
-    async def trim(self, namespace: str, up_to: str) -> bool:
-        """Take away that one and all before it."""
-
-    async def remove(self, namespace: str, ids: Sequence[str]) -> bool:
-        """Take away these."""
-
-    async def forget(self, namespace: str) -> bool:
-        """Take away everything."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -121,7 +94,13 @@ class Auditing:
         self._clock = clock
         self._terms = terms
         self._making_room = MakingRoom(
-            audit, anchors, recorder, enrolled=enrolled, metrics=metrics, clock=clock, terms=terms
+            audit,
+            self._sign,
+            recorder,
+            enrolled=enrolled,
+            metrics=metrics,
+            clock=clock,
+            terms=terms,
         )
         self._known: dict[str, _Known] = {}
         self._left: deque[str] = deque()
@@ -169,8 +148,10 @@ class Auditing:
                 kept = await self._kept(namespace, known)
                 extent = None if kept is None else await self._audit.extent(namespace)
                 if kept is not None and extent is not None:
-                    # The walk before this one held it back.
-                    await self._making_room.make(namespace, kept, known.room, extent.first)
+                    # The walk before this one held it back. What is half gone proves nothing.
+                    making, room = self._making_room, known.room
+                    if not await making.make(namespace, kept, room, extent.first):
+                        return None
                     await self._sign(namespace, kept)
             except errors.ClusterError as error:
                 about = {"namespace": namespace, "error": error.message}
@@ -225,10 +206,11 @@ class Auditing:
             extent = await self._audit.extent(namespace)
             if extent is not None:
                 known.checked_s = self._clock.monotonic_s()
-                if await self._caught_up(namespace, kept, extent):
+                is_half_gone = trimming.is_half_gone(kept.anchor, extent.first)
+                if await self._caught_up(namespace, kept, extent) and not is_half_gone:
                     await self._lose(namespace, kept, extent)
                 await self._make_room(namespace, known, kept, extent)
-            oldest_ms = self._now_ms() - int(self._terms.retention.total_seconds() * 1000)
+            oldest_ms = self._clock.wall_ms() - int(self._terms.retention.total_seconds() * 1000)
             kept.anchor = following.outlived(kept.anchor, oldest_ms)
             if namespace in self._known:
                 await self._sign(namespace, kept)
@@ -238,6 +220,9 @@ class Auditing:
         for _ in range(_MOST_PAGES):
             if place_of(extent.last) <= place_of(kept.anchor.last):
                 return True
+            if folding.is_over(kept.anchor):
+                # With more chains it could not be written; some go first.
+                return False
             page = await self._audit.read(namespace, after=kept.anchor.last)
             ours = [one for one in page or () if one.place <= place_of(extent.last)]
             if not ours:
@@ -271,7 +256,7 @@ class Auditing:
     async def _lose(self, namespace: str, kept: Kept, extent: Extent) -> None:
         """Look whether fewer entries are there than should be."""
         if extent.entries < kept.anchor.entries:
-            kept.anchor = trimming.lost(kept.anchor, extent.entries, self._now_ms())
+            kept.anchor = trimming.lost(kept.anchor, extent.entries, self._clock.wall_ms())
             await self._tell(namespace, kept.anchor.findings[-1:])
         # Ids go on from what is there now: it may have been another server's clock.
         kept.anchor = replace(kept.anchor, last=extent.last)
@@ -288,13 +273,13 @@ class Auditing:
         kept = await self._anchors.read(namespace)
         is_new = not kept.is_there and await self._begins_with_ours(namespace)
         if kept.trouble and not is_new:
-            finding = Finding(trouble=Trouble.UNANCHORED, said=kept.trouble, at_ms=self._now_ms())
+            finding = Finding(
+                trouble=Trouble.UNANCHORED, said=kept.trouble, at_ms=self._clock.wall_ms()
+            )
             kept.anchor = following.noted(kept.anchor, [finding])
             await self._tell(namespace, [finding])
-        if kept.anchor.trimmed.up_to:
-            await self._audit.trim(namespace, kept.anchor.trimmed.up_to)
-        await self._making_room.go_on(namespace, kept)
         known.kept = kept
+        await self._making_room.finish(namespace, kept, extent.first)
         if kept.signed is None:
             await self._anchors.write(namespace, kept)
         return kept
@@ -311,7 +296,7 @@ class Auditing:
     async def _sign(self, namespace: str, kept: Kept) -> None:
         trouble = await self._anchors.write(namespace, kept)
         if trouble:
-            finding = Finding(trouble=Trouble.UNANCHORED, said=trouble, at_ms=self._now_ms())
+            finding = Finding(trouble=Trouble.UNANCHORED, said=trouble, at_ms=self._clock.wall_ms())
             kept.anchor = following.noted(kept.anchor, [finding])
             await self._tell(namespace, [finding])
             await self._anchors.write(namespace, kept)
@@ -328,9 +313,6 @@ class Auditing:
         for trouble in {one.trouble for one in findings}:
             first = next(one for one in findings if one.trouble is trouble)
             await self._anchors.announce(namespace, first)
-
-    def _now_ms(self) -> int:
-        return self._clock.wall_ns() // 1_000_000
 
 
 def _is_behind(known: _Known) -> bool:

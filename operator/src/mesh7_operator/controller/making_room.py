@@ -1,47 +1,32 @@
 """What is too old, or too much, goes out of a namespace's audit; and it is said.
 
 The anchor says first what goes, then it goes: otherwise a crash between would look like an attack.
+What was begun is done before anything else is: what the signed anchor says to be gone is taken away
+as often as it takes.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from typing import Final
 
-from mesh7_core.ledger.audit_entries import Entry
 from mesh7_operator.anchoring import evicting, folding, trimming
 from mesh7_operator.anchoring.anchor import Anchor, Evicted
-from mesh7_operator.anchoring.evicting import Excess
 from mesh7_operator.anchoring.trimming import Terms
 from mesh7_operator.clock import Clock
-from mesh7_operator.controller.anchors import Anchors, Kept
+from mesh7_operator.controller.anchors import Kept
 from mesh7_operator.controller.recording import Recorder
+from mesh7_operator.controller.streams import PAGE, Audit
 from mesh7_operator.metrics import ControllerMetrics
 
 _LOG: Final = logging.getLogger(__name__)
-_PAGE: Final = 256
 _AT_ONCE: Final = 1000
 """Entries that are named in an anchor before they go."""
 _TOLD_S: Final = 600.0
 """From one line of our own chain to the next: a flood is not to fill that."""
 _MOST_TOLD: Final = 5
 """Writers in one line."""
-
-
-class Audit(Protocol):
-    """Streams in Redis; None and False = it is lost."""
-
-    async def read(
-        self, namespace: str, *, after: str = "", limit: int = _PAGE
-    ) -> list[Entry] | None:
-        """Entries, oldest first."""
-
-    async def trim(self, namespace: str, up_to: str) -> bool:
-        """Take away that one and all before it."""
-
-    async def remove(self, namespace: str, ids: Sequence[str]) -> bool:
-        """Take away these."""
 
 
 @dataclass(slots=True)
@@ -67,7 +52,7 @@ class MakingRoom:
 
     Args:
         audit: streams.
-        anchors: where it is said first.
+        sign: writes an anchor, where it is said first; and finds it where somebody else wrote it.
         recorder: where it is said for as long as the audit is kept.
         enrolled: whose audit gets such lines.
         terms: how much is kept.
@@ -76,7 +61,7 @@ class MakingRoom:
     def __init__(  # noqa: PLR0913 - all that it works with
         self,
         audit: Audit,
-        anchors: Anchors,
+        sign: Callable[[str, Kept], Awaitable[None]],
         recorder: Recorder,
         *,
         enrolled: Callable[[], Sequence[str]],
@@ -85,15 +70,15 @@ class MakingRoom:
         terms: Terms,
     ) -> None:
         self._audit = audit
-        self._anchors = anchors
+        self._sign = sign
         self._recorder = recorder
         self._enrolled = enrolled
         self._metrics = metrics
         self._clock = clock
         self._terms = terms
 
-    async def make(self, namespace: str, kept: Kept, room: Room, oldest: str) -> None:
-        """Let go what is too old, and what is too much.
+    async def make(self, namespace: str, kept: Kept, room: Room, oldest: str) -> bool:
+        """Let go what is too old, and what is too much; whether nothing is left half done.
 
         Args:
             oldest: the id of the oldest entry that is there; empty = there is none.
@@ -101,11 +86,14 @@ class MakingRoom:
         Raises:
             ClusterError: the anchor could not be written.
         """
-        kept.anchor = trimming.outlived(kept.anchor, self._terms, self._now_ms())
-        await self._age(namespace, kept, room, oldest)
-        if self.is_too_much(kept.anchor, room):
-            await self.evict(namespace, kept, room)
+        if not await self.finish(namespace, kept, oldest):
+            return False
+        kept.anchor = trimming.outlived(kept.anchor, self._terms, self._clock.wall_ms())
+        is_done = await self._age(namespace, kept, room, oldest)
+        if is_done and self.is_too_much(kept.anchor, room):
+            is_done = await self.evict(namespace, kept, room)
         self._tell(namespace, kept.anchor, room)
+        return is_done
 
     def is_too_much(self, anchor: Anchor, room: Room, slack: float = 1.0) -> bool:
         """Whether something has to go before its time.
@@ -116,60 +104,69 @@ class MakingRoom:
         others = anchor.size_bytes - min(room.own_bytes, self._terms.most_bytes // 2)
         return others > self._terms.most_bytes * slack or folding.is_over(anchor)
 
-    async def evict(self, namespace: str, kept: Kept, room: Room) -> None:
-        """Let go what whoever has most wrote first.
+    async def evict(self, namespace: str, kept: Kept, room: Room) -> bool:
+        """Let go what whoever has most wrote first; whether nothing is left half done.
 
         Raises:
             ClusterError: the anchor could not be written.
         """
+        first = await self._audit.read(namespace, limit=1)
+        if first is None or not await self.finish(namespace, kept, first[0].id if first else ""):
+            return False
         census, after = evicting.Census(kept.anchor), ""
         while page := await self._audit.read(namespace, after=after):
             await asyncio.to_thread(census.take, page)
             after = page[-1].id
         if page is None:
-            return
+            return True
         room.own_bytes = evicting.own_bytes(census.held)
         found = await asyncio.to_thread(evicting.excess, kept.anchor, census.held, self._terms)
-        for start in range(0, len(found.gone), _AT_ONCE):
-            gone = found.gone[start : start + _AT_ONCE]
-            if not await self._go(namespace, kept, Excess(gone=gone, chains=())):
-                return
-        kept.anchor = folding.without(kept.anchor, found.chains)
-
-    async def go_on(self, namespace: str, kept: Kept) -> bool:
-        """Take away what an anchor says to be going; whether that is done."""
-        if kept.anchor.going:
-            if not await self._audit.remove(namespace, kept.anchor.going):
+        for some in evicting.parts(found, _AT_ONCE):
+            shorter = evicting.evicted(kept.anchor, some)
+            kept.anchor = replace(shorter, going=tuple(one.id for one in some.gone))
+            records = sum(one.records for one in some.gone)
+            self._metrics.audit_evicted.labels(namespace).inc(records)
+            if not await self.finish(namespace, kept):
                 return False
-            kept.anchor = replace(kept.anchor, going=())
         return True
 
-    async def _go(self, namespace: str, kept: Kept, found: Excess) -> bool:
-        if not await self.go_on(namespace, kept):
-            return False
-        shorter = evicting.evicted(kept.anchor, found)
-        kept.anchor = replace(shorter, going=tuple(one.id for one in found.gone))
-        await self._anchors.write(namespace, kept)
-        records = sum(one.records for one in found.gone)
-        self._metrics.audit_evicted.labels(namespace).inc(records)
-        return await self.go_on(namespace, kept)
+    async def finish(self, namespace: str, kept: Kept, oldest: str = "") -> bool:
+        """Take away what the anchor says to be gone, once that is signed; whether it is gone.
 
-    async def _age(self, namespace: str, kept: Kept, room: Room, oldest: str) -> None:
-        while trimming.is_due(kept.anchor, oldest, self._terms, self._now_ms()):
-            page = await self._audit.read(namespace, limit=_PAGE)
-            gone = trimming.chosen(kept.anchor, page or (), self._terms, self._now_ms())
+        Args:
+            oldest: the id of the oldest entry that is there; empty = there is none, or none that
+                was trimmed.
+
+        Raises:
+            ClusterError: the anchor could not be written.
+        """
+        if not trimming.is_half_gone(kept.anchor, oldest):
+            return True
+        if not _is_signed(kept):
+            await self._sign(namespace, kept)
+        if not _is_signed(kept) or not await self._audit.remove(namespace, kept.anchor.going):
+            return False
+        kept.anchor = replace(kept.anchor, going=())
+        is_gone = not trimming.is_half_gone(kept.anchor, oldest)
+        return is_gone or await self._audit.trim(namespace, kept.anchor.trimmed.up_to)
+
+    async def _age(self, namespace: str, kept: Kept, room: Room, oldest: str) -> bool:
+        while trimming.is_due(kept.anchor, oldest, self._terms, self._clock.wall_ms()):
+            page = await self._audit.read(namespace, after=kept.anchor.trimmed.up_to, limit=PAGE)
+            gone = trimming.chosen(kept.anchor, page or (), self._terms, self._clock.wall_ms())
             if page is None or not gone:
-                return
+                return True
             kept.anchor = trimming.trimmed(kept.anchor, gone)
-            await self._anchors.write(namespace, kept)
-            if not await self._audit.trim(namespace, kept.anchor.trimmed.up_to):
-                return
-            room.own_bytes = 0
+            own_bytes = sum(one.size_bytes for one in gone if one.is_operators)
+            room.own_bytes = max(room.own_bytes - own_bytes, 0)
             room.up_to, room.entries = gone[-1].id, room.entries + len(gone)
+            if not await self.finish(namespace, kept, gone[0].id):
+                return False
             oldest = page[len(gone)].id if len(gone) < len(page) else ""
             if not oldest:
                 rest = await self._audit.read(namespace, limit=1)
                 oldest = rest[0].id if rest else ""
+        return True
 
     def _tell(self, namespace: str, anchor: Anchor, room: Room) -> None:
         """A line of what went, once in a while."""
@@ -193,8 +190,11 @@ class MakingRoom:
         room.told = {one.uid: one for one in anchor.evicted}
         room.up_to, room.entries = "", 0
 
-    def _now_ms(self) -> int:
-        return self._clock.wall_ns() // 1_000_000
+
+def _is_signed(kept: Kept) -> bool:
+    """Whether the anchor that is written says what goes."""
+    signed, anchor = kept.signed, kept.anchor
+    return signed is not None and (signed.going, signed.trimmed) == (anchor.going, anchor.trimmed)
 
 
 def _said(one: Evicted) -> dict[str, object]:

@@ -4,17 +4,22 @@ The sum is not the cost of a call: sockets, HTTP and the loop come on top. A pie
 piece to look at.
 """
 
+import random
 import timeit
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import cycle
 
 from bench import calls, catalog, report
+from mesh7_core.audit import chain, lines
+from mesh7_core.otlp import protobuf
 from mesh7_core.policy import judge
 from mesh7_core.policy.bundle import Bundle
 from mesh7_core.policy.calls import Agent, Call, Family
 from mesh7_core.policy.conditions import compile_condition
+from mesh7_core.policy.decision import Decision, Verdict
 from mesh7_core.policy.globs import NameGlob
+from mesh7_core.policy.reasons import Reason
 from mesh7_core.policy.rules import (
     Action,
     Approval,
@@ -27,6 +32,9 @@ from mesh7_core.policy.rules import (
     Selector,
 )
 from mesh7_core.policy.view import AgentView, view_of
+from mesh7_core.telemetry import record_spans
+from mesh7_core.telemetry.records import Outcome, Record
+from mesh7_sidecar.seeing.tracing import Tracer
 from mesh7_sidecar.wire import answers, jsonrpc, mcp, splice
 
 _REPEATS = 7
@@ -77,6 +85,7 @@ def _pieces() -> Iterator[Piece]:
     refused = judge.decide(judge.needs(_view(10), _call("nothing"), _NOW), judge.NO_LEDGER)
     yield "answer a refusal", lambda: answers.refusal(refused, asked, "billing")
     yield from _spliced(body)
+    yield from _seen(body)
 
 
 def _judged(count: int) -> Iterator[Piece]:
@@ -100,6 +109,40 @@ def _spliced(body: bytes) -> Iterator[Piece]:
         lambda: splice.replace(body, ("params", "name"), b'"billing_create_refund"'),
     )
     yield "splice: no own `_meta` to remove", lambda: splice.remove_own_meta(body, ("params",))
+
+
+def _seen(body: bytes) -> Iterator[Piece]:
+    """What is written down and sent of a call that is over."""
+    record, traced = _record(body, _tracer(0)), _record(body, _tracer(1))
+    spans = record_spans.spans_of(traced)
+    untraced, rendering = _tracer(0.01), lines.Lines(b"k" * 32)
+    yield "choose whether it is traced, 1 %", lambda: untraced.begin("mcp", 0, None, {})
+    yield "render its audit line", lambda: rendering.line(record)
+    yield "seal 64 audit lines", _sealing(rendering.line(record))
+    yield f"make its {len(spans)} spans", lambda: record_spans.spans_of(traced)
+    yield f"encode its {len(spans)} spans", lambda: [protobuf.span(one) for one in spans]
+
+
+def _tracer(share: float) -> Tracer:
+    return Tracer(share, now_s=lambda: 0.0, random=random.random, fresh=random.randbytes)
+
+
+def _sealing(line: bytes) -> Callable[[], object]:
+    fresh, many = chain.new("a" * 12), [line] * 64
+    return lambda: fresh.seal(many, "2026-11-21T10:00:00.000000Z")
+
+
+def _record(body: bytes, tracer: Tracer) -> Record:
+    passage = tracer.begin("mcp", 1_000, None, {})
+    passage.judged_ns, passage.sent_ns, passage.sent_body = 50_000, 60_000, body
+    if passage.sampled is not None:
+        passage.sampled.method = "tools/call"
+        passage.sampled.client = passage.sampled.server
+    decided = Decision(Verdict.ALLOW, Reason.ALLOWED_BY_RULE, (RuleId("default/bench/refunds"),))
+    return Record(
+        _call(calls.TOOL), decided, Outcome.OK, passage,
+        ended_ns=1_795_219_200_000_000_000, duration_ns=1_000_000, bundle="sha256:" + "0" * 64,
+    )  # fmt: skip
 
 
 def _asked(body: bytes, routing: mcp.Routing) -> mcp.Asked:

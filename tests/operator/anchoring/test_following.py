@@ -131,11 +131,22 @@ def test_an_honest_loss_differs_from_a_cut() -> None:
     assert found.anchor.chains[ONE].head.hash == writer.head.hash
 
 
-def test_a_lie_about_what_was_withheld_is_found() -> None:
-    """Fewer records are said to be missing than the next seal counts."""
+@pytest.mark.parametrize("lost", [(1,), (3, 4)])
+def test_a_block_after_a_loss_and_a_word_of_more_is_no_edit(lost: tuple[int, ...]) -> None:
+    """Redis failed over while a sidecar's buffer was full: how many were lost is not known."""
+    writer = Writer()
+    first, _, withheld = writer.blocks(1), writer.blocks(*lost), writer.withheld(2, 3)
+    stream = entries(first, withheld, writer.blocks(1), writer.blocks(2))
+    found = followed(stream)
+    assert [one.trouble for one in found.findings] == [Trouble.GAP, Trouble.WITHHELD]
+    assert found.anchor.chains[ONE].head == replace(writer.head, first=1)
+
+
+def test_more_said_to_be_withheld_than_the_next_seal_counts_is_found() -> None:
+    """No records of the chain can be between those that are there."""
     writer = Writer()
     first, kept = writer.blocks(1), writer.withheld(5)
-    lie = writer.signed(replace(kept, records=2))
+    lie = writer.signed(replace(kept, records=6))
     found = followed(entries(first, lie, writer.blocks(1)))
     assert [one.trouble for one in found.findings] == [Trouble.WITHHELD, Trouble.EDITED]
 

@@ -199,9 +199,10 @@ def _after(head: Head, blocks: Sequence[Seal]) -> Head:
     """Where the chain stands with blocks that are believed by themselves."""
     first = blocks[0]
     missing = first.head.block - head.block - 1
-    # What was withheld is counted by its writer's word alone.
     before = first.head.total - first.records
-    is_next = first.previous == head.hash and before == head.total
+    # What never came, and what was withheld after it, is only known to be so much or more. Where
+    # the block before is there, its hash says how much: only who has the chain's key could differ.
+    is_next = first.previous == head.hash and before >= head.total
     if not is_next if not missing else before < head.total + missing:
         said = f"block {first.head.block} does not continue the chain"
         raise DoubtError(Trouble.EDITED, said, first.head.block)

@@ -21,13 +21,15 @@ from mesh7_core.ledger.audit_entries import Entry, Segment
 from mesh7_operator import metrics
 from mesh7_operator.anchoring import evicting, writing
 from mesh7_operator.anchoring.anchor import Anchor, Trouble
+from mesh7_operator.anchoring.following import follow
 from mesh7_operator.anchoring.trimming import Terms
 from mesh7_operator.anchoring.verifying import Verified, Verifying
 from mesh7_operator.clock import Clock
 from mesh7_operator.cluster import api_server, resources, shapes
 from mesh7_operator.cluster.api_server import ApiServer
 from mesh7_operator.controller.anchoring import Auditing
-from mesh7_operator.controller.anchors import Anchors
+from mesh7_operator.controller.anchors import Anchors, Kept
+from mesh7_operator.controller.making_room import MakingRoom, Room
 from mesh7_operator.controller.posting import Poster
 from mesh7_operator.controller.recording import Recorder
 from mesh7_operator.reconciling.world import Keys
@@ -95,7 +97,7 @@ class _Leader:
         self._stopped_s = 0.0
         self.measured = metrics.ControllerMetrics(metrics.registry())
         self.ring = ring
-        clock = Clock(
+        self.clock = clock = Clock(
             wall_ns=lambda: began_ns + int(self.later_s * 1e9),
             monotonic_s=self._monotonic_s,
         )
@@ -536,6 +538,30 @@ async def test_nothing_goes_before_the_anchor_that_says_so_is_written(
         assert successor.found() == {}
         assert len(scene.ids()) == (await scene.anchor()).entries == 2
         assert (await _verified(scene, successor)).is_whole
+
+
+@EVERY_SERVER
+async def test_what_is_ours_is_still_known_when_something_old_went(
+    program: Path, tmp_path: Path
+) -> None:
+    """It was forgotten, and all that lies there read again to count it, at each trim."""
+    async with _scene(program, tmp_path) as (scene, leader):
+        writer = Writer(None, "-", "-")
+        scene.put(writer.blocks(9), days_ago=9)
+        assert await scene.store.audit.append("shop", writer.blocks(1))
+        old, young = await scene.store.audit.read("shop") or []
+        room = Room(own_bytes=old.size_bytes + young.size_bytes)
+        kept = Kept(anchor=follow(Anchor(namespace="shop"), [old, young]).anchor)
+
+        async def sign(_: str, kept: Kept) -> None:
+            kept.signed = kept.anchor
+
+        making = MakingRoom(
+            scene.store.audit, sign, leader.recorder, enrolled=lambda: ["shop"],
+            metrics=leader.measured, clock=leader.clock, terms=WEEK,
+        )  # fmt: skip
+        assert await making.make("shop", kept, room, old.id)
+        assert (room.own_bytes, scene.ids()) == (young.size_bytes, [young.id.encode()])
 
 
 @EVERY_SERVER

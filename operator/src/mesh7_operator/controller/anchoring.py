@@ -38,6 +38,10 @@ _LARGE_BYTES: Final = 64 * 1024
 _MOST_LOGGED: Final = 10
 _MOST_PAGES: Final = 8
 _SLACK: Final = 1.5
+_HALF_GONE: Final = (
+    "entries that it says to be gone are still there, for Redis or the API server did not answer; "
+    "they go in a later round"
+)
 _CUT_DOWN: Final = (
     "so much was recorded meanwhile that some of what was walked over had to go; ask again"
 )
@@ -148,10 +152,10 @@ class Auditing:
                 kept = await self._kept(namespace, known)
                 extent = None if kept is None else await self._audit.extent(namespace)
                 if kept is not None and extent is not None:
-                    # The walk before this one held it back. What is half gone proves nothing.
+                    # The walk before this one held it back.
                     making, room = self._making_room, known.room
                     if not await making.make(namespace, kept, room, extent.first):
-                        return None
+                        raise errors.ClusterError(_HALF_GONE)  # noqa: TRY301 - said as others are
                     await self._sign(namespace, kept)
             except errors.ClusterError as error:
                 about = {"namespace": namespace, "error": error.message}

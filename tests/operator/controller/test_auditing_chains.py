@@ -528,15 +528,20 @@ async def test_nothing_goes_before_the_anchor_that_says_so_is_written(
     """After one refusal the next round took away what no anchor named: a crash then was a cut."""
     async with _due(program, tmp_path, how) as (scene, leader, _):
         scene.refuse_anchors(50)
-        for _ in range(2):
+        another = Writer(OTHER_KEY, "web-2")
+        before = scene.ids()
+        for more in (0, 1):
             await _look_on(leader, how)
-            assert len(scene.ids()) == 4
+            assert len(scene.ids()) == 4 + more
+            scene.send(another.blocks(64))
         scene.refuse_anchors(0)
         successor = scene.lead()
         successor.later_s = leader.later_s
         await successor.look()
         assert successor.found() == {}
-        assert len(scene.ids()) == (await scene.anchor()).entries == 2
+        assert len(scene.ids()) == (await scene.anchor()).entries
+        assert not {*before[:2]} & {*scene.ids()}
+        assert {*before[2:]} <= {*scene.ids()}
         assert (await _verified(scene, successor)).is_whole
 
 
@@ -570,12 +575,12 @@ async def test_more_chains_at_once_than_an_anchor_holds_are_anchored_in_that_ver
 ) -> None:
     """It was too large to be written in the eviction that was to shrink it."""
     async with _scene(program, tmp_path) as (scene, leader):
-        names = range(100, 1900)
-        scene.send(*(Writer(key_of(one), f"job-{one}").blocks(1) for one in names))
+        names = range(100, 2100)
+        scene.send(*(Writer(key_of(one), f"job-of-a-long-name-{one}").blocks(1) for one in names))
         while await scene.store.audit.gather("shop"):
             pass
         leader.hurry()
-        for _ in range(9):
+        for _ in range(20):
             await leader.look()
         anchor = await scene.anchor()
         assert anchor.last.encode() == scene.ids()[-1]

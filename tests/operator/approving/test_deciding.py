@@ -126,6 +126,14 @@ def test_who_said_it_already_reads_which_grant_counts_and_what_takes_it_back() -
     )
 
 
+def test_what_counts_goes_on_counting_when_its_maker_says_it_again_within_a_second() -> None:
+    """Creations are noted in whole seconds: the second yes was told that it counts."""
+    half = worlds.settled(worlds.granted(WIRE, worlds.grant(WIRE, "said-first")))
+    again = worlds.settled(worlds.granted(half, worlds.grant(WIRE, "again")))
+    assert worlds.heard(again, "said-first") == "Active Counted"
+    assert worlds.heard(again, "again") == "Refused AlreadySaid"
+
+
 def test_a_no_counts_after_ones_own_yes() -> None:
     """docs/reference/grant.md: one valid no is the end, whoever said yes before."""
     half = worlds.settled(worlds.granted(WIRE, worlds.grant(WIRE)))

@@ -20,7 +20,7 @@ from mesh7_operator.approving import moments
 from mesh7_operator.approving.ground import Ground
 from mesh7_operator.approving.mirrored import Mirrored, texts_of
 from mesh7_operator.reconciling import compilation, wording
-from mesh7_operator.reconciling.reasons import Reason
+from mesh7_operator.reconciling.reasons import Reason, Truth
 from mesh7_operator.reconciling.world import Written
 
 MOST_OF_PERSON: Final = 8
@@ -220,6 +220,8 @@ def _spec(grant: Written, *path: str) -> object:
     return value_at(grant.value, ("spec", *path))
 
 
-def _order(grant: Written) -> tuple[str, bool, str]:
+def _order(grant: Written) -> tuple[str, bool, bool, str]:
     made = value_at(grant.value, ("metadata", "creationTimestamp"))
-    return str(made or ""), _spec(grant, "effect") != "Deny", grant.name
+    # Creations are noted in whole seconds: what counts already goes on counting.
+    counts = value_at(grant.status, ("conditions", 0, "status")) == Truth.TRUE.value
+    return str(made or ""), _spec(grant, "effect") != "Deny", not counts, grant.name

@@ -68,6 +68,8 @@ async def run_client_conformance(
 ) -> Report:
     """Run one client scenario: the suite starts `command URL` and watches what it does."""
     asked = ["client", "--command", command, "--scenario", scenario, "--spec-version", revision]
+    # Its own patience with the client is half a minute, which a busy machine takes to start one.
+    asked += ["--timeout", str(int(timeout_s * 1000))]
     return await _run(asked, out_dir, timeout_s)
 
 

@@ -14,7 +14,7 @@ import prometheus_client
 from mesh7_core import names
 from mesh7_core.otlp import exporter, metrics, settings
 from mesh7_core.otlp.counts import Counts
-from mesh7_core.otlp.exporter import Exporter
+from mesh7_core.otlp.sending import Sender
 from mesh7_core.telemetry import context
 from mesh7_core.telemetry.context import Context
 from mesh7_core.telemetry.spans import Kind, Span, Value
@@ -55,7 +55,7 @@ class Tracer:
 
     def __init__(
         self,
-        sending: Exporter | None,
+        sending: Sender[Span] | None,
         share: float,
         clock: Clock,
         fresh: Callable[[int], bytes] = secrets.token_bytes,

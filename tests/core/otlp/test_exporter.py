@@ -11,7 +11,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span as Sent
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from mesh7_core.otlp import exporter, settings
-from mesh7_core.otlp.exporter import Exporter
+from mesh7_core.otlp.exporter import opened
+from mesh7_core.otlp.sending import Sender
 from mesh7_core.otlp.unhurried import REST, STRETCH_S, Unhurried
 from mesh7_core.telemetry.context import Context
 from mesh7_core.telemetry.spans import Event, Kind, Span
@@ -19,7 +20,7 @@ from tests.core.otlp import parts
 from tests.peers import otlp_receiver
 
 
-def _has_sent(sending: Exporter, count: int) -> bool:
+def _has_sent(sending: Sender[Span], count: int) -> bool:
     return sending.counts.sent == count
 
 
@@ -39,7 +40,7 @@ def test_a_span_arrives_with_all_that_was_said_of_it() -> None:
         links=(link,),
     )
     with otlp_receiver.running() as receiver:
-        sending = Exporter(parts.target(receiver), parts.RESOURCE)
+        sending = opened(parts.target(receiver), parts.RESOURCE)
         sending.add(made)
         parts.until(lambda: sending.counts.sent == 1)
         sending.close(30)
@@ -67,7 +68,7 @@ def test_what_is_compressed_and_carries_headers_arrives_too() -> None:
             OTEL_EXPORTER_OTLP_COMPRESSION="gzip",
             OTEL_EXPORTER_OTLP_HEADERS="x-tenant=blue",
         )
-        sending = Exporter(target, parts.RESOURCE)
+        sending = opened(target, parts.RESOURCE)
         sending.add(parts.span())
         sending.close(30)
         (request,) = receiver.asked
@@ -84,7 +85,7 @@ def test_a_login_in_the_address_is_sent_as_one_and_a_header_wins() -> None:
             ("", "Basic bWU6c0BjcmV0"),
             ("Authorization=Bearer x", "Bearer x"),
         ):
-            sending = Exporter(
+            sending = opened(
                 parts.target_at(address, OTEL_EXPORTER_OTLP_HEADERS=headers), parts.RESOURCE
             )
             sending.add(parts.span())
@@ -94,9 +95,7 @@ def test_a_login_in_the_address_is_sent_as_one_and_a_header_wins() -> None:
 
 def test_what_waits_when_the_program_ends_is_still_sent() -> None:
     with otlp_receiver.running() as receiver:
-        sending = Exporter(
-            parts.target(receiver, OTEL_BSP_SCHEDULE_DELAY="3600000"), parts.RESOURCE
-        )
+        sending = opened(parts.target(receiver, OTEL_BSP_SCHEDULE_DELAY="3600000"), parts.RESOURCE)
         for number in range(1, 101):
             sending.add(parts.span(number))
         sending.close(30)
@@ -106,7 +105,7 @@ def test_what_waits_when_the_program_ends_is_still_sent() -> None:
 
 def test_a_full_batch_does_not_wait_for_its_time() -> None:
     with otlp_receiver.running() as receiver:
-        sending = Exporter(
+        sending = opened(
             parts.target(
                 receiver,
                 OTEL_BSP_SCHEDULE_DELAY="3600000",

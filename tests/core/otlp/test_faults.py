@@ -20,8 +20,9 @@ import pytest
 
 from mesh7_core.otlp import wire
 from mesh7_core.otlp.counts import Lost
-from mesh7_core.otlp.exporter import Exporter
+from mesh7_core.otlp.exporter import opened
 from mesh7_core.otlp.sending import Outcome, Sender
+from mesh7_core.telemetry.spans import Span
 from tests.core.otlp import parts
 from tests.operator.exchange import certificates
 from tests.peers import otlp_receiver
@@ -38,11 +39,11 @@ def receiver() -> Iterator[Receiver]:
         yield running
 
 
-def _lost(sending: Exporter) -> dict[Lost, int]:
+def _lost(sending: Sender[Span]) -> dict[Lost, int]:
     return {reason: count for reason, count in sending.counts.lost.items() if count}
 
 
-def _has_lost(sending: Exporter, reason: Lost, count: int) -> bool:
+def _has_lost(sending: Sender[Span], reason: Lost, count: int) -> bool:
     return _lost(sending) == {reason: count}
 
 
@@ -50,7 +51,7 @@ def _told(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-def _add_until_one_times_out(sending: Exporter) -> None:
+def _add_until_one_times_out(sending: Sender[Span]) -> None:
     """On a slow machine the time may be over before there is a connection: then once more."""
     for count in itertools.count(sum(sending.counts.lost.values()) + 1):
         sending.add(parts.span())
@@ -59,11 +60,11 @@ def _add_until_one_times_out(sending: Exporter) -> None:
             return
 
 
-def _has_lost_in_all(sending: Exporter, count: int) -> bool:
+def _has_lost_in_all(sending: Sender[Span], count: int) -> bool:
     return sum(sending.counts.lost.values()) == count
 
 
-def _is_over(sending: Exporter) -> bool:
+def _is_over(sending: Sender[Span]) -> bool:
     return sending.counts.sent + sum(sending.counts.lost.values()) == 1
 
 
@@ -74,7 +75,7 @@ def test_a_collector_that_is_down_is_counted_and_told_once(
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))  # and listens not
         port = bound.getsockname()[1]
-        sending = Exporter(parts.target_at(f"http://127.0.0.1:{port}", **_SOON), parts.RESOURCE)
+        sending = opened(parts.target_at(f"http://127.0.0.1:{port}", **_SOON), parts.RESOURCE)
         for round_ in (1, 2):
             sending.add(parts.span())
             parts.until(functools.partial(_has_lost, sending, Lost.UNREACHABLE, round_))
@@ -99,7 +100,7 @@ def test_adding_does_not_wait_for_a_frozen_collector_and_overflow_is_counted(
         OTEL_BSP_MAX_EXPORT_BATCH_SIZE="10",
         **_FOREVER,
     )
-    sending = Exporter(target, parts.RESOURCE)
+    sending = opened(target, parts.RESOURCE)
     for number in range(1, 11):
         sending.add(parts.span(number))
     assert receiver.arrived.acquire(timeout=30)
@@ -115,7 +116,7 @@ def test_adding_does_not_wait_for_a_frozen_collector_and_overflow_is_counted(
 def test_closing_does_not_wait_for_a_frozen_collector(receiver: Receiver) -> None:
     """Its answer would be waited for for an hour."""
     receiver.manner = Manner(fault=Fault.FROZEN)
-    sending = Exporter(parts.target(receiver, **_FOREVER), parts.RESOURCE)
+    sending = opened(parts.target(receiver, **_FOREVER), parts.RESOURCE)
     sending.add(parts.span())
     assert receiver.arrived.acquire(timeout=30)
     sending.add(parts.span())
@@ -130,7 +131,7 @@ def test_closing_interrupts_a_wait_before_the_next_try(receiver: Receiver) -> No
     """It answered 503 and asks to come again in half an hour."""
     receiver.manner = Manner(status=503, headers={"retry-after": "1800"})
     before = set(threading.enumerate())
-    sending = Exporter(parts.target(receiver, **_FOREVER), parts.RESOURCE)
+    sending = opened(parts.target(receiver, **_FOREVER), parts.RESOURCE)
     (thread,) = set(threading.enumerate()) - before
     sending.add(parts.span())
     assert receiver.arrived.acquire(timeout=30)
@@ -143,7 +144,7 @@ def test_closing_interrupts_a_wait_before_the_next_try(receiver: Receiver) -> No
 @pytest.mark.promise("T3")
 def test_a_collector_that_never_answers_is_given_up(receiver: Receiver) -> None:
     receiver.manner = Manner(fault=Fault.FROZEN)
-    sending = Exporter(parts.target(receiver, **_SOON), parts.RESOURCE)
+    sending = opened(parts.target(receiver, **_SOON), parts.RESOURCE)
     _add_until_one_times_out(sending)
     sending.close(30)
     assert sending.counts.sent == 0
@@ -160,7 +161,7 @@ def test_a_collector_that_drips_is_given_up_and_drops_are_said(
     """
     receiver.manner = Manner(fault=fault)
     soon = {"OTEL_EXPORTER_OTLP_TIMEOUT": "1000"}
-    sending = Exporter(parts.target(receiver, **soon), parts.RESOURCE)
+    sending = opened(parts.target(receiver, **soon), parts.RESOURCE)
     _add_until_one_times_out(sending)
     sending.add(parts.span())
     before = sum(sending.counts.lost.values())
@@ -180,7 +181,7 @@ def test_a_full_queue_is_said_once_while_a_send_hangs_and_once_that_there_is_roo
     """The thread that would say it waits for a collector for an hour."""
     receiver.manner = Manner(fault=Fault.FROZEN)
     bounds = {"OTEL_BSP_MAX_QUEUE_SIZE": "4", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "4"}
-    sending = Exporter(parts.target(receiver, **bounds, **_FOREVER), parts.RESOURCE)
+    sending = opened(parts.target(receiver, **bounds, **_FOREVER), parts.RESOURCE)
     sending.add(parts.span())
     assert receiver.arrived.acquire(timeout=30)
     for number in range(2, 12):
@@ -207,7 +208,7 @@ def test_what_a_collector_asks_to_come_again_for_is_sent_again(
     receiver.first.append(Manner(status=status, headers={"retry-after": "0"}))
     date = "Sat, 21 Nov 2026 20:00:00 GMT"
     receiver.first.append(Manner(status=status, headers={"retry-after": date, "date": date}))
-    sending = Exporter(parts.target(receiver), parts.RESOURCE)
+    sending = opened(parts.target(receiver), parts.RESOURCE)
     sending.add(parts.span())
     parts.until(lambda: sending.counts.sent == 1)
     sending.close(30)
@@ -233,7 +234,7 @@ def test_a_date_that_no_clock_has_does_not_end_telemetry_for_good(
     usual = "Sat, 21 Nov 2026 20:00:00 GMT"
     headers = {"retry-after": usual, "date": usual, name: date}
     receiver.first.append(Manner(status=503, headers=headers))
-    sending = Exporter(parts.target(receiver), parts.RESOURCE)
+    sending = opened(parts.target(receiver), parts.RESOURCE)
     sending.add(parts.span())
     parts.until(lambda: sending.counts.sent == 1)
     sending.close(30)
@@ -308,7 +309,7 @@ def test_an_address_that_swallows_everything_does_not_keep_the_next_from_being_t
 
 @pytest.mark.promise("T3")
 def test_a_kept_connection_that_went_stale_costs_nothing(receiver: Receiver) -> None:
-    sending = Exporter(parts.target(receiver), parts.RESOURCE)
+    sending = opened(parts.target(receiver), parts.RESOURCE)
     sending.add(parts.span(1))
     parts.until(lambda: sending.counts.sent == 1)
     receiver.hang_up()
@@ -328,7 +329,7 @@ def test_a_collector_that_refuses_is_counted_and_not_followed(
         status=status,
         headers={"location": f"{receiver.url}/v1/traces", "retry-after": "3600"},
     )
-    sending = Exporter(parts.target(receiver), parts.RESOURCE)
+    sending = opened(parts.target(receiver), parts.RESOURCE)
     sending.add(parts.span())
     parts.until(lambda: _lost(sending) == {Lost.REFUSED: 1})
     sending.close(30)
@@ -341,7 +342,7 @@ def test_a_collector_that_goes_away_or_speaks_no_http_is_counted(
     receiver: Receiver, fault: Fault
 ) -> None:
     receiver.manner = Manner(fault=fault)
-    sending = Exporter(parts.target(receiver, **_SOON), parts.RESOURCE)
+    sending = opened(parts.target(receiver, **_SOON), parts.RESOURCE)
     sending.add(parts.span())
     parts.until(lambda: sum(sending.counts.lost.values()) == 1)
     sending.close(30)
@@ -352,7 +353,7 @@ def test_a_collector_that_goes_away_or_speaks_no_http_is_counted(
 @pytest.mark.parametrize("body", [b"<html>" * 100_000, b"\xff" * 10, b"\x0a", b"\x0a\x03\x08"])
 def test_an_answer_of_200_with_garbage_in_it_does_no_harm(receiver: Receiver, body: bytes) -> None:
     receiver.manner = Manner(body=body)
-    sending = Exporter(parts.target(receiver), parts.RESOURCE)
+    sending = opened(parts.target(receiver), parts.RESOURCE)
     sending.add(parts.span())
     parts.until(lambda: sending.counts.sent == 1)
     sending.close(30)
@@ -362,7 +363,7 @@ def test_an_answer_of_200_with_garbage_in_it_does_no_harm(receiver: Receiver, bo
 def test_what_a_collector_says_it_did_not_take_is_counted(receiver: Receiver) -> None:
     """OTLP's partial success: field 1 of field 1."""
     receiver.manner = Manner(body=b"\x0a\x02\x08\x03")
-    sending = Exporter(parts.target(receiver, OTEL_BSP_SCHEDULE_DELAY="3600000"), parts.RESOURCE)
+    sending = opened(parts.target(receiver, OTEL_BSP_SCHEDULE_DELAY="3600000"), parts.RESOURCE)
     for number in range(1, 11):
         sending.add(parts.span(number))
     sending.close(30)
@@ -375,7 +376,7 @@ def test_once_a_collector_is_well_again_spans_arrive_and_it_is_said(
     receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     receiver.manner = Manner(status=500)
-    sending = Exporter(parts.target(receiver), parts.RESOURCE)
+    sending = opened(parts.target(receiver), parts.RESOURCE)
     sending.add(parts.span())
     parts.until(lambda: _lost(sending) == {Lost.REFUSED: 1})
     receiver.manner = Manner()
@@ -403,7 +404,7 @@ def test_a_collector_whose_certificate_nobody_vouches_for_gets_nothing(tmp_path:
         for path, lost in ((foreign, 1), (tmp_path / "missing.pem", 1), (trusted, 0)):
             more = _SOON if lost else {}
             target = parts.target(receiver, OTEL_EXPORTER_OTLP_CERTIFICATE=str(path), **more)
-            sending = Exporter(target, parts.RESOURCE)
+            sending = opened(target, parts.RESOURCE)
             sending.add(parts.span())
             parts.until(functools.partial(_is_over, sending))
             sending.close(30)
@@ -415,7 +416,7 @@ def test_a_collector_whose_certificate_nobody_vouches_for_gets_nothing(tmp_path:
 def test_a_span_that_cannot_be_encoded_costs_neither_its_batch_nor_the_thread(
     receiver: Receiver,
 ) -> None:
-    sending = Exporter(parts.target(receiver), parts.RESOURCE)
+    sending = opened(parts.target(receiver), parts.RESOURCE)
     bad = dataclasses.replace(parts.span(), began_ns=-1)
     sending.add(bad)
     parts.until(lambda: _lost(sending) == {Lost.REFUSED: 1})
@@ -433,7 +434,7 @@ def test_closing_still_sends_after_a_batch_of_which_only_a_part_was_taken() -> N
     with otlp_receiver.running() as receiver:
         receiver.first.append(Manner(body=b"\x0a\x02\x08\x01"))
         bounds = {"OTEL_BSP_SCHEDULE_DELAY": "3600000", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "2"}
-        sending = Exporter(parts.target(receiver, **bounds), parts.RESOURCE)
+        sending = opened(parts.target(receiver, **bounds), parts.RESOURCE)
         for number in (1, 2):
             sending.add(parts.span(number))
         parts.until(lambda: _lost(sending) == {Lost.REFUSED: 1})
@@ -446,7 +447,7 @@ def test_closing_still_sends_after_a_batch_of_which_only_a_part_was_taken() -> N
 @pytest.mark.promise("T3")
 def test_a_minute_of_a_hundred_thousand_spans_is_accounted_for(receiver: Receiver) -> None:
     """Issue 8: what is not sent is counted; added at once, which is harder than in a minute."""
-    sending = Exporter(parts.target(receiver), parts.RESOURCE)
+    sending = opened(parts.target(receiver), parts.RESOURCE)
     spans = [parts.span(number) for number in range(1, 1001)]
     for _ in range(100):
         for one in spans:

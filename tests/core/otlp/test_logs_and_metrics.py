@@ -1,15 +1,16 @@
 """Audit lines as log records, and snapshots of instruments as metrics: docs/administrator."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
 from mesh7_core.otlp import logs, metrics, settings
 from mesh7_core.otlp.counts import Lost
-from mesh7_core.otlp.logs import LogExporter
 from mesh7_core.otlp.metrics import MetricExporter
 from mesh7_core.otlp.moments import Snapshot
+from mesh7_core.otlp.sending import Sender
+from mesh7_core.otlp.settings import Target
 from mesh7_core.telemetry.instruments import (
     Distribution,
     Instrument,
@@ -195,9 +196,9 @@ async def test_instruments_that_cannot_be_read_once_are_read_again_and_it_is_sai
     assert [record.levelname for record in caplog.records if record.exc_info] == ["ERROR"] * 2
 
 
-@pytest.mark.parametrize("kind", [LogExporter, MetricExporter])
+@pytest.mark.parametrize("kind", [logs.opened, MetricExporter])
 def test_what_sends_may_be_closed_more_than_once(
-    kind: type[LogExporter] | type[MetricExporter],
+    kind: Callable[[Target, Mapping[str, str]], Sender[bytes] | MetricExporter],
 ) -> None:
     with otlp_receiver.running() as receiver:
         sending = kind(parts.target(receiver), parts.RESOURCE)

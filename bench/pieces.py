@@ -114,12 +114,13 @@ def _spliced(body: bytes) -> Iterator[Piece]:
 def _seen(body: bytes) -> Iterator[Piece]:
     """What is written down and sent of a call that is over."""
     record, traced = _record(body, _tracer(0)), _record(body, _tracer(1))
-    spans = record_spans.spans_of(traced)
+    making = record_spans.Spans()
+    spans = making.of(traced)
     untraced, rendering = _tracer(0.01), lines.Lines(b"k" * 32)
     yield "choose whether it is traced, 1 %", lambda: untraced.begin("mcp", 0, None, {})
     yield "render its audit line", lambda: rendering.line(record)
     yield "seal 64 audit lines", _sealing(rendering.line(record))
-    yield f"make its {len(spans)} spans", lambda: record_spans.spans_of(traced)
+    yield f"make its {len(spans)} spans", lambda: making.of(traced)
     yield f"encode its {len(spans)} spans", lambda: [protobuf.span(one) for one in spans]
 
 
@@ -135,9 +136,11 @@ def _sealing(line: bytes) -> Callable[[], object]:
 def _record(body: bytes, tracer: Tracer) -> Record:
     passage = tracer.begin("mcp", 1_000, None, {})
     passage.judged_ns, passage.sent_ns, passage.sent_body = 50_000, 60_000, body
-    if passage.sampled is not None:
-        passage.sampled.method = "tools/call"
-        passage.sampled.client = passage.sampled.server
+    sampled = passage.sampled
+    if sampled is not None:
+        sampled.method, sampled.request_id, sampled.protocol = "tools/call", "17", "2026-07-28"
+        sampled.server_address, sampled.server_port = "billing.internal", 8080
+        sampled.client = record_spans.client_context(sampled)
     decided = Decision(Verdict.ALLOW, Reason.ALLOWED_BY_RULE, (RuleId("default/bench/refunds"),))
     return Record(
         _call(calls.TOOL), decided, Outcome.OK, passage,

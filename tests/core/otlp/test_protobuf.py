@@ -1,5 +1,7 @@
 """Spans as we write them are spans as OpenTelemetry's own encoder writes them."""
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,6 +67,15 @@ def test_what_we_write_reads_as_what_the_sdk_writes(
     theirs = Resource(dict(resource), conventions.SCHEMA_URL)
     expected = encode_spans([_readable(one, theirs) for one in ours])
     assert ExportTraceServiceRequest.FromString(written) == expected
+
+
+def test_an_attribute_that_equals_one_of_another_type_is_written_as_its_own_type() -> None:
+    """What is remembered of attributes is found by equality, and `True == 1 == 1.0`."""
+    for value in (1, True, 1.0, True, 1, "1", ("1",), ["1"], ("1",)):
+        one = dataclasses.replace(parts.span(), attributes={"of.all.types": value})
+        found = ExportTraceServiceRequest.FromString(protobuf.request([protobuf.span(one)], {}))
+        theirs = encode_spans([_readable(one, Resource({}, conventions.SCHEMA_URL))])
+        assert found == theirs
 
 
 @pytest.mark.promise("T3")

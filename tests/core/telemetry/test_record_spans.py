@@ -1,5 +1,6 @@
 """The spans of a record: docs/reference/telemetry.md; promises T2 and T6."""
 
+import tracemalloc
 from collections.abc import Mapping
 
 import pytest
@@ -360,3 +361,48 @@ def test_the_table_has_every_attribute_that_spans_have_and_says_where() -> None:
 def _ids(traceparent: str) -> tuple[str, str]:
     _, trace_id, span_id, _ = traceparent.split("-")
     return trace_id, span_id
+
+
+def test_what_is_remembered_of_like_calls_holds_nothing_of_one_call() -> None:
+    """The danger of remembering: one call's id, path or arguments told of another."""
+    part = calls.HttpPart(method="POST", path="/v1/charges", query="")
+    other = calls.HttpPart(method="POST", path="/v1/refunds", query="")
+    made = [
+        (record(passage()), '{"card":"***"}'),
+        (record(passage()), ""),
+        (record(passage(wait_ms=1, judged_ms=8)), ""),
+        (record(passage(), ALLOWED, Outcome.PROTOCOL_ERROR, detail="-1"), ""),
+        (record(passage(), ALLOWED, Outcome.PROTOCOL_ERROR, detail="-2"), ""),
+        (record(passage(sent_ms=0), DENIED, Outcome.REFUSED), ""),
+        (record(passage(), http=part, status=200), ""),
+        (record(passage(), http=other, status=200), ""),
+        (record(passage(), name="refund", family=calls.Family.PROMPTS), ""),
+        (record(passage(), name="x" * 100_000), ""),
+    ]
+    for number, (one, _) in enumerate(made):
+        assert one.passage.sampled is not None
+        one.passage.sampled.request_id = ("", "7", "e7b1-8", "password=hunter2")[number % 4]
+        one.passage.sampled.session = ("", "s-1")[number % 2]
+        one.passage.digest = ("", "sha256:d")[number % 2]
+    remembering = record_spans.Spans()
+
+    for one, arguments in (*made, *reversed(made)):
+        assert remembering.of(one, arguments) == spans_of(one, arguments)
+        assert "hunter2" not in repr(remembering.of(one, arguments))
+
+
+@pytest.mark.promise("X11")
+def test_calls_that_are_all_different_do_not_fill_the_memory() -> None:
+    """The attack: a decision, a name or an address for each call."""
+    remembering = record_spans.Spans()
+    many = range(record_spans.MOST_REMEMBERED + 2)
+    tracemalloc.start()
+    for number in many:
+        remembering.of(record(passage(), name=f"{number:0250d}"))
+    once, _ = tracemalloc.get_traced_memory()
+    for number in (*many, *many, *many):
+        remembering.of(record(passage(), name=f"{-number:0250d}"))
+    later, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert later < once + 3_000_000

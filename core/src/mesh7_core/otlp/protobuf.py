@@ -55,11 +55,8 @@ _ARRAY: Final = _tag(5, _LENGTH)
 """Of an `AnyValue`: written also when they are empty, as they say which type it has."""
 _ELEMENT: Final = _tag(1, _LENGTH)
 """Of an `ArrayValue`."""
-_MOST_SHORT_TEXT: Final = _SHORT - 3
-_SHORT_TEXTS: Final = tuple(
-    _VALUE + _number(size + 2) + _STRING + _number(size) for size in range(_MOST_SHORT_TEXT + 1)
-)
-"""What stands before a text of that size: most attributes are short texts."""
+_TRACE_BYTES: Final = 16
+_SPAN_BYTES: Final = 8
 _TRACE_ID: Final = _tag(1, _LENGTH) + b"\x10"
 _SPAN_ID: Final = _tag(2, _LENGTH) + b"\x08"
 """Of a `Span` and of a `Link`, with their lengths."""
@@ -67,6 +64,7 @@ _TRACE_STATE: Final = _tag(3, _LENGTH)
 _PARENT: Final = _tag(4, _LENGTH) + b"\x08"
 _NAME: Final = _tag(5, _LENGTH)
 _KIND: Final = {kind: _tag(6, _VARINT) + _number(kind) for kind in Kind}
+_TIMES: Final = struct.Struct("<sQsQ").pack
 _BEGAN: Final = _tag(7, _FIXED64)
 _ENDED: Final = _tag(8, _FIXED64)
 _ATTRIBUTE: Final = _tag(9, _LENGTH)
@@ -99,9 +97,12 @@ _SCOPE_NAME: Final = _tag(1, _LENGTH)
 _SCOPE_VERSION: Final = _tag(2, _LENGTH)
 _RESOURCE_ATTRIBUTE: Final = _tag(1, _LENGTH)
 
-_MOST_KEYS: Final = 512
-_keys: Final[dict[str, bytes]] = {}
-"""Names of attributes, written: a table of ours has them, so they are few."""
+_MOST_REMEMBERED: Final = 1024
+_LONGEST_REMEMBERED: Final = 256
+_REMEMBERED: Final = frozenset({str, int, tuple})
+"""Types of values; `True` and 1.0 equal 1, and are written otherwise."""
+_attributes_said: Final[dict[tuple[str, Value], bytes]] = {}
+"""Short attributes of spans, written: most spans say what others said."""
 
 
 def span(one: Span) -> bytes:
@@ -110,19 +111,21 @@ def span(one: Span) -> bytes:
     Raises:
         ValueError: an id is no hex number of its length, or a number is out of its range.
     """
-    context = one.context
-    written = [_TRACE_ID, _identifier(context.trace_id, 16), _SPAN_ID]
-    written.append(_identifier(context.span_id, 8))
+    context, parent, began_ns, ended_ns = one.context, one.parent_id, one.began_ns, one.ended_ns
+    if not 0 <= began_ns < _UINT64 or not 0 <= ended_ns < _UINT64:
+        raise ValueError("a time out of range")
+    written = [_identifiers(context)]
     if context.state:
         written += (_TRACE_STATE, _text(context.state))
     flags = _HERE
-    if one.parent_id:
-        written += (_PARENT, _identifier(one.parent_id, 8))
+    if parent:
+        written += (_PARENT, _identifier(parent))
         flags = _REMOTE if one.kind in _FROM_ELSEWHERE else _HERE
     written += (_NAME, _text(one.name), _KIND[one.kind])
-    written += (_BEGAN, _time(one.began_ns), _ENDED, _time(one.ended_ns))
-    for name, value in one.attributes.items():
-        written += (_ATTRIBUTE, _pair(name, value))
+    written.append(_TIMES(_BEGAN, began_ns, _ENDED, ended_ns))
+    for said in one.attributes.items():
+        known = _attributes_said.get(said) if type(said[1]) in _REMEMBERED else None
+        written.append(known or _attribute(said))
     for event in one.events:
         written += (_EVENT, _event(event))
     for link in one.links:
@@ -158,9 +161,16 @@ def _text(text: str) -> bytes:
     return _sized(text.encode("utf-8", "replace"))
 
 
-def _identifier(written: str, size: int) -> bytes:
+def _identifiers(context: Context) -> bytes:
+    trace, span = bytes.fromhex(context.trace_id), bytes.fromhex(context.span_id)
+    if len(trace) != _TRACE_BYTES or len(span) != _SPAN_BYTES:
+        raise ValueError("an id of another length")
+    return b"%b%b%b%b" % (_TRACE_ID, trace, _SPAN_ID, span)
+
+
+def _identifier(written: str) -> bytes:
     number = bytes.fromhex(written)
-    if len(number) != size:
+    if len(number) != _SPAN_BYTES:
         raise ValueError("an id of another length")
     return number
 
@@ -175,17 +185,19 @@ def _attributes(field: bytes, attributes: Mapping[str, Value]) -> bytes:
     return b"".join([field + _pair(name, value) for name, value in attributes.items()])
 
 
+def _attribute(said: tuple[str, Value]) -> bytes:
+    """Of a span, and remembers it where others may say the same."""
+    name, value = said
+    made = _ATTRIBUTE + _pair(name, value)
+    if type(value) in _REMEMBERED and len(made) <= _LONGEST_REMEMBERED:
+        if len(_attributes_said) >= _MOST_REMEMBERED:
+            _attributes_said.clear()
+        _attributes_said[said] = made
+    return made
+
+
 def _pair(name: str, value: Value) -> bytes:
-    key = _keys.get(name)
-    if key is None:
-        key = _KEY + _text(name)
-        if len(_keys) < _MOST_KEYS:
-            _keys[name] = key
-    if isinstance(value, str):
-        text = value.encode("utf-8", "replace")
-        if len(text) <= _MOST_SHORT_TEXT:
-            return _sized(key + _SHORT_TEXTS[len(text)] + text)
-    return _sized(key + _VALUE + _sized(_any(value)))
+    return _sized(_KEY + _text(name) + _VALUE + _sized(_any(value)))
 
 
 def _any(value: Value) -> bytes:
@@ -208,8 +220,7 @@ def _event(event: Event) -> bytes:
 
 
 def _link(link: Context) -> bytes:
-    whole = _TRACE_ID + _identifier(link.trace_id, 16) + _SPAN_ID + _identifier(link.span_id, 8)
-    return _sized(whole + _LINK_FLAGS + _REMOTE)
+    return _sized(_identifiers(link) + _LINK_FLAGS + _REMOTE)
 
 
 def _status(error: str | None) -> bytes:

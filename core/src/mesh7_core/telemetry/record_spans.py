@@ -46,31 +46,120 @@ _ATTRIBUTES: Final = {
     Family.PROMPTS: names.PROMPT,
     Family.RESOURCES: names.RESOURCE,
 }
+MOST_REMEMBERED: Final = 512
+"""Kinds of calls; there are as many as tools, decisions and outcomes come together."""
 _HTTP_CLIENT_ERROR: Final = 400
 _HTTP_SERVER_ERROR: Final = 500
 
 _Said = dict[str, Value]
+_Place = tuple[
+    int, int, Family, str, str, bool, Outcome, int, str, str, str, str, str, str, int, bool
+]
+
+
+class Spans:
+    """Makes them, and remembers what those of like calls have in common: most calls are alike."""
+
+    def __init__(self) -> None:
+        self._texts = chosen.Texts()
+        self._alike: dict[_Place, _Alike] = {}
+
+    def of(self, record: Record, arguments: str = "") -> tuple[Span, ...]:
+        """The SERVER span first, then what it is made of; empty when the call is not traced.
+
+        Args:
+            record: of a call that is over.
+            arguments: what the policies let be recorded of its arguments, masked; empty = nothing.
+        """
+        passage, sampled = record.passage, record.passage.sampled
+        if sampled is None:
+            return ()
+        alike = self._common(record, sampled)
+        identifier = self._identifier(sampled.request_id)
+        found = [_server(record, sampled, alike, self._own(record, sampled, identifier, arguments))]
+        if passage.judged_ns or passage.wait_ns:
+            found.append(_policy(record, sampled, alike))
+        if passage.wait_ns:
+            found.append(_approval(record, sampled))
+        if passage.sent_ns and sampled.client is not None:
+            found.append(_client(record, sampled, sampled.client, alike, identifier))
+        return tuple(found)
+
+    def _common(self, record: Record, sampled: Sampled) -> "_Alike":
+        passage, call = record.passage, record.call
+        # An id is that of one object as long as it lives, and what is remembered keeps it alive.
+        place = (
+            id(record.decision), id(call.agent), call.family, call.source, call.name,
+            call.http is None, record.outcome, record.status, record.detail, record.bundle,
+            passage.door, sampled.method, sampled.protocol, sampled.server_address,
+            sampled.server_port, passage.wait_ns > 0,
+        )  # fmt: skip
+        found = self._alike.get(place)
+        if found is not None:
+            return found
+        made = _Alike(record, sampled)
+        if max(map(len, (call.name, call.source, record.detail, sampled.protocol))) <= chosen.MOST:
+            if len(self._alike) >= MOST_REMEMBERED:
+                self._alike.clear()
+            self._alike[place] = made
+        return made
+
+    def _own(self, record: Record, sampled: Sampled, identifier: str, arguments: str) -> _Said:
+        """What the SERVER span of this call alone says."""
+        said: _Said = {names.REQUEST_ID: identifier} if identifier else {}
+        if record.call.http is not None:
+            said[names.HTTP_PATH] = _cut(self._texts.text(record.call.http.path))
+        if sampled.session:
+            said[names.SESSION] = _cut(self._texts.text(sampled.session))
+        if record.passage.digest:
+            said[names.DIGEST] = record.passage.digest
+        if arguments:
+            said[names.ARGUMENTS] = arguments
+        return said
+
+    def _identifier(self, given: str) -> str:
+        # Most are numbers, each another one, and there is nothing in a number to mask.
+        if given.isdecimal() and len(given) <= chosen.MOST:
+            return given
+        return _cut(self._texts.text(given))
+
+
+class _Alike:
+    """What calls have in common that one agent made by one door, with one decision and outcome.
+
+    Attributes:
+        decision, agent: kept, so that no others have their ids.
+        name: of the SERVER and of the CLIENT span.
+        server, policy, client: attributes of the three; nobody changes them.
+        would: attributes of the event that says what audit mode would do; None = there is none.
+        server_error, client_error: as `Span.error`.
+    """
+
+    __slots__ = (
+        "agent", "client", "client_error", "decision", "name", "policy", "server", "server_error",
+        "would",
+    )  # fmt: skip
+
+    def __init__(self, record: Record, sampled: Sampled) -> None:
+        decision, agent = record.decision, record.call.agent
+        self.decision, self.agent = decision, agent
+        self.name = _name(record, sampled)
+        common = _common(record, sampled)
+        error = _error(record, least_status=_HTTP_SERVER_ERROR)
+        self.server = _failed(common | _serving(record), error)
+        self.server_error = _description(record) if error else None
+        error = _error(record, least_status=_HTTP_CLIENT_ERROR)
+        transport: _Said = {names.TRANSPORT: "tcp" if sampled.server_address else "pipe"}
+        self.client = _failed(common | transport, error)
+        self.client_error = _description(record) if error else None
+        self.policy = _judging(record)
+        would = decision.would
+        self.would = None if would is None else _judgement(would, effect_of(would))
 
 
 def spans_of(record: Record, arguments: str = "") -> tuple[Span, ...]:
-    """The SERVER span first, then what it is made of; empty when the call is not traced.
-
-    Args:
-        record: of a call that is over.
-        arguments: what the policies let be recorded of its arguments, masked; empty = nothing.
-    """
-    sampled = record.passage.sampled
-    if sampled is None:
-        return ()
-    name, common = _name(record, sampled), _common(record, sampled)
-    found = [_server(record, sampled, name, dict(common), arguments)]
-    if record.passage.judged_ns or record.passage.wait_ns:
-        found.append(_policy(record, sampled))
-    if record.passage.wait_ns:
-        found.append(_approval(record, sampled))
-    if record.passage.sent_ns and sampled.client is not None:
-        found.append(_client(record, sampled, name, common))
-    return tuple(found)
+    """Those of one record; `Spans.of` for many."""
+    return Spans().of(record, arguments)
 
 
 def approval_context(sampled: Sampled) -> context.Context:
@@ -90,49 +179,23 @@ def client_context(sampled: Sampled) -> context.Context:
     return context.child(sampled.server, names.CLIENT)
 
 
-def _server(record: Record, sampled: Sampled, name: str, said: _Said, arguments: str) -> Span:
-    decision, call, passage = record.decision, record.call, record.passage
-    said[names.DOOR] = passage.door
-    said[names.AGENT] = _plain(f"{call.agent.namespace}/{call.agent.service_account}")
-    said |= _judgement(decision, effect_of(decision))
-    if call.http is not None:
-        said[names.HTTP_PATH] = _plain(call.http.path)
-    for key, value in (
-        (names.SESSION, _plain(sampled.session)),
-        (names.DIGEST, passage.digest),
-        (names.GRANTS, decision.grants),
-        (names.APPROVAL_ID, decision.request_id),
-        (names.ARGUMENTS, arguments),
-    ):
-        if value:
-            said[key] = value
-    error = _error(record, least_status=_HTTP_SERVER_ERROR)
+def _server(record: Record, sampled: Sampled, alike: _Alike, own: _Said) -> Span:
     return Span(
-        name=name,
+        name=alike.name,
         kind=Kind.SERVER,
         context=sampled.server,
         parent_id=sampled.parent.span_id if sampled.parent is not None else "",
         began_ns=record.ended_ns - record.duration_ns,
         ended_ns=record.ended_ns,
-        attributes=_failed(said, error),
-        error=_description(record) if error else None,
+        attributes=alike.server | own,
+        error=alike.server_error,
         links=() if sampled.link is None else (sampled.link,),
     )
 
 
-def _policy(record: Record, sampled: Sampled) -> Span:
-    passage, decision = record.passage, record.decision
-    ended_ns = _wall(record, passage.wait_ns or passage.judged_ns)
-    # What people said later is no part of it: the rules asked for them.
-    effect = _EFFECTS[Verdict.HOLD] if passage.wait_ns else effect_of(decision)
-    said = _judgement(decision, effect)
-    said[names.MODE] = "enforce" if decision.would is None else "audit"
-    if record.bundle:
-        said[names.BUNDLE] = record.bundle
-    would = decision.would
-    events = () if would is None else (
-        Event(name=names.WOULD, at_ns=ended_ns, attributes=_judgement(would, effect_of(would))),
-    )  # fmt: skip
+def _policy(record: Record, sampled: Sampled, alike: _Alike) -> Span:
+    ended_ns = _wall(record, record.passage.wait_ns or record.passage.judged_ns)
+    would = alike.would
     return Span(
         name=names.POLICY,
         kind=Kind.INTERNAL,
@@ -140,8 +203,10 @@ def _policy(record: Record, sampled: Sampled) -> Span:
         parent_id=sampled.server.span_id,
         began_ns=record.ended_ns - record.duration_ns,
         ended_ns=ended_ns,
-        attributes=said,
-        events=events,
+        attributes=alike.policy,
+        events=()
+        if would is None
+        else (Event(name=names.WOULD, at_ns=ended_ns, attributes=would),),
     )
 
 
@@ -168,18 +233,19 @@ def _approval(record: Record, sampled: Sampled) -> Span:
     )
 
 
-def _client(record: Record, sampled: Sampled, name: str, said: _Said) -> Span:
-    said[names.TRANSPORT] = "tcp" if sampled.server_address else "pipe"
-    error = _error(record, least_status=_HTTP_CLIENT_ERROR)
+def _client(
+    record: Record, sampled: Sampled, own: context.Context, alike: _Alike, identifier: str
+) -> Span:
+    said = alike.client
     return Span(
-        name=name,
+        name=alike.name,
         kind=Kind.CLIENT,
-        context=client_context(sampled),
+        context=own,
         parent_id=sampled.server.span_id,
         began_ns=_wall(record, record.passage.sent_ns),
         ended_ns=record.ended_ns,
-        attributes=_failed(said, error),
-        error=_description(record) if error else None,
+        attributes=said | {names.REQUEST_ID: identifier} if identifier else said,
+        error=alike.client_error,
     )
 
 
@@ -203,25 +269,40 @@ def _common(record: Record, sampled: Sampled) -> _Said:
         said[names.OPERATION] = _EXECUTE
     if call.http is None:
         said[_ATTRIBUTES[call.family]] = _shown(call)
-    for key, value in (
-        (names.REQUEST_ID, _plain(sampled.request_id)),
-        (names.PROTOCOL, _plain(sampled.protocol)),
-        (names.ADDRESS, sampled.server_address),
-        (names.PORT, sampled.server_port),
-        (names.HTTP_STATUS, record.status),
-    ):
-        if value:
-            said[key] = value
+    said |= _set({
+        names.PROTOCOL: _plain(sampled.protocol),
+        names.ADDRESS: sampled.server_address,
+        names.PORT: sampled.server_port,
+        names.HTTP_STATUS: record.status,
+    })  # fmt: skip
     return said
+
+
+def _serving(record: Record) -> _Said:
+    decision, agent = record.decision, record.call.agent
+    said = _judgement(decision, effect_of(decision))
+    said[names.DOOR] = record.passage.door
+    said[names.AGENT] = _plain(f"{agent.namespace}/{agent.service_account}")
+    return said | _set({names.GRANTS: decision.grants, names.APPROVAL_ID: decision.request_id})
+
+
+def _judging(record: Record) -> _Said:
+    decision = record.decision
+    # What people said later is no part of it: the rules asked for them.
+    effect = _EFFECTS[Verdict.HOLD] if record.passage.wait_ns else effect_of(decision)
+    said = _judgement(decision, effect)
+    said[names.MODE] = "enforce" if decision.would is None else "audit"
+    return said | _set({names.BUNDLE: record.bundle})
 
 
 def _judgement(decision: Decision, effect: str) -> _Said:
     said: _Said = {names.EFFECT: effect, names.REASON: decision.reason.value}
-    if decision.rules:
-        said[names.RULES] = decision.rules
-    if decision.limit:
-        said[names.LIMIT] = decision.limit
-    return said
+    return said | _set({names.RULES: decision.rules, names.LIMIT: decision.limit})
+
+
+def _set(said: _Said) -> _Said:
+    """Without what is empty or 0: that is not said."""
+    return {name: value for name, value in said.items() if value}
 
 
 def effect_of(decision: Decision) -> str:

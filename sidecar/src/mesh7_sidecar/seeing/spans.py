@@ -11,7 +11,7 @@ from typing import Final
 from mesh7_core.audit import shown
 from mesh7_core.otlp import exporter, settings
 from mesh7_core.otlp.counts import Counts
-from mesh7_core.telemetry.record_spans import spans_of
+from mesh7_core.telemetry import record_spans
 from mesh7_core.telemetry.records import Record
 from mesh7_core.telemetry.spans import Span
 from mesh7_sidecar.seeing.tracing import Tracer, Traces, Untraced
@@ -29,11 +29,12 @@ class Spans:
 
     def __init__(self, add: Callable[[Span], None]) -> None:
         self._add = add
+        self._spans = record_spans.Spans()
 
     def consume(self, record: Record) -> None:
         """Nothing for a call that is not traced."""
         if record.passage.sampled is not None:
-            for span in spans_of(record, shown.of(record).decode()):
+            for span in self._spans.of(record, shown.of(record).decode()):
                 self._add(span)
 
 

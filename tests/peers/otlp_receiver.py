@@ -46,6 +46,8 @@ class Fault(Enum):
     """Likewise, before it has said anything."""
     GARBAGE = "garbage"
     """What comes back is no HTTP."""
+    AS_IT_STANDS = "as-it-stands"
+    """What comes back is `body` and nothing else; then it waits for more."""
 
 
 @dataclass
@@ -217,6 +219,9 @@ def _answer(handler: BaseHTTPRequestHandler, manner: Manner) -> None:
     if manner.fault in {Fault.DRIPS, Fault.DRIPS_ITS_HEAD}:
         handler.close_connection = True
         _drip(handler.connection, manner.fault)
+        return
+    if manner.fault is Fault.AS_IT_STANDS:
+        handler.wfile.write(manner.body)
         return
     if manner.fault is Fault.GARBAGE:
         handler.wfile.write(b"\x00\xff not HTTP at all\r\n\r\n" * 3)

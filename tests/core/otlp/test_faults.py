@@ -349,6 +349,49 @@ def test_a_collector_that_goes_away_or_speaks_no_http_is_counted(
     assert sending.counts.sent == 0
 
 
+_CHUNKED = b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ntransfer-encoding: chunked"
+_PARTIAL = b"\x0a\x02\x08\x01"
+
+
+@pytest.mark.promise("T3")
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"\r\n\r\n-1\r\n",
+        b"\r\n\r\n+4\r\n",
+        b"\r\n\r\n0x4\r\n",
+        b"\r\n\r\n\r\n",
+        b"\r\n\r\nfour\r\n",
+        b"\r\n\r\n123456789\r\n",
+        b"\r\n\r\n" + b"4;" + b"a" * 2000,
+        b"\r\n\r\n4\r\n" + _PARTIAL + b"xx",
+        b"\r\n\r\n0\r\n" + b"a: b\r\n" * 100,
+        b"-not\r\ncontent-length: -1\r\n\r\n",
+        b"-not\r\ncontent-length: all\r\n\r\n",
+    ],
+)
+def test_a_size_that_is_none_is_refused_before_the_deadline(
+    receiver: Receiver, said: bytes
+) -> None:
+    """Of an answer whose chunk had -1 bytes, all was awaited that would ever come."""
+    receiver.manner = Manner(fault=Fault.AS_IT_STANDS, body=_CHUNKED + said)
+    sending = opened(parts.target(receiver, **_FOREVER), parts.RESOURCE)
+    sending.add(parts.span())
+    parts.until(lambda: _lost(sending) == {Lost.REFUSED: 1})
+    sending.close(30)
+
+
+@pytest.mark.promise("T3")
+def test_an_answer_in_chunks_is_read_and_its_connection_kept(receiver: Receiver) -> None:
+    chunks = b"\r\n\r\n2;a=b\r\n\x0a\x02\r\n02 \r\n\x08\x01\r\n0\r\na: b\r\n\r\n"
+    receiver.manner = Manner(fault=Fault.AS_IT_STANDS, body=_CHUNKED + chunks)
+    wired = wire.Wire(parts.target(receiver))
+    answers = [wired.ask(b"", 30.0) for _ in range(2)]
+    assert [(one.status, one.body) for one in answers] == [(200, _PARTIAL)] * 2
+    assert wired.is_open
+    wired.close()
+
+
 @pytest.mark.promise("T3")
 @pytest.mark.parametrize("body", [b"<html>" * 100_000, b"\xff" * 10, b"\x0a", b"\x0a\x03\x08"])
 def test_an_answer_of_200_with_garbage_in_it_does_no_harm(receiver: Receiver, body: bytes) -> None:

@@ -16,7 +16,8 @@ class Lost(StrEnum):
     TIMED_OUT = "timed-out"
     """The collector took it and did not answer."""
     REFUSED = "refused"
-    """The collector answered that it does not take it, or took only a part."""
+    """The collector answered that it does not take it, or took only a part; or it could not be
+    written as OTLP in the first place."""
     CLOSED = "closed"
     """The program ended first."""
 

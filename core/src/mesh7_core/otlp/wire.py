@@ -19,6 +19,7 @@ from urllib.parse import quote, unquote, urlsplit
 from typing_extensions import Buffer, override
 
 from mesh7_core import names
+from mesh7_core.otlp import framing
 from mesh7_core.otlp.counts import Lost
 from mesh7_core.otlp.settings import Target
 
@@ -114,9 +115,8 @@ class Wire:
         response = http.client.HTTPResponse(connection, method="POST")  # type: ignore[arg-type]
         try:
             response.begin()
-            body = response.read(_MOST_READ)
             headers = {name.lower(): value for name, value in response.getheaders()}
-            is_whole = response.isclosed()
+            body, is_whole = framing.read(response, _MOST_READ)
             if is_whole and not response.will_close:
                 self._open = connection
         finally:

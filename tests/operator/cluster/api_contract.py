@@ -18,8 +18,8 @@ from mesh7_operator.cluster import api_server, resources, shapes
 from mesh7_operator.cluster.api_server import ApiServer
 from mesh7_operator.cluster.connection import Connection
 from mesh7_operator.cluster.resources import Resource
-from mesh7_operator.controller import seen
-from mesh7_operator.controller.watching import Watch
+from mesh7_operator.controller.informer import seen
+from mesh7_operator.controller.informer.watching import Watch
 
 PATIENCE_S: Final = 30.0
 POLICIES: Final = resources.AGENT_POLICIES

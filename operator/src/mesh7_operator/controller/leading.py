@@ -18,29 +18,31 @@ from mesh7_operator.clock import Clock
 from mesh7_operator.cluster import furniture, redis_master
 from mesh7_operator.cluster.api_server import ApiServer
 from mesh7_operator.cluster.connection import Connection
-from mesh7_operator.controller import audited, listing, looking_up, rounds, tasks
-from mesh7_operator.controller.acknowledging import Acknowledgements
-from mesh7_operator.controller.applying import Applier
-from mesh7_operator.controller.approving import Approvals
-from mesh7_operator.controller.auditing import Auditor
-from mesh7_operator.controller.board import Board
-from mesh7_operator.controller.certifying import Certifying
-from mesh7_operator.controller.chronicle import NOTHING
-from mesh7_operator.controller.compiled import CompiledPolicies
-from mesh7_operator.controller.gathering import Gatherer
-from mesh7_operator.controller.grounding import Grounds
-from mesh7_operator.controller.keyrings import Keyrings
-from mesh7_operator.controller.living import Pods
-from mesh7_operator.controller.looking_up import Answering, Reader
-from mesh7_operator.controller.planning import Planner
+from mesh7_operator.controller import rounds, tasks
+from mesh7_operator.controller.approving.approvals import Approvals
+from mesh7_operator.controller.approving.compiled import CompiledPolicies
+from mesh7_operator.controller.approving.grounding import Grounds
+from mesh7_operator.controller.approving.living import Pods
+from mesh7_operator.controller.approving.settling import Settler
+from mesh7_operator.controller.approving.weighing import Weights
+from mesh7_operator.controller.approving.witnessing import Witness
+from mesh7_operator.controller.auditing import audited, looking_up
+from mesh7_operator.controller.auditing.chronicle import NOTHING
+from mesh7_operator.controller.auditing.looking_up import Answering, Reader
+from mesh7_operator.controller.auditing.querying import Queries
+from mesh7_operator.controller.delivering.acknowledging import Acknowledgements
+from mesh7_operator.controller.delivering.applying import Applier
+from mesh7_operator.controller.delivering.gathering import Gatherer
+from mesh7_operator.controller.delivering.planning import Planner
+from mesh7_operator.controller.delivering.working import Workers
+from mesh7_operator.controller.informer import listing
+from mesh7_operator.controller.informer.board import Board
+from mesh7_operator.controller.informer.watching import Watch
 from mesh7_operator.controller.posting import Poster
-from mesh7_operator.controller.querying import Queries
 from mesh7_operator.controller.seams import NoStore, Store
-from mesh7_operator.controller.settling import Settler
-from mesh7_operator.controller.watching import Watch
-from mesh7_operator.controller.weighing import Weights
-from mesh7_operator.controller.witnessing import Witness
-from mesh7_operator.controller.working import Workers
+from mesh7_operator.controller.upkeep.certifying import Certifying
+from mesh7_operator.controller.upkeep.keyrings import Keyrings
+from mesh7_operator.controller.upkeep.unguarded import Auditor
 from mesh7_operator.metrics import ControllerMetrics
 from mesh7_operator.reconciling import reconcile
 from mesh7_operator.reconciling.compilation import compilation_of

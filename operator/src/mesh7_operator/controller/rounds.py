@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from mesh7_core import errors
-from mesh7_operator.controller.board import Board
-from mesh7_operator.controller.listing import Ear
+from mesh7_operator.controller.informer.board import Board
+from mesh7_operator.controller.informer.listing import Ear
 from mesh7_operator.metrics import ControllerMetrics
 
 _LOG: Final = logging.getLogger(__name__)

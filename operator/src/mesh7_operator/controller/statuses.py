@@ -2,8 +2,8 @@
 
 from mesh7_operator.cluster import api_server, resources
 from mesh7_operator.cluster.api_server import ApiServer
-from mesh7_operator.controller import seen
-from mesh7_operator.controller.board import Board
+from mesh7_operator.controller.informer import seen
+from mesh7_operator.controller.informer.board import Board
 from mesh7_operator.reconciling.plan import StatusChange
 
 

@@ -1,0 +1,1 @@
+"""Bundles and statuses, namespace by namespace: planned, applied, acknowledged by sidecars."""

@@ -1,0 +1,1 @@
+"""The informer: what the API server lists and tells, held by namespace with what we wrote since."""

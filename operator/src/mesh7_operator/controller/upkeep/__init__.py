@@ -1,0 +1,1 @@
+"""What is looked after by the clock: certificates, signing keys, pods that nobody guards."""

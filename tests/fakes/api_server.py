@@ -55,6 +55,7 @@ class ApiServer:
         queries: of the same requests.
         troubles: answers to come instead of the real ones: status and headers.
         troubled_path: requests whose path ends so get them; empty = all do.
+        deaf_to: the next request with this method is done, and answered as if it were not.
         answers: objects by path, beside those that are kept.
     """
 
@@ -62,7 +63,7 @@ class ApiServer:
         self.asked: list[tuple[str, str]] = []
         self.queries: list[dict[str, str]] = []
         self.troubles: list[tuple[int, dict[str, str]]] = []
-        self.troubled_path = self.troubled_method = ""
+        self.troubled_path = self.troubled_method = self.deaf_to = ""
         self.answers: dict[str, Mapping[str, Any]] = {}
         self.url = ""
         self._versions = itertools.count(100)
@@ -130,7 +131,11 @@ class ApiServer:
             target = _target(request.path)
             if "watch" in request.query:
                 return await self._watch(request, target)
-            return await self._act(request, target)
+            done = await self._act(request, target)
+            if request.method != self.deaf_to:
+                return done
+            self.deaf_to = ""
+            return web.json_response({"message": "in trouble"}, status=504)
         except Refused as refused:
             return web.json_response({"message": refused.message}, status=refused.status)
 

@@ -29,10 +29,11 @@ from mesh7_operator.cluster import api_server, resources, shapes
 from mesh7_operator.cluster.api_server import ApiServer
 from mesh7_operator.controller.auditing.anchoring import Auditing
 from mesh7_operator.controller.auditing.anchors import Anchors, Kept
+from mesh7_operator.controller.auditing.looking_up import Reader
 from mesh7_operator.controller.auditing.making_room import MakingRoom, Room
-from mesh7_operator.controller.auditing.recording import Recorder
+from mesh7_operator.controller.auditing.recording import Begun, Recorder
 from mesh7_operator.controller.posting import Poster
-from mesh7_operator.reconciling.world import Keys
+from mesh7_operator.reconciling.world import Keys, Written
 from mesh7_operator.store.audit import Audit
 from mesh7_operator.store.store import Store
 from tests.core.ledger.redis_parts import EVERY_SERVER
@@ -101,7 +102,8 @@ class _Leader:
             wall_ns=lambda: began_ns + int(self.later_s * 1e9),
             monotonic_s=self._monotonic_s,
         )
-        self.recorder = Recorder(audit, secrets.token_bytes, clock)
+        begun = Begun(audit, lambda one: self.auditing.begin(one))  # noqa: PLW0108 - made below
+        self.recorder = Recorder(begun, secrets.token_bytes, clock)
         self.enrolled = ["shop"]
         self.auditing = Auditing(
             audit=audit,
@@ -396,18 +398,105 @@ async def test_an_anchor_that_is_lost_between_two_leaders_is_found(
 async def test_our_own_first_records_of_a_new_namespace_are_no_finding(
     program: Path, tmp_path: Path
 ) -> None:
-    """They are written at once, before its first anchor."""
+    """They lay there before its first anchor: a leader that ended between left a finding."""
     async with _scene(program, tmp_path) as (scene, leader):
-        leader.enrolled.append("bank")
         leader.recorder.note("bank", b'{"bundle":{}}')
         assert await leader.recorder.flush()
-        await leader.look()
-        assert leader.found("bank") == {}
+        for one in (scene.lead(), scene.lead()):
+            one.enrolled.append("bank")
+            await one.look()
+            assert one.found("bank") == {}
         successor = scene.lead()
         successor.enrolled.append("bank")
         await scene.api.delete(resources.CONFIG_MAPS, RELEASE, "mesh7-audit-bank")
         await successor.look()
         assert successor.found("bank") == {"unanchored": 1.0}
+
+
+async def _asked(scene: _Scene, leader: _Leader, **spec: object) -> dict[str, object]:
+    reader = Reader(scene.store.audit, leader.auditing, leader.recorder.note, leader.clock)
+    value = {"metadata": {}, "spec": {"requestedBy": "jane", **spec}}
+    query = Written(
+        kind="AuditQuery", namespace="bank", name="q", uid="1", generation=1, value=value
+    )
+    try:
+        return dict(await reader.answer(query))
+    finally:
+        reader.close()
+
+
+@pytest.mark.parametrize("is_verify", [True, False])
+@EVERY_SERVER
+async def test_a_question_in_the_first_seconds_of_a_namespace_leaves_no_finding(
+    program: Path, tmp_path: Path, *, is_verify: bool
+) -> None:
+    """It took in what sidecars had written before an anchor was there: as if one were lost."""
+    async with _scene(program, tmp_path) as (scene, leader):
+        leader.enrolled.append("bank")
+        scene.send(Writer(namespace="bank").blocks(3), namespace="bank")
+        status = await _asked(scene, leader, verify=is_verify)
+        assert (status["phase"], status["scanned"]) == ("Done", 3)
+        if is_verify:
+            verified = status["verified"]
+            assert isinstance(verified, dict)
+            assert (verified["sound"], verified["findings"]) == (True, [])
+        await leader.look()
+        assert leader.found("bank") == {}
+
+
+@pytest.mark.promise("T5")
+@EVERY_SERVER
+async def test_a_question_finds_that_the_anchor_was_deleted_before_this_term(
+    program: Path, tmp_path: Path
+) -> None:
+    """A namespace that has records and no anchor is no new one, were they a second old."""
+    async with _scene(program, tmp_path) as (scene, leader):
+        leader.enrolled.append("bank")
+        scene.send(Writer(namespace="bank").blocks(3), namespace="bank")
+        await leader.look()
+        await scene.api.delete(resources.CONFIG_MAPS, RELEASE, "mesh7-audit-bank")
+        status = await _asked(scene, scene.lead(), verify=True)
+        verified = status["verified"]
+        assert isinstance(verified, dict)
+        assert (verified["sound"], [one["kind"] for one in verified["findings"]]) == (
+            False, ["unanchored"],
+        )  # fmt: skip
+
+
+@EVERY_SERVER
+async def test_nothing_of_ours_is_written_while_no_anchor_can_be(
+    program: Path, tmp_path: Path
+) -> None:
+    async with _scene(program, tmp_path) as (scene, leader):
+        scene.kept.troubled_method, scene.kept.troubled_path = "POST", "configmaps"
+        scene.kept.troubles = [(403, {})]
+        leader.recorder.note("bank", b'{"bundle":{}}')
+        assert not await leader.recorder.flush()
+        assert scene.server.tell("EXISTS", "m7a:{bank}:audit") == 0
+        assert await leader.recorder.flush()
+        assert scene.server.tell("XLEN", "m7a:{bank}:audit") == 1
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@EVERY_SERVER
+async def test_an_anchor_whose_answer_was_lost_is_nobody_elses(
+    program: Path, tmp_path: Path, *, is_first: bool
+) -> None:
+    """The API server had written it; what came meanwhile made it look like somebody's change."""
+    async with _scene(program, tmp_path) as (scene, before):
+        leader, writer = before, Writer()
+        if is_first:
+            await scene.api.delete(*PLACE)
+            leader = scene.lead()
+        scene.send(writer.blocks(1))
+        scene.kept.deaf_to = "POST" if is_first else "PUT"
+        with pytest.raises(errors.ClusterError, match="in trouble"):
+            await leader.look()
+        assert scene.kept.deaf_to == ""
+        scene.send(writer.blocks(1))
+        await leader.look()
+        assert leader.found() == {}
+        assert (await scene.anchor()).chains[ONE].head.hash == writer.head.hash
 
 
 def _evicted(found: Verified) -> list[str]:

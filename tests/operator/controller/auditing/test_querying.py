@@ -315,9 +315,6 @@ class _Slow:
     def __init__(self, parts: _Parts) -> None:
         self._parts = parts
 
-    async def gather(self, _: str) -> int | None:
-        return 0
-
     async def read_back(self, namespace: str, *, before: str = "") -> Any:
         self._parts.ahead_s += looking_up.ANSWER_S / 2
         return await self._parts.trail.read_back(namespace, before=before)
@@ -332,6 +329,9 @@ def _clock(parts: _Parts) -> Clock:
 
 async def test_verifying_without_end_is_given_up(parts: _Parts) -> None:
     class Never:
+        async def gather(self, _: str) -> int | None:
+            return 0
+
         @contextlib.asynccontextmanager
         async def walk(self, _: str) -> AsyncIterator[Anchor | None]:
             async with asyncio.timeout(0):

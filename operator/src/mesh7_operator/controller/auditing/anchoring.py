@@ -163,6 +163,24 @@ class Auditing:
                 return None
             return None if kept is None else kept.signed
 
+    async def begin(self, namespace: str) -> bool:
+        """Whether its anchor is there; made where nothing lies there yet.
+
+        Whoever writes into its stream asks first: what lies there without an anchor is a finding.
+        """
+        known = self._known.setdefault(namespace, _Known())
+        if _is_begun(known):
+            return True
+        # The next round says why not, and tries again.
+        with contextlib.suppress(errors.ClusterError):
+            async with known.lock:
+                await self._kept(namespace, known)
+        return _is_begun(known)
+
+    async def gather(self, namespace: str) -> int | None:
+        """Move some of what was appended lately into its stream; how many are left, None = lost."""
+        return await self._audit.gather(namespace) if await self.begin(namespace) else None
+
     def forget(self, namespace: str) -> None:
         """There is no such namespace any more; what is kept of it goes by its age."""
         self._recorder.forget(namespace)
@@ -203,10 +221,10 @@ class Auditing:
     async def _finish(self, namespace: str) -> None:
         """Hold what lies there against what should, let the oldest go, and sign."""
         known = self._known[namespace]
-        kept = known.kept
-        if kept is None:
-            return
         async with known.lock:
+            kept = known.kept
+            if kept is None:
+                return
             extent = await self._audit.extent(namespace)
             if extent is not None:
                 known.checked_s = self._clock.monotonic_s()
@@ -216,7 +234,7 @@ class Auditing:
                 await self._make_room(namespace, known, kept, extent)
             oldest_ms = self._clock.wall_ms() - int(self._terms.retention.total_seconds() * 1000)
             kept.anchor = following.outlived(kept.anchor, oldest_ms)
-            if namespace in self._known:
+            if known.kept is not None:
                 await self._sign(namespace, kept)
 
     async def _caught_up(self, namespace: str, kept: Kept, extent: Extent) -> bool:
@@ -243,9 +261,10 @@ class Auditing:
             known.was_cut = True
         await making.make(namespace, kept, known.room, extent.first)
         if not kept.anchor.entries and namespace not in self._enrolled():
-            await self._audit.forget(namespace)
-            await self._anchors.remove(namespace)
-            self._known.pop(namespace, None)
+            # Whoever would write there waits for the lock, and begins anew.
+            known.kept, known.room, known.checked_s = None, Room(), float("-inf")
+            if await self._audit.forget(namespace):
+                await self._anchors.remove(namespace)
 
     async def _follow(self, namespace: str, kept: Kept, page: list[Entry]) -> None:
         if not page:
@@ -269,33 +288,27 @@ class Auditing:
 
     async def _kept(self, namespace: str, known: _Known) -> Kept | None:
         """Its anchor; read once, and made when there is none. None = Redis is lost."""
-        if known.kept is not None:
-            return known.kept
-        extent = await self._audit.extent(namespace)
-        if extent is None:
-            return None
+        if known.kept is None:
+            extent = await self._audit.extent(namespace)
+            if extent is None:
+                return None
+            known.kept = await self._read(namespace, extent)
+            await self._making_room.finish(namespace, known.kept, extent.first)
+        if known.kept.signed is None:
+            await self._sign(namespace, known.kept)
+        return known.kept
+
+    async def _read(self, namespace: str, extent: Extent) -> Kept:
         kept = await self._anchors.read(namespace)
-        is_new = not kept.is_there and await self._begins_with_ours(namespace)
+        # Nothing is written there before the first anchor is (`begin`).
+        is_new = not kept.is_there and not extent.last
         if kept.trouble and not is_new:
             finding = Finding(
                 trouble=Trouble.UNANCHORED, said=kept.trouble, at_ms=self._clock.wall_ms()
             )
             kept.anchor = following.noted(kept.anchor, [finding])
             await self._tell(namespace, [finding])
-        known.kept = kept
-        await self._making_room.finish(namespace, kept, extent.first)
-        if kept.signed is None:
-            await self._anchors.write(namespace, kept)
         return kept
-
-    async def _begins_with_ours(self, namespace: str) -> bool:
-        """Whether nothing lies there that is older than this term of ours."""
-        first = await self._audit.read(namespace, limit=1)
-        if not first:
-            return first is not None
-        segment = first[0].segment
-        name = segment.chain if segment is not None and first[0].is_operators else ""
-        return bool(name) and name == self._recorder.name_of(namespace)
 
     async def _sign(self, namespace: str, kept: Kept) -> None:
         trouble = await self._anchors.write(namespace, kept)
@@ -317,6 +330,10 @@ class Auditing:
         for trouble in {one.trouble for one in findings}:
             first = next(one for one in findings if one.trouble is trouble)
             await self._anchors.announce(namespace, first)
+
+
+def _is_begun(known: _Known) -> bool:
+    return known.kept is not None and known.kept.is_there
 
 
 def _is_behind(known: _Known) -> bool:

@@ -35,6 +35,7 @@ class Kept:
         key: that it was signed with.
         version: of the object; empty = there is none.
         uid: of the object.
+        tried: what was sent and not answered.
         trouble: why what was there is not believed; empty = it is, or the namespace is new.
     """
 
@@ -43,6 +44,7 @@ class Kept:
     key: bytes = b""
     version: str = ""
     uid: str = ""
+    tried: Anchor | None = None
     trouble: str = ""
 
     @property
@@ -126,6 +128,8 @@ class Anchors:
         Raises:
             ClusterError: not answered, or we no longer lead.
         """
+        if kept.tried is not None and (trouble := await self._found(namespace, kept)):
+            return trouble
         held = self._keyrings.keys
         if kept.signed == kept.anchor and kept.key == held.signer.public:
             return ""
@@ -139,17 +143,28 @@ class Anchors:
             release_namespace=self._release_namespace,
             version=kept.version,
         )
+        kept.tried = kept.anchor
         try:
             written = await self._put(made, kept)
         except (api_server.Conflict, api_server.NotFound):
-            found = await self.read(namespace)
-            kept.version, kept.uid = found.version, found.uid
-            kept.signed = None
-            return "" if _is_newer(found, kept) else _CHANGED
-        kept.signed, kept.key = kept.anchor, held.signer.public
+            kept.tried = None
+            return await self._found(namespace, kept)
+        kept.signed, kept.key, kept.tried = kept.anchor, held.signer.public, None
         kept.version = shapes.text(written, "metadata", "resourceVersion")
         kept.uid = self._uids[namespace] = shapes.text(written, "metadata", "uid")
         return ""
+
+    async def _found(self, namespace: str, kept: Kept) -> str:
+        """Go on from what is there; why not, where it is somebody else's."""
+        found = await self.read(namespace)
+        tried, kept.tried = kept.tried, None
+        if tried is not None and found.version == kept.version:
+            return ""
+        kept.version, kept.uid = found.version, found.uid
+        # What we sent may have been written, and only its answer lost.
+        is_ours = found.signed is not None and found.signed == tried
+        kept.signed, kept.key = found.signed if is_ours else None, found.key
+        return "" if is_ours or _is_newer(found, kept) else _CHANGED
 
     async def remove(self, namespace: str) -> None:
         """There is nothing left that it would vouch for.

@@ -13,7 +13,7 @@ from mesh7_operator.cluster.api_server import ApiServer
 from mesh7_operator.controller.auditing.anchoring import Auditing
 from mesh7_operator.controller.auditing.anchors import Anchors
 from mesh7_operator.controller.auditing.chronicle import Chronicle
-from mesh7_operator.controller.auditing.recording import Recorder
+from mesh7_operator.controller.auditing.recording import Begun, Recorder
 from mesh7_operator.controller.informer.board import Board
 from mesh7_operator.controller.posting import Poster
 from mesh7_operator.controller.seams import KeySource
@@ -67,7 +67,8 @@ def made(  # noqa: PLR0913 - all that it is made of
     may_write: Callable[[], bool],
 ) -> Audited:
     """The parts, put together."""
-    recorder = Recorder(audit, secrets.token_bytes, clock)
+    begun = Begun(audit, lambda one: auditing.begin(one))  # noqa: PLW0108 - made below
+    recorder = Recorder(begun, secrets.token_bytes, clock)
     anchors = Anchors(
         api,
         chosen.cluster.release_namespace,

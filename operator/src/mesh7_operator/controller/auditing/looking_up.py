@@ -44,9 +44,6 @@ T = TypeVar("T")
 class Trail(Protocol):
     """The audit of namespaces (`store.audit.Audit` is the real one); None = it is lost."""
 
-    async def gather(self, namespace: str) -> int | None:
-        """Take in some of what was appended lately; how much is left."""
-
     async def read(self, namespace: str, *, after: str = "") -> list[Entry] | None:
         """Some entries, oldest first, after this id."""
 
@@ -56,6 +53,9 @@ class Trail(Protocol):
 
 class Vouching(Protocol):
     """Whoever signs where chains stand (`anchoring.Auditing`)."""
+
+    async def gather(self, namespace: str) -> int | None:
+        """Take in some of what was appended lately; how much is left, None = it is lost."""
 
     def walk(self, namespace: str) -> AbstractAsyncContextManager[Anchor | None]:
         """The anchor as signed; None when there is none. Nothing is trimmed meanwhile."""
@@ -145,7 +145,7 @@ class Reader:
     async def _take_in(self, namespace: str) -> None:
         """What a call left a moment ago is there, too; a flood of it is the next round's."""
         for _ in range(_MOST_TAKEN_IN):
-            if not await self._trail.gather(namespace):
+            if not await self._vouching.gather(namespace):
                 return
 
     async def _verified(self, namespace: str) -> Status:

@@ -1,14 +1,15 @@
 """The controller's own chain of each namespace: what people decided, and what was done for them.
 
-A line waits in memory until Redis has it, and stands in the controller's log before that, so that
-no decision of a person is lost with Redis. A new leader begins new chains.
+A line waits in memory until Redis has it, and the anchor that it is to lie under is there; it
+stands in the controller's log before that, so that no decision of a person is lost with Redis. A
+new leader begins new chains.
 """
 
 import asyncio
 import base64
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -31,6 +32,23 @@ class Audit(Protocol):
 
     async def append(self, namespace: str, segment: Segment) -> bool:
         """Write it; whether it lies there."""
+
+
+class Begun:
+    """Streams into which nothing of ours goes before their anchors are there.
+
+    Args:
+        audit: where it goes then.
+        begin: whether the anchor of a namespace is there; makes the first one.
+    """
+
+    def __init__(self, audit: Audit, begin: Callable[[str], Awaitable[bool]]) -> None:
+        self._audit = audit
+        self._begin = begin
+
+    async def append(self, namespace: str, segment: Segment) -> bool:
+        """Write it; whether it lies there."""
+        return await self._begin(namespace) and await self._audit.append(namespace, segment)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -88,11 +106,6 @@ class Recorder:
         """Take what is no person's deed, as a line with its time."""
         time = moments.written(self._clock.wall_ns())
         self.note(namespace, orjson.dumps({"time": time, name: said}))
-
-    def name_of(self, namespace: str) -> str:
-        """Our chain of a namespace; empty = it has none in this term."""
-        own = self._own.get(namespace)
-        return "" if own is None else own.chain.head.chain
 
     def fresh(self) -> set[str]:
         """Namespaces of which something was written since this was asked last."""

@@ -19,7 +19,7 @@ from mesh7_core.telemetry.passage import Passage
 from mesh7_core.telemetry.records import Outcome, Record
 from mesh7_sidecar import settings
 from mesh7_sidecar.audit import opening
-from mesh7_sidecar.audit.lines import AuditLines
+from mesh7_sidecar.audit.lines import AT_ONCE, AuditLines
 from mesh7_sidecar.audit.segments import Segment
 from tests.fakes.threads import NoThreads
 from tests.peers import processes
@@ -212,6 +212,30 @@ async def test_what_memory_cannot_hold_is_dropped_and_the_count_is_written(path:
     await audit.close()
 
     assert lines_of(path) == [{"n": 0}, {"n": 1}, {"dropped": 3}]
+
+
+async def test_records_become_lines_a_few_at_a_time_and_heavy_ones_at_once(path: Path) -> None:
+    """Memory holds no more than a few small messages for them."""
+    rendered: list[str] = []
+
+    def render_told(one: Record) -> bytes:
+        rendered.append(one.call.name)
+        return render(one)
+
+    audit = opening.audit_file(path, render_told, wall_ns=lambda: 0)
+    for number in range(AT_ONCE - 1):
+        audit.append(record(number))
+    assert rendered == []
+    audit.append(record(AT_ONCE - 1))
+    assert len(rendered) == AT_ONCE
+    heavy = record(AT_ONCE)
+    heavy.passage.sent_body = b" " * 100_000
+    audit.append(heavy)
+    assert len(rendered) == AT_ONCE + 1
+    audit.append(record(AT_ONCE + 1))
+    await audit.close()
+
+    assert lines_of(path) == [{"n": number} for number in range(AT_ONCE + 2)]
 
 
 FULL_DISK = """

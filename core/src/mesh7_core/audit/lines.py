@@ -31,8 +31,10 @@ class Lines:
     """
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        # Begun once: a copy of it is cheaper than the key again.
+        self._begun = blake2b(key=key, digest_size=DIGEST_BYTES)
         self._texts = chosen.Texts()
+        self._tools: dict[tuple[calls.Family, str, str], bytes] = {}
         self._remembered: dict[tuple[int, int, Outcome, str, str], _Rendered] = {}
         self._second = -1
         self._date = b""
@@ -45,21 +47,33 @@ class Lines:
             self._second = seconds
             self._date = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
         microseconds = record.duration_ns // 1000
-        return b'{"time":"%b.%06dZ",%b,"tool":%b,"arguments":"%b","durationMs":%d.%03d%b%b}' % (
+        return b'{"time":"%b.%06dZ",%b,"tool":%b,"arguments":"b2:%b","durationMs":%d.%03d%b%b}' % (
             self._date,
             nanoseconds // 1000,
             self._common(record),
-            orjson.dumps(f"{call.source}.{self._name(call)}"),
-            digest(call.arguments, self._key),
+            self._tools.get((call.family, call.source, call.name)) or self._tool(call),
+            self._keyed(_content(call.arguments)),
             microseconds // 1000,
             microseconds % 1000,
             self._sent(record),
             self._occasional(record),
         )
 
-    def _name(self, call: calls.Call) -> str:
-        is_uri = call.family is calls.Family.RESOURCES
-        return self._texts.uri(call.name) if is_uri else self._texts.text(call.name)
+    def _keyed(self, content: bytes) -> bytes:
+        """The digits of `keyed`."""
+        begun = self._begun.copy()
+        begun.update(content)
+        return begun.hexdigest().encode()
+
+    def _tool(self, call: calls.Call) -> bytes:
+        """Remembered, for most calls name what calls before them named."""
+        name = chosen.text(call.name, is_uri=call.family is calls.Family.RESOURCES)
+        rendered = orjson.dumps(f"{call.source}.{name}")
+        if len(call.name) <= chosen.MOST:
+            if len(self._tools) >= MAXIMUM_REMEMBERED:
+                self._tools.clear()
+            self._tools[call.family, call.source, call.name] = rendered
+        return rendered
 
     def _common(self, record: Record) -> bytes:
         """What all calls of one agent with one decision and outcome have in common."""
@@ -85,7 +99,7 @@ class Lines:
         if not passage.sent_body:
             return took
         # The bytes, not what they mean: whoever has them can show that these were sent.
-        return b'%b,"body":"%b"' % (took, keyed(passage.sent_body, self._key))
+        return b'%b,"body":"b2:%b"' % (took, self._keyed(passage.sent_body))
 
     def _occasional(self, record: Record) -> bytes:
         """The fields that a line carries only when they say something."""
@@ -127,17 +141,20 @@ def digest(arguments: dict[str, object], key: bytes) -> bytes:
 
     Two spellings of one number (`1` and `1.0`) differ; the order of keys does not matter.
     """
-    try:
-        content = orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS)
-    except TypeError:
-        # orjson stops at 64-bit integers; the standard library is slower and does not.
-        content = json.dumps(arguments, sort_keys=True, separators=(",", ":")).encode()
-    return keyed(content, key)
+    return keyed(_content(arguments), key)
 
 
 def keyed(content: bytes, key: bytes) -> bytes:
     """`b2:` and 32 hex digits, which tell nothing of `content` without the key."""
     return b"b2:" + blake2b(content, key=key, digest_size=DIGEST_BYTES).hexdigest().encode()
+
+
+def _content(arguments: dict[str, object]) -> bytes:
+    try:
+        return orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        # orjson stops at 64-bit integers; the standard library is slower and does not.
+        return json.dumps(arguments, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _render(record: Record) -> bytes:

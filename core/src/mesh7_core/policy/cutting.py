@@ -17,6 +17,8 @@ TOO_LARGE = cel.Fault("what the expression names is larger than it may be")
 MAXIMUM_NODES = 10_000
 """Values, keys and every `CHARACTERS_A_NODE` characters of what an expression names."""
 
+MOST_LEARNED = 256
+LONGEST_LEARNED = 64
 CHARACTERS_A_NODE = 256
 MAXIMUM_DEPTH = 250
 SMALLEST_INTEGER = -(1 << 63)
@@ -43,13 +45,21 @@ def has_folded_twin(part: Part, found: Mapping[str, object]) -> bool:
     Also when two named keys that fold alike are both there: no upstream reads both.
     """
     fields, folded = part.fields, part.folded
-    for key in found:
-        if key not in fields and (key.lower() if key.isascii() else fold(key)) in folded:
-            return True
+    if not part.harmless.issuperset(found):
+        for key in found:
+            if key not in fields and (key.lower() if key.isascii() else fold(key)) in folded:
+                return True
+        _learn(part, found)
     if len(folded) == len(fields):
         return False
     present = [fold(key) for key in fields if key in found]
     return len(present) > len(set(present))
+
+
+def _learn(part: Part, found: Mapping[str, object]) -> None:
+    """Calls of one tool mostly have the same keys; whoever makes up others fills no memory."""
+    if len(part.harmless) + len(found) <= MOST_LEARNED:
+        part.harmless.update(key for key in found if len(key) <= LONGEST_LEARNED)
 
 
 class _Cut:

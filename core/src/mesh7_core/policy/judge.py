@@ -81,7 +81,7 @@ def voices(
         listen: told of every condition's outcome in turn; True for a rule without one.
     """
     heard: list[Voice] = []
-    for stand, policies in ladder.layers:
+    for stand, policies in ladder.voiced:
         before = len(heard)
         for candidates in policies:
             for candidate in candidates:

@@ -11,7 +11,7 @@ from mesh7_core.policy.folding import fold
 
 
 class Part:
-    """One place in the arguments, named by an expression; built once, then only read.
+    """One place in the arguments, named by an expression; built once, then only read and learned.
 
     Attributes:
         fields: keys that are named here, when an object is found.
@@ -19,9 +19,11 @@ class Part:
         is_whole: the value is needed with all that is in it.
         is_looped: its keys or its number of elements are needed.
         folded: what `fold` makes of the keys in `fields`.
+        harmless: keys that were seen here and are no other spelling of one in `fields`; bounded
+            by whoever adds to it.
     """
 
-    __slots__ = ("elements", "fields", "folded", "is_looped", "is_whole")
+    __slots__ = ("elements", "fields", "folded", "harmless", "is_looped", "is_whole")
 
     def __init__(self) -> None:
         self.fields: dict[str, Part] = {}
@@ -29,6 +31,7 @@ class Part:
         self.is_whole = False
         self.is_looped = False
         self.folded: dict[str, int] = {}
+        self.harmless: set[str] = set()
 
     def field(self, name: str) -> "Part":
         """The part under a key, made when it is new."""

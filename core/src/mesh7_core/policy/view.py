@@ -86,13 +86,17 @@ class Ladder:
     Attributes:
         layers: per layer its stand and, per policy that has any, its candidates in written
             order, up to the first that always speaks.
+        voiced: those of them in which somebody may speak; often one.
         is_constant: no candidate has a condition.
     """
 
-    __slots__ = ("is_constant", "layers")
+    __slots__ = ("is_constant", "layers", "voiced")
 
     def __init__(self, layers: tuple[tuple[Stand, tuple[tuple[Candidate, ...], ...]], ...]) -> None:
         self.layers = layers
+        self.voiced = tuple(
+            (stand, policies) for stand, policies in layers if policies or stand.defaults
+        )
         self.is_constant = all(
             one.condition is None
             for _, policies in layers

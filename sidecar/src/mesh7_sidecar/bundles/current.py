@@ -9,18 +9,20 @@ MAXIMUM_VIEWS = 256
 
 
 class Current:
-    """The bundle in force and what each agent is judged by under it."""
+    """The bundle in force and what each agent is judged by under it.
+
+    Attributes:
+        bundle: the one in force; None before the first.
+        digest: its digest; empty before the first.
+        overlay: grants and vetoes that lie over it.
+    """
 
     def __init__(self) -> None:
         self.bundle: bundle.Bundle | None = None
+        self.digest = ""
         self.overlay: tuple[bundle.Grant, ...] = ()
         self._views: dict[calls.Agent, view.AgentView] = {}
         self._seen: set[str] = set()
-
-    @property
-    def digest(self) -> str:
-        """The digest of the bundle in force; empty before the first."""
-        return self.bundle.digest if self.bundle is not None else ""
 
     @property
     def remembered(self) -> int:
@@ -30,7 +32,7 @@ class Current:
     def swap(self, fresh: bundle.Bundle) -> None:
         """Put another bundle in force; the next call is judged by it, the overlay stays."""
         self._views = {}
-        self.bundle = fresh
+        self.bundle, self.digest = fresh, fresh.digest
 
     def swap_overlay(self, grants: tuple[bundle.Grant, ...]) -> None:
         """Lay other grants and vetoes over the bundle; the next call is judged by them too."""

@@ -58,12 +58,12 @@ def judge(inbound: Inbound, body: bytes, fields: Headers) -> Ending:
         return Ending(fit.body, Outcome.PROTOCOL_ERROR, fit.code)
     if fit.input_methods and not _may_ask(inbound, fit.input_methods):
         return _instead(inbound, "asked for input that its ToolSource does not let through")
-    note_session(inbound, fields)
     if fit.result_type == "task":
         _note_task(inbound, fit.result)
     if inbound.decision is not None and inbound.decision.request_id:
         _keep(inbound, inbound.decision, fit)
     if asked.kind in _INSTRUCTING:
+        note_session(inbound, fields)
         return Ending(_instructed(inbound, fit), Outcome.OK)
     return Ending(fit.body, Outcome.TOOL_ERROR if fit.is_tool_error else Outcome.OK)
 

@@ -75,13 +75,13 @@ class Inbound:
         )
         return call
 
-    def respond(self, status: int, fields: Headers, body: bytes) -> None:
+    def respond(self, status: int, fields: Headers, body: bytes, block: bytes = b"") -> None:
         """Answer; on a stream that began while the call was held as its one message."""
         if self.is_streaming:
             self.exchange.write(sse.encode(body))
             self.exchange.finish()
         else:
-            self.exchange.respond(status, fields, body)
+            self.exchange.respond(status, fields, body, block)
 
     def legacy_key(self) -> Key | None:
         """By what a legacy client cancels this request; modern ones close the connection."""

@@ -13,6 +13,7 @@ from mesh7_sidecar.doors.inbound import Inbound
 from mesh7_sidecar.net import upstream
 from mesh7_sidecar.net.exchange import Headers
 from mesh7_sidecar.sources import failures
+from mesh7_sidecar.sources.passed import Passed
 from mesh7_sidecar.wire import answers, headers, jsonrpc, mcp, meta, results, sse
 
 OK: Final = 200
@@ -29,19 +30,19 @@ class Relay:
         "_chunks",
         "_events",
         "_has_id",
-        "_headers",
         "_inbound",
         "_is_final",
+        "_passed",
         "_status",
         "sending",
     )
 
     sending: upstream.Sending
+    _passed: Passed
 
     def __init__(self, inbound: Inbound) -> None:
         self._inbound = inbound
         self._status = 0
-        self._headers: Headers = []
         self._chunks: list[bytes] = []
         self._events: sse.Decoder | None = None
         self._has_id = False
@@ -50,12 +51,9 @@ class Relay:
     def head(self, status: int, fields: Headers) -> None:
         """The answer begins."""
         self._status = status
-        self._headers = fields
-        for name, value in fields:
-            if name == b"content-type":
-                if status == OK and headers.is_event_stream(value):
-                    self._start_events()
-                return
+        self._passed = passed = self._inbound.served.passed(fields)
+        if passed.is_events and status == OK:
+            self._start_events()
 
     def data(self, chunk: bytes) -> None:
         """Some of the answer's body."""
@@ -89,8 +87,8 @@ class Relay:
             return
         body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         if self._status == OK and self._inbound.asked.message.kind is jsonrpc.Kind.REQUEST:
-            final = finals.judge(self._inbound, body, self._headers)
-            self._inbound.respond(final.status, self._agent_headers(), final.body)
+            final = finals.judge(self._inbound, body, self._passed.fields)
+            self._respond(final.status, final.body)
             self._inbound.record(final.outcome, final.detail)
         else:
             self._pass_status(body)
@@ -108,9 +106,9 @@ class Relay:
 
     def _start_events(self) -> None:
         self._events = sse.Decoder(self._inbound.served.source.bounds.maximum_response_bytes)
-        finals.note_session(self._inbound, self._headers)
+        finals.note_session(self._inbound, self._passed.fields)
         if not self._inbound.is_streaming:
-            self._inbound.exchange.start(OK, self._agent_headers())
+            self._inbound.exchange.start(OK, self._passed.headers + self._session())
         self._inbound.exchange.on_drain = self._resume
 
     def _resume(self) -> None:
@@ -149,10 +147,10 @@ class Relay:
         return True
 
     def _judge_late(self, body: bytes) -> bytes:
-        return finals.judge(self._inbound, body, self._headers).body
+        return finals.judge(self._inbound, body, self._passed.fields).body
 
     def _relay_answer(self, event: sse.Event) -> None:
-        final = finals.judge(self._inbound, event.data, self._headers)
+        final = finals.judge(self._inbound, event.data, self._passed.fields)
         self._is_final = True
         raw = event.raw if final.body is event.data else event.with_data(final.body)
         self._leave()
@@ -175,7 +173,7 @@ class Relay:
             what = failures.of_status(self._status, inbound.served.source)
             self._break_off(what, str(self._status))
             return
-        inbound.respond(self._status, self._agent_headers(), body)
+        self._respond(self._status, body)
         inbound.record(Outcome.PROTOCOL_ERROR, str(self._status))
 
     def _answers(self, body: bytes) -> bool:
@@ -211,8 +209,11 @@ class Relay:
     def _expects_answer(self) -> bool:
         return self._inbound.asked.message.kind is jsonrpc.Kind.REQUEST
 
-    def _agent_headers(self) -> Headers:
-        passed = self._inbound.served.passed(self._headers)
-        if self._inbound.asked.kind is mcp.Kind.INITIALIZE:
-            return passed + [pair for pair in self._headers if pair[0] == headers.SESSION_ID]
-        return passed
+    def _respond(self, status: int, body: bytes) -> None:
+        self._inbound.respond(status, self._session(), body, self._passed.block)
+
+    def _session(self) -> Headers:
+        """The id of the session that this answer opens."""
+        if self._inbound.asked.kind is not mcp.Kind.INITIALIZE:
+            return []
+        return [pair for pair in self._passed.fields if pair[0] == headers.SESSION_ID]

@@ -118,9 +118,10 @@ class Gate:
         if judged is None:
             answer(NO_BUNDLE)
             return
-        passage.recording = judged[0].recording
-        needs = judged[1]
-        if not (needs.hangs_on_ledger or _is_audited(needs)):
+        view, needs = judged
+        passage.recording = view.recording
+        would = needs.would
+        if not (needs.hangs_on_ledger or (would is not None and _is_counted(needs, would))):
             answer(needs.decision)
         else:
             Trip(self._road, call, needs, passage, answer, waits, is_served).start()
@@ -306,7 +307,6 @@ class Gate:
                 log.exception("a record was not taken")
 
 
-def _is_audited(needs: judge.Needs) -> bool:
+def _is_counted(needs: judge.Needs, would: judge.Needs) -> bool:
     """Whether limits would count, were audit enforced."""
-    would = needs.would
-    return would is not None and bool(would.limits) and needs.verdict is Verdict.ALLOW
+    return bool(would.limits) and needs.verdict is Verdict.ALLOW

@@ -153,12 +153,11 @@ class Connection(asyncio.Protocol):
             or self._listener.is_draining
         )
 
-    def finished(self) -> None:
+    def finished(self, is_last: bool) -> None:  # noqa: FBT001 - one call an answer
         """See `exchange.Wire`."""
         exchange = self._exchange
         if exchange is None:
             return
-        is_last = self.must_close()
         self._exchange = None
         self.idle_since = self._listener.sweep.now
         if self._held:

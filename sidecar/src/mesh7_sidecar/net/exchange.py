@@ -46,8 +46,8 @@ class Wire(Protocol):
     def must_close(self) -> bool:
         """Whether the connection ends with this answer."""
 
-    def finished(self) -> None:
-        """The answer is complete."""
+    def finished(self, is_last: bool) -> None:  # noqa: FBT001 - one call an answer
+        """The answer is complete. Args: is_last: what `must_close` said of it."""
 
     def end(self) -> None:
         """The answer is complete, and the end of the connection says so."""
@@ -177,8 +177,15 @@ class Exchange:
         """The client reads slower than we write: stop until `on_drain`."""
         return self._wire is not None and self._wire.is_full
 
-    def respond(self, status: int, headers: Headers, body: bytes) -> None:
+    def respond(self, status: int, headers: Headers, body: bytes, block: bytes = b"") -> None:
         """Answer in one write. `content-length` and `connection` are added here, so leave them.
+
+        Args:
+            status: of the answer.
+            headers: with lower-case names.
+            body: the whole body.
+            block: more header lines, already made by `headers.render`, for those who answer with
+                the same ones again and again; written behind `headers`.
 
         Raises:
             ValueError: a header holds a line break.
@@ -186,13 +193,16 @@ class Exchange:
         wire = self._wire
         if wire is None:
             return
-        lines = header_lines.render(headers)
+        lines = header_lines.render(headers) if headers else b""
         length = b"" if status in _BODILESS else b"content-length: %d\r\n" % len(body)
-        ending = self._ending(wire)
+        is_last = wire.must_close()
         if self.method == "HEAD" or status in _BODILESS:
             body = b""
-        wire.send(b"".join((status_line(status), lines, length, ending, b"\r\n", body)))
-        self._close_with(wire)
+        wire.send(b"".join((
+            status_line(status), lines, block, length, self._ending(is_last), b"\r\n", body
+        )))  # fmt: skip
+        self._wire = None
+        wire.finished(is_last)
 
     def start(self, status: int, headers: Headers) -> None:
         """Begin a streamed answer: chunks, or as it is when `headers` has a `content-length`.
@@ -218,7 +228,7 @@ class Exchange:
             framing = _CHUNKED
         else:
             self._mode = _UNTIL_CLOSE
-        ending = b"connection: close\r\n" if self._mode is _UNTIL_CLOSE else self._ending(wire)
+        ending = self._ending(self._mode is _UNTIL_CLOSE or wire.must_close())
         wire.send(b"".join((status_line(status), lines, ending, framing)))
 
     def write(self, chunk: bytes) -> None:
@@ -311,8 +321,8 @@ class Exchange:
         if self._wire is not None:
             self._wire.reject(413, f"the body is larger than {limit} bytes")
 
-    def _ending(self, wire: Wire) -> bytes:
-        if wire.must_close():
+    def _ending(self, is_last: bool) -> bytes:  # noqa: FBT001 - one call an answer
+        if is_last:
             return b"connection: close\r\n"
         return b"" if self.head.minor else b"connection: keep-alive\r\n"
 
@@ -321,7 +331,7 @@ class Exchange:
         if self._mode is _UNTIL_CLOSE:
             wire.end()
         else:
-            wire.finished()
+            wire.finished(wire.must_close())
 
 
 _OPEN: Final = 0

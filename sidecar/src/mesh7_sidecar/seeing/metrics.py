@@ -35,16 +35,20 @@ _Key = tuple[object, ...]
 
 
 class _Cell:
-    """Where calls of one decision, name and outcome are counted."""
+    """Where calls of one decision, name and outcome are counted.
 
-    __slots__ = ("calls", "client", "failures", "took", "would")
+    Attributes:
+        counters: each goes up by one.
+        took: of the durations of calls.
+        client: of the durations at the source; None where no MCP server is asked.
+    """
 
-    def __init__(self, counted: list[int], took: list[int]) -> None:
-        self.calls = counted
+    __slots__ = ("client", "counters", "took")
+
+    def __init__(self, took: list[int]) -> None:
         self.took = took
-        self.would: list[int] | None = None
         self.client: list[int] | None = None
-        self.failures: list[int] | None = None
+        self.counters: tuple[list[int], ...] = ()
 
 
 class Metrics:
@@ -74,17 +78,18 @@ class Metrics:
     def count(self, record: Record) -> None:
         """Take a finished call; never blocks, never raises."""
         call, decision, passage = record.call, record.decision, record.passage
-        # Members of closed sets are never made anew, so their ids will do, and are cheaper.
         key: _Key = (
-            call.source, call.name, id(call.family), decision.rules, id(decision.reason),
-            id(decision.verdict), id(record.outcome), passage.door, record.detail,
+            call.source, call.name, call.family, decision.rules, decision.reason,
+            decision.verdict, record.outcome, passage.door, record.detail,
         )  # fmt: skip
-        if decision.would is not None:
-            key = (*key, *_ids(decision.would))
+        would = decision.would
+        if would is not None:
+            key = (*key, would.rules, would.reason, would.verdict)
         cell = self._cells.get(key)
         if cell is None:
             cell = self._cell(record, key)
-        cell.calls[0] += 1
+        for counter in cell.counters:
+            counter[0] += 1
         took_ns = record.duration_ns
         series = cell.took
         series[bisect_left(self._bounds, took_ns)] += 1
@@ -95,10 +100,6 @@ class Metrics:
             series = cell.client
             series[bisect_left(self._bounds, took_ns)] += 1
             series[-1] += took_ns
-        if cell.would is not None:
-            cell.would[0] += 1
-        if cell.failures is not None:
-            cell.failures[0] += 1
         if passage.wait_ns:
             self._count_hold(record)
 
@@ -160,14 +161,16 @@ class Metrics:
         values = (_METHODS[call.family], tool, source, labels.word(_error_of(record)))
         came = (record.passage.door, effect_of(decision))
         took = _bounded(self._took, came, values)
-        cell = _Cell(self._counted(self._calls, decision, full), took)
+        cell = _Cell(took)
+        counters = [self._counted(self._calls, decision, full)]
         if decision.would is not None:
-            cell.would = self._counted(self._would, decision.would, full)
+            counters.append(self._counted(self._would, decision.would, full))
         if call.source_kind is calls.SourceKind.MCP and record.outcome is not Outcome.REFUSED:
             cell.client = _bounded(self._client, (), values)
         if record.outcome is Outcome.FAILED:
             kind = labels.word(record.detail or OTHER)
-            cell.failures = self._failures.setdefault((source, kind), [0])
+            counters.append(self._failures.setdefault((source, kind), [0]))
+        cell.counters = tuple(counters)
         return cell
 
     def _counted(self, series: dict[Values, list[int]], decision: Decision, tool: str) -> list[int]:
@@ -231,10 +234,6 @@ def _drop(series: dict[Values, list[int]], is_gone: Callable[[Values], bool]) ->
     for values in gone:
         del series[values]
     return len(gone)
-
-
-def _ids(would: Decision) -> tuple[object, ...]:
-    return would.rules, id(would.reason), id(would.verdict)
 
 
 def _counter(instrument: Instrument, series: dict[Values, list[int]]) -> Reading:

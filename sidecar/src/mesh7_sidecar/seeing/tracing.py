@@ -12,6 +12,7 @@ from mesh7_core.telemetry.passage import Passage, Sampled
 
 ASKED_PER_SECOND: Final = 10
 """Calls that are traced because their callers say so. Whoever calls can set that flag."""
+_TRACEPARENT: Final = context.TRACEPARENT
 _TRACE_BYTES: Final = 16
 _SPAN_BYTES: Final = 8
 
@@ -39,7 +40,8 @@ class Untraced:
         self, door: str, started_ns: int, ambient: Context | None, meta: object = None
     ) -> Passage:
         """With the caller's context for the record."""
-        return Passage(door, started_ns, _named(meta) or ambient)
+        named = _named(meta) if type(meta) is dict and _TRACEPARENT in meta else None
+        return Passage(door, started_ns, named or ambient)
 
 
 class Tracer:
@@ -71,7 +73,7 @@ class Tracer:
         self, door: str, started_ns: int, ambient: Context | None, meta: object = None
     ) -> Passage:
         """As `Traces` says; what `_meta` names is the parent, the HTTP request's then a link."""
-        named = _named(meta)
+        named = _named(meta) if type(meta) is dict and _TRACEPARENT in meta else None
         caller = named or ambient
         sampled = None
         is_asked = caller is not None and caller.is_sampled and self._may_ask()
@@ -99,11 +101,9 @@ class Tracer:
         return True
 
 
-def _named(meta: object) -> Context | None:
-    """The context that `_meta` names; None when it names none, or none that is valid."""
-    if not isinstance(meta, dict):
-        return None
-    parent = meta.get(context.TRACEPARENT)
+def _named(meta: dict[str, object]) -> Context | None:
+    """The context that `_meta` names; None when it is none that is valid."""
+    parent = meta.get(_TRACEPARENT)
     if not isinstance(parent, str):
         return None
     state = meta.get(context.TRACESTATE)

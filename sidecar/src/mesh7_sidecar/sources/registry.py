@@ -19,9 +19,10 @@ from mesh7_sidecar.sources.baselines import Baselines
 from mesh7_sidecar.sources.catalog import Catalog
 from mesh7_sidecar.sources.client import SourceClient
 from mesh7_sidecar.sources.credentials import Credentials
+from mesh7_sidecar.sources.passed import Passed
 from mesh7_sidecar.sources.pins import Pins
 from mesh7_sidecar.telling import tell
-from mesh7_sidecar.wire import headers, lists
+from mesh7_sidecar.wire import lists
 
 log = logging.getLogger("mesh7.sources")
 
@@ -91,7 +92,7 @@ class Served:
         self._is_closed = False
         self.problem = ""
         self.fixed: list[tuple[bytes, bytes]] = []
-        self._passed: dict[int, tuple[Headers, Headers]] = {}
+        self._passed: dict[int, Passed] = {}
         parts = urlsplit(source.url)
         query = f"?{parts.query}" if parts.query else ""
         self.base = (parts.path or "/") + query
@@ -111,19 +112,19 @@ class Served:
         """The request target of a path below an `http` source's URL; `path` starts with `/`."""
         return self.base.rstrip("/") + path
 
-    def passed(self, fields: Headers) -> Headers:
-        """Which headers of an MCP answer reach the agent; remembered, as the pool's heads are.
+    def passed(self, fields: Headers) -> Passed:
+        """What of an MCP answer's head reaches the agent; remembered, as the pool's heads are.
 
         Args:
             fields: of an answer of this source; read only.
         """
         known = self._passed.get(id(fields))
         # An id is given to another list once its owner is gone, so look whose it is.
-        if known is None or known[0] is not fields:
+        if known is None or known.fields is not fields:
             if len(self._passed) >= MAXIMUM_PASSED:
                 self._passed.clear()
-            known = self._passed[id(fields)] = (fields, headers.mcp_response_headers(fields))
-        return known[1]
+            known = self._passed[id(fields)] = Passed(fields)
+        return known
 
     def tell_dropped(self, method: str, dropped: tuple[lists.Dropped, ...]) -> None:
         """Log what of a list is not served, once as long as it is the same; one line."""

@@ -160,7 +160,8 @@ class Cluster:
         """Begin to delete it, if it is there, and wait for nothing."""
         try:
             speaking.client(self.admin).ask("DELETE", f"/api/v1/namespaces/{name}")
-        except speaking.NotSpokenError:
+        except (speaking.NotSpokenError, speaking.LostAnswerError):
+            # It is fine when it is gone already.
             self.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
 
 

@@ -1,6 +1,7 @@
 """`kubectl create -f -` and `kubectl apply -f -` of what is new or ours, without kubectl.
 
-What was made before kubectl had to be asked after all is only applied once more by it.
+What was made before kubectl had to be asked after all is only applied once more by it: applying
+again does no harm. What is to be created once is never sent again.
 """
 
 import json
@@ -13,7 +14,7 @@ from typing import Any, Final
 import yaml
 
 from e2e.cluster import speaking
-from e2e.cluster.speaking import Answer, Client, NotSpokenError
+from e2e.cluster.speaking import Answer, Client, LostAnswerError, NotSpokenError
 from mesh7_core import names
 
 _APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
@@ -46,6 +47,7 @@ def make(kubeconfig: Path, arguments: Sequence[str], text: str) -> str:
     Raises:
         RefusedError: not all of it was made.
         NotSpokenError: kubectl has to do it: something is there already, or only kubectl knows how.
+        LostAnswerError: something may have been created, or not.
     """
     asked = _asked(arguments)
     documents = _documents(text)
@@ -58,6 +60,10 @@ def make(kubeconfig: Path, arguments: Sequence[str], text: str) -> str:
             told.append(_make(client, asked, document))
         except RefusedError as error:
             refused.append(str(error))
+        except LostAnswerError as error:
+            if not (asked.is_applied or asked.is_dry):
+                raise
+            raise NotSpokenError from error
     if refused:
         raise RefusedError("".join(refused))
     return "".join(told)

@@ -21,12 +21,21 @@ from typing import Any, Final
 
 import yaml
 
+from e2e.cluster.waiting import ClusterError
+
 _TIMEOUT_S: Final = 60.0
 _DISCOVERED: Final = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 
 class NotSpokenError(Exception):
-    """Ask kubectl."""
+    """Ask kubectl: nothing was sent, or nothing that changes anything."""
+
+
+class LostAnswerError(ClusterError):
+    """What changes something was sent, and its answer lost: it may have been done or not.
+
+    Asking again is for whoever knows that it does no harm.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +112,7 @@ class Client:
 
         Raises:
             NotSpokenError: there is no answer of an API server.
+            LostAnswerError: it may have been done all the same.
         """
         return self._asked(method, path, content, "application/json")
 
@@ -125,12 +135,11 @@ class Client:
         written = "application/merge-patch+json" if method == "PATCH" else "application/json"
         headers = {**self._headers, "Accept": accept, "Content-Type": written}
         answer = self._exchanged(method, path, body, headers)
-        try:
-            found = json.loads(answer.body)
-        except ValueError as error:
-            raise NotSpokenError from error
-        if not isinstance(found, dict):
-            raise NotSpokenError
+        found = _read(answer.body)
+        if found is None:
+            # With 4xx it says that nothing was done.
+            is_refused = answer.status in range(400, 500)
+            raise NotSpokenError if is_refused else _lost(method, path)
         said = (re.fullmatch(r'299 - "(.*)"', one) for one in answer.headers.get_all("Warning", []))
         warnings = tuple(one[1].replace('\\"', '"') for one in said if one)
         return Answer(status=answer.status, content=found, warnings=warnings)
@@ -142,11 +151,16 @@ class Client:
             self._host, self._port, context=self._context, timeout=_TIMEOUT_S
         )
         try:
+            connection.connect()
+        except OSError as error:
+            connection.close()
+            raise NotSpokenError from error
+        try:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
             return _Exchanged(answer.status, answer.headers, answer.read())
         except (OSError, http.client.HTTPException) as error:
-            raise NotSpokenError from error
+            raise _lost(method, path) from error
         finally:
             connection.close()
 
@@ -166,6 +180,20 @@ def _client(kubeconfig: Path, _: int) -> Client:
     if len(config["clusters"]) != 1 or len(config["users"]) != 1 or os.environ.get("HTTPS_PROXY"):
         raise NotSpokenError
     return Client(config)
+
+
+def _read(body: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _lost(method: str, path: str) -> NotSpokenError | LostAnswerError:
+    if method == "GET":
+        return NotSpokenError()
+    return LostAnswerError(f"{method} {path} was sent, and the answer lost; it may have been done")
 
 
 def _of_group(root: str, group: dict[str, Any]) -> list[Kind]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import cycle
 
-from bench import calls, catalog, report
+from bench import calls, catalog, report, stored
 from mesh7_core.audit import chain, lines
 from mesh7_core.otlp import protobuf
 from mesh7_core.policy import judge
@@ -58,6 +58,9 @@ def markdown() -> str:
         "| --- | ---: |",
     ]
     lines += [f"| {name} | {_microseconds(piece):.2f} |" for name, piece in _pieces()]
+    lines += [
+        f"| {name} | {_microseconds(piece) / count:.2f} |" for name, piece, count in stored.pieces()
+    ]
     return "\n".join(lines)
 
 

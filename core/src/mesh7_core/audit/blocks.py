@@ -42,12 +42,14 @@ class _Line:
 
 def is_plain(stored: bytes, begin: int, seal: Seal) -> bool:
     """Whether the block has its records in order and nothing else; asked of true blocks."""
-    first = seal.head.total - seal.records + 1
-    opening = b'%b%b-%d",' % (RECORD, seal.head.chain.encode(), first)
-    if not stored.startswith(opening, begin):
+    first = seal.total - seal.records + 1
+    if not stored.startswith(f'{{"id":"{seal.chain}-{first}",'.encode(), begin):
         return False
-    return stored.count(b"\n", begin, seal.begin) == seal.records and (
-        seal.records == 1 or stored.count(_BETWEEN, begin, seal.begin) == seal.records - 1
+    if seal.records == 1:
+        return stored.find(b"\n", begin) == seal.begin - 1
+    return (
+        stored.count(b"\n", begin, seal.begin) == seal.records
+        and stored.count(_BETWEEN, begin, seal.begin) == seal.records - 1
     )
 
 

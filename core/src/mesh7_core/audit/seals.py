@@ -24,6 +24,7 @@ RECORD: Final = b'{"id":"'
 LONGEST_SEAL: Final = 512
 """Bytes of one with its newline; numbers of 16 digits leave room."""
 
+_NEXT: Final = b"\n" + SEAL
 _SEAL: Final = re.compile(
     rb'\{"seal":\{"chain":"([a-z2-7]{12})","block":([1-9][0-9]{0,15}),"records":([1-9][0-9]{0,15})'
     rb',"total":([1-9][0-9]{0,15}),"time":"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{6}Z)"'
@@ -36,20 +37,33 @@ class Seal:
     """What a seal says. A plain slotted class: a verifier makes very many.
 
     Attributes:
-        head: the chain as it stands with this block.
+        chain, block, total, time, hash: as of `Head`.
         records: in this block.
         previous: the hash of the block before, `heads.NOTHING` in block 1.
         begin, end: of the line with its newline, within the bytes that it was read from.
     """
 
-    __slots__ = ("begin", "end", "head", "previous", "records")
+    __slots__ = (
+        "begin", "block", "chain", "end", "hash", "previous", "records", "time", "total"
+    )  # fmt: skip
 
-    def __init__(self, head: Head, records: int, previous: str, begin: int, end: int) -> None:
-        self.head = head
-        self.records = records
-        self.previous = previous
-        self.begin = begin
-        self.end = end
+    def __init__(self, line: re.Match[bytes]) -> None:
+        chain, block, records, total, time, previous, name = line.groups()
+        self.chain = chain.decode()
+        self.block = int(block)
+        self.records = int(records)
+        self.total = int(total)
+        self.time = time.decode()
+        self.previous = previous.decode()
+        self.hash = name.decode()
+        self.begin, self.end = line.span()
+
+    @property
+    def head(self) -> Head:
+        """The chain as it stands with this block. Made when it is asked for: few ever are."""
+        return Head(
+            chain=self.chain, block=self.block, total=self.total, hash=self.hash, time=self.time
+        )
 
 
 def sealed(content: bytes, before: Head, records: int, time: str) -> tuple[bytes, Head]:
@@ -80,27 +94,20 @@ def find(stored: bytes, at: int) -> int:
     """
     if stored.startswith(SEAL, at):
         return at
-    found = stored.find(b"\n" + SEAL, at)
+    found = stored.find(_NEXT, at)
     return found if found < 0 else found + 1
 
 
 def read(stored: bytes, begin: int) -> Seal | None:
     """The seal whose line begins there; None when it is no whole, well-formed one."""
     found = _SEAL.match(stored, begin)
-    if found is None:
-        return None
-    chain, block, records, total, time, previous, name = found.groups()
-    head = Head(
-        chain=chain.decode(), block=int(block), total=int(total), hash=name.decode(),
-        time=time.decode(),
-    )  # fmt: skip
-    return Seal(head, int(records), previous.decode(), begin, found.end())
+    return None if found is None else Seal(found)
 
 
 def is_true(stored: memoryview, begin: int, seal: Seal) -> bool:
     """Whether its hash is that of what is stored from `begin` on."""
     content = stored[begin : seal.end - _AFTER_HASHED]
-    return sha256(content).hexdigest() == seal.head.hash
+    return sha256(content).hexdigest() == seal.hash
 
 
 def last(stored: bytes) -> Seal | None:

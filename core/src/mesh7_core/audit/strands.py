@@ -37,86 +37,84 @@ class Strand:
         signed: heads of this chain by block; they are believed.
 
     Attributes:
-        tip: the latest block; None before the first.
         first: number of the first block that came.
         missing: what did not come so far.
     """
 
     def __init__(self, start: Head | None, signed: Mapping[int, Head]) -> None:
-        self.tip = start
         self.first = 0
         self.missing: list[Missing] = []
+        self._latest: Head | Seal | None = start
         self._signed = signed
         self._recent: dict[str, int] = {}
         self._older: dict[str, int] = {}
-        self._branches: dict[str, Head] = {}
+        self._branches: dict[str, int] = {}
         newest = signed[max(signed)] if signed else None
         self.newest = newest
         self._least = newest.first if newest is not None else 1
 
+    @property
+    def tip(self) -> Head | None:
+        """The latest block; None before the first."""
+        return self._latest.head if isinstance(self._latest, Seal) else self._latest
+
     def take(self, seal: Seal, segment: int) -> Trouble | None:
         """Say what is wrong with a block that comes now; None when it follows as it should."""
-        head = seal.head
-        known = self._signed.get(head.block) if self._signed else None
-        if known is not None and (known.hash, known.total) != (head.hash, head.total):
-            self._advance(head)
-            return Kind.EDITED, f"block {head.block} is not the one that was signed"
-        tip = self.tip
-        if tip is not None and seal.previous == tip.hash:
-            return self._following(seal, tip)
-        if tip is None:
+        known = self._signed.get(seal.block) if self._signed else None
+        if known is not None and (known.hash, known.total) != (seal.hash, seal.total):
+            self._advance(seal)
+            return Kind.EDITED, f"block {seal.block} is not the one that was signed"
+        latest = self._latest
+        if latest is None:
             return self._begin(seal, segment)
-        return self._astray(seal, tip, segment)
-
-    def _following(self, seal: Seal, tip: Head) -> Trouble | None:
-        head = seal.head
-        self._advance(head)
-        if head.block == tip.block + 1 and head.total == tip.total + seal.records:
+        if seal.previous != latest.hash:
+            return self._astray(seal, latest, segment)
+        self._advance(seal)
+        if seal.block == latest.block + 1 and seal.total == latest.total + seal.records:
             return None
-        return Kind.EDITED, f"block {head.block} counts otherwise than the block before it"
+        return Kind.EDITED, f"block {seal.block} counts otherwise than the block before it"
 
     def _begin(self, seal: Seal, segment: int) -> Trouble | None:
-        head, before = seal.head, self._signed.get(seal.head.block - 1)
-        if head.block == 1:
-            before = heads.begun(head.chain)
-        if head.block > self._least:
-            self.missing.append(Missing(self._least, head.block - 1, segment, seal))
+        before = self._signed.get(seal.block - 1)
+        if seal.block == 1:
+            before = heads.begun(seal.chain)
+        if seal.block > self._least:
+            self.missing.append(Missing(self._least, seal.block - 1, segment, seal))
             if not self._signed:
                 # Nobody says since when there should be any.
                 self.missing.clear()
-        self._advance(head)
+        self._advance(seal)
         if before is None or seal.previous == before.hash:
             return None
-        return Kind.EDITED, f"block {head.block} does not follow block {before.block}"
+        return Kind.EDITED, f"block {seal.block} does not follow block {before.block}"
 
-    def _astray(self, seal: Seal, tip: Head, segment: int) -> Trouble | None:
-        head = seal.head
-        branch = self._branches.pop(seal.previous, None)
-        if branch is not None and branch.block + 1 == head.block:
-            self._branches[head.hash] = head
-            self._fill(head.block)
+    def _astray(self, seal: Seal, latest: Head | Seal, segment: int) -> Trouble | None:
+        block = seal.block
+        if self._branches.pop(seal.previous, None) == block - 1:
+            self._branches[seal.hash] = block
+            self._fill(block)
             return None
-        if head.block > tip.block + 1:
+        if block > latest.block + 1:
             if len(self.missing) < MOST:
-                self.missing.append(Missing(tip.block + 1, head.block - 1, segment, seal))
-            self._advance(head)
+                self.missing.append(Missing(latest.block + 1, block - 1, segment, seal))
+            self._advance(seal)
             return None
-        if head.block == tip.block + 1:
-            self._advance(head)
-            return Kind.EDITED, f"block {head.block} does not follow block {tip.block} as it is"
-        self._branches[head.hash] = head
-        if self._fill(head.block):
-            return Kind.REORDERED, f"block {head.block} stands after block {tip.block}"
-        if self._remembers(head.hash, head.block):
-            return Kind.REORDERED, f"block {head.block} stands there twice"
-        if self._remembers(seal.previous, head.block - 1):
-            return Kind.SECOND_WRITER, f"two programs wrote a block {head.block}"
-        return Kind.REORDERED, f"block {head.block} stands after block {tip.block}"
+        if block == latest.block + 1:
+            self._advance(seal)
+            return Kind.EDITED, f"block {block} does not follow block {latest.block} as it is"
+        self._branches[seal.hash] = block
+        if self._fill(block):
+            return Kind.REORDERED, f"block {block} stands after block {latest.block}"
+        if self._remembers(seal.hash, block):
+            return Kind.REORDERED, f"block {block} stands there twice"
+        if self._remembers(seal.previous, block - 1):
+            return Kind.SECOND_WRITER, f"two programs wrote a block {block}"
+        return Kind.REORDERED, f"block {block} stands after block {latest.block}"
 
-    def _advance(self, head: Head) -> None:
-        self.first = self.first or head.block
-        self.tip = head
-        self._recent[head.hash] = head.block
+    def _advance(self, seal: Seal) -> None:
+        self.first = self.first or seal.block
+        self._latest = seal
+        self._recent[seal.hash] = seal.block
         if len(self._recent) > _REMEMBERED:
             self._older, self._recent = self._recent, {}
 

@@ -57,7 +57,7 @@ class _Reading:
         self._names.append(name)
         view = memoryview(stored)
         begin = at = 0
-        written: dict[str, int] = {}
+        written: set[str] = set()
         last = ""
         while (at := seals.find(stored, at)) >= 0:
             seal = seals.read(stored, at)
@@ -66,7 +66,9 @@ class _Reading:
                 at += 1
                 continue
             self._block(stored, view, begin, seal)
-            last = self._beside(stored, seal, written, last)
+            if seal.chain != last:
+                self._beside(stored, seal, written, last)
+                last = seal.chain
             begin = at = seal.end
         if not self._strands and blocks.is_of_before_seals(stored):
             self._unsealed.append(name)
@@ -76,27 +78,28 @@ class _Reading:
     def _block(self, stored: bytes, view: memoryview, begin: int, seal: seals.Seal) -> None:
         self._records += seal.records
         self._blocks += 1
-        chain = seal.head.chain
         if not seals.is_true(view, begin, seal) or not blocks.is_plain(stored, begin, seal):
             for trouble in blocks.troubles(stored, begin, seal):
-                self._find(stored, trouble.kind, trouble.offset, seal.head, trouble.what)
-        strand = self._strands.get(chain)
+                self._find(stored, trouble.kind, trouble.offset, seal, trouble.what)
+        strand = self._strands.get(seal.chain)
         if strand is None:
-            strand = Strand(self._starts.get(chain), self._signed.get(chain, {}))
-            self._strands[chain] = strand
-            self._places[chain] = (len(self._names) - 1, seal)
+            strand = self._new(seal)
         wrong = strand.take(seal, len(self._names) - 1)
         if wrong is not None:
-            self._find(stored, wrong[0], seal.begin, seal.head, wrong[1])
+            self._find(stored, wrong[0], seal.begin, seal, wrong[1])
 
-    def _beside(self, stored: bytes, seal: seals.Seal, written: dict[str, int], last: str) -> str:
+    def _new(self, seal: seals.Seal) -> Strand:
+        chain = seal.chain
+        strand = self._strands[chain] = Strand(self._starts.get(chain), self._signed.get(chain, {}))
+        self._places[chain] = (len(self._names) - 1, seal)
+        return strand
+
+    def _beside(self, stored: bytes, seal: seals.Seal, written: set[str], last: str) -> None:
         """Two chains may follow each other in one file, but not take turns."""
-        chain = seal.head.chain
-        if chain != last and chain in written:
-            what = f"chain {chain} goes on after blocks of chain {last}"
-            self._find(stored, Kind.SECOND_WRITER, seal.begin, seal.head, what)
-        written[chain] = seal.head.block
-        return chain
+        if seal.chain in written:
+            what = f"chain {seal.chain} goes on after blocks of chain {last}"
+            self._find(stored, Kind.SECOND_WRITER, seal.begin, seal, what)
+        written.add(seal.chain)
 
     def _tail(self, stored: bytes, begin: int, chain: str) -> None:
         """What stands after the last seal of a segment."""
@@ -107,13 +110,15 @@ class _Reading:
         for trouble in blocks.unsealed(stored, begin, before):
             self._find(stored, trouble.kind, trouble.offset, before, trouble.what)
 
-    def _find(self, stored: bytes, kind: Kind, offset: int, head: Head, what: str) -> None:
+    def _find(
+        self, stored: bytes, kind: Kind, offset: int, where: Head | seals.Seal, what: str
+    ) -> None:
         if len(self._findings) >= MOST:
             return
         line = stored.count(b"\n", 0, offset) + 1
         self._add(Finding(
-            kind=kind, segment=self._names[-1], line=line, offset=offset, chain=head.chain,
-            block=head.block, what=what,
+            kind=kind, segment=self._names[-1], line=line, offset=offset, chain=where.chain,
+            block=where.block, what=what,
         ))  # fmt: skip
 
     def _add(self, finding: Finding) -> None:
@@ -176,7 +181,7 @@ class _Reading:
             if self._signed and other != chain and other not in self._signed:
                 return Finding(
                     kind=Kind.SWAPPED, segment=self._names[segment], line=1, offset=0,
-                    chain=other, block=seal.head.block,
+                    chain=other, block=seal.block,
                     what=f"chain {other}, which no head names, stands there, and {what}",
                 )  # fmt: skip
         return Finding(

@@ -83,7 +83,8 @@ class AuditLines:
         """Take a record; never blocks, never raises."""
         records = self._records
         records.append(record)
-        if len(records) >= AT_ONCE or _is_heavy(record):
+        is_heavy = max(len(record.call.body), len(record.passage.sent_body)) > _HEAVY_BYTES
+        if is_heavy or len(records) >= AT_ONCE:
             self._render_all()
         if self._timer is None:
             self._soon()
@@ -229,10 +230,6 @@ class AuditLines:
         """The next ones are only counted."""
         is_first, self._is_defect_told = not self._is_defect_told, True
         return is_first
-
-
-def _is_heavy(record: Record) -> bool:
-    return len(record.call.body) > _HEAVY_BYTES or len(record.passage.sent_body) > _HEAVY_BYTES
 
 
 def _begin() -> None:

@@ -33,6 +33,7 @@ from mesh7_sidecar.net.upstream import (
 
 _KNOWN_HEADS: Final = 256
 _LARGEST_KNOWN_HEAD: Final = 8_192
+_LONGEST_KNOWN_PATH: Final = 256
 _MAXIMUM_ADDRESSES: Final = 6
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
@@ -110,6 +111,7 @@ class Pool:
         self._waiting: deque[PooledSending] = deque()
         self._dialling: set[asyncio.Task[None] | None] = set()
         self._is_closed = False
+        self._starts: dict[tuple[str, str], bytes] = {}
         host = b"host: %b\r\n" % origin.authority.encode()
         self._fixed = host + b"accept-encoding: identity\r\n"
         self._fixed_encoded = host
@@ -324,9 +326,8 @@ class Pool:
     # Writing
 
     def _encode(self, request: Request, sending: PooledSending) -> bytes:
-        path, body = request.path, request.body
-        if path[:1] != "/" or " " in path or not (path.isascii() and path.isprintable()):
-            raise ValueError("the path holds what cannot stand in one")
+        body = request.body
+        start = self._starts.get((request.method, request.path)) or self._start(request)
         lines = header_lines.render(request.headers) if request.headers else b""
         if body is None:
             length = self._announce(request, sending)
@@ -336,8 +337,19 @@ class Pool:
         else:
             length = b""
         fixed = self._fixed_encoded if sending.terms.allows_encoding else self._fixed
-        start = f"{request.method} {path} HTTP/1.1\r\n".encode()
         return b"".join((start, fixed, lines, request.block, length, b"\r\n", body))
+
+    def _start(self, request: Request) -> bytes:
+        """The request line, remembered: MCP sources have one."""
+        path = request.path
+        if path[:1] != "/" or " " in path or not (path.isascii() and path.isprintable()):
+            raise ValueError("the path holds what cannot stand in one")
+        line = f"{request.method} {path} HTTP/1.1\r\n".encode()
+        if len(path) <= _LONGEST_KNOWN_PATH:
+            if len(self._starts) >= _KNOWN_HEADS:
+                self._starts.clear()
+            self._starts[request.method, path] = line
+        return line
 
     def _announce(self, request: Request, sending: PooledSending) -> bytes:
         for name, value in request.headers:

@@ -207,7 +207,9 @@ async def test_a_call_whose_stream_ends_early_is_recorded_once_as_moved(tmp_path
     assert (left.status, left.body) == (200, b"id: e1\ndata:\n\n")
     assert came.body == event(done)
     assert again.body == b"", "an answer is given once"
-    assert [each["outcome"] for each in parts.audited(tmp_path)] == ["moved"]
+    recorded = parts.audited(tmp_path)
+    assert [each["outcome"] for each in recorded] == ["moved"]
+    assert "body" in recorded[0], "what was sent to the source is in the record"
 
 
 @pytest.mark.promise("M2")

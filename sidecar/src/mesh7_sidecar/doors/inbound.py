@@ -105,4 +105,5 @@ class Inbound:
         self.asked.arguments = {}
         self.asked.message.params = {}
         self.asked.message.raw = b""
-        self.passage.sent_body = b""
+        # Another one: what was sent is in the passage of the record, which may still be read.
+        self.passage = Passage(DOOR, self.passage.started_ns)

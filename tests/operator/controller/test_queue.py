@@ -89,3 +89,25 @@ def test_one_that_is_forgotten_leaves_nothing() -> None:
     queue.done("shop", 0.0)
     queue.forget("shop")
     assert queue.next_s() is None
+
+
+def test_one_that_is_forgotten_in_its_turn_leaves_nothing() -> None:
+    """Else every namespace that came and went would be remembered for ever."""
+    queue = _queue()
+    queue.mark("shop", 0.0)
+    assert queue.take(0.0) == "shop"
+    queue.forget("shop")
+    queue.done("shop", 0.0)
+    queue.mark("shop", 0.0)
+    # Nothing is known of an earlier turn that it would be spaced from.
+    assert queue.take(0.0) == "shop"
+
+
+def test_one_that_is_marked_after_it_was_forgotten_is_taken_again() -> None:
+    queue = _queue()
+    queue.mark("shop", 0.0)
+    assert queue.take(0.0) == "shop"
+    queue.forget("shop")
+    queue.mark("shop", 1.0)
+    queue.done("shop", 1.0)
+    assert queue.take(2.0) == "shop"

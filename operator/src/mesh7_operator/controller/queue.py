@@ -25,12 +25,14 @@ class _Entry:
         taken_s: since when it is being reconciled; None = it is not.
         done_s: when it was last let go.
         failures: one after the other.
+        is_gone: there is no such namespace any more, unless it is marked again.
     """
 
     due_s: float | None = None
     taken_s: float | None = None
     done_s: float = float("-inf")
     failures: int = 0
+    is_gone: bool = False
 
 
 class Queue:
@@ -56,6 +58,7 @@ class Queue:
     def mark(self, namespace: str, now_s: float, after_s: float = 0.0) -> None:
         """It is to be reconciled, no sooner than `after_s` from now; an earlier mark stands."""
         entry = self._entries.setdefault(namespace, _Entry())
+        entry.is_gone = False
         due_s = max(now_s + after_s, entry.done_s + self._spacing_s)
         if entry.due_s is None or due_s < entry.due_s:
             self._set(namespace, entry, due_s)
@@ -72,7 +75,10 @@ class Queue:
 
     def done(self, namespace: str, now_s: float) -> None:
         """It went well."""
-        self._let_go(namespace, now_s).failures = 0
+        entry = self._let_go(namespace, now_s)
+        entry.failures = 0
+        if entry.is_gone:
+            self.forget(namespace)
 
     def failed(self, namespace: str, now_s: float) -> float:
         """It did not; it is marked again.
@@ -88,10 +94,14 @@ class Queue:
         return pause_s
 
     def forget(self, namespace: str) -> None:
-        """There is no such namespace any more; one that is marked or taken stays."""
+        """There is no such namespace any more; one that is marked stays, one taken until done."""
         entry = self._entries.get(namespace)
-        if entry is not None and entry.due_s is None and entry.taken_s is None:
+        if entry is None or entry.due_s is not None:
+            return
+        if entry.taken_s is None:
             del self._entries[namespace]
+        else:
+            entry.is_gone = True
 
     def next_s(self) -> float | None:
         """When the next one is due that may be taken; None = none waits."""

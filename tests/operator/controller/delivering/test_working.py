@@ -1,7 +1,10 @@
 """Workers: what is marked is reconciled; what fails, or crashes, costs the others nothing."""
 
 import asyncio
+import io
 import itertools
+import json
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -9,7 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from mesh7_core import names
-from mesh7_operator import metrics, tracing
+from mesh7_operator import logs, metrics, tracing
 from mesh7_operator.clock import Clock
 from mesh7_operator.cluster.api_server import ApiServer
 from mesh7_operator.cluster.signing import Keyring, new_keyring
@@ -143,6 +146,34 @@ async def test_a_turn_of_a_namespace_is_a_span(eventually: Eventually) -> None:
     }
     assert crashed.status.message == "crashed"
     assert otlp_receiver.attributes(crashed.attributes)["error.type"] == "crashed"
+
+
+async def test_what_is_logged_of_a_turn_names_its_span(eventually: Eventually) -> None:
+    """Promised by docs/administrator/telemetry.md: a crash, too, is found by its trace."""
+    written = io.StringIO()
+    lines = logging.StreamHandler(written)
+    lines.setFormatter(logs.JsonLines())
+    logger = logging.getLogger("mesh7_operator.controller.turns")
+
+    def reconcile(_: World) -> Plan:
+        raise ZeroDivisionError
+
+    logger.addHandler(lines)
+    try:
+        with otlp_receiver.running() as receiver:
+            tracer = tracing.of({"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url}, "x", 1.0, CLOCK)
+            async with _working(reconcile, tracer=tracer) as working:
+                working.workers.mark("poison")
+                await eventually(lambda: working.count("crashed") > 0)
+            await asyncio.to_thread(tracer.close, 30)
+            spans = receiver.spans()
+    finally:
+        logger.removeHandler(lines)
+    logged = json.loads(written.getvalue().splitlines()[0])
+    assert (logged["message"], logged["trace_id"]) == (
+        "reconciling crashed",
+        spans[0].trace_id.hex(),
+    )
 
 
 async def test_one_that_crashes_backs_off_and_the_others_go_on(eventually: Eventually) -> None:

@@ -1,7 +1,6 @@
 """Held calls, namespace by namespace: looked at when something changed, and by the clock.
 
-Several namespaces at once, none twice at the same time. The edge of one namespace, like
-`working`: a defect that shows with it costs the others nothing.
+Messages of a tenant, who may tell without end, cost no more than a part of its namespace's turns.
 """
 
 import asyncio
@@ -20,8 +19,8 @@ from mesh7_operator.controller.approving.rooming import Rooms, Shares
 from mesh7_operator.controller.approving.settling import Result, Settler
 from mesh7_operator.controller.approving.weighing import Weights
 from mesh7_operator.controller.informer.board import Board
-from mesh7_operator.controller.queue import Queue
 from mesh7_operator.controller.seams import Store
+from mesh7_operator.controller.turns import Again, Ended, Turns
 
 _LOG: Final = logging.getLogger(__name__)
 _AT_ONCE: Final = 8
@@ -33,7 +32,6 @@ fifth of a namespace's turn at most, however often it is told."""
 _LONGEST_SPACING_S: Final = 5.0
 LONGEST_S: Final = 60.0
 """Of one look; nothing that it asks takes longer."""
-_LONGEST_WAIT_S: Final = 1.0
 _LARGE: Final = 50
 """Requests and grants that are planned for beside the event loop."""
 _QUESTIONS: Final = 100
@@ -69,14 +67,15 @@ class Approvals:
         self._clock = clock
         self._plan = plan
         self._regained = regained
-        self._queue = Queue(spacing_s=SPACING_S)
+        self._turns = Turns(
+            self._turn, clock, at_once=_AT_ONCE, crashed="looking at held calls crashed",
+            ended=self._ended, spacing_s=SPACING_S,
+        )  # fmt: skip
         self._rooms, self._shares, self._gone = Rooms(), Shares(), Gone()
         self._told: dict[str, set[str]] = {}
         self._asking: set[str] = set()
         self._costs_s: dict[str, float] = {}
         self._quiet_until_s: dict[str, float] = {}
-        self._busy = 0
-        self._turn = asyncio.Event()
         self._has_missed = asyncio.Event()
         store.listen(self.told, self._has_missed.set)
 
@@ -84,18 +83,15 @@ class Approvals:
 
     def mark(self, namespace: str) -> None:
         """Something changed that the API server tells of."""
-        self._queue.mark(namespace, self._clock.monotonic_s())
-        self._turn.set()
+        self._turns.mark(namespace)
 
     def told(self, namespace: str, request_id: str) -> None:
         """Its ledger changed: of a request, or of none. Whoever tells may tell without end."""
         ids = self._told.setdefault(namespace, set())
         if request_id and len(ids) < _MOST_TOLD:
             ids.add(request_id)
-        now_s = self._clock.monotonic_s()
-        quiet_s = self._quiet_until_s.get(namespace, 0.0) - now_s
-        self._queue.mark(namespace, now_s, max(self._spacing_s(namespace), quiet_s))
-        self._turn.set()
+        quiet_s = self._quiet_until_s.get(namespace, 0.0) - self._clock.monotonic_s()
+        self._turns.mark(namespace, max(self._spacing_s(namespace), quiet_s))
 
     async def look_around(self) -> None:
         """One round: whatever waits is looked at, and nobody's messages are missed for long."""
@@ -126,7 +122,7 @@ class Approvals:
 
     def forget(self, namespace: str) -> None:
         """There is no such namespace any more."""
-        self._queue.forget(namespace)
+        self._turns.forget(namespace)
         self._weights.forget(namespace)
         self._gone.forget(namespace)
         self._grounds.forget(namespace)
@@ -138,7 +134,7 @@ class Approvals:
     @property
     def age_s(self) -> float:
         """How long the namespace that is due longest has waited."""
-        return self._queue.age_s(self._clock.monotonic_s())
+        return self._turns.age_s
 
     def _spacing_s(self, namespace: str) -> float:
         cost_s = self._costs_s.get(namespace, 0.0)
@@ -159,13 +155,7 @@ class Approvals:
         self.resync()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._catch_up())
-            while True:
-                self._turn.clear()
-                now_s = self._clock.monotonic_s()
-                while self._busy < _AT_ONCE and (namespace := self._queue.take(now_s)) is not None:
-                    self._busy += 1
-                    tasks.create_task(self._one(namespace))
-                await self._wait(now_s)
+            await self._turns.run()
 
     async def _catch_up(self) -> None:
         """Once listening begins anew, and again after each loss."""
@@ -178,63 +168,48 @@ class Approvals:
                 self._quiet_until_s.pop(namespace, None)
                 self.told(namespace, "")
 
-    async def _wait(self, now_s: float) -> None:
-        next_s = self._queue.next_s() if self._busy < _AT_ONCE else None
-        wait_s = _LONGEST_WAIT_S if next_s is None else min(next_s - now_s, _LONGEST_WAIT_S)
-        try:
-            async with asyncio.timeout(max(wait_s, 0.001)):
-                await self._turn.wait()
-        except TimeoutError:
-            return
-
-    async def _one(self, namespace: str) -> None:
+    async def _turn(self, namespace: str) -> Again | None:
         began_s = self._clock.monotonic_s()
         try:
             async with asyncio.timeout(LONGEST_S):
-                is_done = await self._look(namespace)
+                return await self._look(namespace)
         except (errors.ClusterError, TimeoutError) as error:
-            is_done = False
-            about = {"namespace": namespace, "error": str(error) or "it took too long"}
-            _LOG.warning("held calls were not looked at", extra=about)
-        except Exception:  # noqa: BLE001 - the edge of one namespace, see above
-            is_done = False
-            _LOG.exception("looking at held calls crashed", extra={"namespace": namespace})
-        now_s = self._clock.monotonic_s()
-        self._costs_s[namespace] = now_s - began_s
-        if is_done:
-            self._quiet_until_s.pop(namespace, None)
-            self._queue.done(namespace, now_s)
-            if self._is_gone(namespace):
-                # It was forgotten during this look, which has remembered it again.
-                self.forget(namespace)
-        else:
-            self._quiet_until_s[namespace] = now_s + self._queue.failed(namespace, now_s)
-        self._busy -= 1
-        self._turn.set()
+            about = {"error": str(error) or "it took too long"}
+            return Again(why="held calls were not looked at", about=about)
+        finally:
+            self._costs_s[namespace] = self._clock.monotonic_s() - began_s
 
-    async def _look(self, namespace: str) -> bool:
-        """Whether all is as it should be."""
+    def _ended(self, namespace: str, ended: Ended) -> None:
+        if ended.pause_s is not None:
+            self._quiet_until_s[namespace] = self._clock.monotonic_s() + ended.pause_s
+            return
+        self._quiet_until_s.pop(namespace, None)
+        if self._is_gone(namespace):
+            # It was forgotten during this look, which has remembered it again.
+            self.forget(namespace)
+
+    async def _look(self, namespace: str) -> Again | None:
         told = frozenset(self._told.pop(namespace, ()))
         try:
-            is_done = await self._look_at(namespace, told)
+            again = await self._look_at(namespace, told)
         except BaseException:
             self._hear_again(namespace, told)
             raise
-        if not is_done:
+        if again is not None:
             self._hear_again(namespace, told)
-        return is_done
+        return again
 
     def _hear_again(self, namespace: str, told: frozenset[str]) -> None:
         ids = self._told.setdefault(namespace, set())
         ids.update(list(told)[: _MOST_TOLD - len(ids)])
 
-    async def _look_at(self, namespace: str, told: frozenset[str]) -> bool:
+    async def _look_at(self, namespace: str, told: frozenset[str]) -> Again | None:
         ground = await self._grounds.gather(namespace, told, self._allowed(namespace))
         if ground is None:
             self._weights.none(namespace)
             self._shares.keeps(namespace, 0)
             self._asking.discard(namespace)
-            return True
+            return None
         if ground.ledger:
             self._asking.add(namespace)
         steps = await self._planned(ground)
@@ -242,9 +217,9 @@ class Approvals:
         self._note(namespace, steps, result)
         self._hear_again(namespace, told & result.unsettled)
         if result.troubles:
-            about = {"namespace": namespace, "errors": result.troubles[:10]}
-            _LOG.warning("not all of held calls is done", extra=about)
-        return not result.troubles and not result.is_overtaken
+            about = {"errors": result.troubles[:10]}
+            return Again(why="not all of held calls is done", about=about)
+        return Again() if result.is_overtaken else None
 
     async def _planned(self, ground: Ground) -> Steps:
         many = len(ground.ledger or ()) + len(ground.mirrors) + len(ground.grants)
@@ -266,15 +241,15 @@ class Approvals:
         self._shares.keeps(namespace, steps.kept_bytes)
         if (largest := self._shares.largest()) not in {"", namespace}:
             # What it keeps may all be open: then no look at it makes room, however often.
-            self._queue.mark(largest, now_s, _LONGEST_SPACING_S)
+            self._turns.mark(largest, _LONGEST_SPACING_S)
         if result.again_s is not None:
-            self._queue.mark(namespace, now_s, max(result.again_s, self._spacing_s(namespace)))
+            self._turns.mark(namespace, max(result.again_s, self._spacing_s(namespace)))
         self._weights.open(namespace, len(self._grounds.open(namespace)))
         for request_id, why in self._weights.doubted(namespace, steps.doubted).items():
             about = {"namespace": namespace, "request": request_id, "why": why}
             _LOG.info("a request is not mirrored", extra=about)
         if steps.look_again_at is not None:
-            self._queue.mark(namespace, now_s, self._until(steps.look_again_at))
+            self._turns.mark(namespace, self._until(steps.look_again_at))
 
     def _until(self, moment: datetime) -> float:
         return max(0.0, (moment - self._clock.now()).total_seconds())

@@ -1,11 +1,9 @@
 """AuditQueries answered, namespace by namespace, beside all other work: one at a time in each.
 
-A question that takes long keeps no other namespace waiting, and no reconcile. The edge of one
-namespace, like `working`. Nothing that a record says is ever logged.
+A question that takes long keeps no other namespace waiting, and no reconcile. Nothing that a record
+says is ever logged.
 """
 
-import asyncio
-import logging
 from collections.abc import Callable
 from typing import Final
 
@@ -16,16 +14,14 @@ from mesh7_operator.cluster.api_server import ApiServer
 from mesh7_operator.controller.auditing.looking_up import Answering
 from mesh7_operator.controller.informer import seen
 from mesh7_operator.controller.informer.board import Board
-from mesh7_operator.controller.queue import Queue
+from mesh7_operator.controller.turns import Again, Turns
 from mesh7_operator.querying import answers, turns
 from mesh7_operator.querying.answers import Status
 from mesh7_operator.reconciling.world import Written
 
-_LOG: Final = logging.getLogger(__name__)
 AT_ONCE: Final = 4
 """Namespaces."""
 SPACING_S: Final = 0.02
-_LONGEST_WAIT_S: Final = 1.0
 _PENDING: Final = {"phase": "Pending"}
 
 
@@ -51,17 +47,17 @@ class Queries:
         self._reader = reader
         self._clock = clock
         self._may_write = may_write
-        self._queue = Queue(spacing_s=SPACING_S)
+        self._turns = Turns(
+            self._turn, clock, at_once=AT_ONCE, crashed="answering about the audit crashed",
+            spacing_s=SPACING_S,
+        )  # fmt: skip
         self._since: dict[str, dict[str, float]] = {}
-        self._busy = 0
-        self._turn = asyncio.Event()
 
     def mark(self, namespace: str) -> None:
         """Something changed among its questions."""
         if namespace not in self._since and not self._board.known(namespace).queries:
             return
-        self._queue.mark(namespace, self._clock.monotonic_s())
-        self._turn.set()
+        self._turns.mark(namespace)
 
     def close(self) -> None:
         """Begin nothing any more."""
@@ -69,7 +65,7 @@ class Queries:
 
     def forget(self, namespace: str) -> None:
         """There is no such namespace any more."""
-        self._queue.forget(namespace)
+        self._turns.forget(namespace)
         self._since.pop(namespace, None)
 
     async def look_around(self) -> None:
@@ -80,41 +76,17 @@ class Queries:
     async def run(self) -> None:
         """Work until cancelled."""
         await self.look_around()
-        async with asyncio.TaskGroup() as tasks:
-            while True:
-                self._turn.clear()
-                now_s = self._clock.monotonic_s()
-                while self._busy < AT_ONCE and (namespace := self._queue.take(now_s)) is not None:
-                    self._busy += 1
-                    tasks.create_task(self._one(namespace))
-                await self._wait(now_s)
+        await self._turns.run()
 
-    async def _wait(self, now_s: float) -> None:
-        next_s = self._queue.next_s() if self._busy < AT_ONCE else None
-        wait_s = _LONGEST_WAIT_S if next_s is None else min(next_s - now_s, _LONGEST_WAIT_S)
-        try:
-            async with asyncio.timeout(max(wait_s, 0.001)):
-                await self._turn.wait()
-        except TimeoutError:
-            return
-
-    async def _one(self, namespace: str) -> None:
+    async def _turn(self, namespace: str) -> Again | None:
         try:
             has_more = await self._look(namespace)
         except errors.ClusterError as error:
-            about = {"namespace": namespace, "error": error.message}
-            _LOG.warning("questions about the audit were not looked at", extra=about)
-            self._queue.failed(namespace, self._clock.monotonic_s())
-        except Exception:  # noqa: BLE001 - the edge of one namespace, see above
-            _LOG.exception("answering about the audit crashed", extra={"namespace": namespace})
-            self._queue.failed(namespace, self._clock.monotonic_s())
-        else:
-            now_s = self._clock.monotonic_s()
-            self._queue.done(namespace, now_s)
-            if has_more:
-                self._queue.mark(namespace, now_s)
-        self._busy -= 1
-        self._turn.set()
+            about = {"error": error.message}
+            return Again(why="questions about the audit were not looked at", about=about)
+        if has_more:
+            self._turns.mark(namespace)
+        return None
 
     async def _look(self, namespace: str) -> bool:
         """Give one answer at most; whether more wait."""

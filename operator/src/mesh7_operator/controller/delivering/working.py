@@ -1,12 +1,7 @@
-"""Namespaces off the queue, several at a time: planned and applied; what fails backs off.
+"""What is marked is reconciled, in turns: planned, applied, and looked at again when it is time."""
 
-The edge of one namespace: a defect that shows with it must not cost the others their bundles.
-"""
-
-import asyncio
-import contextlib
-import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -18,12 +13,11 @@ from mesh7_operator import tracing
 from mesh7_operator.clock import Clock
 from mesh7_operator.controller.delivering.applying import Applier
 from mesh7_operator.controller.delivering.planning import Planner
-from mesh7_operator.controller.queue import Queue
+from mesh7_operator.controller.turns import Again, Ended, Outcome, Turns
 from mesh7_operator.metrics import ControllerMetrics
 from mesh7_operator.reconciling.plan import Plan
 from mesh7_operator.tracing import Begun, Tracer
 
-_LOG: Final = logging.getLogger(__name__)
 _AT_ONCE: Final = 16
 """More would not be faster: the API server is what is waited for, and bursts come to fewer."""
 TURN_S: Final = 0.5
@@ -32,8 +26,19 @@ after thousands of grants does not wait for their statuses."""
 LONGEST_TURN_S: Final = 10.0
 STUCK_S: Final = 60.0
 LONGEST_S: Final = 600.0
-_LONGEST_WAIT_S: Final = 1.0
-"""Gauges are this fresh."""
+
+
+@dataclass(slots=True)
+class _Turn:
+    """One that is being taken.
+
+    Attributes:
+        written: how much was to be written.
+    """
+
+    began_s: float
+    span: Begun | None
+    written: int = 0
 
 
 class Workers:
@@ -60,20 +65,21 @@ class Workers:
         self._clock = clock
         self._metrics = metrics
         self._tracer = tracer
-        self._queue = Queue()
-        self._busy = 0
-        self._turn = asyncio.Event()
+        self._turns = Turns(
+            self._turn, clock, at_once=_AT_ONCE, crashed="reconciling crashed", ended=self._ended
+        )
+        # A namespace has one at a time.
+        self._taken: dict[str, _Turn] = {}
         self._ended_s = clock.monotonic_s()
 
     def mark(self, namespace: str) -> None:
         """It is to be reconciled."""
-        self._queue.mark(namespace, self._clock.monotonic_s())
-        self._turn.set()
+        self._turns.mark(namespace)
 
     @property
     def age_s(self) -> float:
         """How long the namespace that is due longest has waited."""
-        return self._queue.age_s(self._clock.monotonic_s())
+        return self._turns.age_s
 
     @property
     def is_stuck(self) -> bool:
@@ -83,129 +89,66 @@ class Workers:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            while True:
-                self._turn.clear()
-                now_s = self._clock.monotonic_s()
-                while self._busy < _AT_ONCE and (namespace := self._queue.take(now_s)) is not None:
-                    self._busy += 1
-                    tasks.create_task(self._one(namespace))
-                self._metrics.queue_depth.set(self._queue.depth(now_s))
-                self._metrics.queue_age.set(self._queue.age_s(now_s))
-                await self._wait(now_s)
+        await self._turns.run(self._measure)
 
-    async def _wait(self, now_s: float) -> None:
-        next_s = self._queue.next_s() if self._busy < _AT_ONCE else None
-        wait_s = _LONGEST_WAIT_S if next_s is None else min(next_s - now_s, _LONGEST_WAIT_S)
-        if wait_s <= 0:
-            # Whatever became due while the last ones were started is taken at the next turn.
-            wait_s = 0.001
-        try:
-            async with asyncio.timeout(wait_s):
-                await self._turn.wait()
-        except TimeoutError:
-            return
+    def _measure(self) -> None:
+        self._metrics.queue_depth.set(self._turns.depth)
+        self._metrics.queue_age.set(self._turns.age_s)
 
-    async def _one(self, namespace: str) -> None:
-        began_s = self._clock.monotonic_s()
-        outcome, written = "crashed", 0
-        begun = self._tracer.begin()
-        try:
-            outcome, written = await self._try(namespace)
-        except Exception:  # noqa: BLE001 - the edge of one namespace, see above
-            pause_s = self._queue.failed(namespace, self._clock.monotonic_s())
-            _LOG.exception(
-                "reconciling crashed",
-                extra={"namespace": namespace, "again_in_s": round(pause_s, 1)},
-            )
-        finally:
-            took_s = self._clock.monotonic_s() - began_s
-            self._metrics.reconciles.labels(outcome).observe(took_s)
-            self._tell(begun, namespace, outcome, written)
-            self._busy -= 1
-            self._ended_s = self._clock.monotonic_s()
-            self._turn.set()
-
-    def _tell(self, begun: Begun | None, namespace: str, outcome: str, written: int) -> None:
-        error = None if outcome == "done" else outcome
-        attributes: dict[str, Value] = {
-            operator_spans.NAMESPACE: namespace,
-            operator_spans.OUTCOME: outcome,
-            operator_spans.WRITTEN: written,
-        }
-        attributes |= {conventions.ERROR: error} if error else {}
-        self._tracer.end(begun, operator_spans.RECONCILE, Kind.INTERNAL, attributes, error)
-
-    async def _try(self, namespace: str) -> tuple[str, int]:
-        """What came of it, and how much was to be written."""
+    async def _turn(self, namespace: str) -> Again | None:
+        turn = self._taken[namespace] = _Turn(self._clock.monotonic_s(), self._tracer.begin())
         if self._planner.is_ending(namespace):
-            self._queue.done(namespace, self._clock.monotonic_s())
-            return "done", 0
+            return None
         delivered: list[Plan] = []
         try:
-            plan = await self._planner.plan(namespace, self._aside)
+            plan = await self._planner.plan(namespace, self._turns.aside)
             tell = partial(delivered.append, plan)
             troubles = await self._applier.apply(plan, self._turn_of(namespace), tell)
         except errors.ClusterError as error:
             plan, troubles = None, (error.message,)
-        now_s = self._clock.monotonic_s()
-        if troubles:
-            self._fail(namespace, now_s, plan.bundle_version if plan else 0, troubles)
-        else:
-            self._queue.done(namespace, now_s)
         # What could not be told puts off nothing of what was delivered.
         for one in delivered:
             if one.look_again_at is not None:
-                self._queue.mark(namespace, now_s, self._until(one.look_again_at))
+                self._turns.mark(namespace, self._until(one.look_again_at))
             self._settled(one)
-        return "failed" if troubles else "done", _size(plan)
+        turn.written = _size(plan)
+        version = plan.bundle_version if plan else 0
+        about = {"bundle_version": version, "errors": troubles}
+        return Again(why="not converged", about=about) if troubles else None
 
-    def _fail(self, namespace: str, now_s: float, version: int, troubles: Sequence[str]) -> None:
-        pause_s = self._queue.failed(namespace, now_s)
-        _LOG.warning(
-            "not converged",
-            extra={
-                "namespace": namespace,
-                "bundle_version": version,
-                "errors": troubles,
-                "again_in_s": round(pause_s, 1),
-            },
-        )
-
-    @contextlib.contextmanager
-    def _aside(self) -> Iterator[None]:
-        """Threads work for a namespace: as long as they do, it keeps nobody's place."""
-        self._busy -= 1
-        self._turn.set()
-        try:
-            yield
-        finally:
-            self._busy += 1
+    def _ended(self, namespace: str, ended: Ended) -> None:
+        turn = self._taken.pop(namespace)
+        self._ended_s = self._clock.monotonic_s()
+        self._metrics.reconciles.labels(ended.outcome.value).observe(self._ended_s - turn.began_s)
+        error = None if ended.outcome is Outcome.DONE else ended.outcome.value
+        attributes: dict[str, Value] = {
+            operator_spans.NAMESPACE: namespace,
+            operator_spans.OUTCOME: ended.outcome.value,
+            operator_spans.WRITTEN: turn.written,
+        }
+        attributes |= {conventions.ERROR: error} if error else {}
+        # What was logged of the turn names its span: hence it ends only now.
+        self._tracer.end(turn.span, operator_spans.RECONCILE, Kind.INTERNAL, attributes, error)
 
     def _turn_of(self, namespace: str) -> Callable[[], bool]:
         """Whether a plan's statuses have taken long enough; the namespace is taken again then."""
         began_s = self._clock.monotonic_s()
 
         def is_over() -> bool:
-            now_s = self._clock.monotonic_s()
-            is_wanted = self._queue.is_due(namespace, now_s) or self._is_crowded(now_s)
-            is_over = now_s - began_s > (TURN_S if is_wanted else LONGEST_TURN_S)
+            longest_s = TURN_S if self._turns.is_wanted(namespace) else LONGEST_TURN_S
+            is_over = self._clock.monotonic_s() - began_s > longest_s
             if is_over:
-                self._queue.mark(namespace, now_s)
+                self._turns.mark(namespace)
             return is_over
 
         return is_over
-
-    def _is_crowded(self, now_s: float) -> bool:
-        next_s = self._queue.next_s()
-        return self._busy >= _AT_ONCE and next_s is not None and next_s <= now_s
 
     def _until(self, moment: datetime) -> float:
         return max(0.0, (moment - self._clock.now()).total_seconds())
 
     def forget(self, namespace: str) -> None:
         """There is no such namespace any more."""
-        self._queue.forget(namespace)
+        self._turns.forget(namespace)
         self._planner.forget(namespace)
 
 

@@ -5,7 +5,8 @@ whose record `torn` says so; hence nothing is ever taken out of what is stored.
 Pure: no clock, no network, no logging; names and times are arguments.
 """
 
-from collections.abc import Iterator, Sequence
+import base64
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +17,8 @@ MOST_RECORDS: Final = 64
 """Of a block, but for those that a crash left before it."""
 MOST_BYTES: Final = 384 * 1024
 """Of the records of a block likewise; a longer record has a block of its own."""
+_NAME_LENGTH: Final = 12
+_NAME_BYTES: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,8 +116,17 @@ def continued(stored: bytes) -> Chain | None:
 
 
 def new(name: str) -> Chain:
-    """One without a record; its name is 12 random characters of lower-case base32."""
+    """One without a record; its name is `fresh_name`, or says whose it is (`audit_writers`)."""
     return Chain(heads.begun(name))
+
+
+def fresh_name(random: Callable[[int], bytes]) -> str:
+    """A name that no other chain has: 12 characters of lower-case base32, 60 random bits.
+
+    Args:
+        random: as many random bytes.
+    """
+    return base64.b32encode(random(_NAME_BYTES)).decode().lower()[:_NAME_LENGTH]
 
 
 def _portions(lines: Sequence[bytes]) -> Iterator[Sequence[bytes]]:

@@ -1,10 +1,8 @@
 """Where a gateway keeps its records: files of the state folder, or stdout in a pod."""
 
-import base64
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 from mesh7_core import errors
 from mesh7_core.audit import chain
@@ -14,9 +12,6 @@ from mesh7_sidecar.audit.lines import MAXIMUM_WAITING_BYTES, SIGN_S, AuditLines
 from mesh7_sidecar.audit.sealing import Sealing
 from mesh7_sidecar.audit.stream import Stream
 from mesh7_sidecar.settings import DEFAULT_AUDIT_FILE_MIB, DEFAULT_AUDIT_FILES, MIB
-
-_NAME_BYTES: Final = 10
-_NAME_LENGTH: Final = 12
 
 
 def audit_file(  # noqa: PLR0913 - each has a default
@@ -49,7 +44,7 @@ def audit_file(  # noqa: PLR0913 - each has a default
     try:
         files = Generations(path, maximum_bytes, kept)
         try:
-            goes_on = files.continued(_fresh_name())
+            goes_on = files.continued(chain.fresh_name(secrets.token_bytes))
         except BaseException:
             files.close()
             raise
@@ -81,7 +76,3 @@ def audit_stream(
     """
     sealing = Sealing(stream or Stream(), chain.new(name), wall_ns)
     return AuditLines(sealing, render, maximum_waiting_bytes)
-
-
-def _fresh_name() -> str:
-    return base64.b32encode(secrets.token_bytes(_NAME_BYTES)).decode().lower()[:_NAME_LENGTH]

@@ -6,7 +6,6 @@ new leader begins new chains.
 """
 
 import asyncio
-import base64
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
@@ -180,7 +179,7 @@ class Recorder:
         return not own.waiting
 
     def _fresh_chain(self) -> Chain:
-        return chain.new(base64.b32encode(self._random(8)).decode().lower()[:12])
+        return chain.new(chain.fresh_name(self._random))
 
     def _seal(self, own: _Own) -> tuple[Sealed, Segment]:
         lines = [own.waiting.popleft() for _ in range(min(len(own.waiting), _AT_ONCE))]

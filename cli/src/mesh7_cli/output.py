@@ -1,9 +1,10 @@
 """What people and programs read on stdout: tables, JSON, YAML.
 
-Colours only on a terminal and never with NO_COLOR; a table that goes into a pipe is plain text
-with aligned columns and is never cut.
+Colours only on a terminal and never with NO_COLOR. A table is plain text with aligned columns and
+is never cut; on a terminal without room for all of them, the last stand below each row.
 """
 
+import math
 import os
 import shutil
 import sys
@@ -12,7 +13,7 @@ from enum import StrEnum
 
 import click
 
-from mesh7_cli import neutral, spelled
+from mesh7_cli import neutral, spelled, tables
 
 
 class Form(StrEnum):
@@ -25,8 +26,6 @@ class Form(StrEnum):
     """Ids or names alone, one a line; only where things are listed."""
 
 
-MOST_DRAWN = 500
-"""Rows of a table; what is longer is aligned alone, which is as quick for thousands."""
 COLOURS = {
     "Allow": "green",
     "Deny": "red",
@@ -58,18 +57,14 @@ def note(text: str) -> None:
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows under upper-case heads; the last column is as wide as it likes."""
-    if not rows:
-        return
-    if sys.stdout.isatty() and len(rows) <= MOST_DRAWN:
-        _drawn_table(heads, rows)
-    else:
-        _plain_table(heads, rows)
+    """Print rows under upper-case heads; first the columns without which the rest says nothing."""
+    if rows:
+        _print(heads, rows, width() or math.inf)
 
 
 def bare_table(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows for programs: aligned, without heads, never drawn."""
-    _aligned([[visible(cell) for cell in row] for row in rows])
+    """Print rows for programs: aligned, without heads, never folded."""
+    _print((), rows, math.inf)
 
 
 def width() -> int | None:
@@ -105,6 +100,16 @@ def visible_lines(text: str) -> str:
     return neutral.lines(text)
 
 
+def _print(heads: Sequence[str], rows: Sequence[Sequence[str]], width: float) -> None:
+    shown = [[visible(cell) for cell in row] for row in rows]
+    for line in tables.lines(heads, shown, width, _paint):
+        click.echo(line)
+
+
+def _paint(cell: str, drawn: str) -> str:
+    return painted(drawn, COLOURS.get(cell, ""))
+
+
 def _yaml(value: object) -> str:
     import yaml  # noqa: PLC0415 - only who asks for YAML pays for it
 
@@ -120,31 +125,3 @@ def _yaml(value: object) -> str:
         return text
     # YAML calls more letters printable than a terminal does: then nothing beyond ASCII.
     return yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=False, width=100)
-
-
-def _drawn_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    # 50 ms, only on a terminal.
-    from rich.box import SIMPLE_HEAD  # noqa: PLC0415
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    drawn = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for head in heads[:-1]:
-        # Names stay whole, so that they can be copied.
-        drawn.add_column(head.upper(), no_wrap=True)
-    drawn.add_column(heads[-1].upper(), overflow="fold")
-    for row in rows:
-        drawn.add_row(*(Text(visible(cell), style=COLOURS.get(cell, "")) for cell in row))
-    Console(no_color=not may_colour()).print(drawn)
-
-
-def _plain_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    _aligned([[head.upper() for head in heads], *[[visible(cell) for cell in row] for row in rows]])
-
-
-def _aligned(lines: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())

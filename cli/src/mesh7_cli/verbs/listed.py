@@ -9,12 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mesh7_cli import output, reading
+from mesh7_cli import fitting, output, reading, tables
 from mesh7_cli.verbs import recorded
 from mesh7_cli.verbs.recorded import Said
 
-_GAP: Final = "  "
-_INDENT: Final = "    "
 _LONGEST: Final = {"what": 10, "outcome": 14, "took": 8, "why": 40}
 """Cells of what is short in every record of ours; of reasons those in which they can be read when
 they go on in a second line."""
@@ -59,32 +57,34 @@ class Layout:
 
     def heads(self) -> list[str]:
         """The lines above the first record."""
-        names = [_fit(name.upper(), width) for name, width in self.row.items()]
-        below = [_INDENT + _GAP.join(map(str.upper, self.below))] if self.below else []
-        return [_GAP.join(names).rstrip(), *below]
+        names = [fitting.padded(name.upper(), width) for name, width in self.row.items()]
+        below = [tables.INDENT + tables.GAP.join(map(str.upper, self.below))] if self.below else []
+        return [tables.GAP.join(names).rstrip(), *below]
 
     def lines(self, cells: Cells) -> Iterator[str]:
         """Those of one record, coloured where stdout may have colours."""
         shown = {name: self._shown(name, text) for name, text in cells.items()}
         row = [
-            output.painted(_fit(shown[name], width), output.COLOURS.get(cells[name], ""))
+            output.painted(fitting.padded(shown[name], width), output.COLOURS.get(cells[name], ""))
             for name, width in self.row.items()
             if name != "why"
         ]
-        begin = sum(width + len(_GAP) for name, width in self.row.items() if name != "why")
-        why, *more = _folded(shown["why"], self.width - begin) if "why" in self.row else [""]
-        yield _GAP.join([*row, why]).rstrip()
+        begin = sum(width + len(tables.GAP) for name, width in self.row.items() if name != "why")
+        why, *more = fitting.folded(shown["why"], self.width - begin) if "why" in self.row else [""]
+        yield tables.GAP.join([*row, why]).rstrip()
         yield from (" " * begin + one for one in more)
-        rest = _GAP.join(filter(None, (shown[name] for name in self.below)))
+        rest = tables.GAP.join(filter(None, (shown[name] for name in self.below)))
         if rest:
-            yield from (_INDENT + one for one in _folded(rest, self.width - len(_INDENT)))
+            yield from (
+                tables.INDENT + one for one in fitting.folded(rest, self.width - len(tables.INDENT))
+            )
 
     def _shown(self, name: str, text: str) -> str:
         text = output.visible(text)
         if name == "time" and self.is_short:
             text = text[_YEAR:].removesuffix("Z").replace("T", " ")
         is_whole = name in _WHOLE or name not in self.row or math.isinf(self.width)
-        return text if is_whole else _cut(text, self.row[name])
+        return text if is_whole else fitting.cut(text, self.row[name])
 
 
 def of(rows: Iterable[Cells], width: int | None) -> Layout:
@@ -93,7 +93,7 @@ def of(rows: Iterable[Cells], width: int | None) -> Layout:
     for cells in rows:
         for name, text in cells.items():
             before = natural.get(name, len(name))
-            natural[name] = max(before, _width(output.visible(text)))
+            natural[name] = max(before, fitting.width(output.visible(text)))
     return _fitted(natural, width)
 
 
@@ -111,7 +111,7 @@ def _fitted(natural: Mapping[str, int], width: int | None) -> Layout:
         if is_short:
             row["time"] = max(len("time"), row["time"] - _YEAR - 1)
         row = {name: cells for name, cells in row.items() if name not in below}
-        left = width - sum(row.values()) - len(_GAP) * (len(row) - 1)
+        left = width - sum(row.values()) - len(tables.GAP) * (len(row) - 1)
         given = row | _shared({name: row[name] for name in _SHRINKS if name in row}, left)
         layout = Layout(row=given, below=below, is_short=is_short, width=width)
         if _has_room(layout, row):
@@ -122,7 +122,7 @@ def _fitted(natural: Mapping[str, int], width: int | None) -> Layout:
 
 def _has_room(layout: Layout, natural: Mapping[str, int]) -> bool:
     """Whether a row fits into a line, and what shrank is still told from others."""
-    used = sum(layout.row.values()) + len(_GAP) * (len(layout.row) - 1)
+    used = sum(layout.row.values()) + len(tables.GAP) * (len(layout.row) - 1)
     return used <= layout.width and all(
         layout.row[name] >= min(natural[name], _ENOUGH) for name in _SHRINKS if name in layout.row
     )
@@ -154,51 +154,3 @@ def _shared(natural: Mapping[str, int], left: int) -> dict[str, int]:
         widest = max(given, key=lambda name: given[name])
         given[widest] = max(given[widest] - 1, min(_LEAST, natural[widest]))
     return given
-
-
-def _width(text: str) -> int:
-    if text.isascii():
-        return len(text)
-    from rich.cells import cell_len  # noqa: PLC0415 - only for wide letters
-
-    return cell_len(text)
-
-
-def _fit(text: str, width: int) -> str:
-    """`text` in at least so many cells; only an id may need more."""
-    return text + " " * (width - _width(text))
-
-
-def _cut(text: str, width: int) -> str:
-    if _width(text) <= width:
-        return text
-    from rich.cells import set_cell_size  # noqa: PLC0415 - only for what is too long
-
-    return f"{set_cell_size(text, width - 1)}…"
-
-
-def _folded(text: str, width: float) -> list[str]:
-    """Lines of at most so many cells, broken between words where that is possible."""
-    width = max(width, 1)
-    if _width(text) <= width:
-        return [text]
-    lines, line = list[str](), ""
-    for word in text.split(" "):
-        if line and _width(line) + 1 + _width(word) > width:
-            lines.append(line)
-            line = word
-        else:
-            line = f"{line} {word}" if line else word
-        while _width(line) > width:
-            first = _first(line, width)
-            lines.append(line[:first])
-            line = line[first:]
-    return [*lines, line] if line else lines
-
-
-def _first(text: str, width: float) -> int:
-    """How many of its letters have room, one at least."""
-    count, cells = 1, _width(text[0])
-    while count < len(text) and (cells := cells + _width(text[count])) <= width:
-        count += 1
-    return count

@@ -17,7 +17,7 @@ _OPENING: Final = re.compile(rb'\{"id":"([a-z2-7]{12})-([1-9][0-9]{0,15})",')
 _TORN: Final = re.compile(rb'\{"id":"[a-z2-7]{12}-[1-9][0-9]{0,15}","torn":\{')
 _MOST_LOST: Final = 1024
 """Records that can be said to be missing of one block; ours have far fewer."""
-_OF_BEFORE_SEALS: Final = b'{"time":"'
+OF_BEFORE_SEALS: Final = b'{"time":"'
 """What every line began with before records had ids and seals."""
 _BETWEEN: Final = b'\n{"id":"'
 
@@ -102,7 +102,7 @@ def unsealed(stored: bytes, begin: int, before: Head) -> tuple[Trouble, ...]:
 
 def is_of_before_seals(stored: bytes) -> bool:
     """Whether all its lines look as records did then; anybody can make such lines."""
-    count = stored.count(b"\n" + _OF_BEFORE_SEALS) + stored.startswith(_OF_BEFORE_SEALS)
+    count = stored.count(b"\n" + OF_BEFORE_SEALS) + stored.startswith(OF_BEFORE_SEALS)
     return count > 0 and count == stored.count(b"\n") + (not stored.endswith(b"\n"))
 
 

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from mesh7_core.audit import chain
+from mesh7_core.audit import blocks, chain
 from mesh7_core.audit.chain import Chain
 from mesh7_core.audit.heads import Head
 from mesh7_sidecar.audit.private import open_private
@@ -23,8 +23,6 @@ log = logging.getLogger("mesh7.audit")
 
 _ATTEMPTS: Final = 16
 """A file that could not be rotated grows by this part of a full one before it is tried again."""
-_OF_BEFORE_SEALS: Final = b'{"time":"'
-"""What lines began with before records had ids and seals."""
 _LOOKED_BACK: Final = (64 * 1024, 1024 * 1024, 16 * 1024 * 1024)
 """Bytes from the end in which the last seal is looked for, until it is found."""
 
@@ -136,8 +134,8 @@ class Generations:
 
     def _warn_of_unsealed(self) -> None:
         with self._path.open("rb") as file:
-            begin = file.read(len(_OF_BEFORE_SEALS))
-        if begin == _OF_BEFORE_SEALS:
+            begin = file.read(len(blocks.OF_BEFORE_SEALS))
+        if begin == blocks.OF_BEFORE_SEALS:
             log.warning(
                 "`%s` is of before records were sealed, and older ones may be: it is kept as "
                 "`%s`, and nothing vouches for what it says – move it elsewhere when you like",

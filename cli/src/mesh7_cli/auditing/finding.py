@@ -1,6 +1,7 @@
 """The newest records that are wanted, by the index: their places alone, no file is read here."""
 
 import heapq
+import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -8,6 +9,7 @@ from typing import Final
 
 from mesh7_cli.auditing.index import STRETCH_BITS, traits_of
 from mesh7_core.audit import wanted as wanting
+from mesh7_core.audit.recorded import Kind
 from mesh7_core.audit.wanted import Wanted
 
 _EARLIEST: Final = -(1 << 62)
@@ -155,7 +157,7 @@ def _by_traits(
         f" WHERE traits = ? AND place >= ? AND place < ?{within} ORDER BY place DESC LIMIT ?"
     )
     best: list[int] = []
-    for number, first, last in sorted(_such(connection, wanted), key=lambda one: -one[2]):
+    for number, first, last in _such(connection, wanted):
         low = best[0] if len(best) == limit else reach.low
         if last < low:
             break
@@ -179,16 +181,20 @@ def _at(connection: sqlite3.Connection, place: int) -> Found:
 
 
 def _such(connection: sqlite3.Connection, wanted: Wanted) -> Iterator[tuple[int, int, int]]:
-    """Number, first and last place of the traits that are wanted."""
+    """Number, first and last place of the traits that are wanted, who came last first."""
     asked: Sequence[tuple[str, str]] = (
-        ("decision", wanted.decision), ("reason", wanted.reason),
-        ("outcome", wanted.outcome), ("pod", wanted.pod),
-        ("chain", wanted.id.rpartition("-")[0]),
+        ("decision = ?", wanted.decision), ("reason = ?", wanted.reason),
+        ("outcome = ?", wanted.outcome), ("pod = ?", wanted.pod),
+        ("chain = ?", wanted.id.rpartition("-")[0]),
+        # Without these nothing is meant; what is, is seen below.
+        ("instr(agent, ?)", wanted.agent), ("instr(rules, ?)", json.dumps(wanted.rule)[1:-1]),
+        ("instr(tool, ?)", wanted.tool.literal_prefix if wanted.tool else ""),
+        ("kind = ?", Kind.DEED.value if wanted.is_deed else ""),
     )  # fmt: skip
-    conditions = [(name, value) for name, value in asked if value]
-    where = " AND ".join(f"{name} = ?" for name, _ in conditions) or "true"
+    conditions = [(said, value) for said, value in asked if value]
+    where = " AND ".join(said for said, _ in conditions) or "true"
     rows = connection.execute(
-        f"SELECT * FROM traits WHERE {where}",  # noqa: S608 - columns of ours
+        f"SELECT * FROM traits WHERE {where} ORDER BY last DESC",  # noqa: S608 - columns of ours
         [value for _, value in conditions],
     )
     for number, _chain, kind, *others, first, last in rows:

@@ -41,13 +41,15 @@ def certificate(text: str) -> str:
 
 AUTHORITIES = certificate("one") + certificate("two")
 """As the controller says them on each Namespace."""
+COLLECTOR_AUTHORITIES = certificate("AQID").strip()
 _KINDS = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "ClusterRole")
 _VALUES = (
     "--set=redis.mode=managed",
     "--set=redis.url=rediss://mesh7-operator@redis.example.com:6379/0",
     "--set=redis.existingSecret=redis",
     "--set-string=injection.variables.MESH7_AUDIT=denied",
-    "--set=telemetry.otlp.endpoint=http://otel.observability.svc:4318",
+    "--set=telemetry.otlp.endpoint=https://otel.observability.svc:4318",
+    f"--set-string=telemetry.otlp.ca={COLLECTOR_AUTHORITIES}",
 )
 
 
@@ -234,11 +236,12 @@ def _careful() -> Object:
 SETTINGS = Settings(
     image=IMAGE,
     exchange=Exchange(url=f"https://mesh7-exchange.{RELEASE}.svc", is_redis_encrypted=True),
+    collector_authorities=COLLECTOR_AUTHORITIES,
     variables={
         "MESH7_AUDIT": "denied",
         "MESH7_TRACE_SHARE": "0.01",
         "OTEL_EXPORTER_OTLP_COMPRESSION": "none",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel.observability.svc:4318",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "https://otel.observability.svc:4318",
         "OTEL_LOGS_EXPORTER": "none",
         "OTEL_METRICS_EXPORTER": "none",
     },

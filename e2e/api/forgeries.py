@@ -192,6 +192,9 @@ FORGERIES: dict[str, tuple[Forge, str]] = {
     "preload": (_variable("LD_PRELOAD", value="/mine.so"), "another variable, or value"),
     "bundle-folder": (_variable("MESH7_BUNDLE_DIR", value="/mine"), "another variable, or value"),
     "exchange": (_variable("MESH7_EXCHANGE_URL", value="https://m"), "another variable, or value"),
+    "own-collector": (
+        _variable("MESH7_COLLECTOR_AUTHORITIES", value="mine"), "another variable, or value",
+    ),
     "own-redis": (_variable("MESH7_REDIS_URL", value="redis://m"), "another variable, or value"),
     "dials-loopback": (_variable("MESH7_DIALLED", value="127.0.0.0/8"), "another variable, or"),
     "listens-for-all": (_variable("MESH7_LISTEN", value="0.0.0.0:7007"), "another variable, or"),

@@ -3,7 +3,9 @@
 import asyncio
 import json
 import logging
+import ssl
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,7 @@ from mesh7_core.telemetry.spans import Kind
 from mesh7_operator import logs, metrics, tracing
 from mesh7_operator.clock import Clock
 from mesh7_operator.tracing import Tracer
+from tests.operator.exchange import certificates
 from tests.peers import otlp_receiver
 from tests.peers.otlp_receiver import Receiver
 
@@ -70,6 +73,28 @@ def test_a_span_lasts_as_long_as_the_work_whatever_the_wall_clock_does(receiver:
     assert span.end_time_unix_nano - span.start_time_unix_nano == 1_500_000_000
     assert resource["service.name"] == "mesh7-controller"
     assert resource["service.instance.id"] == "mesh7-controller-0"
+
+
+def test_headers_go_over_tls_to_the_collector_that_the_given_authorities_vouch_for(
+    tmp_path: Path,
+) -> None:
+    """What the chart's `telemetry.otlp.ca` and `headersSecret` come to."""
+    certificate, key = tmp_path / "ca.crt", tmp_path / "key.pem"
+    certificates.write_pair(certificate, key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with otlp_receiver.running(context) as receiver:
+        environment = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
+            "OTEL_EXPORTER_OTLP_CERTIFICATE": str(certificate),
+            "OTEL_EXPORTER_OTLP_HEADERS": "api-key=k%2C1",
+        }
+        tracer = tracing.of(environment, "mesh7-controller", 1.0, _Told().clock)
+        tracer.end(tracer.begin(), "reconcile", Kind.INTERNAL, {})
+        tracer.close(30)
+        assert receiver.url.startswith("https://")
+        assert [one.name for one in receiver.spans()] == ["reconcile"]
+        assert {one.headers["api-key"] for one in receiver.asked} == {"k,1"}
 
 
 @pytest.mark.parametrize(("flag", "sent"), [("01", 1), ("00", 0)])

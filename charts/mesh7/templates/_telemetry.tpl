@@ -4,11 +4,17 @@
 {{- define "mesh7.telemetry" -}}
 {{- with .Values.telemetry -}}
 {{- if .otlp.endpoint -}}
-OTEL_EXPORTER_OTLP_ENDPOINT: {{ .otlp.endpoint | quote }}
 OTEL_EXPORTER_OTLP_COMPRESSION: {{ .otlp.compression }}
 MESH7_TRACE_SHARE: {{ toString .traces.share | quote }}
 OTEL_METRICS_EXPORTER: {{ .metrics.otlp | ternary "otlp" "none" }}
 {{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "mesh7.operatorTelemetry" -}}
+{{- with .Values.telemetry.otlp.endpoint -}}
+OTEL_EXPORTER_OTLP_ENDPOINT: {{ . | quote }}
+{{ include "mesh7.telemetry" $ }}
 {{- end }}
 {{- end }}
 
@@ -21,6 +27,7 @@ OTEL_METRICS_EXPORTER: {{ .metrics.otlp | ternary "otlp" "none" }}
 {{- include "mesh7.telemetry" . }}
 {{- with .Values.telemetry }}
 {{- if .otlp.endpoint }}
+OTEL_EXPORTER_OTLP_ENDPOINT: {{ .otlp.sidecarEndpoint | default .otlp.endpoint | quote }}
 OTEL_LOGS_EXPORTER: {{ .logs.otlp | ternary "otlp" "none" }}
 {{- end }}
 {{- end }}
@@ -38,12 +45,37 @@ OTEL_LOGS_EXPORTER: {{ .logs.otlp | ternary "otlp" "none" }}
   valueFrom: {fieldRef: {fieldPath: spec.nodeName}}
 - name: OTEL_RESOURCE_ATTRIBUTES
   value: k8s.namespace.name=$(MESH7_RELEASE_NAMESPACE),k8s.pod.name=$(MESH7_POD_NAME),k8s.pod.uid=$(MESH7_POD_UID),k8s.node.name=$(MESH7_NODE_NAME),k8s.container.name={{ index . 1 }}
+{{- with $root.Values.telemetry.otlp }}
+{{- if .ca }}
+- {name: OTEL_EXPORTER_OTLP_CERTIFICATE, value: /etc/mesh7/collector-ca/ca.crt}
+{{- end }}
+{{- with .headersSecret }}
+{{- if .name }}
+# Of the operator alone: variables of sidecars are there for tenants to read.
+- name: OTEL_EXPORTER_OTLP_HEADERS
+  valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .key }}}}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Who vouches for the collector. */}}
+{{- define "mesh7.collectorMount" -}}
+{{- if .Values.telemetry.otlp.ca -}}
+- {name: collector-ca, mountPath: /etc/mesh7/collector-ca, readOnly: true}
+{{- end }}
+{{- end }}
+{{- define "mesh7.collectorVolume" -}}
+{{- if .Values.telemetry.otlp.ca -}}
+- name: collector-ca
+  configMap: {name: mesh7-collector-ca}
 {{- end }}
 {{- end }}
 
 {{/* Of a program that is not started from ConfigMap mesh7-settings. */}}
 {{- define "mesh7.telemetryVariables" -}}
-{{- range $name, $value := fromYaml (include "mesh7.telemetry" .) }}
+{{- range $name, $value := fromYaml (include "mesh7.operatorTelemetry" .) }}
 - name: {{ $name }}
   value: {{ $value | quote }}
 {{- end }}

@@ -41,6 +41,17 @@
 {{- if and (not .Values.telemetry.otlp.endpoint) (or .Values.telemetry.metrics.otlp .Values.telemetry.logs.otlp) -}}
 {{- fail "telemetry.otlp.endpoint: is missing; `telemetry.metrics.otlp` and `telemetry.logs.otlp` say that something is sent, so say where" -}}
 {{- end -}}
+{{- with .Values.telemetry.otlp -}}
+{{- if and (not .endpoint) (or .ca .headersSecret.name .sidecarEndpoint) -}}
+{{- fail "telemetry.otlp.endpoint: is missing; `ca`, `headersSecret` and `sidecarEndpoint` say how something is sent, so say where" -}}
+{{- end -}}
+{{- if and .ca (not (or (hasPrefix "https://" .endpoint) (hasPrefix "https://" .sidecarEndpoint))) -}}
+{{- fail "telemetry.otlp.ca: means nothing with `http://`; leave it away, or give an `https://` endpoint" -}}
+{{- end -}}
+{{- if and .headersSecret.name (not .sidecarEndpoint) -}}
+{{- fail "telemetry.otlp.sidecarEndpoint: is missing; sidecars get no headers, for whoever may read pods would read them, so name the collector that takes telemetry from them without (`endpoint` once more, if that one does)" -}}
+{{- end -}}
+{{- end -}}
 {{- if has .Release.Namespace (list "default" "kube-system" "kube-public" "kube-node-lease") -}}
 {{- fail (printf "namespace `%s`: mesh7 wants one of its own, for its AgentPolicies are the baseline of all others; say --namespace mesh7-system --create-namespace" .Release.Namespace) -}}
 {{- end -}}

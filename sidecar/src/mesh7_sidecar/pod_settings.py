@@ -163,7 +163,7 @@ def read(environment: Mapping[str, str]) -> PodSettings:
         first_bundle_s=found.seconds("FIRST_BUNDLE", FIRST_BUNDLE_S),
         audit=found.audit(),
         hold_s=found.seconds("HOLD", DEFAULT_HOLD_S),
-        telemetry=otlp.read(environment, _resource(found)),
+        telemetry=otlp.read(environment, _resource(found), _vouching(found)),
         trace_share=found.share("TRACE_SHARE", DEFAULT_TRACE_SHARE),
     )
 
@@ -178,6 +178,12 @@ def _resource(found: "_Variables") -> dict[str, str]:
         "k8s.pod.name": found.optional("POD_NAME"),
         "k8s.pod.uid": found.optional("POD_UID"),
     }
+
+
+def _vouching(found: "_Variables") -> str:
+    """For the collector, PEM; empty = the system's authorities do."""
+    name = "COLLECTOR_AUTHORITIES"
+    return "".join(found.authorities(name)) if found.optional(name) else ""
 
 
 def read_labels(text: str) -> dict[str, str]:

@@ -23,6 +23,20 @@ def _address(api_server: str) -> str | None:
     return told.get("KUBERNETES_SERVICE_HOST")
 
 
+def test_a_sidecar_is_told_who_vouches_for_the_collector_and_mounts_nothing_for_it() -> None:
+    """docs/administrator/telemetry.md: no ConfigMap of a tenant's namespace has a say in it."""
+    pem = "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----"
+    release = replace(parts.RELEASE, collector_authorities=pem)
+    made = []
+    for settings in (parts.RELEASE, release):
+        pod = parts.guarded(inject(parts.pod(), parts.namespace(), settings, parts.CLUSTER))
+        made.append(_ours(pod)[0])
+    before, after = made
+
+    assert after["env"] == [*before["env"], {"name": "MESH7_COLLECTOR_AUTHORITIES", "value": pem}]
+    assert after["volumeMounts"] == before["volumeMounts"]
+
+
 def test_the_api_server_finds_no_place_for_its_token_in_our_containers() -> None:
     """docs/reference/injection.md; it mounts one where nothing is mounted, after webhooks too."""
     pod = parts.guarded(goldens.case("enforced").outcome())

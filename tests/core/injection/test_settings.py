@@ -28,6 +28,7 @@ user: 20007
 defaultLevel: Guarded
 mayOptOut: true
 exchange: {url: "https://mesh7-exchange.guards.svc:8443", isRedisEncrypted: false}
+collectorAuthorities: "-----BEGIN CERTIFICATE-----\\nAQID\\n-----END CERTIFICATE-----"
 resources: {cpuRequest: "0.1", memoryRequest: 100Mi, memoryLimit: 1Gi}
 variables: {MESH7_HOLD: 30s, MESH7_DIALLED: "169.254.0.0/16"}
 """
@@ -41,6 +42,7 @@ variables: {MESH7_HOLD: 30s, MESH7_DIALLED: "169.254.0.0/16"}
         default_level=Level.GUARDED,
         may_opt_out=True,
         exchange=Exchange(url="https://mesh7-exchange.guards.svc:8443", is_redis_encrypted=False),
+        collector_authorities="-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----",
         resources=Resources(cpu_request="0.1", memory_request="100Mi", memory_limit="1Gi"),
         variables={"MESH7_HOLD": "30s", "MESH7_DIALLED": "169.254.0.0/16"},
     )
@@ -71,6 +73,9 @@ variables: {MESH7_HOLD: 30s, MESH7_DIALLED: "169.254.0.0/16"}
         ('variables: {MESH7_HOLD: "3\\n0"}', "variable `MESH7_HOLD` is no single line"),
         ("variables: {MESH7_FIRST_BUNDLE: soon}", "`soon` is no duration"),
         ("variables: {MESH7_FIRST_BUNDLE: 1h}", "is longer than 5m, shorten it"),
+        ("collectorAuthorities: ca.pem", "holds no certificate in PEM"),
+        ("collectorAuthorities: '-----BEGIN CERTIFICATE-----'", "or one of them is cut"),
+        ("variables: {MESH7_COLLECTOR_AUTHORITIES: x}", "is set by injection itself"),
         ("image: other", "injection.yaml:5: key `image` stands twice"),
         ("variables:", "`variables`: has no value"),
         (

@@ -456,6 +456,26 @@ def test_a_collector_whose_certificate_nobody_vouches_for_gets_nothing(tmp_path:
 
 
 @pytest.mark.promise("T3")
+def test_authorities_that_are_told_by_value_vouch_in_place_of_the_systems(tmp_path: Path) -> None:
+    """A sidecar has no file of them; what is no certificate lets nobody in, and ends nothing."""
+    certificate, key = tmp_path / "ca.pem", tmp_path / "key.pem"
+    foreign = certificates.write_pair(certificate, key)
+    trusted = certificates.write_pair(certificate, key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    broken = "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n"
+    with otlp_receiver.running(context) as receiver:
+        for pem, lost in ((foreign, 1), (broken, 1), (trusted, 0), (foreign + trusted, 0)):
+            target = parts.target(receiver, **(_SOON if lost else {}))
+            sending = opened(dataclasses.replace(target, authorities_pem=pem), parts.RESOURCE)
+            sending.add(parts.span())
+            parts.until(functools.partial(_is_over, sending))
+            sending.close(30)
+            assert sending.counts.lost[Lost.UNREACHABLE] == lost
+        assert len(receiver.spans()) == 2
+
+
+@pytest.mark.promise("T3")
 def test_a_span_that_cannot_be_encoded_costs_neither_its_batch_nor_the_thread(
     receiver: Receiver,
 ) -> None:

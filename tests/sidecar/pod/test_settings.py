@@ -2,6 +2,7 @@
 
 import base64
 import re
+import ssl
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_network
 from pathlib import Path
@@ -12,11 +13,15 @@ from mesh7_core import errors, names
 from mesh7_core.delivery import trust
 from mesh7_core.delivery.envelopes import Kind
 from mesh7_core.ledger.redis_url import RedisServer
+from mesh7_core.otlp import exporter
 from mesh7_core.otlp import settings as otlp
 from mesh7_sidecar import pod_settings
 from mesh7_sidecar.pod_settings import ExchangeSettings, GivenRedis, PodSettings
 from mesh7_sidecar.settings import Address, AuditShare
 from tests.architecture.tree import ROOT
+from tests.core.otlp import parts
+from tests.operator.exchange import certificates
+from tests.peers import otlp_receiver
 
 KEY = bytes(range(32))
 PAGE = ROOT / "docs" / "reference" / "pod-environment.md"
@@ -144,6 +149,42 @@ def test_what_is_required_and_missing_is_named(variable: str, value: str | None)
 def test_what_is_no_authority_is_refused(written: str) -> None:
     with pytest.raises(errors.SettingsError, match=r"^MESH7_EXCHANGE_AUTHORITIES: "):
         pod_settings.read(LEAST | EXCHANGE | {"MESH7_EXCHANGE_AUTHORITIES": written})
+
+
+def test_who_vouches_for_the_collector_stands_in_a_variable() -> None:
+    """docs/administrator/telemetry.md."""
+    told = LEAST | {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "https://collector:4318",
+        "MESH7_COLLECTOR_AUTHORITIES": AUTHORITY.strip(),
+    }
+    by_value = pod_settings.read(told).telemetry.traces
+    by_file = pod_settings.read(told | {"OTEL_EXPORTER_OTLP_CERTIFICATE": "/ca.pem"})
+
+    assert by_value is not None
+    assert (by_value.authorities, by_value.authorities_pem) == ("", AUTHORITY)
+    assert by_file.telemetry.traces is not None
+    assert by_file.telemetry.traces.authorities_pem == ""
+    assert by_file.telemetry.traces.authorities == "/ca.pem"
+    with pytest.raises(errors.SettingsError, match=r"^MESH7_COLLECTOR_AUTHORITIES: "):
+        pod_settings.read(told | {"MESH7_COLLECTOR_AUTHORITIES": "/ca.pem"})
+
+
+def test_a_pod_sends_over_tls_to_the_collector_that_its_variable_vouches_for(
+    tmp_path: Path,
+) -> None:
+    """What the chart's `telemetry.otlp.ca` comes to in a tenant's namespace: no file, no mount."""
+    certificate, key = tmp_path / "ca.crt", tmp_path / "key.pem"
+    pem = certificates.write_pair(certificate, key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with otlp_receiver.running(context) as receiver:
+        told = LEAST | {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url}
+        read = pod_settings.read(told | {"MESH7_COLLECTOR_AUTHORITIES": pem})
+        sending = exporter.of(read.telemetry)
+        assert sending is not None
+        sending.add(parts.span())
+        sending.close(30)
+        assert [span.name for span in receiver.spans()] == [parts.span().name]
 
 
 @pytest.mark.parametrize("variable", ["MESH7_EXCHANGE_AUTHORITIES", "MESH7_TOKEN_FILE"])

@@ -75,6 +75,9 @@ dyn(object.spec.containers)
 {{- $_ := set $found "MESH7_EXCHANGE_URL" (printf "https://mesh7-exchange.%s.svc" .Release.Namespace) -}}
 {{- $_ := set $found "MESH7_TOKEN_FILE" "/var/run/secrets/mesh7.dev/token" -}}
 {{- end -}}
+{{- with .Values.telemetry.otlp.ca -}}
+{{- $_ := set $found "MESH7_COLLECTOR_AUTHORITIES" (trim .) -}}
+{{- end -}}
 {{- range $name, $value := fromYaml (include "mesh7.sidecarVariables" .) -}}
 {{- if not (has $name (list "MESH7_HOLD" "MESH7_TRACE_SHARE")) }}{{/* a pod or a namespace may say another */}}
 {{- $_ := set $found $name (toString $value) -}}

@@ -54,6 +54,7 @@ class Settings:
         default_level: where a Namespace names none.
         may_opt_out: whether `mesh7.dev/inject: "false"` counts in an `enabled` namespace.
         exchange: None = bundles come by ConfigMap alone, limits are not shared.
+        collector_authorities: PEM; vouch for where sidecars send telemetry; empty = the system's.
         variables: further ones of the sidecar (`MESH7_HOLD`, `OTEL_EXPORTER_OTLP_ENDPOINT` ...,
             docs/reference/pod-environment.md); none of those that injection itself sets.
     """
@@ -65,6 +66,7 @@ class Settings:
     default_level: Level = Level.COOPERATIVE
     may_opt_out: bool = False
     exchange: Exchange | None = None
+    collector_authorities: str = ""
     resources: Resources = Resources()
     variables: Mapping[str, str] = field(default_factory=dict)
 
@@ -87,6 +89,7 @@ def read(text: str) -> Settings:
         exchange=None
         if exchange is None
         else Exchange(url=exchange.url, is_redis_encrypted=exchange.is_redis_encrypted),
+        collector_authorities=found.collector_authorities,
         resources=Resources(
             cpu_request=found.resources.cpu_request,
             memory_request=found.resources.memory_request,

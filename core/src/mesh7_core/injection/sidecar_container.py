@@ -118,6 +118,8 @@ def _environment(settings: Settings, cluster: Cluster, floors: Floors) -> Iterab
         yield Given("MESH7_EXCHANGE_URL", settings.exchange.url)
         yield Given("MESH7_EXCHANGE_AUTHORITIES", cluster.authorities)
         yield Given("MESH7_TOKEN_FILE", f"{volumes.TOKEN_PATH}/{volumes.TOKEN_FILE}")
+    if settings.collector_authorities:
+        yield Given("MESH7_COLLECTOR_AUTHORITIES", settings.collector_authorities)
     # The kubelet makes one of a Service `kubernetes` of the pod's namespace, unless it is written.
     if cluster.api_server:
         yield Given(variables.API_SERVER, cluster.api_server)

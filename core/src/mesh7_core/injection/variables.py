@@ -43,6 +43,7 @@ RESERVED: Final = frozenset(
         "MESH7_EXCHANGE_AUTHORITIES",
         "MESH7_EXCHANGE_CA",
         "MESH7_TOKEN_FILE",
+        "MESH7_COLLECTOR_AUTHORITIES",
         "MESH7_LISTEN",
         "MESH7_ADMIN",
         "MESH7_USER",

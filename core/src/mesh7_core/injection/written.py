@@ -13,6 +13,7 @@ from mesh7_core.api import manifests, reading
 from mesh7_core.api.objects import Model, NamespaceName
 from mesh7_core.api.places import Problem, shown
 from mesh7_core.api.quantities import parse_duration
+from mesh7_core.delivery import authorities
 from mesh7_core.injection import quantities, variables
 from mesh7_core.injection.outcomes import Level
 
@@ -43,6 +44,17 @@ def _cpu(text: str) -> str:
 
 def _memory(text: str) -> str:
     quantities.parse_memory(text)
+    return text
+
+
+def _authorities(text: str) -> str:
+    # As it is written: the release's admission policy compares it, letter by letter.
+    try:
+        found = authorities.read(text)
+    except errors.BundleError as error:
+        raise ValueError(f"{error.message}, write eight certificates in PEM at most") from error
+    if not found:
+        raise ValueError("holds no certificate in PEM, write one or leave it away")
     return text
 
 
@@ -102,6 +114,7 @@ class Injection(Model):
     default_level: Literal["Cooperative", "Guarded", "Enforced"] = Level.COOPERATIVE.value
     may_opt_out: bool = False
     exchange: Exchange | None = None
+    collector_authorities: Annotated[str, AfterValidator(_authorities)] = ""
     resources: Resources = Resources()
     variables: Annotated[dict[str, str], AfterValidator(_variables)] = Field(default_factory=dict)
 

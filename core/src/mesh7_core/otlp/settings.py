@@ -39,7 +39,8 @@ class Target:
         headers: sent with each request; may be secrets, so they are not shown.
         timeout_s: of one batch, with all that is tried again for it.
         is_compressed: by gzip.
-        authorities: PEM certificates that vouch for the collector; empty = the system's.
+        authorities: a file of PEM certificates that vouch for the collector; empty = none.
+        authorities_pem: such certificates themselves; empty = those of the file, else the system's.
         certificate, private_key: PEM, ours, for a collector that asks; empty = none.
         most_waiting: items that may wait to be sent; those beyond are dropped.
         batch: items of one request, at most.
@@ -51,6 +52,7 @@ class Target:
     timeout_s: float = DEFAULT_TIMEOUT_MS / 1000
     is_compressed: bool = False
     authorities: str = ""
+    authorities_pem: str = ""
     certificate: str = ""
     private_key: str = ""
     most_waiting: int = DEFAULT_QUEUE
@@ -78,7 +80,9 @@ class Settings:
     logs: Target | None = None
 
 
-def read(environment: Mapping[str, str], known: Mapping[str, str]) -> Settings:
+def read(
+    environment: Mapping[str, str], known: Mapping[str, str], authorities_pem: str = ""
+) -> Settings:
     """What the variables say. Traces go where an endpoint is; metrics and logs only if asked for.
 
     Asked for is a signal whose `OTEL_<SIGNAL>_EXPORTER` names `otlp`, or that has an endpoint of
@@ -88,6 +92,7 @@ def read(environment: Mapping[str, str], known: Mapping[str, str]) -> Settings:
         environment: empty values count as not set.
         known: resource attributes that the program knows of itself, among them `service.name`;
             `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` win.
+        authorities_pem: vouch for collectors for which no variable names a file.
 
     Raises:
         SettingsError: a variable of a signal that is on cannot be used; the message names it, and
@@ -101,13 +106,13 @@ def read(environment: Mapping[str, str], known: Mapping[str, str]) -> Settings:
         return Settings(resource=resource)
     return Settings(
         resource=resource,
-        traces=_target(said, "TRACES"),
-        metrics=_target(said, "METRICS"),
-        logs=_target(said, "LOGS"),
+        traces=_target(said, "TRACES", authorities_pem),
+        metrics=_target(said, "METRICS", authorities_pem),
+        logs=_target(said, "LOGS", authorities_pem),
     )
 
 
-def _target(said: Mapping[str, str], signal: str) -> Target | None:
+def _target(said: Mapping[str, str], signal: str, authorities_pem: str) -> Target | None:
     if not _is_on(said, signal):
         return None
     url = _url(said, signal)
@@ -116,12 +121,14 @@ def _target(said: Mapping[str, str], signal: str) -> Target | None:
     _refuse_other_protocols(said, signal)
     waiting = _count(said, _bounds(signal, "MAX_QUEUE_SIZE"), DEFAULT_QUEUE, MOST_WAITING)
     batch = _count(said, _bounds(signal, "MAX_EXPORT_BATCH_SIZE"), DEFAULT_BATCH, MOST_WAITING)
+    authorities = said.get(_name(said, signal, "CERTIFICATE"), "")
     return Target(
         url=url,
         headers=_headers(said, signal),
         timeout_s=_count(said, _name(said, signal, "TIMEOUT"), DEFAULT_TIMEOUT_MS, MOST_MS) / 1000,
         is_compressed=_compression(said, signal) == "gzip",
-        authorities=said.get(_name(said, signal, "CERTIFICATE"), ""),
+        authorities=authorities,
+        authorities_pem="" if authorities else authorities_pem,
         certificate=said.get(_name(said, signal, "CLIENT_CERTIFICATE"), ""),
         private_key=said.get(_name(said, signal, "CLIENT_KEY"), ""),
         most_waiting=waiting,

@@ -255,7 +255,9 @@ def reach(addresses: Sequence[Address], until_s: float) -> socket.socket:
 def _tls(target: Target) -> ssl.SSLContext:
     """Read anew for each connection: certificates are replaced."""
     try:
-        context = ssl.create_default_context(cafile=target.authorities or None)
+        context = ssl.create_default_context(
+            cafile=target.authorities or None, cadata=target.authorities_pem or None
+        )
         if target.certificate:
             context.load_cert_chain(target.certificate, target.private_key or None)
     except OSError as error:

@@ -772,6 +772,22 @@ async def test_what_is_verified_where_nobody_is_enrolled_leaves_nothing_for_ever
 
 
 @EVERY_SERVER
+async def test_our_own_records_of_a_namespace_of_which_all_went_are_no_gap(
+    program: Path, tmp_path: Path
+) -> None:
+    """Our chain went on where nothing was left of it: its first blocks never came."""
+    async with _scene(program, tmp_path) as (scene, leader):
+        for _ in range(2):
+            leader.recorder.note("bank", b'{"deed":"audit"}')
+            assert await leader.recorder.flush()
+            await leader.look()
+            assert leader.found("bank") == {}
+            leader.later_s += 8 * 86_400.0
+            await leader.look()
+            assert scene.server.tell("EXISTS", "m7a:{bank}:audit") == 0
+
+
+@EVERY_SERVER
 async def test_the_audit_of_a_namespace_that_left_goes_by_its_age(
     program: Path, tmp_path: Path
 ) -> None:

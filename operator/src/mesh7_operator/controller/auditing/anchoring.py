@@ -264,6 +264,7 @@ class Auditing:
             # Whoever would write there waits for the lock, and begins anew.
             known.kept, known.room, known.checked_s = None, Room(), float("-inf")
             if await self._audit.forget(namespace):
+                self._recorder.begin_anew(namespace)
                 await self._anchors.remove(namespace)
 
     async def _follow(self, namespace: str, kept: Kept, page: list[Entry]) -> None:

@@ -148,6 +148,13 @@ class Recorder:
             own.is_going = True
             self._turn.set()
 
+    def begin_anew(self, namespace: str) -> None:
+        """Nothing is left of what we wrote there: what comes next continues nothing."""
+        own = self._own.get(namespace)
+        # What was sealed is sent again as it is, for it may be there already.
+        if own is not None and own.sealed is None:
+            own.chain = self._fresh_chain()
+
     async def _end(self, namespace: str, own: _Own) -> bool:
         """Write that nothing follows what was written, if anything was."""
         if own.sealed:

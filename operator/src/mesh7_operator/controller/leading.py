@@ -1,6 +1,5 @@
 """All that the leader does, from the first list to the moment when the Lease is lost."""
 
-import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
@@ -9,13 +8,12 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from mesh7_core import errors
 from mesh7_operator import settings, tracing
 from mesh7_operator.approving import plan as approving
 from mesh7_operator.authority import kept
 from mesh7_operator.authority.planning import Terms
 from mesh7_operator.clock import Clock
-from mesh7_operator.cluster import furniture, redis_master
+from mesh7_operator.cluster import furniture
 from mesh7_operator.cluster.api_server import ApiServer
 from mesh7_operator.cluster.connection import Connection
 from mesh7_operator.controller import rounds, tasks
@@ -39,9 +37,9 @@ from mesh7_operator.controller.informer import listing
 from mesh7_operator.controller.informer.board import Board
 from mesh7_operator.controller.informer.watching import Watch
 from mesh7_operator.controller.posting import Poster
-from mesh7_operator.controller.seams import NoStore, Store
 from mesh7_operator.controller.upkeep.certifying import Certifying
 from mesh7_operator.controller.upkeep.keyrings import Keyrings
+from mesh7_operator.controller.upkeep.tending import Redis
 from mesh7_operator.controller.upkeep.unguarded import Auditor
 from mesh7_operator.metrics import ControllerMetrics
 from mesh7_operator.reconciling import reconcile
@@ -49,7 +47,6 @@ from mesh7_operator.reconciling.compilation import compilation_of
 from mesh7_operator.reconciling.guarding import Rules
 from mesh7_operator.reconciling.plan import Plan
 from mesh7_operator.reconciling.world import Release
-from mesh7_operator.store import store
 from mesh7_operator.tracing import Tracer
 
 _LOG: Final = logging.getLogger(__name__)
@@ -63,8 +60,6 @@ STAMPS_S: Final = 1.0
 CERTIFICATES_S: Final = 8.0
 SECRETS_S: Final = 60.0
 USERS_S: Final = 30.0
-NEWCOMERS_S: Final = 0.5
-"""Several that are enrolled at once are seen to at once."""
 COMPLETE_S: Final = 300.0
 """After which a leader that does not get to know everything is to be replaced."""
 
@@ -89,19 +84,14 @@ class Leading:
     ) -> None:
         namespace = chosen.cluster.release_namespace
         self._release_namespace = namespace
-        self._redis, self._api = chosen.redis, api
+        self._api = api
         self._clock = clock
         self._metrics, self._tracer = metrics, tracer
-        self._master = b""
-        self._redis_password = self._redis_authorities = ""
         self._release = _release(chosen)
-        self._is_redis_embedded = self._redis is not None and chosen.is_redis_embedded
-        self._store: Store = self._made_store()
-        self._tended_well, self._is_complete = True, False
+        self._is_complete = False
         self._began_s: float | None = None
-        self._tended: frozenset[str] = frozenset()
-        self._has_newcomers = asyncio.Event()
         self._board = Board(namespace, self._mark, self._asked, self._inquired)
+        self._redis = Redis(chosen, api, self._board.enrolled, clock=clock, metrics=metrics)
         self._keyrings = Keyrings(api, namespace, secrets.token_bytes, self._mark_all)
         self._certifying = Certifying(
             api,
@@ -112,23 +102,27 @@ class Leading:
             changed=self._trust,
         )
         self._acknowledgements = Acknowledgements(
-            board=self._board, store=self._store, mark=self._mark, clock=clock, metrics=metrics,
-            # It may have forgotten its users, or be another one.
-            regained=self._has_newcomers.set,
+            board=self._board, store=self._redis.store, mark=self._mark, clock=clock,
+            metrics=metrics, regained=self._redis.regained,
         )  # fmt: skip
         poster = Poster(api, clock)
         self._audit_s = chosen.audit_s
         self._auditor = Auditor(api, self._board, poster, metrics, _rules(chosen))
         applier = Applier(
             api=api,
-            store=self._store,
+            store=self._redis.store,
             board=self._board,
             poster=poster,
             may_write=may_write,
         )
         self._planner = Planner(
             gatherer=Gatherer(
-                self._board, self._store, self._keyrings, namespace, clock, lambda: self._release
+                self._board,
+                self._redis.store,
+                self._keyrings,
+                namespace,
+                clock,
+                lambda: self._release,
             ),
             applier=applier,
             compile_world=compilation_of,
@@ -154,7 +148,7 @@ class Leading:
             "has_lost_watch": self._watch.has_ended,
             "is_complete": self._is_complete,
             "incomplete_s": round(incomplete_s, 1),
-            "is_redis_well": self._tended_well,
+            "is_redis_well": self._redis.is_well,
             "approvals_age_s": round(self._approvals.age_s, 1),
         }
 
@@ -162,11 +156,12 @@ class Leading:
         self, chosen: settings.Controller, poster: Poster, may_write: Callable[[], bool]
     ) -> audited.Audited | None:
         """None = there is no Redis, where it would be kept."""
-        if not isinstance(self._store, store.Store):
+        if self._redis.kept is None:
             return None
         return audited.made(
-            chosen, self._store.audit, api=self._api, board=self._board, keyrings=self._keyrings,
-            poster=poster, clock=self._clock, metrics=self._metrics, may_write=may_write,
+            chosen, self._redis.kept.audit, api=self._api, board=self._board,
+            keyrings=self._keyrings, poster=poster, clock=self._clock, metrics=self._metrics,
+            may_write=may_write,
         )  # fmt: skip
 
     def _made_approvals(self, poster: Poster, may_write: Callable[[], bool]) -> Approvals:
@@ -174,50 +169,31 @@ class Leading:
         weights = Weights(self._metrics, self._clock, Witness(self._tracer), chronicle)
         return Approvals(
             board=self._board,
-            store=self._store,
+            store=self._redis.store,
             grounds=Grounds(
-                board=self._board, store=self._store, keyrings=self._keyrings,
+                board=self._board, store=self._redis.store, keyrings=self._keyrings,
                 pods=Pods(self._api, self._clock), policies=self._policies, clock=self._clock,
             ),
             settler=Settler(
-                api=self._api, store=self._store, board=self._board, poster=poster,
+                api=self._api, store=self._redis.store, board=self._board, poster=poster,
                 weights=weights, clock=self._clock, may_write=may_write,
             ),
             weights=weights,
             clock=self._clock,
             plan=approving.plan,
-            regained=self._has_newcomers.set,
+            regained=self._redis.regained,
         )  # fmt: skip
 
     def _made_queries(self, may_write: Callable[[], bool]) -> Queries:
         reader: Answering = looking_up.Nothing()
-        if self._audited is not None and isinstance(self._store, store.Store):
+        if self._audited is not None and self._redis.kept is not None:
             known = self._audited
             note = known.recorder.note
-            reader = Reader(self._store.audit, known.auditing, note, self._clock)
+            reader = Reader(self._redis.kept.audit, known.auditing, note, self._clock)
         return Queries(
             api=self._api, board=self._board, reader=reader, clock=self._clock,
             may_write=may_write,
         )  # fmt: skip
-
-    def _made_store(self) -> Store:
-        if self._redis is None:
-            return NoStore()
-        if not self._is_redis_embedded:
-            return store.Store(self._redis, lambda: self._master, self._clock)
-        return store.Store(
-            self._redis,
-            lambda: self._master,
-            self._clock,
-            password=self._embedded_password,
-            authorities=lambda: self._redis_authorities,
-            own=furniture.OPERATOR_RULES.split(),
-        )
-
-    def _embedded_password(self) -> str:
-        if not self._redis_password:
-            raise errors.ClusterError(f"Secret `{furniture.REDIS_SECRET}`: not read yet")
-        return self._redis_password
 
     def _incomplete_s(self) -> float:
         """For how long it has led without knowing everything; 0 = it knows."""
@@ -238,7 +214,7 @@ class Leading:
         await rounds.once("secrets", self._keep_secrets, self._metrics)
         await self._keyrings.start()
         await self._look_at_keys()
-        await self._store.start()
+        await self._redis.store.start()
         try:
             await tasks.first_of(self._watch.run(), self._ear.run(), self._work())
         finally:
@@ -247,7 +223,7 @@ class Leading:
             self._queries.close()
             if self._audited is not None:
                 await self._audited.close()
-            await self._store.close()
+            await self._redis.store.close()
 
     async def _work(self) -> None:
         # Before this nothing may be written, and no user of Redis may be taken for superfluous.
@@ -256,7 +232,7 @@ class Leading:
         _LOG.info("everything is listed", extra={"namespaces": len(self._board.names())})
         await tasks.first_of(
             self._workers.run(), self._approvals.run(), self._queries.run(),
-            self._tend_newcomers(), *self._rounds(),
+            self._redis.tend_newcomers(), *self._rounds(),
         )  # fmt: skip
 
     def _rounds(self) -> list[Coroutine[object, object, None]]:
@@ -271,7 +247,7 @@ class Leading:
             again(STAMPS_S, "stamps", self._await_stamps),
             again(CERTIFICATES_S, "certificates", self._certifying.look),
             again(SECRETS_S, "secrets", self._keep_secrets),
-            again(USERS_S, "users", self._tend),
+            again(USERS_S, "users", self._redis.tend),
             again(self._audit_s, "pods", self._auditor.look),
             *(
                 []
@@ -285,7 +261,7 @@ class Leading:
 
     async def _look_at_keys(self) -> None:
         await self._keyrings.look()
-        await self._read_master()
+        await self._redis.read()
         await furniture.keep_trust(self._api, self._release_namespace, self._keyrings.keys)
 
     async def _await_stamps(self) -> None:
@@ -294,34 +270,6 @@ class Leading:
 
     async def _keep_secrets(self) -> None:
         await furniture.keep_stamp_key(self._api, self._release_namespace, secrets.token_bytes)
-
-    async def _read_master(self) -> None:
-        if self._is_redis_embedded:
-            of_release = self._api, self._release_namespace
-            self._redis_password = await furniture.redis_password(*of_release)
-            # What is gone for a moment is trusted on.
-            known = await furniture.redis_authorities(*of_release)
-            self._redis_authorities = known or self._redis_authorities
-        if self._redis is None or self._redis.mode is not settings.RedisMode.MANAGED:
-            return
-        self._master = await redis_master.ensure(
-            self._api, self._release_namespace, secrets.token_bytes
-        )
-
-    async def _tend(self) -> None:
-        self._tended = frozenset(self._board.enrolled())
-        found = await self._store.tend(self._tended, self._clock.now())
-        self._tended_well = found.is_kept and found.is_closed
-        self._metrics.store_trouble.labels("not-kept").set(not found.is_kept)
-        self._metrics.store_trouble.labels("open").set(not found.is_closed)
-
-    async def _tend_newcomers(self) -> None:
-        """Users at once: of a namespace that was just enrolled, and in a Redis that came back."""
-        while True:
-            await self._has_newcomers.wait()
-            await asyncio.sleep(NEWCOMERS_S)
-            self._has_newcomers.clear()
-            await rounds.once("newcomers", self._tend, self._metrics)
 
     def _mark(self, namespace: str) -> None:
         self._workers.mark(namespace)
@@ -353,8 +301,8 @@ class Leading:
         self._approvals.compiled(plan.namespace)
         if self._audited is not None:
             self._audited.settled(plan)
-        if plan.bundle_version and plan.namespace not in self._tended:
-            self._has_newcomers.set()
+        if plan.bundle_version:
+            self._redis.needs(plan.namespace)
         if self._board.known(plan.namespace).namespace is None:
             self._board.forget(plan.namespace)
             self._workers.forget(plan.namespace)

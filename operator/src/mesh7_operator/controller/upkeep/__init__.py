@@ -1,1 +1,1 @@
-"""What is looked after by the clock: certificates, signing keys, pods that nobody guards."""
+"""What is looked after by the clock: certificates, keys, Redis's users, pods that nobody guards."""

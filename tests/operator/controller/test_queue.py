@@ -111,3 +111,32 @@ def test_one_that_is_marked_after_it_was_forgotten_is_taken_again() -> None:
     queue.mark("shop", 1.0)
     queue.done("shop", 1.0)
     assert queue.take(2.0) == "shop"
+
+
+def _is_remembered(queue: Queue, at_s: float) -> bool:
+    """Whether it is spaced from a turn of just before, of which something is known then."""
+    queue.mark("shop", at_s)
+    return queue.take(at_s) is None
+
+
+def test_one_that_is_forgotten_in_a_turn_that_fails_leaves_nothing() -> None:
+    """Its failure marked it, and it was remembered for ever."""
+    queue = _queue()
+    queue.mark("shop", 0.0)
+    assert queue.take(0.0) == "shop"
+    queue.forget("shop")
+    again_s = queue.failed("shop", 0.0)
+    assert queue.take(again_s) == "shop"
+    queue.done("shop", again_s)
+    assert not _is_remembered(queue, again_s)
+
+
+def test_one_that_is_forgotten_while_it_waits_to_be_tried_again_leaves_nothing() -> None:
+    queue = _queue()
+    queue.mark("shop", 0.0)
+    assert queue.take(0.0) == "shop"
+    again_s = queue.failed("shop", 0.0)
+    queue.forget("shop")
+    assert queue.take(again_s) == "shop", "there may be something to clear up"
+    queue.done("shop", again_s)
+    assert not _is_remembered(queue, again_s)

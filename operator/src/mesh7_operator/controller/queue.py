@@ -59,9 +59,7 @@ class Queue:
         """It is to be reconciled, no sooner than `after_s` from now; an earlier mark stands."""
         entry = self._entries.setdefault(namespace, _Entry())
         entry.is_gone = False
-        due_s = max(now_s + after_s, entry.done_s + self._spacing_s)
-        if entry.due_s is None or due_s < entry.due_s:
-            self._set(namespace, entry, due_s)
+        self._mark(namespace, entry, now_s + after_s)
 
     def take(self, now_s: float) -> str | None:
         """The namespace that is due longest and not being reconciled; None = none is."""
@@ -90,15 +88,16 @@ class Queue:
         longest_s = min(FIRST_PAUSE_S * 2.0**entry.failures, LONGEST_PAUSE_S)
         entry.failures = min(entry.failures + 1, _MOST_DOUBLINGS)
         pause_s = self._spread(longest_s / 2, longest_s)
-        self.mark(namespace, now_s, pause_s)
+        # No news of the namespace: one that is gone stays so.
+        self._mark(namespace, entry, now_s + pause_s)
         return pause_s
 
     def forget(self, namespace: str) -> None:
-        """There is no such namespace any more; one that is marked stays, one taken until done."""
+        """There is no such namespace any more; one that is marked or taken stays until done."""
         entry = self._entries.get(namespace)
-        if entry is None or entry.due_s is not None:
+        if entry is None:
             return
-        if entry.taken_s is None:
+        if entry.due_s is None and entry.taken_s is None:
             del self._entries[namespace]
         else:
             entry.is_gone = True
@@ -133,6 +132,11 @@ class Queue:
             if moment_s is not None and moment_s <= now_s
         ]
         return now_s - min(since, default=now_s)
+
+    def _mark(self, namespace: str, entry: _Entry, at_s: float) -> None:
+        due_s = max(at_s, entry.done_s + self._spacing_s)
+        if entry.due_s is None or due_s < entry.due_s:
+            self._set(namespace, entry, due_s)
 
     def _let_go(self, namespace: str, now_s: float) -> _Entry:
         entry = self._entries[namespace]

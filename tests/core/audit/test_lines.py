@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import tracemalloc
 
 import orjson
 import pytest
@@ -88,6 +89,30 @@ def test_what_lines_share_is_rendered_anew_for_another_agent() -> None:
         name = f"agent-{number}"
         agent = calls.Agent(namespace="default", service_account=name, pod="here", labels={})
         assert json.loads(rendering.line(record(agent=agent)))["agent"]["serviceAccount"] == name
+
+
+def test_an_agent_that_makes_up_names_and_sources_fills_no_memory() -> None:
+    """However long they are: a caller of `/v1/decide` chooses both parts of `<source>.<tool>`."""
+    rendering = lines.Lines(KEY)
+    tracemalloc.start()
+    try:
+        for number in range(50):
+            one = record()
+            one.call.source, one.call.name = f"{number}" * 500_000, "x"
+            rendering.line(one)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert kept < 5_000_000
+
+
+def test_a_secret_in_the_name_of_what_belongs_to_no_source_is_masked_as_a_whole() -> None:
+    """X11: split into a source and a tool, neither half looked like a token."""
+    one = record()
+    one.call.source, one.call.name = "", "ghp_" + "a1B2" * 9
+
+    assert json.loads(lines.Lines(KEY).line(one))["tool"] == "***"
 
 
 @pytest.mark.promise("AG16")

@@ -33,7 +33,7 @@ ALLOWED = Decision(Verdict.ALLOW, Reason.ALLOWED_BY_RULE)
 def record(number: int) -> Record:
     """One record, told from others by its number."""
     call = calls.Call(
-        AGENT, calls.Family.TOOLS, "s", str(number), {}, calls.SourceKind.MCP, "", None, ""
+        AGENT, calls.Family.TOOLS, "s", str(number), {}, calls.SourceKind.MCP, "", None, "", b"{}"
     )
     return Record(call, ALLOWED, Outcome.OK, Passage("v1", 0), ended_ns=0, duration_ns=0, bundle="")
 
@@ -232,10 +232,14 @@ async def test_records_become_lines_a_few_at_a_time_and_heavy_ones_at_once(path:
     heavy.passage.sent_body = b" " * 100_000
     audit.append(heavy)
     assert len(rendered) == AT_ONCE + 1
-    audit.append(record(AT_ONCE + 1))
+    unknown = record(AT_ONCE + 1)
+    unknown.call.body, unknown.call.arguments = b"", {"parsed": [[] for _ in range(1000)]}
+    audit.append(unknown)
+    assert len(rendered) == AT_ONCE + 2, "what was parsed of a body that is not kept may be large"
+    audit.append(record(AT_ONCE + 2))
     await audit.close()
 
-    assert lines_of(path) == [{"n": number} for number in range(AT_ONCE + 2)]
+    assert lines_of(path) == [{"n": number} for number in range(AT_ONCE + 3)]
 
 
 FULL_DISK = """

@@ -99,7 +99,7 @@ async def test_what_an_agent_writes_into_an_audit_line_is_cut(tmp_path: Path) ->
         await gateway.agent.send(f"/http/s/{long}", None, {}, "GET")
 
     unknown, fetched = parts.audited(tmp_path)
-    assert unknown["tool"] == "s." + "y" * 300 + "…"
+    assert unknown["tool"] == "s." + "y" * 298 + "…", "what is nobody's is cut as a whole"
     assert unknown["session"] == "y" * 300 + "…"
     assert fetched["http"] == {"method": "GET", "path": "/" + "y" * 299 + "…"}
 

@@ -68,8 +68,8 @@ class Lines:
     def _tool(self, call: calls.Call) -> bytes:
         """Remembered, for most calls name what calls before them named."""
         name = chosen.text(call.name, is_uri=call.family is calls.Family.RESOURCES)
-        rendered = orjson.dumps(f"{call.source}.{name}")
-        if len(call.name) <= chosen.MOST:
+        rendered = orjson.dumps(f"{call.source}.{name}" if call.source else name)
+        if len(call.source) + len(call.name) <= chosen.MOST:
             if len(self._tools) >= MAXIMUM_REMEMBERED:
                 self._tools.clear()
             self._tools[call.family, call.source, call.name] = rendered

@@ -72,8 +72,10 @@ class Call:
     Attributes:
         agent: who asks.
         family: tools, resources or prompts.
-        source: the source's name; `source_kind` and `source_host` describe it.
-        name: the upstream's own name of the tool or prompt, or the resource's canonical URI.
+        source: the source's name; `source_kind` and `source_host` describe it. Empty where the
+            caller means none that there is.
+        name: the upstream's own name of the tool or prompt, or the resource's canonical URI; as
+            the caller sent it where there is no source.
         arguments: the parsed `arguments` object; an empty dict when there is none.
         http: the request line of a plain HTTP call, else None.
         session: the session id, empty when there is none.
@@ -120,4 +122,4 @@ class Call:
     @property
     def full_name(self) -> ToolName:
         """`<source>.<name>`, the name that policies match and records show."""
-        return ToolName(f"{self.source}.{self.name}")
+        return ToolName(f"{self.source}.{self.name}" if self.source else self.name)

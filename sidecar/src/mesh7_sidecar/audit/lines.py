@@ -30,8 +30,10 @@ CLOSE_S: Final = 5.0
 MAXIMUM_WAITING_BYTES: Final = 64 * 1024 * 1024
 AT_ONCE: Final = 32
 """Records that become lines together; some 0.1 ms."""
-_HEAVY_BYTES: Final = 64 * 1024
-"""Of messages that records keep alive; what is heavier becomes lines at once."""
+_HEAVY_BYTES: Final = 16 * 1024
+"""Of a message that a record keeps alive, parsed too; what is heavier becomes a line at once."""
+_UNPARSED: Final = "http"
+"""The door whose calls have no more than a request line."""
 _DEFECT: Final = "audit records are lost by a defect of mesh7; please report it"
 
 
@@ -83,8 +85,7 @@ class AuditLines:
         """Take a record; never blocks, never raises."""
         records = self._records
         records.append(record)
-        is_heavy = max(len(record.call.body), len(record.passage.sent_body)) > _HEAVY_BYTES
-        if is_heavy or len(records) >= AT_ONCE:
+        if len(records) >= AT_ONCE or _is_heavy(record):
             self._render_all()
         if self._timer is None:
             self._soon()
@@ -230,6 +231,14 @@ class AuditLines:
         """The next ones are only counted."""
         is_first, self._is_defect_told = not self._is_defect_told, True
         return is_first
+
+
+def _is_heavy(record: Record) -> bool:
+    """Whether it keeps much; what was parsed of a body that is not there may be anything."""
+    body, passage = record.call.body, record.passage
+    if not body and passage.door != _UNPARSED:
+        return True
+    return len(body) > _HEAVY_BYTES or len(passage.sent_body) > _HEAVY_BYTES
 
 
 def _begin() -> None:

@@ -157,12 +157,9 @@ class Gathering:
         self, agent: calls.Agent, prepared: Prepared, asked: mcp.Asked, decision: Decision
     ) -> Answered:
         """Answer, and record, what belongs to no source."""
-        source, _, name = asked.name.partition(SEPARATOR)
-        if asked.kind is mcp.Kind.READ or not name:
-            source, name = "", asked.name
         call = calls.Call(
-            agent, asked.family or calls.Family.TOOLS, source, name, asked.arguments,
-            session=prepared.counted_session,
+            agent, asked.family or calls.Family.TOOLS, "", asked.name, asked.arguments,
+            session=prepared.counted_session, body=asked.message.raw,
         )  # fmt: skip
         passage = self._passage(prepared, asked, None)
         self._state.gate.record(call, decision, Outcome.REFUSED, passage)

@@ -93,7 +93,7 @@ class CallDoor:
             passage.sampled.method = METHOD
             traced.address(passage.sampled, served)
         if served is None:
-            self._refuse_unknown(exchange, wanted, object_in(fields, "arguments"), passage)
+            self._refuse_unknown(exchange, wanted, object_in(fields, "arguments"), body, passage)
             return
         params = tool_params(body, wanted.tool)
         call = calls.Call(
@@ -108,11 +108,12 @@ class CallDoor:
         exchange: Exchange,
         wanted: "Wanted",
         arguments: dict[str, object],
+        body: bytes,
         passage: Passage,
     ) -> None:
         call = calls.Call(
-            exchange.identity, calls.Family.TOOLS, wanted.source, wanted.tool, arguments,
-            session=wanted.session,
+            exchange.identity, calls.Family.TOOLS, "", f"{wanted.source}.{wanted.tool}", arguments,
+            session=wanted.session, body=body,
         )  # fmt: skip
         gate = self._state.gate
         decision = gate.not_served(UNKNOWN_TOOL)
@@ -178,6 +179,8 @@ class DecideDoor:
             return
         kind = calls.SourceKind.HTTP if part is not None else calls.SourceKind.MCP
         served = self._state.registry.find(source, kind)
+        if served is None:
+            source, name = "", f"{source}.{name}"
         call = calls.Call(
             exchange.identity, calls.Family.TOOLS, source, name, object_in(fields, "arguments"),
             kind, served.source.host if served is not None else "", part, wanted.session,

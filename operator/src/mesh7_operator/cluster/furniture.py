@@ -29,7 +29,7 @@ OPERATOR_RULES: Final = (
     " +acl|list +acl|users +acl|setuser +acl|deluser +client|kill +function|list +function|load"
     " +function|delete +fcall +time +type +get +getrange +set +del +pexpire +persist +publish"
     " +subscribe +unsubscribe +hget +hset +hdel +hlen +hexists +hstrlen +zadd +zcard +zrange +zrem"
-    " +zremrangebyscore +llen +lpop +rpush +xadd +xrange +xrevrange +xlen +xtrim"
+    " +zremrangebyscore +llen +lpop +rpush +xadd +xrange +xrevrange +xlen +xtrim +xdel"
 )
 """docs/administrator/redis.md says the same."""
 

@@ -7,6 +7,7 @@ import pytest
 
 from mesh7_core.ledger import audit_entries, redis_layout
 from mesh7_core.ledger.redis import RedisLedger
+from mesh7_operator.cluster import furniture
 from mesh7_operator.store.store import Store
 from tests.core.ledger.redis_parts import EVERY_SERVER
 from tests.operator.anchoring.streams import Writer
@@ -66,6 +67,7 @@ async def test_no_sidecar_reads_changes_trims_or_deletes_an_audit(
             calls = [
                 ("FCALL", f"{LIBRARY}_gather", 2, INBOX, STREAM, 100, 10**6),
                 ("FCALL", f"{LIBRARY}_segments", 1, STREAM, "-", "+", 0, 10, 10**6),
+                ("FCALL", f"{LIBRARY}_forget_empty", 2, INBOX, STREAM),
                 ("FCALL", f"{LIBRARY}_report", 2, INBOX, STREAM, "uid", "text"),
                 ("FCALL", f"{LIBRARY}_forget", 3, INBOX, INBOX, INBOX),
             ]
@@ -131,10 +133,50 @@ async def test_trimming_takes_what_it_says_and_no_more(program: Path, tmp_path: 
             extent = await store.audit.extent("shop")
             assert extent is not None
             assert (extent.entries, extent.first, extent.last) == (2, found[2].id, found[3].id)
-            assert await store.audit.forget("shop")
-            assert (await store.audit.extent("shop")) == replace(
-                extent, entries=0, first="", last=""
-            )
+
+
+@EVERY_SERVER
+async def test_an_audit_is_forgotten_where_nothing_lies_and_nothing_waits(
+    program: Path, tmp_path: Path
+) -> None:
+    """What was appended since it was looked at went with it, and whoever wrote it was told `ok`."""
+    with redis_servers.running(program, tmp_path) as server:
+        async with storing(server) as store:
+            assert await store.audit.forget_empty("shop"), "there never was one"
+            await _ready(server, store)
+            assert not await store.audit.forget_empty("shop")
+            assert server.tell("LLEN", INBOX) == 4
+            await store.audit.gather("shop")
+            found = await store.audit.read("shop") or []
+            assert await store.audit.trim("shop", found[2].id)
+            assert not await store.audit.forget_empty("shop")
+            assert [one.id for one in await store.audit.read("shop") or ()] == [found[3].id]
+            assert await store.audit.trim("shop", found[3].id)
+            assert await store.audit.forget_empty("shop")
+            assert server.tell("EXISTS", INBOX, STREAM) == 0
+
+
+@EVERY_SERVER
+async def test_the_operators_user_may_do_all_that_is_done_to_an_audit(
+    program: Path, tmp_path: Path
+) -> None:
+    """XDEL was refused: in a cluster nothing of a writer that wrote too much ever went."""
+    with redis_servers.running(program, tmp_path) as server:
+        server.tell("ACL", "SETUSER", "operator", "on", "nopass", *furniture.OPERATOR_RULES.split())
+        async with storing(server, user="operator") as store:
+            await _ready(server, store)
+            assert await store.audit.waiting(["shop"]) == {"shop": 4}
+            assert await store.audit.gather("shop") == 0
+            assert await store.audit.append("shop", Writer(None, "-", "-").blocks(1))
+            extent = await store.audit.extent("shop")
+            back = await store.audit.read_back("shop", limit=1) or []
+            assert extent is not None
+            assert (extent.entries, extent.last) == (5, back[0].id)
+            assert await store.audit.remove("shop", [back[0].id])
+            (*_, last) = await store.audit.read("shop") or []
+            assert await store.audit.trim("shop", last.id)
+            assert await store.audit.forget_empty("shop")
+            assert server.tell("EXISTS", INBOX, STREAM) == 0
 
 
 async def test_a_redis_that_is_away_is_none_and_false(tmp_path: Path) -> None:
@@ -148,3 +190,4 @@ async def test_a_redis_that_is_away_is_none_and_false(tmp_path: Path) -> None:
             assert await store.audit.extent("shop") is None
             assert not await store.audit.trim("shop", "1-1")
             assert not await store.audit.append("shop", Writer().blocks(1))
+            assert not await store.audit.forget_empty("shop")

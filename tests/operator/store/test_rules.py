@@ -9,7 +9,7 @@ from mesh7_operator.store import rules
 from tests.architecture import tree
 
 _CALLED = re.compile(r"redis\.call\('(\w+)'")
-_OPERATORS = {"llen", "lpop", "type", "xadd"}
+_OPERATORS = {"llen", "lpop", "type", "xadd", "xlen"}
 """Commands of functions that the operator alone calls."""
 USER = "m7-shop-82909"
 WANTED = {USER: rules.rules_of("shop", "secret")}

@@ -756,6 +756,13 @@ local function gather(keys, argv)
   return { moved, moved > 0 and redis.call('LLEN', keys[1]) or 0 }
 end
 
+-- Forget both where nothing lies. KEYS: inbox, audit. Answers 1 = done, 0 = something lies there.
+local function forget_empty(keys)
+  if redis.call('LLEN', keys[1]) > 0 or redis.call('XLEN', keys[2]) > 0 then return 0 end
+  redis.call('DEL', keys[1], keys[2])
+  return 1
+end
+
 -- KEYS: audit. ARGV: where to begin, where to end, 1 = from the end, how many segments and bytes
 -- are enough. Answers ids and fields, as XRANGE does: one more than is enough of the bytes.
 local function segments(keys, argv)
@@ -795,4 +802,5 @@ register_for_operator('@LIBRARY@_deliver', deliver)
 register_for_operator('@LIBRARY@_delivered', delivered)
 register_for_operator('@LIBRARY@_reports', reports)
 register_for_operator('@LIBRARY@_gather', gather)
+register_for_operator('@LIBRARY@_forget_empty', forget_empty)
 register_for_operator('@LIBRARY@_segments', segments)

@@ -128,10 +128,10 @@ class Audit:
         key = redis_layout.Layout(namespace).audit
         return not ids or isinstance(await self._tell(["XDEL", key, *ids]), int)
 
-    async def forget(self, namespace: str) -> bool:
-        """Take away everything; whether that is done."""
+    async def forget_empty(self, namespace: str) -> bool:
+        """Forget a stream in which nothing lies, nor waits for it; whether that was so."""
         layout = redis_layout.Layout(namespace)
-        return isinstance(await self._tell(["DEL", layout.audit, layout.audit_inbox]), int)
+        return await self._tell(self._call("forget_empty", [layout.audit_inbox, layout.audit])) == 1
 
     async def _read(
         self, namespace: str, start: str, end: str, backwards: int, limit: int

@@ -34,7 +34,7 @@ from mesh7_operator.controller.auditing.making_room import MakingRoom, Room
 from mesh7_operator.controller.auditing.recording import Begun, Recorder
 from mesh7_operator.controller.posting import Poster
 from mesh7_operator.reconciling.world import Keys, Written
-from mesh7_operator.store.audit import Audit
+from mesh7_operator.store.audit import Audit, Extent
 from mesh7_operator.store.store import Store
 from tests.core.ledger.redis_parts import EVERY_SERVER
 from tests.fakes import api_server as fakes
@@ -88,6 +88,31 @@ class _Torn(Audit):
         return self.failures >= 0
 
 
+class _Overtaken(Audit):
+    """One to which something comes once, in the middle of what its reader does.
+
+    Attributes:
+        after_extent: what comes once its extent is told.
+        before_end: what comes when it is to be forgotten.
+    """
+
+    def __init__(self, audit: Audit) -> None:
+        vars(self).update(vars(audit))
+        self.after_extent: list[Callable[[], Awaitable[None]]] = []
+        self.before_end: list[Callable[[], Awaitable[None]]] = []
+
+    async def extent(self, namespace: str) -> Extent | None:
+        found = await super().extent(namespace)
+        while self.after_extent:
+            await self.after_extent.pop()()
+        return found
+
+    async def forget_empty(self, namespace: str) -> bool:
+        while self.before_end:
+            await self.before_end.pop()()
+        return await super().forget_empty(namespace)
+
+
 class _Leader:
     """All that one term of leadership has of the audit; time begins with that of Redis."""
 
@@ -102,7 +127,7 @@ class _Leader:
             wall_ns=lambda: began_ns + int(self.later_s * 1e9),
             monotonic_s=self._monotonic_s,
         )
-        begun = Begun(audit, lambda one: self.auditing.begin(one))  # noqa: PLW0108 - made below
+        begun = Begun(audit, lambda: self.auditing)
         self.recorder = Recorder(begun, secrets.token_bytes, clock)
         self.enrolled = ["shop"]
         self.auditing = Auditing(
@@ -785,6 +810,87 @@ async def test_our_own_records_of_a_namespace_of_which_all_went_are_no_gap(
             leader.later_s += 8 * 86_400.0
             await leader.look()
             assert scene.server.tell("EXISTS", "m7a:{bank}:audit") == 0
+
+
+@pytest.mark.promise("T5")
+@pytest.mark.parametrize("what", ["a deed", "a segment"])
+@EVERY_SERVER
+async def test_what_comes_while_an_empty_audit_is_let_go_stays(
+    program: Path, tmp_path: Path, what: str
+) -> None:
+    """It was acknowledged, and then deleted: a person's deed was gone without a finding."""
+    async with _scene(program, tmp_path) as (scene, _):
+        audit = _Overtaken(scene.store.audit)
+        leader = scene.lead(audit=audit)
+        await leader.look()
+        leader.enrolled.clear()
+
+        async def deed() -> None:
+            leader.recorder.note("shop", b'{"deed":"approve"}')
+            assert await leader.recorder.flush()
+
+        async def segment() -> None:
+            scene.send(Writer().blocks(1))
+
+        if what == "a deed":
+            audit.after_extent.append(deed)
+        else:
+            audit.before_end.append(segment)
+        await leader.look()
+        assert not audit.after_extent
+        assert not audit.before_end
+        await leader.look()
+        assert (len(scene.ids()), (await scene.anchor()).entries) == (1, 1)
+        assert leader.found() == {}
+        assert (await _verified(scene, leader)).is_whole
+
+
+@pytest.mark.promise("T5")
+@EVERY_SERVER
+async def test_a_deed_while_an_audit_is_let_go_begins_it_anew(
+    program: Path, tmp_path: Path
+) -> None:
+    """Sealed before it waited, it went on with a chain of which nothing was left."""
+    async with _scene(program, tmp_path) as (scene, _):
+        audit = _Overtaken(scene.store.audit)
+        leader = scene.lead(audit=audit)
+        leader.recorder.note("bank", b'{"deed":"audit"}')
+        assert await leader.recorder.flush()
+        await leader.look()
+        flushed: list[asyncio.Task[bool]] = []
+
+        async def deed() -> None:
+            leader.recorder.note("bank", b'{"deed":"approve"}')
+            flushed.append(asyncio.create_task(leader.recorder.flush()))
+
+        audit.before_end.append(deed)
+        leader.later_s += 8 * 86_400.0
+        await leader.look()
+        assert await flushed[0]
+        (entry,) = await scene.store.audit.read("bank") or []
+        assert entry.segment is not None
+        assert entry.segment.first == 1
+        await leader.look()
+        assert leader.found("bank") == {}
+
+
+@EVERY_SERVER
+async def test_nothing_is_remembered_of_a_namespace_that_has_no_anchor(
+    program: Path, tmp_path: Path
+) -> None:
+    """Two locks for each that was ever seen in a term."""
+    async with _scene(program, tmp_path) as (scene, leader):
+        known = vars(leader.auditing)["_known"]
+        leader.enrolled.clear()
+        await leader.look()
+        assert not known
+        scene.server.kill()
+        leader.enrolled.append("bank")
+        assert not await leader.auditing.begin("bank")
+        async with leader.auditing.walk("bank"):
+            assert set(known) == {"bank"}, "one lock for all who walk"
+        await leader.look()
+        assert not known
 
 
 @EVERY_SERVER

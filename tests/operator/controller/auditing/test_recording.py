@@ -23,6 +23,12 @@ class _Stream:
         self.is_away = False
         self.forgets_to_answer = False
 
+    def is_begun(self, _: str) -> bool:
+        return True
+
+    async def begin(self, namespace: str) -> bool:
+        return self.is_begun(namespace)
+
     async def append(self, _: str, segment: Segment) -> bool:
         if self.is_away:
             return False
@@ -43,6 +49,33 @@ class _Slow(_Stream):
         await self.goes_on.wait()
         if segment.kind is Kind.END:
             self.ended.set()
+        return await super().append(namespace, segment)
+
+
+class _Unanchored(_Stream):
+    """`shop` and `mill` have no anchor until both were asked for, and the API server answers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun: set[str] = set()
+        self.both, self.answers = asyncio.Barrier(2), asyncio.Event()
+        self.names: list[str] = []
+
+    @override
+    def is_begun(self, namespace: str) -> bool:
+        return namespace == "farm" or namespace in self.begun
+
+    @override
+    async def begin(self, namespace: str) -> bool:
+        await self.both.wait()
+        await self.answers.wait()
+        self.begun.add(namespace)
+        return True
+
+    @override
+    async def append(self, namespace: str, segment: Segment) -> bool:
+        assert self.is_begun(namespace)
+        self.names.append(namespace)
         return await super().append(namespace, segment)
 
 
@@ -144,3 +177,30 @@ async def test_a_namespace_that_goes_at_the_end_keeps_no_other_from_its_end() ->
     stream.goes_on.set()
     await closing
     assert [one.kind for one in stream.taken].count(Kind.END) >= 2
+
+
+async def test_who_waits_for_an_anchor_delays_nobody_who_has_one(eventually: Eventually) -> None:
+    """Deeds waited in one line behind each anchor that an absent API server did not take."""
+    stream = _Unanchored()
+    recorder = _recorder(stream)
+    async with _running(recorder):
+        for namespace in ("shop", "mill", "farm"):
+            recorder.note(namespace, b'{"deed":"approve"}')
+        await eventually(lambda: stream.names == ["farm"])
+        recorder.note("farm", b'{"deed":"deny"}')
+        await eventually(lambda: stream.names == ["farm", "farm"])
+        assert set(recorder.waiting) == {"shop", "mill"}
+        stream.answers.set()
+        await eventually(lambda: not recorder.waiting)
+    assert sorted(stream.names) == ["farm", "farm", "mill", "shop"]
+
+
+async def test_at_the_end_what_waits_for_an_anchor_comes_last() -> None:
+    stream = _Unanchored()
+    recorder = _recorder(stream)
+    for namespace in ("shop", "mill", "farm"):
+        recorder.note(namespace, b'{"deed":"approve"}')
+    stream.answers.set()
+    assert await recorder.flush()
+    assert stream.names[0] == "farm"
+    assert sorted(stream.names) == ["farm", "mill", "shop"]

@@ -57,6 +57,7 @@ class _Known:
         room: what went.
         lock: of what is kept; held for moments.
         walking: of who walks over all that lies there, which may take minutes.
+        users: how many hold or await one of the two.
         was_cut: what lies there was cut down while somebody walked over it.
     """
 
@@ -65,6 +66,7 @@ class _Known:
     room: Room = field(default_factory=Room)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     walking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    users: int = 0
     was_cut: bool = False
 
 
@@ -138,13 +140,13 @@ class Auditing:
         Raises:
             ClusterError: at its end: so much came that some of what lies there had to go.
         """
-        known = self._known.setdefault(namespace, _Known())
-        async with known.walking:
-            signed = await self._signed(namespace, known)
-            known.was_cut = False
-            yield signed
-            if known.was_cut:
-                raise errors.ClusterError(_CUT_DOWN)
+        with self._using(namespace) as known:
+            async with known.walking:
+                signed = await self._signed(namespace, known)
+                known.was_cut = False
+                yield signed
+                if known.was_cut:
+                    raise errors.ClusterError(_CUT_DOWN)
 
     async def _signed(self, namespace: str, known: _Known) -> Anchor | None:
         async with known.lock:
@@ -163,19 +165,23 @@ class Auditing:
                 return None
             return None if kept is None else kept.signed
 
-    async def begin(self, namespace: str) -> bool:
-        """Whether its anchor is there; made where nothing lies there yet.
+    def is_begun(self, namespace: str) -> bool:
+        """Whether its anchor is there.
 
-        Whoever writes into its stream asks first: what lies there without an anchor is a finding.
+        Whoever writes into its stream asks right before: what lies there without one is a finding.
         """
-        known = self._known.setdefault(namespace, _Known())
-        if _is_begun(known):
+        known = self._known.get(namespace)
+        return known is not None and known.kept is not None and known.kept.is_there
+
+    async def begin(self, namespace: str) -> bool:
+        """Whether its anchor is there; made where nothing lies there yet."""
+        if self.is_begun(namespace):
             return True
         # The next round says why not, and tries again.
         with contextlib.suppress(errors.ClusterError):
-            async with known.lock:
+            async with self._locked(namespace) as known:
                 await self._kept(namespace, known)
-        return _is_begun(known)
+        return self.is_begun(namespace)
 
     async def gather(self, namespace: str) -> int | None:
         """Move some of what was appended lately into its stream; how many are left, None = lost."""
@@ -197,16 +203,15 @@ class Auditing:
             some = names[start : start + _QUESTIONS]
             waiting = await self._audit.waiting(some)
             for namespace in some if waiting is not None else ():
-                known = self._known.setdefault(namespace, _Known())
-                is_due = known.kept is None or now_s - known.checked_s > _CHECKED_S
+                known = self._known.get(namespace)
+                is_due = known is None or _is_behind(known) or now_s - known.checked_s > _CHECKED_S
                 is_told = (waiting is not None and waiting[namespace] > 0) or namespace in fresh
-                if (is_due or is_told or _is_behind(known)) and namespace not in lined:
+                if (is_due or is_told) and namespace not in lined:
                     self._left.append(namespace)
 
     async def _turn(self, namespace: str) -> bool:
         """Some of a namespace's; whether there may be more."""
-        known = self._known.setdefault(namespace, _Known())
-        async with known.lock:
+        async with self._locked(namespace) as known:
             kept = await self._kept(namespace, known)
             left = None if kept is None else await self._audit.gather(namespace)
             if kept is None or left is None:
@@ -220,8 +225,7 @@ class Auditing:
 
     async def _finish(self, namespace: str) -> None:
         """Hold what lies there against what should, let the oldest go, and sign."""
-        known = self._known[namespace]
-        async with known.lock:
+        async with self._locked(namespace) as known:
             kept = known.kept
             if kept is None:
                 return
@@ -260,12 +264,21 @@ class Auditing:
                 return
             known.was_cut = True
         await making.make(namespace, kept, known.room, extent.first)
-        if not kept.anchor.entries and namespace not in self._enrolled():
-            # Whoever would write there waits for the lock, and begins anew.
-            known.kept, known.room, known.checked_s = None, Room(), float("-inf")
-            if await self._audit.forget(namespace):
-                self._recorder.begin_anew(namespace)
-                await self._anchors.remove(namespace)
+        # What was sent and not answered may come yet.
+        is_awaited = namespace in self._enrolled() or namespace in self._recorder.waiting
+        if not kept.anchor.entries and not is_awaited:
+            await self._leave(namespace, known, kept)
+
+    async def _leave(self, namespace: str, known: _Known, kept: Kept) -> None:
+        """Nothing is vouched for any more: the anchor goes, unless something came meanwhile."""
+        # From now on whoever would write there waits for the lock.
+        known.kept = None
+        if not await self._audit.forget_empty(namespace):
+            known.kept = kept
+            return
+        known.room, known.checked_s = Room(), float("-inf")
+        self._recorder.begin_anew(namespace)
+        await self._anchors.remove(namespace)
 
     async def _follow(self, namespace: str, kept: Kept, page: list[Entry]) -> None:
         if not page:
@@ -284,6 +297,26 @@ class Auditing:
             await self._tell(namespace, kept.anchor.findings[-1:])
         # Ids go on from what is there now: it may have been another server's clock.
         kept.anchor = replace(kept.anchor, last=extent.last)
+
+    # What is known
+
+    @contextlib.contextmanager
+    def _using(self, namespace: str) -> Iterator[_Known]:
+        """What is known of it; without an anchor it is forgotten with its last user."""
+        known = self._known.setdefault(namespace, _Known())
+        known.users += 1
+        try:
+            yield known
+        finally:
+            known.users -= 1
+            if not known.users and known.kept is None:
+                del self._known[namespace]
+
+    @contextlib.asynccontextmanager
+    async def _locked(self, namespace: str) -> AsyncIterator[_Known]:
+        with self._using(namespace) as known:
+            async with known.lock:
+                yield known
 
     # Anchors
 
@@ -333,12 +366,8 @@ class Auditing:
             await self._anchors.announce(namespace, first)
 
 
-def _is_begun(known: _Known) -> bool:
-    return known.kept is not None and known.kept.is_there
-
-
 def _is_behind(known: _Known) -> bool:
-    return known.kept is not None and known.kept.signed != known.kept.anchor
+    return known.kept is None or known.kept.signed != known.kept.anchor
 
 
 @contextlib.contextmanager

@@ -175,6 +175,7 @@ class Anchors:
         place = (resources.CONFIG_MAPS, self._release_namespace, writing.name_of(namespace))
         await self._api.delete(*place)
         self._names = tuple(name for name in self._names if name != namespace)
+        self._uids.pop(namespace, None)
 
     async def announce(self, namespace: str, finding: Finding) -> None:
         """Tell people, once an hour of each kind."""

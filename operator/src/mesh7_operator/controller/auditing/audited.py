@@ -67,7 +67,7 @@ def made(  # noqa: PLR0913 - all that it is made of
     may_write: Callable[[], bool],
 ) -> Audited:
     """The parts, put together."""
-    begun = Begun(audit, lambda one: auditing.begin(one))  # noqa: PLW0108 - made below
+    begun = Begun(audit, lambda: auditing)
     recorder = Recorder(begun, secrets.token_bytes, clock)
     anchors = Anchors(
         api,

@@ -8,7 +8,7 @@ new leader begins new chains.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -24,30 +24,54 @@ MOST_WAITING_BYTES: Final = 1024 * 1024
 """Of one namespace, while Redis is away; what is beyond is in the log alone, and counted."""
 _AT_ONCE: Final = 256
 _AGAIN_S: Final = 1.0
+_BEGUN_AT_ONCE: Final = 8
+"""Anchors that are made side by side: the API server may be slow, or away."""
 
 
-class Audit(Protocol):
+class Stream(Protocol):
     """Where it is written."""
 
     async def append(self, namespace: str, segment: Segment) -> bool:
         """Write it; whether it lies there."""
 
 
+class Anchors(Protocol):
+    """Without which nothing is written."""
+
+    def is_begun(self, namespace: str) -> bool:
+        """Whether its anchor is there."""
+
+    async def begin(self, namespace: str) -> bool:
+        """The same; makes the first one, and may take long."""
+
+
+class Audit(Stream, Anchors, Protocol):
+    """Both."""
+
+
 class Begun:
     """Streams into which nothing of ours goes before their anchors are there.
 
     Args:
-        audit: where it goes then.
-        begin: whether the anchor of a namespace is there; makes the first one.
+        stream: where it goes then.
+        anchors: whose; asked for when they are needed.
     """
 
-    def __init__(self, audit: Audit, begin: Callable[[str], Awaitable[bool]]) -> None:
-        self._audit = audit
-        self._begin = begin
+    def __init__(self, stream: Stream, anchors: Callable[[], Anchors]) -> None:
+        self._stream = stream
+        self._anchors = anchors
+
+    def is_begun(self, namespace: str) -> bool:
+        """Whether its anchor is there."""
+        return self._anchors().is_begun(namespace)
+
+    async def begin(self, namespace: str) -> bool:
+        """Have it made; whether it is there."""
+        return await self._anchors().begin(namespace)
 
     async def append(self, namespace: str, segment: Segment) -> bool:
         """Write it; whether it lies there."""
-        return await self._begin(namespace) and await self._audit.append(namespace, segment)
+        return self.is_begun(namespace) and await self._stream.append(namespace, segment)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,6 +90,11 @@ class _Own:
     sealed: tuple[Sealed, Segment] | None = None
     is_going: bool = False
 
+    @property
+    def needs_anchor(self) -> bool:
+        """Whether something is to be written, if only its end."""
+        return bool(self.waiting or self.sealed or self.dropped or self.chain.head.block)
+
 
 class Recorder:
     """Takes lines at once, writes them beside.
@@ -83,6 +112,7 @@ class Recorder:
         self._own: dict[str, _Own] = {}
         self._fresh: set[str] = set()
         self._turn = asyncio.Event()
+        self._begins = asyncio.Event()
         self._writing = asyncio.Lock()
 
     def note(self, namespace: str, line: bytes) -> None:
@@ -95,11 +125,10 @@ class Recorder:
             own = self._own[namespace] = _Own(chain=self._fresh_chain())
         if own.waiting_bytes + len(line) > MOST_WAITING_BYTES:
             own.dropped += 1
-            self._turn.set()
-            return
-        own.waiting.append(line)
-        own.waiting_bytes += len(line)
-        self._turn.set()
+        else:
+            own.waiting.append(line)
+            own.waiting_bytes += len(line)
+        self._stir()
 
     def note_fact(self, namespace: str, name: str, said: Mapping[str, object]) -> None:
         """Take what is no person's deed, as a line with its time."""
@@ -112,13 +141,11 @@ class Recorder:
         return fresh
 
     async def run(self) -> None:
-        """Write until cancelled: at once, or as soon as Redis is there."""
-        while True:
-            await self._turn.wait()
-            self._turn.clear()
-            if not await self.flush():
-                await asyncio.sleep(_AGAIN_S)
-                self._turn.set()
+        """Write until cancelled: at once, or as soon as Redis and its anchor are there."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_whenever(self._turn, self._write_begun))
+            # Beside: whose anchor cannot be made keeps nobody else from being written.
+            tasks.create_task(_whenever(self._begins, self._begin_others))
 
     @property
     def waiting(self) -> tuple[str, ...]:
@@ -131,9 +158,11 @@ class Recorder:
 
     async def flush(self) -> bool:
         """Write what waits, of each namespace; whether nothing is left."""
-        async with self._writing:
-            done = [await self._write(namespace) for namespace in self.waiting]
-        return all(done)
+        is_written = await self._write_begun()
+        if not self._unbegun:
+            return is_written
+        is_begun = await self._begin_others()
+        return await self._write_begun() and is_begun
 
     async def close(self) -> None:
         """Write what waits, and that nothing follows."""
@@ -146,7 +175,7 @@ class Recorder:
         own = self._own.get(namespace)
         if own is not None:
             own.is_going = True
-            self._turn.set()
+            self._stir()
 
     def begin_anew(self, namespace: str) -> None:
         """Nothing is left of what we wrote there: what comes next continues nothing."""
@@ -154,6 +183,39 @@ class Recorder:
         # What was sealed is sent again as it is, for it may be there already.
         if own is not None and own.sealed is None:
             own.chain = self._fresh_chain()
+
+    def _stir(self) -> None:
+        self._turn.set()
+        self._begins.set()
+
+    @property
+    def _unbegun(self) -> Sequence[str]:
+        """Namespaces of which something waits for an anchor."""
+        return [
+            one
+            for one in self.waiting
+            if self._own[one].needs_anchor and not self._audit.is_begun(one)
+        ]
+
+    async def _begin_others(self) -> bool:
+        """Have the anchors made that are awaited; whether all are there."""
+        places = asyncio.Semaphore(_BEGUN_AT_ONCE)
+
+        async def begin(namespace: str) -> bool:
+            async with places:
+                is_begun = await self._audit.begin(namespace)
+            if is_begun:
+                self._turn.set()
+            return is_begun
+
+        return all(await asyncio.gather(*map(begin, self._unbegun)))
+
+    async def _write_begun(self) -> bool:
+        """Write what waits where the anchor is there; whether nothing is left of that."""
+        async with self._writing:
+            unbegun = set(self._unbegun)
+            done = [await self._write(one) for one in self.waiting if one not in unbegun]
+        return all(done)
 
     async def _end(self, namespace: str, own: _Own) -> bool:
         """Write that nothing follows what was written, if anything was."""
@@ -167,6 +229,9 @@ class Recorder:
         # Held while Redis is awaited: only `_write` itself lets go of it.
         own = self._own[namespace]
         while own.waiting or own.sealed or own.dropped:
+            # Asked before it is sealed: with a new anchor its chain is a new one, too.
+            if not self._audit.is_begun(namespace):
+                return False
             sealed, segment = own.sealed or self._seal(own)
             own.sealed = sealed, segment
             if not await self._audit.append(namespace, segment):
@@ -199,6 +264,16 @@ class Recorder:
         # It counts from now on: whether Redis took it is not always known.
         own.chain.keep(sealed)
         return sealed, _segment(own.chain, Kind.BLOCKS, sealed.content, first, len(lines))
+
+
+async def _whenever(told: asyncio.Event, done: Callable[[], Awaitable[bool]]) -> None:
+    """Do it when it is told, and again after a pause while it is not all done."""
+    while True:
+        await told.wait()
+        told.clear()
+        if not await done():
+            await asyncio.sleep(_AGAIN_S)
+            told.set()
 
 
 def _segment(own: Chain, kind: Kind, body: bytes, first: int, records: int) -> Segment:

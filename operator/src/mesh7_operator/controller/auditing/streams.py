@@ -33,5 +33,5 @@ class Audit(Protocol):
     async def remove(self, namespace: str, ids: Sequence[str]) -> bool:
         """Take away these; none are gone already."""
 
-    async def forget(self, namespace: str) -> bool:
-        """Take away everything."""
+    async def forget_empty(self, namespace: str) -> bool:
+        """Forget a stream in which nothing lies, nor waits for it."""

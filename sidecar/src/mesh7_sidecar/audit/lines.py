@@ -9,6 +9,7 @@ be written, is dropped and counted, and the count is written as a line of its ow
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -28,6 +29,12 @@ SIGN_S: Final = 5.0
 """After the first record that no signed head names, one is signed."""
 CLOSE_S: Final = 5.0
 MAXIMUM_WAITING_BYTES: Final = 64 * 1024 * 1024
+MOST_WRITTEN: Final = 2048
+"""Lines of one write."""
+_BEHIND: Final = 4 * MOST_WRITTEN
+_GIVEN_S: Final = 0.00005
+"""To the thread when it is behind: whoever runs on and on takes the interpreter back from a system
+call before a thread that waits for it has woken."""
 AT_ONCE: Final = 32
 """Records that become lines together; some 0.1 ms."""
 _HEAVY_BYTES: Final = 16 * 1024
@@ -133,6 +140,8 @@ class AuditLines:
 
     def _render_all(self) -> None:
         records, self._records = self._records, []
+        if self._flushing is not None and len(self._waiting) > _BEHIND:
+            time.sleep(_GIVEN_S)
         for record in records:
             if self._waiting_bytes >= self._maximum_waiting_bytes:
                 self._drop()
@@ -168,16 +177,26 @@ class AuditLines:
 
     def _flush(self) -> None:
         self._render_all()
-        lines, self._waiting = self._waiting, []
-        self._waiting_bytes = 0
+        lines = self._taken()
         told, self._dropped = self._dropped, 0
         write = self._sealing.write_through if self._is_urgent else self._sealing.write
-        self._is_urgent = False
+        self._is_urgent = self._is_urgent and bool(self._waiting)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         future = self._loop.run_in_executor(self._thread, write, lines, told)
         self._flushing = asyncio.ensure_future(self._flushed(future, len(lines), told))
+
+    def _taken(self) -> list[bytes]:
+        """What is written next, taken off what waits."""
+        lines = self._waiting
+        if len(lines) <= MOST_WRITTEN:
+            self._waiting, self._waiting_bytes = [], 0
+            return lines
+        lines = lines[:MOST_WRITTEN]
+        del self._waiting[:MOST_WRITTEN]
+        self._waiting_bytes -= sum(map(len, lines))
+        return lines
 
     async def _flushed(self, writing: asyncio.Future[Stored], given: int, told: int) -> None:
         try:
@@ -197,7 +216,8 @@ class AuditLines:
         if stored.segments and self._signing is None:
             self._signing = self._loop.call_later(self._sign_s, self._sign)
         if self._waiting or self._records:
-            self._timer = self._loop.call_later(FLUSH_S, self._flush)
+            pause_s = 0.0 if len(self._waiting) >= MOST_WRITTEN else FLUSH_S
+            self._timer = self._loop.call_later(pause_s, self._flush)
 
     def _sign(self) -> None:
         future = self._loop.run_in_executor(self._thread, self._sealing.sign)

@@ -107,7 +107,10 @@ def forget_heads(path: Path) -> None:
 
 @pytest.mark.promise("D50")
 async def test_killed_at_full_speed_again_and_again_nothing_stored_is_lost(path: Path) -> None:
-    """W10, design 11: each kill leaves at most one torn place, and the chain goes on."""
+    """W10, design 11: each kill leaves at most one torn place, and the chain goes on.
+
+    A loop that never rests kept the thread that writes from the interpreter for minutes.
+    """
     before = 0
     for _ in range(3):
         writer = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED, str(path))

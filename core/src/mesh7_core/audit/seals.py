@@ -31,8 +31,8 @@ _SEAL: Final = re.compile(
     rb',"previous":"([0-9a-f]{64})","hash":"([0-9a-f]{64})"\}\}\n'
 )
 _PIECE_BYTES: Final = 2047
-"""Of more at once, hashlib lets go of the interpreter, and a thread that seals block by block beside
-a busy loop waits for it each time."""
+"""Of more at once, hashlib lets go of the interpreter, and a thread that seals block by block
+beside a busy loop waits for it each time."""
 _AFTER_HASHED: Final = len(b',"hash":""}}\n') + 64
 
 

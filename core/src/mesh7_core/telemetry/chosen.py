@@ -43,28 +43,20 @@ def _bare(url: re.Match[str]) -> str:
 
 
 class Texts:
-    """The same, and remembers it: most calls name what calls before them named."""
+    """The same of names, paths and ids, and remembers it: most calls name what others named."""
 
     def __init__(self) -> None:
         self._known: dict[str, str] = {}
-        self._uris: dict[str, str] = {}
 
     def text(self, given: str) -> str:
-        """Of a name, path or id."""
+        """What may be shown of it."""
         found = self._known.get(given)
-        return _remembered(self._known, given, is_uri=False) if found is None else found
+        return self._fresh(given) if found is None else found
 
-    def uri(self, given: str) -> str:
-        """Of a resource's URI."""
-        found = self._uris.get(given)
-        return _remembered(self._uris, given, is_uri=True) if found is None else found
-
-
-def _remembered(known: dict[str, str], given: str, *, is_uri: bool) -> str:
-    made = text(given, is_uri=is_uri)
-    if len(given) > MOST:
+    def _fresh(self, given: str) -> str:
+        made = text(given)
+        if len(given) <= MOST:
+            if len(self._known) >= MOST_REMEMBERED:
+                self._known.clear()
+            self._known[given] = made
         return made
-    if len(known) >= MOST_REMEMBERED:
-        known.clear()
-    known[given] = made
-    return made
